@@ -1,0 +1,238 @@
+"""Typed settings of a run: closed (unknown keys are refused), described in place, resolved from a recipe.
+
+A run is described by four things that come together here: a recipe (YAML, may extend another one), `--set`
+overrides, the number of ranks, and the DeepSpeed config. `docs/recipes.md` is written from this file.
+"""
+
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+RECIPES = Path(__file__).parent / "recipes"
+
+
+class SettingsError(ValueError):
+    """Something the user wrote in a recipe, an override or a DeepSpeed config that cannot be."""
+
+
+class Closed(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True, protected_namespaces=())
+
+
+class ModelSettings(Closed):
+    preset: Literal["tiny", "small", "base"] = "base"
+    """Sizes to start from; see interbert/model/configuration.py."""
+    override: dict[str, Any] = {}
+    """Fields of the model configuration that differ from the preset."""
+    inherit_from: str | None = None
+    """A Hugging Face directory of an InterBERT whose weights the run starts from."""
+
+
+class DataSettings(Closed):
+    train: list[str] = []
+    """Stores to train on: files, or directories of shards. `--data` fills it."""
+    validation: list[str] = []
+    """Stores for validation losses; empty: none are computed."""
+    tokenizer: str | None = None
+    """Tokenizer directory; empty: the folder `tokenizer` beside the first store."""
+    max_text_tokens: int = Field(36, ge=3)
+    """Longest caption with [CLS] and [SEP]; longer ones lose words before [SEP], never [SEP] itself."""
+    max_regions: int = Field(36, ge=1)
+    """Most regions of an image; the first ones are kept (detectors store them by confidence)."""
+    token_budget: int = Field(4096, ge=8)
+    """A micro-batch closes when its text tokens + regions + global image tokens would pass this."""
+    text_capacity: int | None = Field(None, ge=1)
+    """Most text tokens in a micro-batch; empty: derived from the budget and the data's lengths, and printed."""
+    region_capacity: int | None = Field(None, ge=1)
+    """Most regions in a micro-batch; empty: derived."""
+    pair_capacity: int | None = Field(None, ge=1)
+    """Most pairs in a micro-batch; empty: derived."""
+    masked_token_capacity: int | None = Field(None, ge=1)
+    """Most masked tokens in a micro-batch; the few beyond it are left unmasked. Empty: derived."""
+    masked_region_capacity: int | None = Field(None, ge=1)
+    """Most masked regions in a micro-batch; the few beyond it are left unmasked. Empty: derived."""
+    threads: int = Field(1, ge=1)
+    """Loader threads of each rank. Changes nothing about what is loaded."""
+    verify_checksums: bool = False
+    """Check each image's checksum as it is read."""
+
+
+class MaskSettings(Closed):
+    text: Literal["msm_paper", "msm_released", "mlm"] = "msm_paper"
+    """msm_paper: anchors with p = 0.10 and 0-2 following words. msm_released: one span a caption. mlm: 15 %."""
+    regions: Literal["mrm_paper", "mrm_released", "moc"] = "mrm_paper"
+    """mrm_paper: anchors 0.15, IoU > 0.4. mrm_released: 0.10, IoU >= 0.4. moc: single regions 15 %, 90/10."""
+    sides: Literal["both", "alternate"] = "both"
+    """alternate: a pair has either its words or its regions masked, never both at once."""
+
+
+class MismatchSettings(Closed):
+    share: float = Field(0.5, ge=0, lt=1)
+    """Share of pairs made false for image-text matching."""
+    side: Literal["caption", "image", "either"] = "caption"
+    """Which side a mismatch replaces."""
+    hard_share: float = Field(0.2, ge=0, le=1)
+    """Share of the mismatched captions taken from the TF-IDF neighbours (the rest is random)."""
+    hard_top: int = Field(30, ge=1)
+    """How many nearest captions are candidates."""
+    hard_max_similarity: float = Field(0.5, gt=0, le=1)
+    """Captions at least this similar are left out: they may be true of the image."""
+    swap_share: float = Field(0.0, ge=0, le=1)
+    """Share of the mismatched captions taken from the store's own `swapped` captions, where it has them."""
+    text_loss: bool = True
+    """Whether masked words of mismatched pairs count (released: yes; ImageBERT: no)."""
+    region_loss: bool = False
+    """Whether masked regions of mismatched pairs count."""
+
+
+Objective = Literal["msm", "mlm", "mrm", "moc", "mrfr", "itm"]
+
+
+class TrainSettings(Closed):
+    seed: int = Field(42, ge=0, lt=2**63)
+    """Seed of everything that is drawn."""
+    micro_batches: int = Field(8, ge=1)
+    """Micro-batches in an optimizer step, over all ranks; accumulation is this divided by the ranks."""
+    schedule_steps: int = Field(100_000, ge=1)
+    """Optimizer steps of the schedule: warm-up and decay are fixed by it. `--max-steps` only stops earlier."""
+    learning_rate: float = Field(1e-4, gt=0)
+    warmup_share: float = Field(0.1, ge=0, lt=1)
+    """Share of the schedule with linearly rising rate; then it falls linearly to 0."""
+    inherited_rate: float = Field(0.1, ge=0)
+    """Factor on the learning rate of parameters that came from BERT."""
+    optimizer: Literal["adamw", "lamb"] = "adamw"
+    betas: tuple[float, float] = (0.9, 0.999)
+    epsilon: float = Field(1e-6, gt=0)
+    weight_decay: float = Field(0.01, ge=0)
+    """On weight matrices only; never on biases and LayerNorms."""
+    clip: float = Field(1.0, gt=0)
+    """Largest gradient norm."""
+    log_every: int = Field(10, ge=1)
+    """Steps between two lines of metrics."""
+    validate_every: int = Field(1000, ge=1)
+    """Steps between two rounds of validation losses."""
+    validation_micro_batches: int = Field(8, ge=1)
+    """Micro-batches of a round of validation."""
+    picture_every: int = Field(1000, ge=1)
+    """Steps between two pictures of a validation pair in TensorBoard."""
+    checkpoint_every: int = Field(1000, ge=1)
+    """Steps between two checkpoints."""
+    keep_checkpoints: int = Field(3, ge=2)
+    """Latest checkpoints kept (the best one is kept besides). At least 2: one alone is lost if it turns out bad."""
+
+
+class Settings(Closed):
+    """A whole run."""
+
+    name: str
+    """Name of the recipe; the run's default folder is runs/<name>."""
+    model: ModelSettings = ModelSettings()
+    data: DataSettings = DataSettings()
+    masks: MaskSettings = MaskSettings()
+    mismatch: MismatchSettings = MismatchSettings()
+    objectives: dict[Objective, float] = {"msm": 1.0, "mrm": 1.0, "itm": 1.0}
+    """Objectives and their weights in the loss."""
+    train: TrainSettings = TrainSettings()
+
+    @model_validator(mode="after")
+    def _objectives_fit_masks(self) -> "Settings":
+        names = set(self.objectives)
+        if not names:
+            raise ValueError("objectives: name at least one of msm, mlm, mrm, moc, mrfr, itm")
+        if {"msm", "mlm"} <= names:
+            raise ValueError("objectives: msm and mlm are the same loss under different masks; take one of them")
+        text = names & {"msm", "mlm"}
+        if text and not self.masks.text.startswith(next(iter(text))):
+            raise ValueError(f"masks.text is {self.masks.text!r}, which does not serve the objective {text}")
+        return self
+
+
+def load_recipe(name_or_file: str, overrides: list[str] = (), **sections: dict[str, Any]) -> Settings:
+    """A recipe by name or file, with its `extends` chain, `section.key=value` overrides, then `sections`.
+
+    >>> load_recipe("scenes", ["train.log_every=5"], data={"train": ["a.h5"]}).train.log_every
+    5
+    """
+    tree = _read_recipe(name_or_file, seen=())
+    for override in overrides:
+        _apply_override(tree, override)
+    for section, fields in sections.items():
+        _merge(tree.setdefault(section, {}), fields)
+    try:
+        return Settings.model_validate(tree)
+    except ValidationError as error:
+        lines = [f"  {'.'.join(map(str, e['loc'])) or 'recipe'}: {_explain(e)}" for e in error.errors()]
+        raise SettingsError(f"recipe {name_or_file!r} does not hold together:\n" + "\n".join(lines)) from None
+
+
+def recipe_names() -> list[str]:
+    return sorted(path.stem for path in RECIPES.glob("*.yaml"))
+
+
+def _read_recipe(name_or_file: str, seen: tuple[str, ...]) -> dict[str, Any]:
+    path = Path(name_or_file)
+    if path.suffix not in (".yaml", ".yml"):
+        path = RECIPES / f"{name_or_file}.yaml"
+    if not path.is_file():
+        known = ", ".join(recipe_names())
+        raise SettingsError(f"no recipe {name_or_file!r}: give a .yaml file or one of {known}")
+    if str(path) in seen:
+        raise SettingsError(f"recipe {path} extends itself: {' -> '.join((*seen, str(path)))}")
+    try:
+        tree = yaml.safe_load(path.read_text()) or {}
+    except yaml.YAMLError as error:
+        raise SettingsError(f"recipe {path} is not YAML: {error}") from None
+    if not isinstance(tree, dict):
+        raise SettingsError(f"recipe {path} must be a mapping of sections, not {type(tree).__name__}")
+    parent = tree.pop("extends", None)
+    if parent is None:
+        return tree
+    if parent.endswith((".yaml", ".yml")):
+        parent = str(path.parent / parent)
+    base = _read_recipe(parent, (*seen, str(path)))
+    # Objectives are one choice, not a set to add to: a recipe that names them means exactly those.
+    if "objectives" in tree:
+        base.pop("objectives", None)
+    _merge(base, tree)
+    return base
+
+
+def _apply_override(tree: dict[str, Any], override: str) -> None:
+    key, separator, text = override.partition("=")
+    if not separator or not key:
+        raise SettingsError(f"--set {override!r}: write it as section.key=value, for example train.log_every=5")
+    *sections, field = key.split(".")
+    for section in sections:
+        tree = tree.setdefault(section, {})
+        if not isinstance(tree, dict):
+            raise SettingsError(f"--set {override!r}: {section!r} is a value, not a section")
+    try:
+        tree[field] = _parse_scalar(text)
+    except yaml.YAMLError:
+        raise SettingsError(f"--set {override!r}: the value is not YAML; quote it") from None
+
+
+def _parse_scalar(text: str) -> Any:
+    value = yaml.safe_load(text) if text else None
+    if isinstance(value, str):  # YAML 1.1 takes 1e-4 for a string
+        try:
+            return float(value)
+        except ValueError:
+            pass
+    return value
+
+
+def _merge(base: dict[str, Any], over: dict[str, Any]) -> None:
+    for key, value in over.items():
+        if isinstance(value, dict) and isinstance(base.get(key), dict):
+            _merge(base[key], value)
+        else:
+            base[key] = value
+
+
+def _explain(error: Any) -> str:
+    if error["type"] == "extra_forbidden":
+        return "no such setting; `python -m interbert settings` lists them all"
+    return f"{error['msg']} (got {error['input']!r})" if "input" in error else error["msg"]
