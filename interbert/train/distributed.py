@@ -1,0 +1,146 @@
+"""The ranks of a run, however they were started: deepspeed, torchrun, mpirun, srun, or plain python (one rank)."""
+
+import os
+import socket
+import subprocess
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+import torch
+import torch.distributed as dist
+
+
+@dataclass
+class Ranks:
+    rank: int
+    world_size: int
+    local_rank: int
+    device: torch.device
+    launcher: str
+    host_group: Any = None
+    """A gloo group for numbers that live on the host, so that asking for them never waits for the device."""
+
+    @property
+    def is_main(self) -> bool:
+        return self.rank == 0
+
+    def sum(self, values: list[float]) -> list[float]:
+        """Each value summed over all ranks, in float64."""
+        if self.world_size == 1:
+            return [float(value) for value in values]
+        tensor = torch.tensor(values, dtype=torch.float64)
+        dist.all_reduce(tensor, group=self.host_group)
+        return tensor.tolist()
+
+    def gather(self, value: Any) -> list[Any]:
+        """The value of every rank, on every rank, in rank order."""
+        if self.world_size == 1:
+            return [value]
+        values = [None] * self.world_size
+        dist.all_gather_object(values, value, group=self.host_group)
+        return values
+
+    def share(self, value: Any) -> Any:
+        """What rank 0 has, on every rank."""
+        if self.world_size == 1:
+            return value
+        box = [value]
+        dist.broadcast_object_list(box, src=0, group=self.host_group)
+        return box[0]
+
+    def barrier(self) -> None:
+        if self.world_size > 1:
+            dist.barrier(group=self.host_group)
+
+    def main_first(self, action) -> Any:
+        """`action()` on rank 0, then on the others; a failure on rank 0 is raised on all ranks, not waited for."""
+        result, problem = None, None
+        if self.is_main:
+            try:
+                result = action()
+            except Exception as error:
+                problem = error
+        problem = self.share(problem)
+        if problem is not None:
+            raise problem
+        return result if self.is_main else action()
+
+    def close(self) -> None:
+        if dist.is_initialized():
+            dist.destroy_process_group()
+
+
+def start_ranks(timeout_minutes: float = 30) -> Ranks:
+    """Finds out how the process was started and joins the others. Call once, first thing."""
+    launcher = name_rendezvous()
+    rank, world_size = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
+    local_rank = int(os.environ.get("LOCAL_RANK", "0"))
+    if torch.cuda.is_available():
+        device, backend = torch.device("cuda", local_rank), "nccl"
+        torch.cuda.set_device(device)
+    else:
+        device, backend = torch.device("cpu"), "gloo"
+        # Launchers that set no OMP_NUM_THREADS let every rank start a thread for each core.
+        local_ranks = int(os.environ.get("LOCAL_WORLD_SIZE", os.environ.get("LOCAL_SIZE", world_size)))
+        if "OMP_NUM_THREADS" not in os.environ or launcher == "torchrun":
+            torch.set_num_threads(max(1, len(os.sched_getaffinity(0)) // max(1, local_ranks)))
+    import deepspeed
+
+    timeout = timedelta(minutes=timeout_minutes)
+    deepspeed.init_distributed(dist_backend=backend, timeout=timeout, verbose=False, auto_mpi_discovery=False)
+    host_group = dist.new_group(backend="gloo") if backend == "nccl" else None
+    return Ranks(rank, world_size, local_rank, device, launcher, host_group)
+
+
+def name_rendezvous() -> str:
+    """Sets RANK, WORLD_SIZE, LOCAL_RANK, MASTER_ADDR and MASTER_PORT where the launcher did not; names it."""
+    environment = os.environ
+    if "RANK" in environment and "WORLD_SIZE" in environment:
+        return "torchrun" if "TORCHELASTIC_RUN_ID" in environment else "deepspeed"
+    if "SLURM_STEP_ID" in environment and "SLURM_PROCID" in environment:
+        _rendezvous_by_slurm(environment)
+        return "srun"
+    if "OMPI_COMM_WORLD_SIZE" in environment or "PMI_SIZE" in environment:
+        _rendezvous_by_mpi(environment)
+        return "mpirun"
+    environment.update(RANK="0", WORLD_SIZE="1", LOCAL_RANK="0", LOCAL_WORLD_SIZE="1")
+    environment.update(MASTER_ADDR="127.0.0.1", MASTER_PORT=str(free_port()))
+    return "python"
+
+
+def free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return listener.getsockname()[1]
+
+
+def _rendezvous_by_slurm(environment) -> None:
+    """srun starts one task a rank; the first node of the step is the meeting point."""
+    nodes = environment.get("SLURM_STEP_NODELIST", environment.get("SLURM_JOB_NODELIST", ""))
+    found = subprocess.run(["scontrol", "show", "hostnames", nodes], capture_output=True, text=True, check=False)
+    first = found.stdout.split()[0] if found.returncode == 0 and found.stdout.split() else "127.0.0.1"
+    if environment.get("SLURM_NNODES", "1") == "1":
+        first = "127.0.0.1"
+    tasks = environment.get("SLURM_STEP_NUM_TASKS", environment["SLURM_NTASKS"])
+    environment.update(RANK=environment["SLURM_PROCID"], WORLD_SIZE=tasks)
+    environment.setdefault("LOCAL_RANK", environment.get("SLURM_LOCALID", "0"))
+    environment.setdefault("MASTER_ADDR", first)
+    # Two steps of one machine must not meet: the port follows from the job and the step.
+    number = int(environment["SLURM_JOB_ID"]) * 31 + int(environment["SLURM_STEP_ID"])
+    environment.setdefault("MASTER_PORT", str(20000 + number % 20000))
+
+
+def _rendezvous_by_mpi(environment) -> None:
+    """mpi4py tells rank and size; rank 0 tells the others where it can be reached."""
+    from mpi4py import MPI
+
+    world = MPI.COMM_WORLD
+    local = world.Split_type(MPI.COMM_TYPE_SHARED)
+    one_host = local.Get_size() == world.Get_size()
+    address = "127.0.0.1" if one_host else socket.gethostbyname(socket.gethostname())
+    address, port = world.bcast((address, free_port()), root=0)
+    environment.update(RANK=str(world.Get_rank()), WORLD_SIZE=str(world.Get_size()))
+    environment.update(LOCAL_RANK=str(local.Get_rank()), LOCAL_WORLD_SIZE=str(local.Get_size()))
+    environment.setdefault("MASTER_ADDR", address)
+    environment.setdefault("MASTER_PORT", str(port))
