@@ -119,8 +119,22 @@ class TrainSettings(Closed):
     """Steps between two pictures of a validation pair in TensorBoard."""
     checkpoint_every: int = Field(1000, ge=1)
     """Steps between two checkpoints."""
+    export_initial: bool = False
+    """Also export the model before its first step (to `initial/`), to compare with."""
     keep_checkpoints: int = Field(3, ge=2)
     """Latest checkpoints kept (the best one is kept besides). At least 2: one alone is lost if it turns out bad."""
+
+
+class SceneSettings(Closed):
+    """The embedded data set, for recipes that make their own data when none is given."""
+
+    folder: str = "data/scenes"
+    """Where the stores are written, or found."""
+    seed: int = Field(1, ge=0)
+    train_images: int = Field(10_000, ge=1)
+    validation_images: int = Field(256, ge=1)
+    test_images: int = Field(256, ge=2)
+    feature_width: int = Field(256, ge=8)
 
 
 class Settings(Closed):
@@ -135,6 +149,8 @@ class Settings(Closed):
     objectives: dict[Objective, float] = {"msm": 1.0, "mrm": 1.0, "itm": 1.0}
     """Objectives and their weights in the loss."""
     train: TrainSettings = TrainSettings()
+    scenes: SceneSettings | None = None
+    """With it, a run that is given no data makes the embedded scenes and trains on them."""
 
     @model_validator(mode="after")
     def _objectives_fit_masks(self) -> "Settings":

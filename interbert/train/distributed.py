@@ -53,18 +53,18 @@ class Ranks:
         if self.world_size > 1:
             dist.barrier(group=self.host_group)
 
-    def main_first(self, action) -> Any:
-        """`action()` on rank 0, then on the others; a failure on rank 0 is raised on all ranks, not waited for."""
+    def main_only(self, action) -> Any:
+        """`action()` on rank 0, its result on all ranks; its failure is raised on all ranks, never waited for."""
         result, problem = None, None
         if self.is_main:
             try:
                 result = action()
             except Exception as error:
                 problem = error
-        problem = self.share(problem)
+        result, problem = self.share((result, problem))
         if problem is not None:
             raise problem
-        return result if self.is_main else action()
+        return result
 
     def close(self) -> None:
         if dist.is_initialized():

@@ -1,0 +1,48 @@
+"""Writing so that a file or folder is either whole or not there."""
+
+import json
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+
+def write_text(path: Path, text: str) -> None:
+    """Replaces `path` by one with this text, in one step."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.partial")
+    with open(partial, "w") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(partial, path)
+
+
+def write_json(path: Path, value: Any) -> None:
+    write_text(path, json.dumps(value, indent=2) + "\n")
+
+
+def read_json(path: Path) -> Any:
+    return json.loads(path.read_text())
+
+
+def settle_folder(partial: Path, final: Path) -> None:
+    """Forces every file of `partial` to disk, then gives it its final name; an older folder there goes last."""
+    for path in sorted(partial.rglob("*")):
+        _fsync(path)
+    _fsync(partial)
+    older = final.with_name(f".{final.name}.older")
+    shutil.rmtree(older, ignore_errors=True)
+    if final.exists():
+        os.rename(final, older)
+    os.rename(partial, final)
+    _fsync(final.parent)
+    shutil.rmtree(older, ignore_errors=True)
+
+
+def _fsync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

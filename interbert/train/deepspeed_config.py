@@ -1,0 +1,110 @@
+"""The DeepSpeed config of a run: read, held against the recipe, completed with the batch arithmetic.
+
+A DeepSpeed config says how to compute (ZeRO stage, precision, offload); the recipe says what. Whatever both could
+say is the recipe's, and a config that says otherwise is refused rather than overruled.
+"""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from interbert.config import Settings, SettingsError
+
+
+@dataclass(frozen=True)
+class EngineConfig:
+    path: str
+    tree: dict[str, Any]
+    """What DeepSpeed is given."""
+    stage: int
+    precision: Literal["fp32", "bf16", "fp16"]
+    offload: bool
+    accumulation: int
+
+    @property
+    def clips_itself(self) -> bool:
+        """At stage 0 in fp32 DeepSpeed neither reports the gradient norm nor notices a bad one: we do."""
+        return self.stage == 0 and self.precision == "fp32"
+
+
+def load_engine_config(path: str, settings: Settings, world_size: int) -> EngineConfig:
+    tree = _read(path)
+    accumulation = accumulation_steps(settings.train.micro_batches, world_size)
+    _refuse(path, tree, "optimizer", "the recipe's train.optimizer chooses it")
+    _refuse(path, tree, "scheduler", "the recipe's train.warmup_share and train.schedule_steps make the schedule")
+    train = settings.train
+    _must_be(path, tree, "train_micro_batch_size_per_gpu", 1, "a packed micro-batch counts as one sample")
+    _must_be(path, tree, "gradient_accumulation_steps", accumulation, _arithmetic(train.micro_batches, world_size))
+    _must_be(path, tree, "train_batch_size", train.micro_batches, "it is the recipe's train.micro_batches")
+    _must_be(path, tree, "gradient_clipping", train.clip, "it is the recipe's train.clip")
+    zero = tree.get("zero_optimization", {})
+    stage, precision = int(zero.get("stage", 0)), _precision(path, tree)
+    offload = zero.get("offload_optimizer", {}).get("device", "none") != "none"
+    if train.optimizer == "lamb" and stage > 0:
+        raise SettingsError(
+            f"{path}: zero_optimization.stage is {stage}, and train.optimizer is lamb: ZeRO cuts tensors into flat "
+            "shards, over which LAMB's trust ratios would be taken. Use stage 0, or train.optimizer=adamw"
+        )
+    if train.optimizer == "lamb" and offload:
+        raise SettingsError(f"{path}: lamb cannot be offloaded; use train.optimizer=adamw")
+    config = EngineConfig(path, tree, stage, precision, offload, accumulation)
+    tree["gradient_accumulation_steps"] = accumulation
+    tree["gradient_clipping"] = 0.0 if config.clips_itself else train.clip
+    return config
+
+
+def accumulation_steps(micro_batches: int, world_size: int) -> int:
+    if micro_batches % world_size:
+        near = [m for m in (micro_batches // world_size * world_size, -(-micro_batches // world_size) * world_size) if m]
+        raise SettingsError(
+            f"train.micro_batches is {micro_batches}, which {world_size} ranks cannot share equally "
+            f"(remainder {micro_batches % world_size}); set it to {' or '.join(map(str, near))}, "
+            f"or start another number of ranks"
+        )
+    return micro_batches // world_size
+
+
+def check_device(config: EngineConfig) -> None:
+    """Refuses a precision that the devices here do not have."""
+    import torch
+
+    if config.precision == "fp16" and not torch.cuda.is_available():
+        raise SettingsError(f"{config.path}: fp16 needs a GPU and none is here; take ds_configs/cpu.json or a bf16 one")
+    if config.precision == "bf16" and torch.cuda.is_available() and not torch.cuda.is_bf16_supported():
+        name = torch.cuda.get_device_name()
+        raise SettingsError(f"{config.path}: {name} has no bf16; take the fp16 config of the same stage")
+
+
+def _read(path: str) -> dict[str, Any]:
+    if not Path(path).is_file():
+        known = ", ".join(sorted(str(p) for p in Path("ds_configs").glob("*.json"))) or "none in ./ds_configs"
+        raise SettingsError(f"no DeepSpeed config at {path}; there are {known}")
+    try:
+        tree = json.loads(Path(path).read_text())
+    except json.JSONDecodeError as error:
+        raise SettingsError(f"{path}, line {error.lineno}: not JSON ({error.msg})") from None
+    if not isinstance(tree, dict):
+        raise SettingsError(f"{path}: a DeepSpeed config is a JSON object, not a {type(tree).__name__}")
+    return tree
+
+
+def _precision(path: str, tree: dict[str, Any]) -> Literal["fp32", "bf16", "fp16"]:
+    on = [name for name in ("bf16", "fp16") if tree.get(name, {}).get("enabled")]
+    if len(on) == 2:
+        raise SettingsError(f"{path}: bf16 and fp16 are both enabled; take one")
+    return on[0] if on else "fp32"
+
+
+def _arithmetic(micro_batches: int, world_size: int) -> str:
+    return f"train.micro_batches {micro_batches} / {world_size} ranks"
+
+
+def _refuse(path: str, tree: dict[str, Any], key: str, why: str) -> None:
+    if key in tree:
+        raise SettingsError(f"{path}: remove {key!r}: {why}")
+
+
+def _must_be(path: str, tree: dict[str, Any], key: str, value: float, why: str) -> None:
+    if tree.get(key, value) not in (value, "auto"):
+        raise SettingsError(f"{path}: {key} is {tree[key]!r} but must be {value} ({why}); remove it or set it to that")

@@ -1,0 +1,155 @@
+"""The training loop: one page, an optimizer step at a time."""
+
+import math
+import time
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+
+from interbert.config import Settings
+from interbert.data.loader import Loader
+from interbert.data.plan import Position
+from interbert.train import checkpoint
+from interbert.train.distributed import Ranks
+from interbert.train.engine import Engine
+from interbert.train.monitor import Monitor, memory_gigabytes
+from interbert.train.optimizer import set_learning_rate
+from interbert.train.profiling import StepProfiler
+from interbert.train.run_folder import RunFolder, State
+from interbert.train.stop import StopRequest
+from interbert.train.validation import Validation
+from interbert.train.window import Window
+
+
+@dataclass
+class Progress:
+    """Where a run stands, after whole steps. All of it lies in a checkpoint's state.json."""
+
+    step: int = 0
+    epoch: int = 0
+    index: int = 0
+    """Number of the next micro-batch within its epoch."""
+    samples: int = 0
+    tokens: int = 0
+    skipped_steps: int = 0
+    best_loss: float = math.inf
+    best_step: int | None = None
+
+    @property
+    def position(self) -> Position:
+        return Position(self.epoch, self.index)
+
+
+@dataclass
+class Training:
+    settings: Settings
+    engine: Engine
+    loader: Loader
+    validation: Validation | None
+    folder: RunFolder
+    ranks: Ranks
+    monitor: Monitor | None
+    """On rank 0."""
+    stop: StopRequest
+    profiler: StepProfiler
+    progress: Progress
+    last_step: int
+    identity: dict[str, Any]
+    """What must be the same when the run is taken up again."""
+
+
+def train(run: Training) -> tuple[State, str]:
+    """Trains up to `last_step`; returns how it ended and why. Each step is decided alike on all ranks."""
+    settings, progress, ranks, every = run.settings, run.progress, run.ranks, run.settings.train
+    window = Window(dict(settings.objectives), settings.data.token_budget * every.micro_batches)
+    steps = iter(run.loader)
+    saved_at = progress.step
+    while progress.step < run.last_step:
+        asked = time.perf_counter()
+        data = next(steps)
+        waited = time.perf_counter() - asked
+        counts, stopping = agree(run, data.batches)
+        if stopping:
+            if saved_at != progress.step:
+                save(run)
+            return "preempted", f"asked to stop ({run.stop.reason or 'on another rank'})"
+
+        rate = set_learning_rate(run.engine.deepspeed.optimizer, progress.step, every)
+        batches = [batch.to(ranks.device) for batch in data.batches]
+        result = run.engine.step(batches, data.numbers, progress.step, run.engine.scales(counts))
+
+        progress.step += 1
+        progress.epoch, progress.index = data.position.epoch, data.position.index
+        progress.samples += int(counts["samples"])
+        progress.tokens += int(counts["all_tokens"])
+        progress.skipped_steps += result.skipped
+        window.add(result.stats, counts, waited)
+        run.profiler.step(progress.step)
+
+        if progress.step % every.log_every == 0 or progress.step == run.last_step:
+            log_line(run, window.close(ranks) | {"lr": rate, "grad_norm": result.grad_norm})
+        if run.validation and (progress.step % every.validate_every == 0 or progress.step == run.last_step):
+            validate(run)
+        if run.validation and (progress.step % every.picture_every == 0 or progress.step == run.last_step):
+            draw(run)
+        if progress.step % every.checkpoint_every == 0 or progress.step == run.last_step:
+            save(run)
+            saved_at = progress.step
+    return "finished", f"reached step {progress.step} of {settings.train.schedule_steps}"
+
+
+def agree(run: Training, batches: list) -> tuple[dict[str, float], bool]:
+    """The step's one all-reduce: global counts, and whether any rank was asked to stop."""
+    sums = {"tokens": 0, "regions": 0, "pairs": 0, "samples": 0, "all_tokens": 0}
+    for batch in batches:
+        for name, count in batch.counts().items():
+            sums[name] += count
+        sums["samples"] += batch.pairs
+        sums["all_tokens"] += batch.tokens
+    *totals, stopping = run.ranks.sum([*sums.values(), float(run.stop.requested)])
+    return dict(zip(sums, totals, strict=True)), stopping > 0
+
+
+def log_line(run: Training, figures: dict[str, float]) -> None:
+    progress = run.progress
+    figures |= {
+        "epoch": progress.epoch,
+        "samples": progress.samples,
+        "tokens": progress.tokens,
+        "skipped_steps": progress.skipped_steps,
+        "memory_gb": memory_gigabytes(run.ranks.device),
+    }
+    if run.monitor:
+        run.monitor.log(progress.step, figures)
+
+
+def validate(run: Training) -> None:
+    figures = run.validation.losses(run.engine, run.ranks)
+    if run.monitor:
+        run.monitor.validation(run.progress.step, {f"validation/{name}": value for name, value in figures.items()})
+    if figures["loss"] < run.progress.best_loss:
+        run.progress.best_loss, run.progress.best_step = figures["loss"], run.progress.step
+        if run.progress.step % run.settings.train.checkpoint_every:
+            save(run)
+
+
+def draw(run: Training) -> None:
+    image = run.validation.picture(run.engine, run.ranks)
+    if run.monitor and image is not None:
+        run.monitor.picture(run.progress.step, image)
+
+
+def save(run: Training) -> None:
+    """A checkpoint of this step, if it is not there yet."""
+    state = asdict(run.progress) | {"identity": run.identity}
+    path = checkpoint.save(run.engine.deepspeed, run.folder.checkpoints, state, run.ranks)
+    run.ranks.main_only(
+        lambda: checkpoint.prune(
+            run.folder.checkpoints, run.settings.train.keep_checkpoints, run.progress.best_step
+        )
+    )
+    if run.monitor:
+        run.monitor.say(f"step {run.progress.step} saved {path}")
+    if torch.cuda.is_available():
+        torch.cuda.reset_peak_memory_stats()

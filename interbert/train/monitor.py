@@ -1,0 +1,115 @@
+"""What a run says while it trains: metrics.jsonl, TensorBoard, a progress bar or plain lines. Rank 0 only."""
+
+import json
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import psutil
+import torch
+from torch.utils.tensorboard import SummaryWriter
+from torch.utils.tensorboard.summary import hparams
+from tqdm import tqdm
+
+from interbert.config import Settings
+from interbert.train.run_folder import RunFolder
+
+
+class Monitor:
+    def __init__(self, folder: RunFolder, settings: Settings, step: int, last_step: int) -> None:
+        self.folder = folder
+        drop_lines_after(folder.metrics, step)
+        self._lines = open(folder.metrics, "a")
+        # purge_step hides what an earlier attempt logged beyond the checkpoint that this one goes on from.
+        self._events = SummaryWriter(str(folder.tensorboard), purge_step=step + 1)
+        if step == 0:
+            for summary in hparams(flatten(settings.model_dump()), {}):
+                self._events.file_writer.add_summary(summary)
+        on_terminal = sys.stderr.isatty()
+        self._bar = tqdm(total=last_step, initial=step, unit="step", smoothing=0.1) if on_terminal else None
+        self._last_step = last_step
+        self._clock = (time.monotonic(), step)
+
+    def log(self, step: int, figures: dict[str, float]) -> None:
+        self._write({"step": step, **figures})
+        shown = " ".join(f"{name}={figures[name]:.3g}" for name in _shown(figures))
+        if self._bar is not None:
+            self._bar.update(step - self._bar.n)
+            self._bar.set_postfix_str(shown)
+        else:
+            print(f"step {step}/{self._last_step} {shown} eta {self._eta(step)}", flush=True)
+
+    def validation(self, step: int, figures: dict[str, float]) -> None:
+        self._write({"step": step, **figures})
+        self.say(f"step {step} " + " ".join(f"{name}={value:.4g}" for name, value in figures.items()))
+
+    def picture(self, step: int, image) -> None:
+        image.save(self.folder.picture)
+        pixels = torch.frombuffer(bytearray(image.convert("RGB").tobytes()), dtype=torch.uint8)
+        self._events.add_image("validation/pair", pixels.view(image.height, image.width, 3), step, dataformats="HWC")
+
+    def say(self, text: str) -> None:
+        if self._bar is not None:
+            self._bar.write(text, file=sys.stderr)
+        else:
+            print(text, flush=True)
+
+    def close(self) -> None:
+        self._lines.close()
+        self._events.close()
+        if self._bar is not None:
+            self._bar.close()
+
+    def _write(self, figures: dict[str, float]) -> None:
+        self._lines.write(json.dumps(figures) + "\n")
+        self._lines.flush()
+        step = int(figures["step"])
+        for name, value in figures.items():
+            if name != "step":
+                self._events.add_scalar(name, value, step)
+        self._events.flush()
+
+    def _eta(self, step: int) -> str:
+        since, first = self._clock
+        if step == first:
+            return "?"
+        seconds = (time.monotonic() - since) / (step - first) * (self._last_step - step)
+        return time.strftime("%H:%M:%S", time.gmtime(seconds)) if seconds < 86400 else f"{seconds / 86400:.1f} days"
+
+
+def memory_gigabytes(device: torch.device) -> float:
+    """Peak of the device, or what this process holds of the host."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device) / 1e9
+    return psutil.Process().memory_info().rss / 1e9
+
+
+def drop_lines_after(metrics: Path, step: int) -> None:
+    """Forgets what an earlier attempt logged beyond the step this one goes on from (and a torn last line)."""
+    if not metrics.is_file():
+        return
+    kept = []
+    for line in metrics.read_text().splitlines():
+        try:
+            if json.loads(line)["step"] <= step:
+                kept.append(line + "\n")
+        except (ValueError, KeyError):
+            continue
+    metrics.write_text("".join(kept))
+
+
+def flatten(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested settings -> {"section.key": value}, values as TensorBoard's hparams take them."""
+    flat = {}
+    for key, value in tree.items():
+        if isinstance(value, dict):
+            flat.update(flatten(value, f"{prefix}{key}."))
+        else:
+            flat[prefix + key] = value if isinstance(value, bool | int | float | str) else str(value)
+    return flat
+
+
+def _shown(figures: dict[str, float]) -> list[str]:
+    losses = [name for name in figures if name.startswith("loss")]
+    return [*losses, *(name for name in ("lr", "grad_norm", "samples_per_second") if name in figures)]

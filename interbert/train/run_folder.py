@@ -1,0 +1,95 @@
+"""The folder of a run: where each thing lies, its state, and what it ran on."""
+
+import platform
+import subprocess
+import sys
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Any, Literal
+
+from interbert.files import read_json, write_json
+
+State = Literal["running", "finished", "preempted", "failed"]
+EXIT_CODES: dict[State, int | None] = {"running": None, "finished": 0, "preempted": 75, "failed": 1}
+"""75 is EX_TEMPFAIL: start it again and it goes on."""
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    path: Path
+
+    @property
+    def config(self) -> Path:
+        return self.path / "config.yaml"
+
+    @property
+    def environment(self) -> Path:
+        return self.path / "environment.json"
+
+    @property
+    def metrics(self) -> Path:
+        return self.path / "metrics.jsonl"
+
+    @property
+    def tensorboard(self) -> Path:
+        return self.path / "tensorboard"
+
+    @property
+    def checkpoints(self) -> Path:
+        return self.path / "checkpoints"
+
+    @property
+    def profile(self) -> Path:
+        return self.path / "profile"
+
+    @property
+    def picture(self) -> Path:
+        return self.path / "picture.png"
+
+    @property
+    def initial(self) -> Path:
+        return self.path / "initial"
+
+    @property
+    def export(self) -> Path:
+        return self.path / "export"
+
+    def read_status(self) -> dict[str, Any] | None:
+        path = self.path / "status.json"
+        return read_json(path) if path.is_file() else None
+
+    def write_status(self, state: State, step: int, reason: str) -> None:
+        status = {"state": state, "step": step, "reason": reason, "exit_code": EXIT_CODES[state]}
+        write_json(self.path / "status.json", status)
+
+
+PACKAGES = ("torch", "deepspeed", "transformers", "tokenizers", "h5py", "mpi4py", "numpy", "pydantic", "tensorboard")
+
+
+def describe_environment(launcher: str, world_size: int, device: Any) -> dict[str, Any]:
+    """Versions, git state, machine and ranks, for environment.json."""
+    import torch
+
+    cuda = torch.cuda.is_available()
+    return {
+        "python": sys.version.split()[0],
+        "packages": {name: metadata.version(name) for name in PACKAGES},
+        "git": {"commit": _git("rev-parse", "HEAD"), "changed": (_git("status", "--porcelain") or "").splitlines()},
+        "machine": platform.platform(),
+        "launcher": launcher,
+        "ranks": world_size,
+        "device": torch.cuda.get_device_name(device) if cuda else platform.processor() or "cpu",
+        "cuda": torch.version.cuda,
+        "threads": torch.get_num_threads(),
+        "command": sys.argv,
+    }
+
+
+def _git(*arguments: str) -> str | None:
+    here = Path(__file__).parent
+    try:
+        done = subprocess.run(["git", "-C", str(here), *arguments], capture_output=True, text=True, check=False)
+    except FileNotFoundError:
+        return None
+    return done.stdout.strip() if done.returncode == 0 else None
