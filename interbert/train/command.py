@@ -1,0 +1,70 @@
+"""What launch/pretrain.py does: make or check the data, resolve everything, then run or only report."""
+
+from pathlib import Path
+
+from interbert.config import SceneSettings, Settings, SettingsError
+from interbert.train.deepspeed_config import check_device, load_engine_config
+from interbert.train.distributed import Ranks, start_ranks
+from interbert.train.pretraining import Request, describe_dry_run, finished_already, pretrain
+from interbert.train.run_folder import RunFolder
+
+
+def run_pretraining(
+    settings: Settings,
+    deepspeed_config: str,
+    folder: Path,
+    *,
+    resume: str,
+    max_steps: int | None,
+    profile: tuple[int, int] | None,
+    dry_run: bool,
+) -> int:
+    ranks = start_ranks()
+    try:
+        engine = load_engine_config(deepspeed_config, settings, ranks.world_size)
+        check_device(engine)
+        request = Request(settings, engine, RunFolder(folder), resume, max_steps, profile)
+        if finished_already(request) and not dry_run:
+            if ranks.is_main:
+                status = request.folder.read_status()
+                print(f"{folder}: finished at step {status['step']}; --resume none trains it again", flush=True)
+            return 0
+        request = Request(provide_data(settings, ranks), engine, RunFolder(folder), resume, max_steps, profile)
+        if dry_run:
+            if ranks.is_main:
+                print(describe_dry_run(request, ranks))
+            return 0
+        return pretrain(request, ranks)
+    finally:
+        ranks.close()
+
+
+def provide_data(settings: Settings, ranks: Ranks) -> Settings:
+    """The settings with their stores named; a recipe with `scenes` makes its own where none was given."""
+    if not settings.data.train and settings.scenes is None:
+        raise SettingsError(f"recipe {settings.name!r} needs data: give --data STORE or DIRECTORY")
+    data = settings.data
+    if not data.train:
+        train, validation = ranks.main_only(lambda: make_scenes(settings.scenes))
+        data = data.model_copy(update={"train": [train], "validation": data.validation or [validation]})
+    for path in (*data.train, *data.validation):
+        if not Path(path).exists():
+            raise SettingsError(f"no data at {path}: give --data an HDF5 store or a directory of them")
+    return settings.model_copy(update={"data": data})
+
+
+def make_scenes(scenes: SceneSettings) -> tuple[str, str]:
+    """Writes the splits that are not there yet; returns the training and the validation store."""
+    from interbert.data.scenes import write_scenes
+
+    folder = Path(scenes.folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    splits = {"train": scenes.train_images, "validation": scenes.validation_images, "test": scenes.test_images}
+    paths = {}
+    for split, images in splits.items():
+        # The name tells all that decides the content, so a changed setting never meets another one's file.
+        paths[split] = folder / f"{split}_{images}x{scenes.feature_width}_seed{scenes.seed}.h5"
+        if not paths[split].exists():
+            print(f"writing {paths[split]}", flush=True)
+            write_scenes(paths[split], images, scenes.seed, split=split, feature_width=scenes.feature_width)
+    return str(paths["train"]), str(paths["validation"])

@@ -1,0 +1,218 @@
+"""A pretraining run, put together: settings and data in, a trained and exported model out."""
+
+import logging
+import traceback
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from interbert.config import Settings, SettingsError
+from interbert.data.corpus import Corpus
+from interbert.files import write_json, write_text
+from interbert.model.configuration import InterBertConfig
+from interbert.model.interbert import InterBertForPreTraining
+from interbert.tokenizer import Tokenizer, load_tokenizer
+from interbert.train import checkpoint
+from interbert.train.deepspeed_config import EngineConfig
+from interbert.train.distributed import Ranks
+from interbert.train.engine import Engine
+from interbert.train.export import export
+from interbert.train.feed import build_feed, build_validation
+from interbert.train.loop import Progress, Training, train
+from interbert.train.monitor import Monitor
+from interbert.train.profiling import StepProfiler
+from interbert.train.run_folder import EXIT_CODES, RunFolder, describe_environment
+from interbert.train.stop import StopRequest
+
+log = logging.getLogger(__name__)
+
+FREE_TO_CHANGE = {
+    "data": {"threads", "validation", "verify_checksums", "train", "tokenizer"},
+    "train": {
+        *("log_every", "validate_every", "validation_micro_batches", "picture_every"),
+        *("checkpoint_every", "keep_checkpoints", "export_initial"),
+    },
+}
+"""Settings that a resumed run may have otherwise; data and tokenizer are compared by fingerprint instead."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """What the command line asks for, resolved."""
+
+    settings: Settings
+    engine: EngineConfig
+    folder: RunFolder
+    resume: str
+    max_steps: int | None
+    profile: tuple[int, int] | None
+
+    @property
+    def last_step(self) -> int:
+        scheduled = self.settings.train.schedule_steps
+        return min(scheduled, self.max_steps) if self.max_steps else scheduled
+
+
+def finished_already(request: Request) -> bool:
+    """Whether a run that may be resumed has nothing left to do."""
+    status = request.folder.read_status() if request.resume == "latest" else None
+    done = status is not None and status["state"] == "finished" and status["step"] >= request.last_step
+    return done and request.folder.export.is_dir()
+
+
+def pretrain(request: Request, ranks: Ranks) -> int:
+    """Runs, and leaves an honest status.json whatever happens; returns the exit code."""
+    stop = StopRequest()
+    progress = Progress()
+    try:
+        run, tokenizer = _prepare(request, ranks, progress, stop)
+        if ranks.is_main:
+            request.folder.write_status("running", progress.step, "training")
+        try:
+            state, reason = train(run)
+        finally:
+            run.loader.close()
+            run.profiler.close()
+            if run.monitor:
+                run.monitor.close()
+        if state == "finished":
+            export(run.engine, tokenizer, request.folder.export, ranks)
+    except Exception as error:
+        state, reason = "failed", f"{type(error).__name__}: {error}"
+        if not isinstance(error, ValueError):
+            traceback.print_exc()
+    if ranks.is_main:
+        request.folder.write_status(state, progress.step, reason)
+        print(f"{state}: {reason} ({request.folder.path})", flush=True)
+    return EXIT_CODES[state]
+
+
+def _prepare(request: Request, ranks: Ranks, progress: Progress, stop: StopRequest) -> tuple[Training, Tokenizer]:
+    settings, folder = request.settings, request.folder
+    corpus = Corpus(settings.data.train)
+    tokenizer = load_tokenizer(tokenizer_folder(settings))
+    identity = describe_identity(settings, corpus, tokenizer, request.engine, ranks)
+    found = ranks.main_only(lambda: checkpoint.find(request.resume, folder.checkpoints, log.warning))
+    if found is None and request.resume == "latest":
+        _refuse_foreign_folder(folder)
+    if found is not None:
+        path, state = found
+        compare_identity(path, state.pop("identity"), identity)
+        for name, value in state.items():
+            setattr(progress, name, value)
+    if ranks.is_main:
+        _write_description(request, ranks)
+    model = build_model(settings, corpus, tokenizer)
+    engine = Engine(model, settings, request.engine)
+    if found is not None:
+        checkpoint.load(engine.deepspeed, path)
+    elif settings.train.export_initial:
+        export(engine, tokenizer, folder.initial, ranks)
+    loader = build_feed(settings, corpus, tokenizer, ranks, progress.position)
+    validation = build_validation(settings, tokenizer) if settings.data.validation else None
+    monitor = Monitor(folder, settings, progress.step, request.last_step) if ranks.is_main else None
+    if monitor:
+        begun = f"resumed from {path}" if found else "started"
+        monitor.say(f"{begun}: {describe_run(model, corpus, loader, request, ranks)}")
+    run = Training(
+        settings=settings,
+        engine=engine,
+        loader=loader,
+        validation=validation,
+        folder=folder,
+        ranks=ranks,
+        monitor=monitor,
+        stop=stop,
+        profiler=StepProfiler(request.profile, folder.profile, ranks.rank),
+        progress=progress,
+        last_step=request.last_step,
+        identity=identity,
+    )
+    return run, tokenizer
+
+
+def tokenizer_folder(settings: Settings) -> Path:
+    if settings.data.tokenizer:
+        return Path(settings.data.tokenizer)
+    first = Path(settings.data.train[0])
+    return (first if first.is_dir() else first.parent) / "tokenizer"
+
+
+def build_model(settings: Settings, corpus: Corpus, tokenizer: Tokenizer) -> InterBertForPreTraining:
+    if settings.model.inherit_from:
+        model = InterBertForPreTraining.from_pretrained(settings.model.inherit_from)
+        _must_fit(settings.model.inherit_from, "vocab_size", model.config.vocab_size, tokenizer.vocab_size)
+        _must_fit(settings.model.inherit_from, "feature_width", model.config.feature_width, corpus.feature_width)
+        return model
+    config = InterBertConfig.from_preset(
+        settings.model.preset,
+        **{
+            "vocab_size": tokenizer.vocab_size,
+            "feature_width": corpus.feature_width,
+            "region_classes": corpus.classes,
+            "max_positions": max(512, settings.data.max_text_tokens),
+            **settings.model.override,
+        },
+    )
+    return InterBertForPreTraining(config, seed=settings.train.seed)
+
+
+def _must_fit(where: str, field: str, model: int, data: int) -> None:
+    if model != data:
+        raise SettingsError(f"{where}: its {field} is {model}, the data's is {data}; take matching data or weights")
+
+
+def describe_identity(
+    settings: Settings, corpus: Corpus, tokenizer: Tokenizer, engine: EngineConfig, ranks: Ranks
+) -> dict[str, Any]:
+    """What decides the numbers of a run, flat, to be compared on resuming."""
+    tree = settings.model_dump(mode="json", exclude={"name", "scenes"})
+    flat = {}
+    for section, fields in tree.items():
+        for field, value in fields.items():
+            if field not in FREE_TO_CHANGE.get(section, ()):
+                flat[f"{section}.{field}"] = value
+    return flat | {
+        "data fingerprint": corpus.fingerprint,
+        "tokenizer fingerprint": tokenizer.fingerprint,
+        "ranks": ranks.world_size,
+        "ZeRO stage": engine.stage,
+        "precision": engine.precision,
+    }
+
+
+def compare_identity(path: Path, saved: dict[str, Any], now: dict[str, Any]) -> None:
+    changed = [f"  {key}: {saved.get(key)!r} then, {now.get(key)!r} now" for key in now if saved.get(key) != now[key]]
+    if changed:
+        raise SettingsError(
+            f"{path} belongs to another run:\n" + "\n".join(changed) + "\n"
+            "set them back, or start anew with --resume none or another --output-dir"
+        )
+
+
+def _refuse_foreign_folder(folder: RunFolder) -> None:
+    status = folder.read_status()
+    if status is not None and status["step"] > 0:
+        raise SettingsError(
+            f"{folder.path}: status.json speaks of step {status['step']}, but there is no checkpoint; "
+            "give --resume none to start again there, or another --output-dir"
+        )
+
+
+def _write_description(request: Request, ranks: Ranks) -> None:
+    write_text(request.folder.config, yaml.safe_dump(request.settings.model_dump(mode="json"), sort_keys=False))
+    described = describe_environment(ranks.launcher, ranks.world_size, ranks.device)
+    write_json(request.folder.environment, described | {"deepspeed_config": request.engine.tree})
+
+
+def describe_run(model, corpus: Corpus, loader, request: Request, ranks: Ranks) -> str:
+    millions = sum(getattr(p, "ds_numel", p.numel()) for p in model.parameters()) / 1e6
+    settings = request.settings
+    return (
+        f"{settings.name}, {millions:.1f}M parameters, {corpus.captions} pairs of {corpus.images} images, "
+        f"{ranks.world_size} rank(s) by {ranks.launcher} on {ranks.device.type}, ZeRO-{request.engine.stage} "
+        f"{request.engine.precision}, {settings.train.micro_batches} micro-batches a step, "
+        f"{loader.plan.capacities.describe()}"
+    )

@@ -1,0 +1,67 @@
+"""Pretrain: `deepspeed launch/pretrain.py --recipe scenes --deepspeed_config ds_configs/cpu.json`.
+
+Also under torchrun, mpirun, srun, and as one process by plain python.
+"""
+
+import argparse
+import logging
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from interbert.config import load_recipe, recipe_names
+from interbert.train.handover import hand_over
+from interbert.train.profiling import parse_window
+
+
+def parse_arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    add = parser.add_argument
+    add("--recipe", required=True, metavar="NAME|FILE", help=f"one of {', '.join(recipe_names())}, or a .yaml file")
+    add("--deepspeed_config", required=True, metavar="FILE", help="one of ds_configs/ (its README says which)")
+    add("--data", nargs="+", default=[], metavar="PATH", help="stores, or directories of shards, to train on")
+    add("--output-dir", metavar="DIR", help="folder of the run (default: runs/<recipe>)")
+    add("--set", action="append", default=[], metavar="SECTION.KEY=VALUE", dest="overrides", help="change a setting")
+    add("--resume", default="latest", metavar="latest|none|PATH", help="where to go on from (default: latest)")
+    add("--max-steps", type=int, metavar="N", help="stop after N steps of the schedule")
+    add("--seed", type=int, metavar="N", help="short for --set train.seed=N")
+    add("--profile", metavar="A:B", help="trace steps A to B into the run's profile/ folder")
+    add("--dry-run", action="store_true", help="check settings, batch arithmetic and data, then exit")
+    add("--local_rank", type=int, default=0, help=argparse.SUPPRESS)  # launchers append it; the environment decides
+    return parser.parse_args()
+
+
+def main() -> int:
+    code = hand_over(sys.argv[0], sys.argv[1:])
+    if code is not None:
+        return code
+    arguments = parse_arguments()
+    logging.basicConfig(level=logging.INFO, format="%(name)s: %(message)s")
+    sections = {}
+    if arguments.data:
+        sections["data"] = {"train": arguments.data}
+    if arguments.seed is not None:
+        sections["train"] = {"seed": arguments.seed}
+    settings = load_recipe(arguments.recipe, arguments.overrides, **sections)
+    window = parse_window(arguments.profile)
+
+    from interbert.train.command import run_pretraining
+
+    folder = Path(arguments.output_dir or f"runs/{settings.name}")
+    return run_pretraining(
+        settings,
+        arguments.deepspeed_config,
+        folder,
+        resume=arguments.resume,
+        max_steps=arguments.max_steps,
+        profile=window,
+        dry_run=arguments.dry_run,
+    )
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main())
+    except ValueError as error:
+        sys.exit(f"pretrain: {error}")
