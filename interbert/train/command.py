@@ -5,7 +5,8 @@ from pathlib import Path
 from interbert.config import SceneSettings, Settings, SettingsError
 from interbert.train.deepspeed_config import check_device, load_engine_config
 from interbert.train.distributed import Ranks, start_ranks
-from interbert.train.pretraining import Request, describe_dry_run, finished_already, pretrain
+from interbert.train.dry_run import describe_dry_run
+from interbert.train.pretraining import Request, finished_already, pretrain
 from interbert.train.run_folder import RunFolder
 
 

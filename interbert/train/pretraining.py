@@ -19,7 +19,7 @@ from interbert.train.deepspeed_config import EngineConfig
 from interbert.train.distributed import Ranks
 from interbert.train.engine import Engine
 from interbert.train.export import export
-from interbert.train.feed import build_feed, build_validation
+from interbert.train.feed import build_loader, build_validation, tokenizer_folder
 from interbert.train.loop import Progress, Training, train
 from interbert.train.monitor import Monitor
 from interbert.train.profiling import StepProfiler
@@ -110,7 +110,7 @@ def _prepare(request: Request, ranks: Ranks, progress: Progress, stop: StopReque
         checkpoint.load(engine.deepspeed, path)
     elif settings.train.export_initial:
         export(engine, tokenizer, folder.initial, ranks)
-    loader = build_feed(settings, corpus, tokenizer, ranks, progress.position)
+    loader = build_loader(settings, corpus, tokenizer, ranks, progress.position)
     validation = build_validation(settings, tokenizer) if settings.data.validation else None
     monitor = Monitor(folder, settings, progress.step, request.last_step) if ranks.is_main else None
     if monitor:
@@ -131,13 +131,6 @@ def _prepare(request: Request, ranks: Ranks, progress: Progress, stop: StopReque
         identity=identity,
     )
     return run, tokenizer
-
-
-def tokenizer_folder(settings: Settings) -> Path:
-    if settings.data.tokenizer:
-        return Path(settings.data.tokenizer)
-    first = Path(settings.data.train[0])
-    return (first if first.is_dir() else first.parent) / "tokenizer"
 
 
 def build_model(settings: Settings, corpus: Corpus, tokenizer: Tokenizer) -> InterBertForPreTraining:

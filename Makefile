@@ -1,0 +1,50 @@
+# Everything runs in .venv, which each target makes for itself. `make help` lists the targets.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+RUN := PATH="$(CURDIR)/$(BIN):$$PATH"
+# CPU machines save a download with TORCH_INDEX=https://download.pytorch.org/whl/cpu
+TORCH_INDEX ?=
+DS_CONFIG ?= $(if $(shell command -v nvidia-smi 2>/dev/null),ds_configs/zero0_bf16.json,ds_configs/cpu.json)
+
+.DEFAULT_GOAL := help
+.PHONY: help pretrain test lint format benchmark debian-packages clean
+
+help: ## This list
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 18
+
+pretrain: $(VENV)/ready ## Make the embedded data, pretrain on it, evaluate before and after
+	$(RUN) deepspeed launch/pretrain.py --recipe scenes --deepspeed_config $(DS_CONFIG)
+	$(RUN) python launch/evaluate.py --task retrieval --run runs/scenes
+	$(RUN) python -m interbert summary runs/scenes
+
+test: $(VENV)/ready ## The test suite
+	$(RUN) python -m pytest
+
+lint: $(VENV)/ready ## ruff, format and lint
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+
+format: $(VENV)/ready ## Put the code into ruff's format
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+benchmark: $(VENV)/ready ## Speed of the training step and of the loader, as tables
+	$(RUN) python benchmarks/train_step.py
+	$(RUN) python benchmarks/loader.py
+
+debian-packages: ## What some tests need from the system (as root): mpirun
+	apt-get update -qq
+	DEBIAN_FRONTEND=noninteractive apt-get install -y -qq openmpi-bin
+
+clean: ## Remove .venv (not data/, not runs/)
+	rm -rf $(VENV)
+
+$(VENV)/ready: requirements.txt
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' || \
+	  { echo "$(PYTHON) is $$($(PYTHON) --version); interbert needs Python 3.11 to 3.13: make PYTHON=python3.12 …"; exit 1; }
+	@command -v g++ >/dev/null || { echo "DeepSpeed builds a small op with g++, which is not here: install g++"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX)) -r requirements.txt
+	touch $@

@@ -1,0 +1,31 @@
+"""What a run would do: settings, batch arithmetic, data headers; nothing is trained or written."""
+
+import yaml
+
+from interbert.data.corpus import Corpus
+from interbert.tokenizer import load_tokenizer
+from interbert.train.distributed import Ranks
+from interbert.train.feed import build_plan, tokenizer_folder
+from interbert.train.pretraining import Request
+
+
+def describe_dry_run(request: Request, ranks: Ranks) -> str:
+    settings, train = request.settings, request.settings.train
+    corpus = Corpus(settings.data.train)
+    tokenizer = load_tokenizer(tokenizer_folder(settings))
+    plan = build_plan(settings, corpus, tokenizer)
+    steps = plan.epoch(0).micro_batches / train.micro_batches
+    lines = [
+        yaml.safe_dump(settings.model_dump(mode="json"), sort_keys=False).rstrip(),
+        "",
+        f"data       {corpus.images} images, {corpus.captions} captions, features {corpus.feature_width} wide, "
+        f"{corpus.classes} classes ({corpus.evidence or 'no'} evidence), fingerprint {corpus.fingerprint}",
+        f"words      vocabulary of {tokenizer.vocab_size} in {tokenizer_folder(settings)}",
+        f"engine     {request.engine.path}: ZeRO-{request.engine.stage}, {request.engine.precision}",
+        f"step       {train.micro_batches} micro-batches = {ranks.world_size} ranks x "
+        f"{request.engine.accumulation} accumulated; {plan.capacities.describe()}",
+        f"schedule   {train.schedule_steps} steps, about {train.schedule_steps / max(steps, 1e-9):.2f} epochs "
+        f"of {steps:.1f} steps; stops at step {request.last_step}",
+        f"run        {request.folder.path}",
+    ]
+    return "\n".join(lines)
