@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from interbert.config import TrainSettings
-from interbert.kernels import apex
+from interbert.kernels.apex import apex_symbol
 from interbert.train.lamb import Lamb
 
 log = logging.getLogger(__name__)
@@ -36,7 +36,8 @@ def parameter_groups(model: nn.Module, inherited: list[str], settings: TrainSett
 def build_optimizer(groups: list[dict], settings: TrainSettings, offload: bool) -> torch.optim.Optimizer:
     common = {"lr": settings.learning_rate, "betas": settings.betas, "eps": settings.epsilon}
     on_gpu = torch.cuda.is_available()
-    fused = apex.optimizer(settings.optimizer) if on_gpu and not offload else None
+    name = {"adamw": "FusedAdam", "lamb": "FusedLAMB"}[settings.optimizer]
+    fused = apex_symbol(name) if on_gpu and not offload else None
     if fused is not None:
         optimizer = fused(groups, weight_decay=settings.weight_decay, **common)
     elif settings.optimizer == "lamb":

@@ -8,6 +8,7 @@ from typing import Any
 
 import yaml
 
+from interbert import objectives
 from interbert.config import Settings, SettingsError
 from interbert.data.corpus import Corpus
 from interbert.files import write_json, write_text
@@ -144,12 +145,14 @@ def build_model(settings: Settings, corpus: Corpus, tokenizer: Tokenizer) -> Int
         **{
             "vocab_size": tokenizer.vocab_size,
             "feature_width": corpus.feature_width,
-            "region_classes": corpus.classes,
-            "max_positions": max(512, settings.data.max_text_tokens),
+            "classes": corpus.classes,
+            "max_position_embeddings": max(512, settings.data.max_text_tokens),
+            # Matching is what the export is used for first, whether it was trained on or not.
+            "prediction_heads": sorted(objectives.needs(list(settings.objectives)) | {"match"}),
             **settings.model.override,
         },
     )
-    return InterBertForPreTraining(config, seed=settings.train.seed)
+    return InterBertForPreTraining.from_seed(config, settings.train.seed)
 
 
 def _must_fit(where: str, field: str, model: int, data: int) -> None:

@@ -1,0 +1,57 @@
+"""`python -m interbert summary RUN`: what a run came to, as a short table."""
+
+import argparse
+import json
+from pathlib import Path
+
+from interbert.files import read_json
+
+HELP = "losses, retrieval and throughput of a run, as a short table"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("run", type=Path, help="folder of the run, such as runs/scenes")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    print(summarise(arguments.run))
+    return 0
+
+
+def summarise(folder: Path) -> str:
+    status, metrics = folder / "status.json", folder / "metrics.jsonl"
+    for path in (status, metrics):
+        if not path.is_file():
+            raise ValueError(f"{folder}: no {path.name} there; is it the folder of a run?")
+    lines = [json.loads(line) for line in metrics.read_text().splitlines()]
+    state = read_json(status)
+    rows = [f"{folder}: {state['state']} at step {state['step']} ({state['reason']})", ""]
+    rows += _losses(lines) + _retrieval(folder / "evaluation.json")
+    rates = sorted(line["samples_per_second"] for line in lines if "samples_per_second" in line)
+    if rates:
+        rows.append(f"{'pairs/s':<28}{rates[len(rates) // 2]:.0f} (median of the logged steps)")
+    places = {"TensorBoard": "tensorboard", "picture": "picture.png", "model": "export", "metrics": "metrics.jsonl"}
+    rows += [f"{name:<28}{folder / place}" for name, place in places.items() if (folder / place).exists()]
+    return "\n".join(rows)
+
+
+def _losses(lines: list[dict]) -> list[str]:
+    names = {name for line in lines for name in line if "loss" in name}
+    rows = []
+    for name in sorted(names, key=lambda n: (n.startswith("validation"), n)):
+        values = [line[name] for line in lines if name in line]
+        rows.append(f"{name:<28}{values[0]:.3f} -> {values[-1]:.3f}")
+    return [*rows, ""] if rows else []
+
+
+def _retrieval(path: Path) -> list[str]:
+    if not path.is_file():
+        return []
+    figures = read_json(path)
+    ends = [figures[name] for name in ("before", "after") if name in figures]
+    rows = []
+    for way in ("text_to_image", "image_to_text"):
+        for measure in ("r1", "r5", "r10"):
+            label = f"{way.replace('_', ' ')} R@{measure[1:]}"
+            rows.append(f"{label:<28}" + " -> ".join(f"{100 * end[way][measure]:.1f} %" for end in ends))
+    return [*rows, ""]
