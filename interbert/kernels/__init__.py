@@ -1,0 +1,5 @@
+"""Kernels with several implementations of one signature, and the places that choose among them."""
+
+from interbert.kernels.attention import attention
+
+__all__ = ["attention"]

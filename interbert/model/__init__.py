@@ -1,0 +1,20 @@
+"""The model: configuration, packed and padded forward, heads."""
+
+from interbert.model.configuration import ConfigurationError, InterBertConfig, Stage
+from interbert.model.interbert import InterBertForPreTraining, InterBertModel
+from interbert.model.layout import Layout, layout
+from interbert.model.outputs import InterBertOutput, PackedOutput
+from interbert.model.parameters import parameter_groups
+
+__all__ = [
+    "ConfigurationError",
+    "InterBertConfig",
+    "InterBertForPreTraining",
+    "InterBertModel",
+    "InterBertOutput",
+    "Layout",
+    "PackedOutput",
+    "Stage",
+    "layout",
+    "parameter_groups",
+]

@@ -1,0 +1,115 @@
+"""Post-LayerNorm transformer layers, and the streams they work on.
+
+A layer sees rows [N, H] and a function that does the attention between them. So the same layer serves packed
+rows, padded ones, and whatever a test wants to look at.
+"""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from interbert.kernels.dropout import dropout
+from interbert.model.configuration import Stage
+from interbert.model.layout import Layout
+from interbert.model.norm import LayerNorm
+
+Attend = Callable[[Tensor, float], Tensor]
+"""(qkv [N, 3, heads, width], dropout probability) -> [N, heads, width]"""
+
+
+class Layer(nn.Module):
+    def __init__(self, hidden_size: int, stage: Stage, eps: float) -> None:
+        super().__init__()
+        self.heads = stage.heads
+        self.hidden_dropout = stage.hidden_dropout
+        self.attention_dropout = stage.attention_dropout
+        self.qkv = nn.Linear(hidden_size, 3 * hidden_size)
+        self.out = nn.Linear(hidden_size, hidden_size)
+        self.attention_norm = LayerNorm(hidden_size, eps)
+        self.up = nn.Linear(hidden_size, stage.intermediate_size)
+        self.down = nn.Linear(stage.intermediate_size, hidden_size)
+        self.norm = LayerNorm(hidden_size, eps)
+
+    def forward(self, x_NH: Tensor, attend: Attend) -> Tensor:
+        attended = attend(self.split_heads(x_NH), self.attention_dropout if self.training else 0.0)
+        x_NH = self.attention_norm(x_NH + self._dropout(self.out(attended.flatten(1))))
+        return self.norm(x_NH + self._dropout(self.down(F.gelu(self.up(x_NH)))))
+
+    def split_heads(self, x_NH: Tensor) -> Tensor:
+        """Queries, keys and values [N, 3, heads, width]."""
+        return self.qkv(x_NH).view(len(x_NH), 3, self.heads, -1)
+
+    def _dropout(self, x: Tensor) -> Tensor:
+        return dropout(x, self.hidden_dropout, self.training)
+
+
+class StageLayers(nn.ModuleList):
+    """The layers of one stage."""
+
+    def __init__(self, hidden_size: int, stage: Stage, eps: float) -> None:
+        super().__init__(Layer(hidden_size, stage, eps) for _ in range(stage.layers))
+        self.kind = stage.kind
+
+    def forward(self, x_NH: Tensor, attend: Attend) -> Tensor:
+        for layer in self:
+            x_NH = layer(x_NH, attend)
+        return x_NH
+
+
+class Streams:
+    """Text and image rows of a packed batch, apart or joined, whichever was asked for last."""
+
+    def __init__(self, image_VH: Tensor, text_TH: Tensor, layout: Layout) -> None:
+        self._layout = layout
+        self._apart: tuple[Tensor, Tensor] | None = (image_VH, text_TH)
+        self._joint: Tensor | None = None
+
+    @property
+    def joint_JH(self) -> Tensor:
+        if self._joint is None:
+            rows_SH = torch.cat(self._apart)
+            self._joint = Permute.apply(rows_SH, self._layout.stream_of_J, self._layout.joint_of_S)
+        return self._joint
+
+    @property
+    def image_VH(self) -> Tensor:
+        return self._split()[0]
+
+    @property
+    def text_TH(self) -> Tensor:
+        return self._split()[1]
+
+    def get(self, kind: str) -> Tensor:
+        return {"joint": lambda: self.joint_JH, "text": lambda: self.text_TH, "image": lambda: self.image_VH}[
+            kind
+        ]()
+
+    def put(self, kind: str, x_NH: Tensor) -> None:
+        if kind == "joint":
+            self._joint, self._apart = x_NH, None
+        else:
+            image_VH, text_TH = self._split()
+            self._apart = (image_VH, x_NH) if kind == "text" else (x_NH, text_TH)
+            self._joint = None
+
+    def _split(self) -> tuple[Tensor, Tensor]:
+        if self._apart is None:
+            rows_SH = Permute.apply(self._joint, self._layout.joint_of_S, self._layout.stream_of_J)
+            self._apart = torch.split(rows_SH, [self._layout.image_tokens, self._layout.text_tokens])
+        return self._apart
+
+
+class Permute(torch.autograd.Function):
+    """Rows in another order. Knowing the inverse, its backward is a gather too, not a scatter with additions."""
+
+    @staticmethod
+    def forward(ctx, x_NH: Tensor, index_N: Tensor, inverse_N: Tensor) -> Tensor:
+        ctx.save_for_backward(inverse_N)
+        return x_NH.index_select(0, index_N)
+
+    @staticmethod
+    def backward(ctx, grad_NH: Tensor) -> tuple[Tensor, None, None]:
+        (inverse_N,) = ctx.saved_tensors
+        return grad_NH.index_select(0, inverse_N), None, None

@@ -1,0 +1,69 @@
+"""What is predicted from the hidden states."""
+
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from interbert.kernels.dropout import dropout
+from interbert.model.configuration import InterBertConfig
+from interbert.model.norm import LayerNorm
+
+MATCH = 0
+"""The class that means "caption and image belong together"; the other one is 1."""
+
+
+class Transform(nn.Module):
+    """dense, GELU, LayerNorm."""
+
+    def __init__(self, config: InterBertConfig) -> None:
+        super().__init__()
+        self.dense = nn.Linear(config.hidden_size, config.hidden_size)
+        self.norm = LayerNorm(config.hidden_size, config.layer_norm_eps)
+
+    def forward(self, x_NH: Tensor) -> Tensor:
+        return self.norm(F.gelu(self.dense(x_NH)))
+
+
+class PredictionHead(nn.Module):
+    """Transform, then a linear layer: words, region classes, or region features.
+
+    For words the decoder's weight *is* the word embedding: one Parameter in two modules, which ZeRO-3's hooks
+    gather for each of them, and which `_tied_weights_keys` keeps one through saving and loading.
+    """
+
+    def __init__(self, config: InterBertConfig, outputs: int) -> None:
+        super().__init__()
+        self.transform = Transform(config)
+        self.decoder = nn.Linear(config.hidden_size, outputs)
+
+    def forward(self, x_NH: Tensor) -> Tensor:
+        return self.decoder(self.transform(x_NH))
+
+
+class Pooler(nn.Module):
+    """First token of a stream, linear, ReLU."""
+
+    def __init__(self, config: InterBertConfig) -> None:
+        super().__init__()
+        self.dense = nn.Linear(config.hidden_size, config.pooler_size)
+
+    def forward(self, x_NH: Tensor, first_P: Tensor) -> Tensor:
+        return F.relu(self.dense(x_NH.index_select(0, first_P)))
+
+
+class MatchHead(nn.Module):
+    """Do caption and image belong together?"""
+
+    def __init__(self, config: InterBertConfig) -> None:
+        super().__init__()
+        self.fusion = config.fusion
+        self.dropout = config.pooled_dropout
+        self.classifier = nn.Linear(config.pooler_size, 2)
+
+    def forward(self, text_PQ: Tensor, image_PQ: Tensor) -> Tensor:
+        fused_PQ = text_PQ * image_PQ if self.fusion == "mul" else text_PQ + image_PQ
+        return self.classifier(dropout(fused_PQ, self.dropout, self.training))
+
+
+def match_probability(logits_P2: Tensor) -> Tensor:
+    """Probability that caption and image belong together; hides which class says so."""
+    return logits_P2.float().softmax(-1)[..., MATCH]

@@ -1,0 +1,265 @@
+"""InterBERT: joint layers over image and text, then each stream through layers of its own. Mathematics only."""
+
+from collections.abc import Collection
+
+import torch
+from torch import Tensor, nn
+from transformers import AutoConfig, AutoModel, AutoModelForPreTraining, PreTrainedModel
+from transformers import initialization as init
+
+from interbert.data.batch import Batch
+from interbert.kernels import attention
+from interbert.kernels.reference import attention_probabilities
+from interbert.model.configuration import InterBertConfig
+from interbert.model.embeddings import ImageEmbeddings, TextEmbeddings, image_tokens
+from interbert.model.encoder import Attend, StageLayers, Streams
+from interbert.model.heads import MatchHead, Pooler, PredictionHead, match_probability
+from interbert.model.layout import Layout, layout
+from interbert.model.outputs import InterBertOutput, PackedOutput
+from interbert.model.padding import PackedInputs, pack, unpack
+
+
+class InterBertPreTrainedModel(PreTrainedModel):
+    config_class = InterBertConfig
+    base_model_prefix = "interbert"
+    main_input_name = "input_ids"
+
+    def _init_weights(self, module: nn.Module) -> None:
+        if isinstance(module, nn.Linear):
+            init.normal_(module.weight, std=self.config.initializer_range)
+            init.zeros_(module.bias)
+        elif isinstance(module, nn.Embedding):
+            init.normal_(module.weight, std=self.config.initializer_range)
+        elif isinstance(module, nn.LayerNorm):
+            init.ones_(module.weight)
+            init.zeros_(module.bias)
+
+    @classmethod
+    def from_seed(cls, config: InterBertConfig, seed: int) -> "InterBertPreTrainedModel":
+        """A fresh model whose weights depend on `seed` alone; the global generator is left as it was."""
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            return cls(config)
+
+
+class InterBertModel(InterBertPreTrainedModel):
+    """Embeddings, encoder and poolers."""
+
+    def __init__(self, config: InterBertConfig) -> None:
+        super().__init__(config)
+        self.text_embeddings = TextEmbeddings(config)
+        self.image_embeddings = ImageEmbeddings(config)
+        stages = config.encoder_stages
+        self.stages = nn.ModuleList(StageLayers(config.hidden_size, s, config.layer_norm_eps) for s in stages)
+        self.text_pooler = Pooler(config)
+        self.image_pooler = Pooler(config)
+        self.post_init()
+
+    def get_input_embeddings(self) -> nn.Module:
+        return self.text_embeddings.words
+
+    def set_input_embeddings(self, value: nn.Module) -> None:
+        self.text_embeddings.words = value
+
+    def encode(self, batch: Batch | PackedInputs, layout: Layout) -> Streams:
+        """Hidden states of a packed batch."""
+        streams = self.embed(batch, layout)
+        for stage in self.stages:
+            streams.put(stage.kind, stage(streams.get(stage.kind), attend_packed(layout, stage.kind)))
+        return streams
+
+    def embed(self, batch: Batch | PackedInputs, layout: Layout) -> Streams:
+        global_token = batch.global_token if isinstance(batch, PackedInputs) else self.config.global_token
+        features_VD, boxes_V5 = image_tokens(
+            batch.features_RD, batch.boxes_R5, batch.zeroed_R, batch.cu_regions, layout, global_token
+        )
+        return Streams(
+            self.image_embeddings(features_VD, boxes_V5),
+            self.text_embeddings(batch.input_ids_T, layout.positions_T, batch.token_types_T),
+            layout,
+        )
+
+    def layout_of(self, batch: Batch) -> Layout:
+        return layout(
+            batch.cu_text,
+            batch.cu_regions,
+            tokens=batch.input_ids_T.numel(),
+            regions=batch.boxes_R5.shape[0],
+            max_text=batch.max_text,
+            max_regions=batch.max_regions,
+            global_token=self.config.global_token != "none",
+        )
+
+    def pool(self, streams: Streams, layout: Layout) -> tuple[Tensor | None, Tensor | None]:
+        """Text and image vector of each pair; None for a stream without tokens."""
+        text = self.text_pooler(streams.text_TH, layout.text_first_P) if layout.text_tokens else None
+        image = self.image_pooler(streams.image_VH, layout.image_first_P) if layout.image_tokens else None
+        return text, image
+
+    def forward(
+        self,
+        input_ids: Tensor | None = None,
+        attention_mask: Tensor | None = None,
+        token_type_ids: Tensor | None = None,
+        region_features: Tensor | None = None,
+        region_boxes: Tensor | None = None,
+        region_mask: Tensor | None = None,
+        add_global: bool = False,
+    ) -> InterBertOutput:
+        """Hidden states and pooled vectors; the arguments are those of InterBertForPreTraining.forward."""
+        inputs = pack(
+            self.config,
+            input_ids,
+            attention_mask,
+            token_type_ids,
+            region_features,
+            region_boxes,
+            region_mask,
+            add_global,
+        )
+        streams = self.encode(inputs, inputs.layout)
+        return padded_output(inputs, streams, *self.pool(streams, inputs.layout))
+
+
+class InterBertForPreTraining(InterBertPreTrainedModel):
+    """InterBERT with the heads of its pretraining."""
+
+    _tied_weights_keys = {"heads.tokens.decoder.weight": "interbert.text_embeddings.words.weight"}  # noqa: RUF012
+
+    def __init__(self, config: InterBertConfig) -> None:
+        super().__init__(config)
+        self.interbert = InterBertModel(config)
+        make = {
+            "tokens": lambda: PredictionHead(config, config.vocab_size),
+            "regions": lambda: PredictionHead(config, config.classes),
+            "features": lambda: PredictionHead(config, config.feature_width),
+            "match": lambda: MatchHead(config),
+        }
+        self.heads = nn.ModuleDict({name: make[name]() for name in config.prediction_heads})
+        if "tokens" not in self.heads:
+            self._tied_weights_keys = {}
+        self.post_init()
+
+    def get_output_embeddings(self) -> nn.Module | None:
+        return self.heads["tokens"].decoder if "tokens" in self.heads else None
+
+    def forward(
+        self,
+        input_ids: Tensor | None = None,
+        attention_mask: Tensor | None = None,
+        token_type_ids: Tensor | None = None,
+        region_features: Tensor | None = None,
+        region_boxes: Tensor | None = None,
+        region_mask: Tensor | None = None,
+        add_global: bool = False,
+    ) -> InterBertOutput:
+        """Padded tensors in and out; text alone and image alone are allowed.
+
+        region_features [B, R, D]; region_boxes [B, R, 5]: x1/W, y1/H, x2/W, y2/H, area share. Region 0 is the
+        global token if the caller gives one; `add_global=True` puts it in front (mean feature, whole image).
+        """
+        inputs = pack(
+            self.config,
+            input_ids,
+            attention_mask,
+            token_type_ids,
+            region_features,
+            region_boxes,
+            region_mask,
+            add_global,
+        )
+        streams = self.interbert.encode(inputs, inputs.layout)
+        text_PQ, image_PQ = self.interbert.pool(streams, inputs.layout)
+        output = padded_output(inputs, streams, text_PQ, image_PQ)
+        output.token_logits = unpack_text(inputs, self._predict("tokens", streams.text_TH))
+        output.region_logits = unpack_image(inputs, self._predict("regions", streams.image_VH))
+        output.region_features = unpack_image(inputs, self._predict("features", streams.image_VH))
+        if "match" in self.heads and text_PQ is not None and image_PQ is not None:
+            output.itm_logits = self.heads["match"](text_PQ, image_PQ)
+            output.match_probability = match_probability(output.itm_logits)
+        return output
+
+    def forward_packed(
+        self, batch: Batch, heads: Collection[str] | None = None, layout: Layout | None = None
+    ) -> PackedOutput:
+        """What training calls: no padding, and of the large heads only the masked rows.
+
+        `heads` are those to run (default: all the model has). Each runs whatever the batch holds, on zero rows if
+        need be, so that every rank runs the same modules and every parameter gets a gradient.
+        """
+        heads = self.heads.keys() if heads is None else heads
+        missing = sorted(set(heads) - self.heads.keys())
+        if missing:
+            raise ValueError(f"the model was built without the heads {missing}: add them to prediction_heads")
+        layout = self.interbert.layout_of(batch) if layout is None else layout
+        streams = self.interbert.encode(batch, layout)
+        output = PackedOutput(streams.text_TH, streams.image_VH)
+        if "tokens" in heads:
+            masked_MH = streams.text_TH.index_select(0, batch.masked_tokens_M)
+            output.token_logits_MW = self.heads["tokens"](masked_MH)
+        if "regions" in heads or "features" in heads:
+            masked_NH = streams.image_VH.index_select(0, layout.region_rows_R[batch.masked_regions_N])
+            output.region_logits_NK = self.heads["regions"](masked_NH) if "regions" in heads else None
+            output.region_features_ND = self.heads["features"](masked_NH) if "features" in heads else None
+        if "match" in heads:
+            output.text_pooled_PQ, output.image_pooled_PQ = self.interbert.pool(streams, layout)
+            output.match_logits_P2 = self.heads["match"](output.text_pooled_PQ, output.image_pooled_PQ)
+        return output
+
+    @torch.no_grad()
+    def joint_attention(self, batch: Batch) -> list[Tensor]:
+        """Attention [heads, J, J] of each joint layer for a batch of one pair: image tokens, then text tokens."""
+        assert batch.pairs == 1, "pictures are made of one pair"
+        layout = self.interbert.layout_of(batch)
+        x_JH = self.interbert.embed(batch, layout).joint_JH
+        seen = []
+        for stage in self.interbert.stages:
+            if stage.kind != "joint":
+                continue
+            attend = attend_packed(layout, "joint")
+            for layer in stage:
+                q_HJd, k_HJd, _ = layer.split_heads(x_JH).permute(1, 2, 0, 3).float()
+                seen.append(attention_probabilities(q_HJd, k_HJd))
+                x_JH = layer(x_JH, attend)
+        return seen
+
+    def _predict(self, head: str, x_NH: Tensor) -> Tensor | None:
+        return self.heads[head](x_NH) if head in self.heads else None
+
+
+def attend_packed(layout: Layout, kind: str) -> Attend:
+    """Attention within each pair's rows of the stream `kind`."""
+    cu, longest = {
+        "joint": (layout.cu_joint, layout.max_joint),
+        "text": (layout.cu_text, layout.max_text),
+        "image": (layout.cu_image, layout.max_image),
+    }[kind]
+
+    def attend(qkv_N3Hd: Tensor, dropout_p: float) -> Tensor:
+        return attention(qkv_N3Hd, cu, longest, dropout_p)
+
+    return attend
+
+
+def padded_output(
+    inputs: PackedInputs, streams: Streams, text_PQ: Tensor | None, image_PQ: Tensor | None
+) -> InterBertOutput:
+    return InterBertOutput(
+        text_hidden=unpack_text(inputs, streams.text_TH),
+        region_hidden=unpack_image(inputs, streams.image_VH),
+        text_pooled=text_PQ,
+        region_pooled=image_PQ,
+    )
+
+
+def unpack_text(inputs: PackedInputs, x_TH: Tensor | None) -> Tensor | None:
+    return unpack(x_TH, inputs.text_places_T, inputs.pairs, inputs.text_width)
+
+
+def unpack_image(inputs: PackedInputs, x_VH: Tensor | None) -> Tensor | None:
+    return unpack(x_VH, inputs.image_places_V, inputs.pairs, inputs.image_width)
+
+
+AutoConfig.register(InterBertConfig.model_type, InterBertConfig)
+AutoModel.register(InterBertConfig, InterBertModel)
+AutoModelForPreTraining.register(InterBertConfig, InterBertForPreTraining)
