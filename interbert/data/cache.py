@@ -1,0 +1,55 @@
+"""Where things computed once from a data set are kept: beside its first store, or in the user's cache."""
+
+import contextlib
+import hashlib
+import os
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+FOLDER = ".interbert-cache"
+
+
+def key(*parts: object) -> str:
+    """A short name for everything that the cached thing was computed from."""
+    return hashlib.sha256("\0".join(map(str, parts)).encode()).hexdigest()[:24]
+
+
+def folders(corpus: Any) -> list[Path]:
+    """Where to look, in order; the first that can be written to is written to."""
+    user = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    return [Path(corpus.paths[0]).absolute().parent / FOLDER, user / "interbert"]
+
+
+def find(corpus: Any, name: str) -> list[Path]:
+    return [path for folder in folders(corpus) if (path := folder / name).is_file()]
+
+
+def keep(corpus: Any, name: str, write: Callable[[Path], None]) -> Path | None:
+    """Let `write` make the file in the first folder that takes it; None if none does (a full disk, say)."""
+    for folder in folders(corpus):
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            with _replaced(folder / name) as partial:
+                write(partial)
+            return folder / name
+        except OSError:
+            continue
+    return None
+
+
+@contextlib.contextmanager
+def _replaced(path: Path) -> Iterator[Path]:
+    """A name of its own to write under (other ranks may be writing the same), then the final one."""
+    handle, partial = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    os.close(handle)
+    try:
+        yield Path(partial)
+        with open(partial, "rb") as file:
+            os.fsync(file.fileno())
+        os.chmod(partial, 0o644)
+        os.replace(partial, path)
+    except BaseException:
+        Path(partial).unlink(missing_ok=True)
+        raise

@@ -1,0 +1,127 @@
+"""How much a micro-batch may hold, and where consecutive rows are cut into micro-batches."""
+
+from dataclasses import dataclass, fields
+from math import ceil, sqrt
+
+import numpy as np
+
+from interbert.config import DataSettings, MaskSettings
+
+# A derived capacity lies this many standard deviations above what a full micro-batch holds on average, so
+# that in practice only the token budget closes micro-batches and masks are not dropped.
+SPREAD = 6.0
+
+# Mean and standard deviation, over captions, of the share of words that each text mask takes.
+_TEXT_SHARES = {"msm_paper": (0.19, 0.15), "msm_released": (0.40, 0.30), "mlm": (0.15, 0.12)}
+
+
+@dataclass(frozen=True)
+class Capacities:
+    """The most that a micro-batch may hold of each thing."""
+
+    tokens: int
+    """Text tokens, regions and one global image token a pair."""
+    text: int
+    regions: int
+    pairs: int
+    masked_tokens: int
+    masked_regions: int
+
+    @classmethod
+    def derive(
+        cls, data: DataSettings, masks: MaskSettings, text_lengths: np.ndarray, region_counts: np.ndarray
+    ) -> "Capacities":
+        """What `data` sets, and for the rest what its budget and the data's lengths make likely.
+
+        `text_lengths` are those of the captions, `region_counts` (already capped at `max_regions`) those of
+        the images.
+        """
+        budget = data.token_budget
+        text_mean, text_std = float(text_lengths.mean()), float(text_lengths.std())
+        region_mean, region_std = float(region_counts.mean()), float(region_counts.std())
+        length = text_mean + region_mean + 1
+        pairs = budget / length
+        # A longer caption leaves less room for others: both spreads widen every share of the budget.
+        spread = SPREAD * sqrt(pairs)
+        length_std = sqrt(text_std**2 + region_std**2)
+        likely_pairs = pairs + spread * length_std / length
+        text = text_mean * pairs + spread * (text_std + text_mean / length * length_std)
+        regions = region_mean * pairs + spread * (region_std + region_mean / length * length_std)
+
+        text_capacity = data.text_capacity or _within(text, int(text_lengths.max()), budget)
+        region_capacity = data.region_capacity or _within(regions, int(region_counts.max()), budget)
+        share, share_std = _TEXT_SHARES[masks.text]
+        masked = share * text_capacity + SPREAD * sqrt(likely_pairs) * share_std * text_mean
+        # How many regions fall with an anchor depends on how the data's boxes overlap: it may be all.
+        anchors = 0.15 * region_capacity + SPREAD * sqrt(0.15 * region_capacity)
+        masked_regions = anchors if masks.regions == "moc" else region_capacity
+        return cls(
+            tokens=budget,
+            text=text_capacity,
+            regions=region_capacity,
+            pairs=data.pair_capacity or _within(likely_pairs, 1, budget),
+            masked_tokens=data.masked_token_capacity or _within(masked, 1, text_capacity),
+            masked_regions=data.masked_region_capacity or _within(masked_regions, 1, region_capacity),
+        )
+
+    def check(self, longest_text: int, most_regions: int) -> None:
+        """Refuse capacities that the largest possible pair does not fit into."""
+        needs = {
+            "token_budget": (self.tokens, longest_text + most_regions + 1),
+            "text_capacity": (self.text, longest_text),
+            "region_capacity": (self.regions, most_regions),
+        }
+        for name, (capacity, need) in needs.items():
+            if need > capacity:
+                raise ValueError(
+                    f"data.{name} is {capacity}, but a pair may need {need}: {longest_text} text tokens, "
+                    f"{most_regions} regions and a global image token; raise data.{name} to at least {need}, "
+                    "or lower data.max_text_tokens or data.max_regions"
+                )
+
+    def describe(self) -> str:
+        return ", ".join(f"{getattr(self, f.name):,} {f.name.replace('_', ' ')}" for f in fields(self))
+
+
+def cut(capacities: Capacities, text_lengths: np.ndarray, region_counts: np.ndarray) -> np.ndarray:
+    """Cut consecutive rows greedily: a micro-batch closes when the next row would pass any capacity.
+
+    Returns `starts` int64 [micro_batches + 1]: micro-batch i holds rows starts[i]:starts[i + 1].
+    """
+    rows = len(text_lengths)
+    if rows == 0:
+        return np.zeros(1, dtype=np.int64)
+    capacities.check(int(text_lengths.max()), 0)
+    capacities.check(0, int(region_counts.max()))
+    capacities.check(*_largest(text_lengths, region_counts))
+    sums = [
+        (_running_sum(text_lengths + region_counts + 1), capacities.tokens),
+        (_running_sum(text_lengths), capacities.text),
+        (_running_sum(region_counts), capacities.regions),
+    ]
+    starts = [0]
+    start = 0
+    while start < rows:
+        end = min(start + capacities.pairs, rows)
+        for running, capacity in sums:
+            window = running[start + 1 : end + 1]
+            end = start + int(window.searchsorted(running[start] + capacity, side="right"))
+        starts.append(end)
+        start = end
+    return np.array(starts, dtype=np.int64)
+
+
+def _largest(text_lengths: np.ndarray, region_counts: np.ndarray) -> tuple[int, int]:
+    row = int(np.argmax(text_lengths + region_counts))
+    return int(text_lengths[row]), int(region_counts[row])
+
+
+def _running_sum(values: np.ndarray) -> np.ndarray:
+    sums = np.zeros(len(values) + 1, dtype=np.int64)
+    np.cumsum(values, out=sums[1:])
+    return sums
+
+
+def _within(likely: float, least: int, most: int) -> int:
+    """Rounded up to a multiple of 8, as matrix units like it, between the bounds."""
+    return max(least, min(most, 8 * ceil(likely / 8)))

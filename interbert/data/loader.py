@@ -1,0 +1,138 @@
+"""The micro-batches of one rank, prepared ahead by threads in memory that is used again and again."""
+
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from interbert.config import Settings
+from interbert.data.batch import Batch
+from interbert.data.masking import Vocabulary
+from interbert.data.negatives import CandidateTable
+from interbert.data.plan import Plan, Position
+from interbert.data.prepare import Preparer
+from interbert.data.slot import Slot
+from interbert.data.tokens import TokenTable
+
+
+@dataclass
+class StepData:
+    """What one rank gets of one optimizer step."""
+
+    batches: list[Batch]
+    """Valid until the next step is asked for: their memory is then used again."""
+    numbers: list[int]
+    """Number of each within the step, over all ranks."""
+    position: Position
+    """Where the plan stands after this step."""
+
+
+@dataclass
+class _Pending:
+    batches: list[Future[Batch]]
+    slots: list[Slot]
+    numbers: list[int]
+    position: Position
+
+
+class Loader:
+    """Iterates over optimizer steps from `start` on, endlessly.
+
+    A step is the next `train.micro_batches` of the plan; number i of them goes to rank i % world_size.
+    Threads prepare whole micro-batches, at least one step ahead. What is loaded depends on neither ranks nor
+    threads.
+    """
+
+    def __init__(
+        self,
+        corpus: Any,
+        tokens: TokenTable,
+        plan: Plan,
+        settings: Settings,
+        vocabulary: Vocabulary,
+        rank: int = 0,
+        world_size: int = 1,
+        start: Position = Position(),  # noqa: B008 (frozen)
+    ) -> None:
+        micro_batches = settings.train.micro_batches
+        if micro_batches % world_size:
+            raise ValueError(
+                f"train.micro_batches is {micro_batches}, which {world_size} ranks cannot share evenly: "
+                f"take a multiple of {world_size}"
+            )
+        self._plan = plan
+        self._rank, self._world_size = rank, world_size
+        self._micro_batches = micro_batches
+        self._preparer = Preparer(corpus, tokens, plan, settings, vocabulary)
+        self._position = start
+        own, threads = micro_batches // world_size, settings.data.threads
+        # Besides the step handed out: whole steps, at least one, with work for every thread and one to spare.
+        self._ahead = -(-max(own, threads + 1) // own)
+        pin = torch.cuda.is_available()
+        self._free = [self._preparer.make_slot(pin) for _ in range(own * (1 + self._ahead))]
+        self._handed_out: list[Slot] = []
+        self._pending: deque[_Pending] = deque()
+        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="loader")
+
+    def __iter__(self) -> Iterator[StepData]:
+        return self
+
+    def __next__(self) -> StepData:
+        self._free += self._handed_out
+        self._handed_out = []
+        while self._free:
+            self._submit()
+        step = self._pending.popleft()
+        self._handed_out = step.slots
+        batches = [future.result() for future in step.batches]
+        return StepData(batches, step.numbers, step.position)
+
+    def close(self) -> None:
+        """Wait for what is under way and end the threads. Batches handed out stay valid."""
+        self._pool.shutdown(wait=True, cancel_futures=True)
+        self._plan.close()
+
+    def __enter__(self) -> "Loader":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _submit(self) -> None:
+        """Set the threads to work on the next step."""
+        micro_batches = self._plan.step(self._position, self._micro_batches)
+        self._position = self._plan.after(self._position, self._micro_batches)
+        numbers = list(range(self._rank, self._micro_batches, self._world_size))
+        slots = [self._free.pop() for _ in numbers]
+        batches = []
+        for slot, number in zip(slots, numbers, strict=True):
+            epoch, index = micro_batches[number]
+            rows = self._plan.epoch(epoch).micro_batch(index)
+            batches.append(self._pool.submit(self._preparer.prepare, slot, rows, epoch, index))
+        self._pending.append(_Pending(batches, slots, numbers, self._position))
+
+
+def fixed_batches(
+    corpus: Any,
+    tokens: TokenTable,
+    settings: Settings,
+    vocabulary: Vocabulary,
+    count: int,
+    candidates: CandidateTable | None = None,
+) -> list[Batch]:
+    """The first micro-batches of a corpus under the draws of validation: always and everywhere the same.
+
+    All of them, for any number of ranks, in memory of their own; fewer than `count` in a small corpus.
+    """
+    plan = Plan(corpus, tokens, settings, candidates, validation=True)
+    preparer = Preparer(corpus, tokens, plan, settings, vocabulary)
+    epoch = plan.epoch(0)
+    batches = [
+        preparer.prepare(preparer.make_slot(), epoch.micro_batch(index), 0, index)
+        for index in range(min(count, epoch.micro_batches))
+    ]
+    plan.close()
+    return batches

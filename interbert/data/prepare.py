@@ -1,0 +1,118 @@
+"""From the rows of a plan to a packed Batch: read, gather, mask, pack."""
+
+from typing import Any
+
+import numpy as np
+
+from interbert.config import Settings
+from interbert.data.batch import Batch
+from interbert.data.masking import Vocabulary, mask_regions, mask_text
+from interbert.data.plan import Draw, MaskKind, Plan, Rows
+from interbert.data.slot import Slot
+from interbert.data.tokens import TokenTable
+from interbert.rng import Purpose
+
+CLASS_OBJECTIVES = frozenset({"mrm", "moc"})
+
+
+class Preparer:
+    """Makes micro-batches. It keeps no state between them: threads share it, each with a slot of its own."""
+
+    def __init__(
+        self, corpus: Any, tokens: TokenTable, plan: Plan, settings: Settings, vocabulary: Vocabulary
+    ) -> None:
+        self._corpus = corpus
+        self._tokens = tokens
+        self._settings = settings
+        self._vocabulary = vocabulary
+        self._capacities = plan.capacities
+        self._draw: Draw = plan.draw
+        self._evidence = _evidence_read(corpus, settings)
+
+    def make_slot(self, pin: bool = False) -> Slot:
+        corpus = self._corpus
+        return Slot.make(self._capacities, corpus.feature_width, corpus.classes, self._evidence, pin)
+
+    def prepare(self, slot: Slot, rows: Rows, epoch: int, index: int) -> Batch:
+        """The Batch of these rows, in the slot's memory."""
+        images = rows.image.astype(np.int64)
+        keep_P = np.minimum(self._corpus.region_counts[images], self._settings.data.max_regions)
+        cu_regions = np.zeros(len(rows) + 1, dtype=np.int32)
+        np.cumsum(keep_P, out=cu_regions[1:])
+        regions = int(cu_regions[-1])
+        boxes_R4 = np.empty((regions, 4), dtype=np.float32)
+        self._corpus.read(images, keep_P, slot.features_RD.numpy()[:regions], boxes_R4)
+
+        masks, mismatch, where = self._settings.masks, self._settings.mismatch, (epoch, index)
+        ids_T, cu_text = self._tokens.gather(rows.caption)
+        text = mask_text(
+            masks.text,
+            self._draw(Purpose.MASK_TEXT, *where),
+            self._vocabulary,
+            ids_T,
+            cu_text,
+            (rows.mask_kind & MaskKind.TEXT) > 0,
+            rows.is_match | mismatch.text_loss,
+            self._capacities.masked_tokens,
+        )
+        region = mask_regions(
+            masks.regions,
+            self._draw(Purpose.MASK_REGIONS, *where),
+            boxes_R4,
+            cu_regions,
+            (rows.mask_kind & MaskKind.REGIONS) > 0,
+            rows.is_match | mismatch.region_loss,
+            self._capacities.masked_regions,
+        )
+        values = {
+            "input_ids_T": text.input_ids_T,
+            "cu_text": cu_text,
+            "boxes_R5": box_shares(boxes_R4, keep_P, self._corpus.sizes[images]),
+            "zeroed_R": region.zeroed_R,
+            "cu_regions": cu_regions,
+            "masked_tokens_M": text.rows_M,
+            "token_targets_M": text.targets_M,
+            "masked_regions_N": region.rows_N,
+            "is_match_P": rows.is_match,
+            "images_P": images,
+            "captions_P": rows.caption,
+        }
+        if self._evidence:
+            values |= self._read_evidence(images, cu_regions, region.rows_N)
+        sizes = {"max_text": int(np.diff(cu_text).max()), "max_regions": int(keep_P.max())}
+        return slot.batch(values, regions, **sizes, epoch=epoch, index=index)
+
+    def _read_evidence(
+        self, images_P: np.ndarray, cu_regions: np.ndarray, rows_N: np.ndarray
+    ) -> dict[str, np.ndarray]:
+        pair_N = np.searchsorted(cu_regions, rows_N, side="right") - 1
+        probs_NK, labels_N = self._corpus.read_evidence(images_P[pair_N], rows_N - cu_regions[pair_N])
+        if self._evidence == "labels":
+            return {"class_labels_N": labels_N}
+        return {"class_probs_NK": probs_NK, "class_labels_N": probs_NK.argmax(axis=1)}
+
+
+def box_shares(boxes_R4: np.ndarray, keep_P: np.ndarray, sizes_P2: np.ndarray) -> np.ndarray:
+    """float32 [R, 5]: x1/W, y1/H, x2/W, y2/H, share of the area. Where the size is 0, 0 boxes are shares."""
+    sizes = np.where((sizes_P2 > 0).all(axis=1, keepdims=True), sizes_P2, 1).astype(np.float32)
+    shares = np.empty((len(boxes_R4), 5), dtype=np.float32)
+    np.divide(boxes_R4, np.repeat(np.tile(sizes, 2), keep_P, axis=0), out=shares[:, :4])
+    shares[:, 4] = (shares[:, 2] - shares[:, 0]) * (shares[:, 3] - shares[:, 1])
+    return shares
+
+
+def _evidence_read(corpus: Any, settings: Settings) -> str | None:
+    """Which class evidence is read: none where no objective asks for it."""
+    wanted = set(settings.objectives) & CLASS_OBJECTIVES
+    if not wanted:
+        return None
+    has = corpus.evidence
+    if has == "class_probs" or (has == "labels" and wanted == {"moc"}):
+        return has
+    names = " and ".join(sorted(wanted))
+    need = "class_probs" if "mrm" in wanted else "class_probs or labels"
+    instead = "mrfr (features) or moc (labels)" if has == "labels" else "mrfr (features)"
+    raise ValueError(
+        f"objectives: {names} learns from the detector's classes and needs a data set with {need}, but this "
+        f"one has {has or 'none'}: take {instead} instead"
+    )
