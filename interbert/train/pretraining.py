@@ -11,6 +11,7 @@ import yaml
 from interbert import objectives
 from interbert.config import Settings, SettingsError
 from interbert.data.corpus import Corpus
+from interbert.data.plan import Plan
 from interbert.files import write_json, write_text
 from interbert.model.configuration import InterBertConfig
 from interbert.model.interbert import InterBertForPreTraining
@@ -20,12 +21,14 @@ from interbert.train.deepspeed_config import EngineConfig
 from interbert.train.distributed import Ranks
 from interbert.train.engine import Engine
 from interbert.train.export import export
-from interbert.train.feed import build_loader, build_validation, tokenizer_folder
+from interbert.train.feed import build_loader, build_plan, fill_caches, tokenizer_folder, validation_batches
 from interbert.train.loop import Progress, Training, train
 from interbert.train.monitor import Monitor
 from interbert.train.profiling import StepProfiler
 from interbert.train.run_folder import EXIT_CODES, RunFolder, describe_environment
+from interbert.train.pictures import PairPicture
 from interbert.train.stop import StopRequest
+from interbert.train.validation import Validation
 
 log = logging.getLogger(__name__)
 
@@ -111,12 +114,14 @@ def _prepare(request: Request, ranks: Ranks, progress: Progress, stop: StopReque
         checkpoint.load(engine.deepspeed, path)
     elif settings.train.export_initial:
         export(engine, tokenizer, folder.initial, ranks)
-    loader = build_loader(settings, corpus, tokenizer, ranks, progress.position)
-    validation = build_validation(settings, tokenizer) if settings.data.validation else None
+    ranks.main_only(lambda: fill_caches(settings, corpus, tokenizer))
+    plan = build_plan(settings, corpus, tokenizer)
+    loader = build_loader(settings, corpus, tokenizer, plan, ranks, progress.position)
+    validation = build_validation(settings, tokenizer)
     monitor = Monitor(folder, settings, progress.step, request.last_step) if ranks.is_main else None
     if monitor:
         begun = f"resumed from {path}" if found else "started"
-        monitor.say(f"{begun}: {describe_run(model, corpus, loader, request, ranks)}")
+        monitor.say(f"{begun}: {describe_run(model, corpus, plan, request, ranks)}")
     run = Training(
         settings=settings,
         engine=engine,
@@ -132,6 +137,12 @@ def _prepare(request: Request, ranks: Ranks, progress: Progress, stop: StopReque
         identity=identity,
     )
     return run, tokenizer
+
+
+def build_validation(settings: Settings, tokenizer: Tokenizer) -> Validation | None:
+    if not settings.data.validation:
+        return None
+    return Validation(validation_batches(settings, tokenizer), PairPicture(settings, tokenizer))
 
 
 def build_model(settings: Settings, corpus: Corpus, tokenizer: Tokenizer) -> InterBertForPreTraining:
@@ -203,12 +214,12 @@ def _write_description(request: Request, ranks: Ranks) -> None:
     write_json(request.folder.environment, described | {"deepspeed_config": request.engine.tree})
 
 
-def describe_run(model, corpus: Corpus, loader, request: Request, ranks: Ranks) -> str:
+def describe_run(model, corpus: Corpus, plan: Plan, request: Request, ranks: Ranks) -> str:
     millions = sum(getattr(p, "ds_numel", p.numel()) for p in model.parameters()) / 1e6
     settings = request.settings
     return (
         f"{settings.name}, {millions:.1f}M parameters, {corpus.captions} pairs of {corpus.images} images, "
         f"{ranks.world_size} rank(s) by {ranks.launcher} on {ranks.device.type}, ZeRO-{request.engine.stage} "
         f"{request.engine.precision}, {settings.train.micro_batches} micro-batches a step, "
-        f"{loader.plan.capacities.describe()}"
+        f"{plan.capacities.describe()}"
     )

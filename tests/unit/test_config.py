@@ -1,0 +1,62 @@
+import pytest
+
+from interbert.config import SettingsError, load_recipe, recipe_names
+
+
+def write(folder, name, text):
+    path = folder / name
+    path.write_text(text)
+    return str(path)
+
+
+@pytest.mark.parametrize("name", recipe_names())
+def test_every_recipe_loads(name):
+    assert load_recipe(name).name == name
+
+
+def test_overrides_and_sections():
+    settings = load_recipe("scenes", ["train.learning_rate=3e-4", "masks.text=mlm", "objectives={mlm: 2}"], train={"seed": 7})
+    assert settings.train.learning_rate == 3e-4
+    assert settings.train.seed == 7
+    assert settings.objectives == {"mlm": 2.0}
+
+
+def test_released_recipe_differs_from_the_paper_in_masks_and_negatives_only():
+    paper, released = load_recipe("interbert_base"), load_recipe("interbert_base_released")
+    assert released.masks.text == "msm_released" and released.masks.regions == "mrm_released"
+    assert released.mismatch.hard_share == 0 and paper.mismatch.hard_share == 0.2
+    assert released.train == paper.train and released.data == paper.data
+
+
+def test_objectives_replace_those_of_the_extended_recipe(tmp_path):
+    path = write(tmp_path, "mine.yaml", "extends: scenes\nname: mine\nobjectives: {itm: 2.0}\n")
+    assert load_recipe(path).objectives == {"itm": 2.0}
+
+
+@pytest.mark.parametrize(
+    ("override", "words"),
+    [
+        ("train.lerning_rate=1", "train.lerning_rate"),
+        ("train.keep_checkpoints=1", "greater than or equal to 2"),
+        ("masks.text=mlm", "msm"),
+        ("train.learning_rate=fast", "train.learning_rate"),
+        ("nonsense", "section.key=value"),
+        ("train.micro_batches=0", "train.micro_batches"),
+        ("objectives.banana=1", "banana"),
+    ],
+)
+def test_faults_name_the_field(override, words):
+    with pytest.raises(SettingsError, match=words):
+        load_recipe("scenes", [override])
+
+
+def test_unknown_recipe_lists_the_known():
+    with pytest.raises(SettingsError, match="scenes"):
+        load_recipe("scnes")
+
+
+def test_circle_of_recipes(tmp_path):
+    write(tmp_path, "a.yaml", "extends: b.yaml\nname: a\n")
+    write(tmp_path, "b.yaml", "extends: a.yaml\nname: b\n")
+    with pytest.raises(SettingsError, match="extends itself"):
+        load_recipe(str(tmp_path / "a.yaml"))

@@ -1,0 +1,96 @@
+import json
+from pathlib import Path
+
+import pytest
+
+from interbert.config import SettingsError, load_recipe
+from interbert.train.deepspeed_config import accumulation_steps, check_device, load_engine_config
+
+CONFIGS = sorted((Path(__file__).parents[3] / "ds_configs").glob("*.json"))
+
+
+def config(folder, **tree):
+    path = folder / "config.json"
+    path.write_text(json.dumps({"train_micro_batch_size_per_gpu": 1, **tree}))
+    return str(path)
+
+
+def test_exactly_one_config_is_for_cpus():
+    assert [path.name for path in CONFIGS if "cpu" in path.name] == ["cpu.json"]
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
+def test_configs_are_what_their_name_says_and_deepspeed_takes_them(path, monkeypatch):
+    from deepspeed.runtime.config import DeepSpeedConfig
+
+    monkeypatch.setenv("WORLD_SIZE", "1")
+    settings = load_recipe("scenes", ["train.micro_batches=4"])
+    ours = load_engine_config(str(path), settings, world_size=1)
+    tree = dict(ours.tree, train_batch_size=4)
+    theirs = DeepSpeedConfig(tree)
+    assert theirs.zero_optimization_stage == ours.stage
+    enabled = {"bf16": theirs.bfloat16_config.enabled, "fp16": theirs.float16_config.enabled}
+    assert [name for name, on in enabled.items() if on] == ([] if ours.precision == "fp32" else [ours.precision])
+    assert theirs.gradient_accumulation_steps == 4
+    if path.stem != "cpu":
+        assert path.stem == f"zero{ours.stage}_{'offload_' if ours.offload else ''}{ours.precision}"
+    if ours.precision == "fp16":
+        assert theirs.float16_config.loss_scale == 0, "dynamic scaling"
+
+
+def test_accumulation():
+    assert accumulation_steps(8, 2) == 4
+    with pytest.raises(SettingsError, match=r"8, which 3 ranks.*remainder 2.*6 or 9"):
+        accumulation_steps(8, 3)
+    with pytest.raises(SettingsError, match="set it to 4"):
+        accumulation_steps(2, 4)
+
+
+@pytest.mark.parametrize(
+    ("tree", "words"),
+    [
+        ({"optimizer": {"type": "Adam"}}, "remove 'optimizer'"),
+        ({"scheduler": {}}, "remove 'scheduler'"),
+        ({"gradient_clipping": 3.0}, "gradient_clipping is 3.0 but must be 1.0"),
+        ({"gradient_accumulation_steps": 7}, r"is 7 but must be 2 \(train.micro_batches 4 / 2 ranks\)"),
+        ({"train_batch_size": 64}, "train_batch_size is 64 but must be 4"),
+        ({"train_micro_batch_size_per_gpu": 64}, "must be 1"),
+        ({"bf16": {"enabled": True}, "fp16": {"enabled": True}}, "both enabled"),
+    ],
+)
+def test_contradictions_are_refused(tmp_path, tree, words):
+    settings = load_recipe("scenes", ["train.micro_batches=4"])
+    with pytest.raises(SettingsError, match=words):
+        load_engine_config(config(tmp_path, **tree), settings, world_size=2)
+
+
+def test_agreement_is_no_contradiction(tmp_path):
+    settings = load_recipe("scenes", ["train.micro_batches=4"])
+    path = config(tmp_path, gradient_clipping=1.0, train_batch_size=4, gradient_accumulation_steps=2)
+    assert load_engine_config(path, settings, world_size=2).accumulation == 2
+
+
+def test_lamb_under_zero_is_refused(tmp_path):
+    settings = load_recipe("scenes", ["train.optimizer=lamb"])
+    with pytest.raises(SettingsError, match="flat shards"):
+        load_engine_config(config(tmp_path, zero_optimization={"stage": 1}), settings, world_size=1)
+    assert load_engine_config(config(tmp_path), settings, world_size=1).stage == 0
+
+
+def test_unreadable_files(tmp_path):
+    settings = load_recipe("scenes")
+    with pytest.raises(SettingsError, match="no DeepSpeed config"):
+        load_engine_config(str(tmp_path / "none.json"), settings, 1)
+    (tmp_path / "bad.json").write_text('{"a": 1,\n oops}')
+    with pytest.raises(SettingsError, match="line 2"):
+        load_engine_config(str(tmp_path / "bad.json"), settings, 1)
+
+
+def test_fp16_needs_a_gpu(tmp_path, monkeypatch):
+    import torch
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    settings = load_recipe("scenes")
+    engine = load_engine_config(config(tmp_path, fp16={"enabled": True}), settings, 1)
+    with pytest.raises(SettingsError, match="fp16 needs a GPU"):
+        check_device(engine)

@@ -1,0 +1,83 @@
+import pytest
+import torch
+from torch import nn
+
+from interbert.config import TrainSettings
+from interbert.train.lamb import Lamb
+from interbert.train.optimizer import build_optimizer, parameter_groups, schedule, set_learning_rate
+
+
+class Small(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.words = nn.Embedding(5, 4)
+        self.words_too = nn.Linear(4, 4)
+        self.norm = nn.LayerNorm(4)
+
+
+SETTINGS = TrainSettings(learning_rate=0.1, schedule_steps=100, warmup_share=0.1, weight_decay=0.5)
+
+
+def test_decay_and_inherited_groups():
+    model = Small()
+    groups = parameter_groups(model, ["words", "norm"], SETTINGS)
+    found = {}
+    names = {id(p): n for n, p in model.named_parameters()}
+    for group in groups:
+        for parameter in group["params"]:
+            found[names[id(parameter)]] = (group["weight_decay"], group["rate"])
+    assert found == {
+        "words.weight": (0.5, 0.1),
+        "words_too.weight": (0.5, 1.0),  # a prefix ends at a dot
+        "words_too.bias": (0.0, 1.0),
+        "norm.weight": (0.0, 0.1),
+        "norm.bias": (0.0, 0.1),
+    }
+
+
+def test_schedule_warms_up_and_decays_linearly():
+    assert schedule(0, SETTINGS) == pytest.approx(0.1)
+    assert schedule(9, SETTINGS) == pytest.approx(1.0)
+    assert schedule(10, SETTINGS) == pytest.approx(1.0)
+    assert schedule(55, SETTINGS) == pytest.approx(0.5)
+    assert schedule(100, SETTINGS) == 0.0
+
+
+def test_rate_of_inherited_parameters_follows_the_schedule():
+    model = Small()
+    optimizer = build_optimizer(parameter_groups(model, ["words"], SETTINGS), SETTINGS, offload=False)
+    assert set_learning_rate(optimizer, 55, SETTINGS) == pytest.approx(0.05)
+    rates = {group["rate"]: group["lr"] for group in optimizer.param_groups}
+    assert rates == {1.0: pytest.approx(0.05), 0.1: pytest.approx(0.005)}
+
+
+def test_lamb_step_by_hand():
+    weight = nn.Parameter(torch.tensor([[3.0, 4.0]]))
+    optimizer = Lamb([weight], lr=0.1, betas=(0.9, 0.999), eps=0.0, weight_decay=0.0)
+    weight.grad = torch.tensor([[2.0, -5.0]])
+    optimizer.step()
+    # The first Adam step is the sign of the gradient, of norm sqrt(2); the weight's norm is 5.
+    trust = 5 / 2**0.5
+    assert torch.allclose(weight, torch.tensor([[3.0 - 0.1 * trust, 4.0 + 0.1 * trust]]))
+
+
+def test_lamb_trust_ratio_is_of_each_tensor():
+    small, large = nn.Parameter(torch.full((2, 2), 0.01)), nn.Parameter(torch.full((2, 2), 10.0))
+    optimizer = Lamb([small, large], lr=0.1, betas=(0.9, 0.999), eps=1e-6, weight_decay=0.0)
+    small.grad, large.grad = torch.ones(2, 2), torch.ones(2, 2)
+    optimizer.step()
+    assert torch.allclose(small, torch.full((2, 2), 0.009), atol=1e-6)
+    assert torch.allclose(large, torch.full((2, 2), 9.0), atol=1e-3)
+
+
+def test_lamb_learns():
+    torch.manual_seed(0)
+    layer, x, y = nn.Linear(4, 1), torch.randn(64, 4), torch.randn(64, 4) @ torch.ones(4, 1)
+    y = x @ torch.tensor([[1.0], [-2.0], [0.5], [3.0]])
+    optimizer = Lamb(layer.parameters(), lr=0.05, betas=(0.9, 0.999), eps=1e-6, weight_decay=0.0)
+    for _ in range(200):
+        optimizer.zero_grad()
+        loss = (layer(x) - y).square().mean()
+        loss.backward()
+        optimizer.step()
+    assert loss < 0.05
