@@ -1,0 +1,60 @@
+"""Every way to start a run trains the same: one rank or two, whoever started them."""
+
+import os
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+
+BIN = Path(sys.executable).parent
+TWO_STEPS = ("--max-steps", "2")
+
+LAUNCHERS = {
+    "deepspeed": [str(BIN / "deepspeed"), "--num_gpus", "2"],
+    "torchrun": [str(BIN / "torchrun"), "--nproc_per_node", "2", "--master_port", "29611"],
+    "mpirun": ["mpirun", "--allow-run-as-root", "--oversubscribe", "-n", "2", sys.executable],
+    "srun": ["srun", "-n", "2", sys.executable],
+}
+
+
+@pytest.fixture(scope="module")
+def one_rank(runs) -> list[float]:
+    runs.python("one", *TWO_STEPS)
+    return runs.losses("one")
+
+
+@pytest.mark.parametrize("launcher", LAUNCHERS)
+def test_two_ranks_train_as_one(runs, one_rank, launcher):
+    start = LAUNCHERS[launcher]
+    if shutil.which(start[0]) is None:
+        pytest.skip(f"{launcher} is not installed")
+    if launcher == "srun" and os.system("sinfo -h >/dev/null 2>&1"):
+        pytest.skip("no SLURM controller answers")
+    output = runs.run([*start, *runs.command(launcher, *TWO_STEPS)])
+    assert f"2 rank(s) by {launcher}" in output
+    assert runs.losses(launcher) == pytest.approx(one_rank, rel=1e-5)
+    assert runs.status(launcher)["state"] == "finished"
+
+
+def test_hostfile_behind_the_script_is_obeyed(runs, one_rank):
+    hosts = runs.folder / "hosts"
+    hosts.write_text("localhost slots=2\n")
+    command = runs.command("hostfile", *TWO_STEPS, "--hostfile", str(hosts))
+    output = runs.run([str(BIN / "deepspeed"), *command])
+    assert f"starting: deepspeed --hostfile {hosts} launch/pretrain.py" in output
+    assert "2 rank(s) by deepspeed" in output
+    assert runs.losses("hostfile") == pytest.approx(one_rank, rel=1e-5)
+
+
+def test_missing_hostfile_stops_the_run(runs):
+    command = runs.command("missing", *TWO_STEPS, "--hostfile", "/nowhere/hosts")
+    output = runs.run([str(BIN / "deepspeed"), *command], code=None)
+    assert "no hostfile /nowhere/hosts" in output
+    assert not (runs.folder / "missing").exists()
+
+
+def test_ranks_that_cannot_share_the_micro_batches(runs):
+    start = [str(BIN / "torchrun"), "--nproc_per_node", "2", "--master_port", "29612"]
+    output = runs.run([*start, *runs.command("odd", *TWO_STEPS, sets=("train.micro_batches=3",))], code=1)
+    assert "train.micro_batches is 3, which 2 ranks cannot share equally" in output

@@ -1,0 +1,116 @@
+"""One run as its user sees it: files, resume, stop, bad input."""
+
+import json
+import signal
+import time
+
+import pytest
+import torch
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from interbert.model.interbert import InterBertForPreTraining
+
+
+def weights(runs, name):
+    return InterBertForPreTraining.from_pretrained(runs.folder / name / "export").state_dict()
+
+
+def same(a, b) -> bool:
+    return a.keys() == b.keys() and all(torch.equal(a[key], b[key]) for key in a)
+
+
+@pytest.fixture(scope="module")
+def whole(runs) -> str:
+    """Nine uninterrupted steps: more than an epoch of this small world."""
+    runs.python("whole", "--max-steps", "9", "--profile", "2:3")
+    return "whole"
+
+
+def test_what_a_run_leaves(runs, whole):
+    folder = runs.folder / whole
+    for name in ("config.yaml", "environment.json", "metrics.jsonl", "status.json", "picture.png", "export/config.json"):
+        assert (folder / name).is_file(), name
+    assert runs.status(whole) == {"state": "finished", "step": 9, "reason": "reached step 9 of 100", "exit_code": 0}
+    assert list((folder / "profile").glob("trace_rank0.json"))
+    environment = json.loads((folder / "environment.json").read_text())
+    assert environment["packages"]["deepspeed"] and environment["ranks"] == 1
+
+
+def test_metrics_are_complete(runs, whole):
+    lines = runs.metrics(whole)
+    trained = [line for line in lines if "loss" in line]
+    assert [line["step"] for line in trained] == list(range(1, 10))
+    expected = {
+        *("step", "epoch", "samples", "tokens", "loss", "loss/msm", "loss/mrm", "loss/itm", "lr", "grad_norm"),
+        *("msm/accuracy", "mrm/accuracy", "itm/accuracy", "samples_per_second", "tokens_per_second"),
+        *("data_wait_share", "packing_efficiency", "memory_gb", "skipped_steps"),
+    }
+    assert expected <= trained[-1].keys()
+    assert all(line["loss"] == pytest.approx(line["loss/msm"] + line["loss/mrm"] + line["loss/itm"]) for line in trained)
+    assert 0.5 < trained[0]["packing_efficiency"] <= 1
+    validated = [line for line in lines if "validation/loss" in line]
+    assert [line["step"] for line in validated] == [4, 8, 9]
+    assert {"validation/loss/msm", "validation/loss/mrm", "validation/loss/itm"} <= validated[0].keys()
+    events = EventAccumulator(str(runs.folder / whole / "tensorboard"))
+    events.Reload()
+    assert expected - {"step"} <= set(events.Tags()["scalars"])
+    assert "validation/pair" in events.Tags()["images"]
+
+
+def test_resumed_twice_within_an_epoch_equals_uninterrupted(runs, whole):
+    for stop_at in ("2", "3", "9"):
+        output = runs.python("pieces", "--max-steps", stop_at)
+        assert ("resumed from" in output) == (stop_at != "2")
+    assert runs.losses("pieces") == runs.losses(whole)
+    assert same(weights(runs, "pieces"), weights(runs, whole))
+
+
+def test_finished_run_says_so_at_once(runs, whole):
+    before = (runs.folder / whole / "metrics.jsonl").stat().st_mtime
+    assert "finished at step 9" in runs.python(whole, "--max-steps", "9")
+    assert (runs.folder / whole / "metrics.jsonl").stat().st_mtime == before
+
+
+def test_resuming_with_other_settings_is_refused(runs, whole):
+    output = runs.python(whole, "--max-steps", "12", sets=("train.learning_rate=0.5",), code=1)
+    assert "train.learning_rate: 0.001 then, 0.5 now" in output
+    assert runs.status(whole)["state"] in ("finished", "failed")
+
+
+def test_terminated_run_saves_and_goes_on(runs, whole):
+    import sys
+
+    words = [sys.executable, *runs.command("stopped", "--max-steps", "2000", sets=("train.schedule_steps=2000",))]
+    process = runs.start(words)
+    for line in process.stdout:
+        if line.startswith("step 3/"):
+            process.send_signal(signal.SIGTERM)
+            asked = time.monotonic()
+            break
+    output, _ = process.communicate(timeout=60)
+    assert time.monotonic() - asked < 30
+    assert process.returncode == 75, output
+    status = runs.status("stopped")
+    assert status["state"] == "preempted" and "SIGTERM" in status["reason"] and 3 <= status["step"] < 2000
+    assert (runs.folder / "stopped" / "checkpoints" / f"step_{status['step']}" / "manifest.json").is_file()
+
+
+def test_dry_run_trains_nothing(runs):
+    output = runs.python("dry", "--dry-run")
+    assert "micro-batches = 1 ranks x 2 accumulated" in output and "epochs" in output
+    assert not (runs.folder / "dry").exists()
+
+
+@pytest.mark.parametrize(
+    ("more", "sets", "words"),
+    [
+        (("--data", "/nowhere.h5"), (), "no data at /nowhere.h5"),
+        ((), ("train.speed=9",), "train.speed: no such setting"),
+        (("--resume", "/nowhere"), (), "never finished"),
+        ((), ("data.token_budget=16",), "16"),
+    ],
+)
+def test_bad_input_is_named(runs, more, sets, words):
+    output = runs.python("bad", *more, "--max-steps", "1", sets=sets, code=1)
+    assert words in output
+    assert "Traceback" not in output

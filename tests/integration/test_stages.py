@@ -1,0 +1,77 @@
+"""ZeRO stages and precisions on two real ranks, in one pair of processes that runs many small trainings."""
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+BIN = Path(sys.executable).parent
+WORKER = Path(__file__).with_name("stages_worker.py")
+
+
+@pytest.fixture(scope="module")
+def results(runs) -> dict:
+    """name of a training -> what tests/integration/stages_worker.py recorded of it."""
+    found = runs.folder / "stages.json"
+    store = runs.folder / "stages_data"
+    start = [str(BIN / "deepspeed"), "--num_gpus", "2", "--master_port", "29613"]
+    runs.run([*start, str(WORKER), "--data", str(store), "--output", str(found)])
+    one = runs.folder / "stages_one.json"
+    runs.run([sys.executable, str(WORKER), "--data", str(store), "--output", str(one)])
+    return {"two": json.loads(found.read_text()), "one": json.loads(one.read_text())}
+
+
+@pytest.mark.parametrize("stage", [1, 2, 3])
+def test_every_stage_ends_with_the_weights_of_stage_0(results, stage):
+    trained, reference = results["two"][f"zero{stage}_fp32"], results["two"]["zero0_fp32"]
+    assert trained["losses"] == pytest.approx(reference["losses"], rel=1e-5)
+    assert trained["largest_difference"] < 1e-5 < reference["moved"]
+
+
+def test_one_rank_and_two_train_alike_with_dropout_on(results):
+    one, two = results["one"]["zero0_fp32"], results["two"]["zero0_fp32"]
+    assert one["losses"] == pytest.approx(two["losses"], rel=1e-5)
+    assert one["weights"] == pytest.approx(two["weights"], rel=1e-4, abs=1e-5)
+    assert one["pairs"] == two["pairs"]
+
+
+def test_dropout_is_on(results):
+    assert results["one"]["no_dropout"]["losses"] != pytest.approx(results["one"]["zero0_fp32"]["losses"], rel=1e-4)
+
+
+def test_accumulation_changes_nothing(results):
+    """Four micro-batches on one rank are four accumulations; on two ranks two: same step, same loss, same weights."""
+    one, two = results["one"]["four_micro_batches"], results["two"]["four_micro_batches"]
+    assert one["accumulation"] == 4 and two["accumulation"] == 2
+    assert one["losses"] == pytest.approx(two["losses"], rel=1e-5)
+    assert one["weights"] == pytest.approx(two["weights"], rel=1e-4, abs=1e-5)
+    merged = results["one"]["one_large_micro_batch"]
+    assert merged["accumulation"] == 1
+
+
+@pytest.mark.parametrize("stage", [0, 1, 2, 3])
+def test_bf16_trains_at_every_stage(results, stage):
+    trained, reference = results["two"][f"zero{stage}_bf16"], results["two"]["zero0_fp32"]
+    assert trained["losses"] == pytest.approx(reference["losses"], rel=0.05)
+    assert trained["losses"][-1] < trained["losses"][0]
+
+
+@pytest.mark.parametrize("stage", [0, 1, 2, 3])
+def test_nothing_to_predict_is_an_exact_zero_at_every_stage(results, stage):
+    trained = results["two"][f"zero{stage}_nothing_masked"]
+    assert trained["by_objective"]["mrm"] == [0.0] * len(trained["losses"])
+    assert all(loss > 0 for loss in trained["by_objective"]["itm"])
+    assert trained["finite"]
+
+
+@pytest.mark.parametrize("optimizer", ["lamb"])
+def test_other_optimizers_learn(results, optimizer):
+    losses = results["two"][optimizer]["losses"]
+    assert losses[-1] < losses[0]
+
+
+def test_a_bad_gradient_is_skipped_alike_on_all_ranks(results):
+    trained = results["two"]["poisoned"]
+    assert trained["skipped"] == [False, True, False]
+    assert trained["finite"]
