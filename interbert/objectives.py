@@ -1,7 +1,7 @@
 """The pretraining objectives: pure functions from logits and targets to a sum and a count.
 
-The mean is taken by whoever knows the global count. Arithmetic is fp32 whatever the model runs in. A label of -100
-is ignored. With nothing to predict the sum is an exact zero that still carries (zero) gradients.
+The mean is taken by whoever knows the global count. Arithmetic is fp32 whatever the model runs in. A label of
+-100 is ignored. With nothing to predict the sum is an exact zero that still carries (zero) gradients.
 """
 
 from collections.abc import Iterable
@@ -41,7 +41,7 @@ def moc(logits_NK: Tensor, labels_N: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def mrm(logits_NK: Tensor, class_probs_NK: Tensor, labels_N: Tensor | None = None) -> tuple[Tensor, Tensor]:
-    """KL divergence from the detector's distribution, summed over classes; regions labelled -100 are ignored."""
+    """KL from the detector's distribution, summed over classes; regions labelled -100 are ignored."""
     target_NK = class_probs_NK.float()
     kl_N = F.kl_div(logits_NK.float().log_softmax(-1), target_NK, reduction="none").sum(-1)
     return _sum_where(kl_N, labels_N)
@@ -100,6 +100,10 @@ COUNTED_BY = {
 """The entry of Batch.counts() that each objective's sum is divided by."""
 
 
+HAVE_ACCURACY = {"msm", "mlm", "mrm", "moc", "itm"}
+"""Objectives whose predictions are right or wrong; mrfr's are near or far."""
+
+
 def needs(names: Iterable[str]) -> set[str]:
     """The heads that these objectives read."""
     return {HEAD[name] for name in names}
@@ -118,7 +122,7 @@ def _words(output: PackedOutput, batch: Batch) -> Loss:
 def _region_distribution(output: PackedOutput, batch: Batch) -> Loss:
     if batch.class_probs_NK is None:
         raise ValueError(
-            "mrm compares with class distributions, which this data does not hold; moc takes hard labels"
+            "mrm needs class distributions, which this data does not hold; moc takes hard labels"
         )
     logits_NK, probs_NK = output.region_logits_NK, batch.class_probs_NK
     # The detector's own first choice is what counts as right.
@@ -128,7 +132,7 @@ def _region_distribution(output: PackedOutput, batch: Batch) -> Loss:
 def _region_class(output: PackedOutput, batch: Batch) -> Loss:
     if batch.class_labels_N is None:
         raise ValueError(
-            "moc needs the detector's classes, which this data does not hold; mrfr needs features only"
+            "moc needs the detector's classes, which this data does not hold; mrfr takes features"
         )
     logits_NK, labels_N = output.region_logits_NK, batch.class_labels_N
     return Loss(*moc(logits_NK, labels_N), _correct(logits_NK, labels_N))

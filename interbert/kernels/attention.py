@@ -30,7 +30,7 @@ def attention(
     """[T, H, d]. `rng` and `order` are for kernels that draw or schedule on their own; these ones do not."""
     if backend == "auto":
         backend, reason = _choose(qkv_T3Hd)
-        _say_once(backend, reason, str(qkv_T3Hd.device.type), str(qkv_T3Hd.dtype), qkv_T3Hd.shape[-1])
+        say_once(backend, reason, str(qkv_T3Hd.device.type), str(qkv_T3Hd.dtype), qkv_T3Hd.shape[-1])
     elif backend not in BACKENDS:
         raise ValueError(f"no attention backend {backend!r}: take auto or one of {', '.join(BACKENDS)}")
     if qkv_T3Hd.shape[0] == 0:
@@ -46,5 +46,5 @@ def _choose(qkv_T3Hd: Tensor) -> tuple[str, str]:
 
 
 @cache
-def _say_once(backend: str, reason: str, device: str, dtype: str, width: int) -> None:
+def say_once(backend: str, reason: str, device: str, dtype: str, width: int) -> None:
     log.info("attention on %s, %s, head width %d: %s (%s)", device, dtype, width, backend, reason)

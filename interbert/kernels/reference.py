@@ -1,4 +1,6 @@
-"""Attention as it is defined: one sequence after another, in fp32. Slow and plain; the others are held to it."""
+"""Attention as it is defined: one sequence after another, in fp32: slow, and what the others are held to."""
+
+from itertools import pairwise
 
 import torch
 from torch import Tensor
@@ -15,7 +17,7 @@ def attention_reference(
 ) -> Tensor:
     offsets = cu_seqlens.tolist()
     parts = []
-    for start, stop in zip(offsets[:-1], offsets[1:], strict=True):
+    for start, stop in pairwise(offsets):
         q_HLd, k_HLd, v_HLd = qkv_T3Hd[start:stop].permute(1, 2, 0, 3).float()
         probabilities_HLL = attention_probabilities(q_HLd, k_HLd)
         out_HLd = F.dropout(probabilities_HLL, dropout_p, training=dropout_p > 0) @ v_HLd

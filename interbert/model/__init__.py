@@ -4,7 +4,6 @@ from interbert.model.configuration import ConfigurationError, InterBertConfig, S
 from interbert.model.interbert import InterBertForPreTraining, InterBertModel
 from interbert.model.layout import Layout, layout
 from interbert.model.outputs import InterBertOutput, PackedOutput
-from interbert.model.parameters import parameter_groups
 
 __all__ = [
     "ConfigurationError",
@@ -16,5 +15,4 @@ __all__ = [
     "PackedOutput",
     "Stage",
     "layout",
-    "parameter_groups",
 ]

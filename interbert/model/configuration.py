@@ -106,7 +106,8 @@ class InterBertConfig(PreTrainedConfig):
             where = f"stages[{number}]"
             if set(stage) - known or required - set(stage):
                 raise ConfigurationError(
-                    f"{where} has the fields {sorted(stage)}; it needs {sorted(required)} and may have {sorted(known)}"
+                    f"{where} has the fields {sorted(stage)}; "
+                    f"it needs {sorted(required)} and may have {sorted(known)}"
                 )
             _one_of(f"{where}.kind", stage["kind"], STAGE_KINDS)
             if stage["heads"] < 1 or self.hidden_size % stage["heads"]:

@@ -51,9 +51,9 @@ def image_tokens(
     layout: Layout,
     kind: str,
 ) -> tuple[Tensor, Tensor]:
-    """Features and boxes of all image tokens: masked regions zeroed, the global token in front of each pair's.
+    """Features and boxes of all image tokens: masked regions zeroed, the global token first in each pair.
 
-    `kind` is the configuration's `global_token`. The mean is over all regions of the pair, zeroed ones included.
+    `kind` is the configuration's `global_token`. The mean is over all regions, zeroed ones included.
     """
     seen_RD = features_RD if zeroed_R is None else features_RD.masked_fill(zeroed_R[:, None], 0)
     if kind == "none":

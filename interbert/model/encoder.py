@@ -22,7 +22,7 @@ Attend = Callable[[Tensor, float], Tensor]
 class Layer(nn.Module):
     def __init__(self, hidden_size: int, stage: Stage, eps: float) -> None:
         super().__init__()
-        self.heads = stage.heads
+        self.heads, self.head_width = stage.heads, hidden_size // stage.heads
         self.hidden_dropout = stage.hidden_dropout
         self.attention_dropout = stage.attention_dropout
         self.qkv = nn.Linear(hidden_size, 3 * hidden_size)
@@ -39,7 +39,7 @@ class Layer(nn.Module):
 
     def split_heads(self, x_NH: Tensor) -> Tensor:
         """Queries, keys and values [N, 3, heads, width]."""
-        return self.qkv(x_NH).view(len(x_NH), 3, self.heads, -1)
+        return self.qkv(x_NH).unflatten(-1, (3, self.heads, self.head_width))
 
     def _dropout(self, x: Tensor) -> Tensor:
         return dropout(x, self.hidden_dropout, self.training)
@@ -102,7 +102,7 @@ class Streams:
 
 
 class Permute(torch.autograd.Function):
-    """Rows in another order. Knowing the inverse, its backward is a gather too, not a scatter with additions."""
+    """Rows in another order. Knowing the inverse, its backward is a gather too, no scatter with additions."""
 
     @staticmethod
     def forward(ctx, x_NH: Tensor, index_N: Tensor, inverse_N: Tensor) -> Tensor:

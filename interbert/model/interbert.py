@@ -1,4 +1,4 @@
-"""InterBERT: joint layers over image and text, then each stream through layers of its own. Mathematics only."""
+"""InterBERT: joint layers over image and text, then layers of its own for each stream. Mathematics only."""
 
 from collections.abc import Collection
 
@@ -184,8 +184,8 @@ class InterBertForPreTraining(InterBertPreTrainedModel):
     ) -> PackedOutput:
         """What training calls: no padding, and of the large heads only the masked rows.
 
-        `heads` are those to run (default: all the model has). Each runs whatever the batch holds, on zero rows if
-        need be, so that every rank runs the same modules and every parameter gets a gradient.
+        `heads` are those to run (default: all the model has). Each runs whatever the batch holds, on zero
+        rows if need be, so that every rank runs the same modules and every parameter gets a gradient.
         """
         heads = self.heads.keys() if heads is None else heads
         missing = sorted(set(heads) - self.heads.keys())
@@ -208,7 +208,7 @@ class InterBertForPreTraining(InterBertPreTrainedModel):
 
     @torch.no_grad()
     def joint_attention(self, batch: Batch) -> list[Tensor]:
-        """Attention [heads, J, J] of each joint layer for a batch of one pair: image tokens, then text tokens."""
+        """Attention [heads, J, J] of each joint layer for a batch of one pair: image tokens, then words."""
         assert batch.pairs == 1, "pictures are made of one pair"
         layout = self.interbert.layout_of(batch)
         x_JH = self.interbert.embed(batch, layout).joint_JH

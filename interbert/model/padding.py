@@ -1,4 +1,7 @@
-"""Between padded tensors, as Hugging Face users hold them, and packed rows. B pairs of L token and R region places."""
+"""Between padded tensors, as Hugging Face users hold them, and packed rows.
+
+B pairs have L places for tokens and R for regions.
+"""
 
 from dataclasses import dataclass, replace
 
@@ -122,7 +125,8 @@ def _check(
         raise ValueError("add_global=True, but this model's configuration has global_token 'none'")
     if input_ids is not None and input_ids.shape[1] > config.max_position_embeddings:
         raise ValueError(
-            f"input_ids has {input_ids.shape[1]} places; the model knows {config.max_position_embeddings} positions"
+            f"input_ids has {input_ids.shape[1]} places; this model knows "
+            f"{config.max_position_embeddings} positions"
         )
     if region_features is None:
         return
