@@ -136,7 +136,7 @@ def attention_picture(
     """The picture of the regions beside a heat map of words (rows) by regions (columns).
 
     Column r has the colour of frame r in `draw_regions`; a region named "*" (the global token) is grey. Each
-    row is shown relative to its own largest weight, which a framed cell marks, so that every word can be read.
+    row is shown relative to its own largest weight, which a framed cell marks, so every word can be read.
     """
     attention_WR = np.asarray(attention_WR, float)
     if attention_WR.ndim != 2 or attention_WR.shape[0] != len(words):
