@@ -105,7 +105,7 @@ def _must_be_numbers(scores_IC: np.ndarray, corpus: Any, images: np.ndarray, cap
     if len(bad):
         image, caption = int(images[bad[0, 0]]), int(captions[bad[0, 1]])
         raise ValueError(
-            f"the model gives {len(bad):,} of {scores_IC.size:,} pairs a score that is no number, the first one "
-            f"image {corpus.image_id(image)!r} with {corpus.caption_text(caption)!r}: are the model's weights "
-            "and the data's features all finite?"
+            f"the model gives {len(bad):,} of {scores_IC.size:,} pairs a score that is no number, the first "
+            f"one image {corpus.image_id(image)!r} with {corpus.caption_text(caption)!r}: are the model's "
+            "weights and the data's features all finite?"
         )
