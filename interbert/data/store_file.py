@@ -1,0 +1,107 @@
+"""Laying a store out as an HDF5 file in which every dataset has one place, and moving spooled rows to theirs."""
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import h5py
+import numpy as np
+import xxhash
+
+from interbert.data.store_layout import FIELDS, INDEX, SCHEMA, VERSION
+
+_BLOCK = 4 << 20
+_PAGE = 4096
+
+
+def write_file(
+    path: Path,
+    attributes: dict[str, Any],
+    ids: list[bytes],
+    arrays: dict[str, np.ndarray],
+    spools: dict[str, tuple[BinaryIO, tuple[int, ...]]],
+) -> None:
+    """Write the store at `path` from its small arrays and its spooled ones (file, shape); whole or not at all."""
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    try:
+        places = _create(
+            partial, attributes, ids, arrays, {name: shape for name, (_, shape) in spools.items()}
+        )
+        with open(partial, "r+b") as target:
+            for name, place in places.items():
+                _copy(spools[name][0], target.fileno(), place)
+            os.fsync(target.fileno())
+        os.replace(partial, path)
+        _fsync_folder(path.parent)
+    except BaseException:
+        partial.unlink(missing_ok=True)
+        raise
+
+
+def index_checksum(arrays: dict[str, np.ndarray], ids: Iterable[bytes]) -> int:
+    """xxh3_64 of what says which bytes belong to which image and caption: the INDEX datasets, then the ids."""
+    digest = xxhash.xxh3_64()
+    for name in INDEX:
+        if name in arrays:
+            digest.update(arrays[name].tobytes())
+    digest.update(b"\0".join(ids))
+    return digest.intdigest()
+
+
+def _create(
+    path: Path,
+    attributes: dict[str, Any],
+    ids: list[bytes],
+    arrays: dict[str, np.ndarray],
+    shapes: dict[str, tuple[int, ...]],
+) -> dict[str, int]:
+    """The file with everything but the spooled rows; returns the places in it that are kept for those."""
+    # Version 1.10 of the format is read by every HDF5 since 2016. Large datasets start on a page.
+    with h5py.File(
+        path, "w", libver=("v110", "v110"), alignment_threshold=_PAGE, alignment_interval=_PAGE
+    ) as file:
+        file.attrs["schema"] = SCHEMA
+        file.attrs["version"] = VERSION
+        for name, value in attributes.items():
+            file.attrs[name] = value
+        file.attrs["index_checksum"] = np.uint64(index_checksum(arrays, ids))
+        ids_I = np.array(ids, dtype=h5py.string_dtype("utf-8", max(map(len, ids))))
+        for name, values in {"image_ids": ids_I, **arrays}.items():
+            dataset = _contiguous(file, name, values.shape, values.dtype)
+            if values.size:
+                dataset.write_direct(values)
+        spooled = {name: _contiguous(file, name, shape, FIELDS[name].dtype) for name, shape in shapes.items()}
+        return {name: dataset.id.get_offset() for name, dataset in spooled.items() if dataset.size}
+
+
+def _contiguous(file: h5py.File, name: str, shape: tuple[int, ...], dtype: Any) -> h5py.Dataset:
+    """A dataset that has its place in the file from the start."""
+    creation = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+    creation.set_layout(h5py.h5d.CONTIGUOUS)
+    creation.set_alloc_time(h5py.h5d.ALLOC_TIME_EARLY)
+    creation.set_fill_time(h5py.h5d.FILL_TIME_NEVER)
+    links = h5py.h5p.create(h5py.h5p.LINK_CREATE)
+    links.set_create_intermediate_group(True)
+    kind = h5py.h5t.py_create(np.dtype(dtype), logical=True)
+    space = h5py.h5s.create_simple(shape)
+    return h5py.Dataset(h5py.h5d.create(file.id, name.encode(), kind, space, creation, links))
+
+
+def _copy(source: BinaryIO, target: int, place: int) -> None:
+    source.flush()
+    buffer = memoryview(bytearray(_BLOCK))
+    done = 0
+    while count := os.preadv(source.fileno(), [buffer], done):
+        written = 0
+        while written < count:
+            written += os.pwrite(target, buffer[written:count], place + done + written)
+        done += count
+
+
+def _fsync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
