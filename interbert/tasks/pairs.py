@@ -4,8 +4,8 @@ Letters as in data/batch.py, and I images, C captions, B images of a block.
 
 Images with equally many regions form blocks, which are read once and stay on the device; within a block the
 captions come by length, each with all images of the block. So neighbouring pairs are of one size: attention
-pads next to nothing, and putting a micro-batch together is a handful of gathers. The cut into micro-batches knows
-nothing of ranks, which take whole micro-batches: the scores are the same on any number of ranks.
+pads next to nothing, and putting a micro-batch together is a handful of gathers. The cut into micro-batches
+knows nothing of ranks, which take whole micro-batches: the scores are the same on any number of ranks.
 """
 
 import copy
