@@ -1,0 +1,177 @@
+"""Tokenizers: loaded from local directories, trained on captions, or written from a list of words.
+
+All of them are BERT WordPiece tokenizers in the transformers format.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+SPECIALS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
+_FILES = ("tokenizer.json", "vocab.txt")
+_LETTERS = "abcdefghijklmnopqrstuvwxyz0123456789"
+
+
+class TokenizerError(ValueError):
+    """A directory that is no tokenizer, or settings with which none can be trained."""
+
+
+class Tokenizer:
+    """A transformers fast BERT tokenizer, reduced to what the data path needs."""
+
+    def __init__(self, fast: Any, where: str) -> None:
+        self.fast = fast
+        self.vocab_size: int = len(fast)
+        ids = [_special_id(fast, name, where) for name in ("pad", "unk", "cls", "sep", "mask")]
+        self.pad_id, self.unk_id, self.cls_id, self.sep_id, self.mask_id = ids
+        self.special_ids: tuple[int, ...] = tuple(sorted(set(fast.all_special_ids)))
+        self._backend = fast.backend_tokenizer
+        self._backend.no_truncation()
+        self._backend.no_padding()
+        self.fingerprint = _fingerprint(self._backend.to_str(), ids)
+        """Of what it does, not of where it lies or what its files are called."""
+
+    def encode(self, texts: Sequence[str], max_tokens: int) -> list[list[int]]:
+        """[CLS] words [SEP] for each text; what is too long loses words before [SEP], never [SEP] itself."""
+        if max_tokens < 3:
+            raise ValueError(f"max_tokens is {max_tokens}: [CLS], one word and [SEP] need 3")
+        encoded = self._backend.encode_batch_fast(list(texts), add_special_tokens=False)
+        return [[self.cls_id, *one.ids[: max_tokens - 2], self.sep_id] for one in encoded]
+
+    def words(self, ids: Sequence[int]) -> list[str]:
+        """The word pieces with these ids, as a reader wants to see them."""
+        return self.fast.convert_ids_to_tokens([int(i) for i in ids])
+
+    def save(self, directory: str | Path) -> None:
+        self.fast.save_pretrained(str(directory))
+
+
+def load_tokenizer(directory: str | Path) -> Tokenizer:
+    """The tokenizer in a local directory; TokenizerError says what is missing there."""
+    directory = Path(directory)
+    if not directory.is_dir():
+        raise TokenizerError(
+            f"tokenizer {directory}: no such directory; `python -m interbert tokenizer` makes one"
+        )
+    if not any((directory / name).is_file() for name in _FILES):
+        raise TokenizerError(
+            f"tokenizer {directory}: holds neither tokenizer.json nor vocab.txt; one is needed"
+        )
+    from transformers import AutoTokenizer, BertTokenizerFast
+
+    described = any((directory / name).is_file() for name in ("tokenizer_config.json", "config.json"))
+    kind = AutoTokenizer if described else BertTokenizerFast
+    try:
+        fast = kind.from_pretrained(str(directory), local_files_only=True)
+    except Exception as error:  # transformers and tokenizers raise bare Exception for damaged files
+        raise TokenizerError(f"tokenizer {directory}: damaged ({error}); copy or make it again") from None
+    if not getattr(fast, "is_fast", False):
+        raise TokenizerError(
+            f"tokenizer {directory}: {type(fast).__name__} has no fast form; save it with a tokenizer.json"
+        )
+    return Tokenizer(fast, f"tokenizer {directory}")
+
+
+def train_wordpiece(texts: Iterable[str], size: int, directory: str | Path) -> Tokenizer:
+    """Train a lower-case WordPiece of at most `size` entries on the texts and save it as a directory.
+
+    Same texts, same bytes.
+    """
+    from tokenizers import Tokenizer as Backend
+    from tokenizers.models import WordPiece
+    from tokenizers.trainers import WordPieceTrainer
+
+    backend = _with_bert_rules(Backend(WordPiece(unk_token="[UNK]")))
+    trainer = WordPieceTrainer(vocab_size=size, special_tokens=list(SPECIALS), show_progress=False)
+    backend.train_from_iterator(_batches(texts), trainer)
+    found = backend.get_vocab_size()
+    if found > size:
+        raise TokenizerError(
+            f"size {size}: the letters of these texts alone need {found}; ask for more than that"
+        )
+    if found == len(SPECIALS):
+        raise TokenizerError("no text to train a tokenizer on: the data set has no captions")
+    words = sorted(backend.get_vocab(with_added_tokens=False), key=backend.get_vocab().get)
+    return _write(words, Path(directory))
+
+
+def write_word_vocabulary(words: Sequence[str], directory: str | Path) -> Tokenizer:
+    """A tokenizer that knows these words whole, and any other word of plain letters in pieces."""
+    letters = [*_LETTERS, *(f"##{letter}" for letter in _LETTERS)]
+    return _write(list(dict.fromkeys([*SPECIALS, *words, *letters])), Path(directory))
+
+
+def _write(words: list[str], directory: Path) -> Tokenizer:
+    from tokenizers import Tokenizer as Backend
+    from tokenizers.models import WordPiece
+    from transformers import BertTokenizerFast
+
+    if directory.exists() and any(directory.iterdir()):
+        raise TokenizerError(
+            f"tokenizer {directory}: the directory is not empty; name another one or remove it"
+        )
+    vocabulary = {word: place for place, word in enumerate(words)}
+    backend = _with_bert_rules(Backend(WordPiece(vocabulary, unk_token="[UNK]")))
+    fast = BertTokenizerFast(tokenizer_object=backend, do_lower_case=True)
+
+    def fill(folder: Path) -> None:
+        fast.save_pretrained(str(folder))
+        (folder / "vocab.txt").write_text("".join(f"{word}\n" for word in words), encoding="utf-8")
+
+    _appear_whole(directory, fill)
+    return load_tokenizer(directory)
+
+
+def _with_bert_rules(backend: Any) -> Any:
+    from tokenizers import decoders, normalizers, pre_tokenizers, processors
+
+    backend.normalizer = normalizers.BertNormalizer(lowercase=True)
+    backend.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    backend.decoder = decoders.WordPiece(prefix="##")
+    if backend.token_to_id("[SEP]") is not None:
+        ends = [(name, backend.token_to_id(name)) for name in ("[SEP]", "[CLS]")]
+        backend.post_processor = processors.BertProcessing(*ends)
+    return backend
+
+
+def _appear_whole(directory: Path, fill: Callable[[Path], None]) -> None:
+    """Fill a directory under another name, then rename it: two that make it at once both find a whole one."""
+    directory.parent.mkdir(parents=True, exist_ok=True)
+    partial = Path(tempfile.mkdtemp(prefix=f".{directory.name}.", dir=directory.parent))
+    try:
+        fill(partial)
+        partial.chmod(0o755)
+        os.replace(partial, directory)
+    except OSError:
+        if not any((directory / name).is_file() for name in _FILES):
+            raise
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def _batches(texts: Iterable[str], size: int = 1000) -> Iterable[list[str]]:
+    batch: list[str] = []
+    for text in texts:
+        batch.append(text)
+        if len(batch) == size:
+            yield batch
+            batch = []
+    if batch:
+        yield batch
+
+
+def _special_id(fast: Any, name: str, where: str) -> int:
+    token = getattr(fast, f"{name}_token", None)
+    if token is None or token not in fast.get_vocab():
+        raise TokenizerError(f"{where}: no {name} token ({token}) in its vocabulary; it is no BERT tokenizer")
+    return fast.convert_tokens_to_ids(token)
+
+
+def _fingerprint(description: str, special_ids: list[int]) -> str:
+    canonical = json.dumps([json.loads(description), special_ids], sort_keys=True, ensure_ascii=False)
+    return hashlib.sha256(canonical.encode()).hexdigest()
