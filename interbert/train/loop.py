@@ -8,6 +8,7 @@ from typing import Any
 import torch
 
 from interbert.config import Settings
+from interbert.data.batch import Batch
 from interbert.data.loader import Loader
 from interbert.data.plan import Position
 from interbert.train import checkpoint
@@ -69,7 +70,7 @@ def train(run: Training) -> tuple[State, str]:
         asked = time.perf_counter()
         data = next(steps)
         waited = time.perf_counter() - asked
-        counts, stopping = agree(run, data.batches)
+        counts, stopping = agree(ranks, data.batches, run.stop.requested)
         if stopping:
             if saved_at != progress.step:
                 save(run)
@@ -99,7 +100,7 @@ def train(run: Training) -> tuple[State, str]:
     return "finished", f"reached step {progress.step} of {settings.train.schedule_steps}"
 
 
-def agree(run: Training, batches: list) -> tuple[dict[str, float], bool]:
+def agree(ranks: Ranks, batches: list[Batch], stop: bool) -> tuple[dict[str, float], bool]:
     """The step's one all-reduce: global counts, and whether any rank was asked to stop."""
     sums = {"tokens": 0, "regions": 0, "pairs": 0, "samples": 0, "all_tokens": 0}
     for batch in batches:
@@ -107,7 +108,7 @@ def agree(run: Training, batches: list) -> tuple[dict[str, float], bool]:
             sums[name] += count
         sums["samples"] += batch.pairs
         sums["all_tokens"] += batch.tokens
-    *totals, stopping = run.ranks.sum([*sums.values(), float(run.stop.requested)])
+    *totals, stopping = ranks.sum([*sums.values(), float(stop)])
     return dict(zip(sums, totals, strict=True)), stopping > 0
 
 

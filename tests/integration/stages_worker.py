@@ -1,0 +1,176 @@
+"""Many small trainings in one process a rank, started by a real launcher; writes what happened as JSON.
+
+Starting ranks costs seconds, a training here a fraction of one: so one pair of ranks runs them all.
+"""
+
+import argparse
+import dataclasses
+import json
+import math
+import sys
+from pathlib import Path
+
+import torch
+
+ROOT = Path(__file__).parents[2]
+sys.path.insert(0, str(ROOT))
+
+from interbert.config import load_recipe
+from interbert.data.batch import Batch
+from interbert.data.corpus import Corpus
+from interbert.data.plan import Position
+from interbert.data.scenes import write_scenes
+from interbert.objectives import COUNTED_BY
+from interbert.tokenizer import load_tokenizer
+from interbert.train.deepspeed_config import load_engine_config
+from interbert.train.distributed import start_ranks
+from interbert.train.engine import Engine, summarise
+from interbert.train.export import full_weights
+from interbert.train.feed import build_loader, build_plan, fill_caches, tokenizer_folder
+from interbert.train.loop import agree
+from interbert.train.optimizer import set_learning_rate
+from interbert.train.pretraining import build_model
+
+STAGE = "{kind: %s, layers: 1, heads: 2, intermediate_size: 64, hidden_dropout: %s, attention_dropout: %s}"
+STEPS = 4
+
+
+def encoder(dropout: float) -> str:
+    stages = ", ".join(STAGE % (kind, dropout, dropout) for kind in ("joint", "text", "image"))
+    rest = f"embedding_dropout: {dropout}, pooled_dropout: {dropout}"
+    return f"model.override={{hidden_size: 32, pooler_size: 32, stages: [{stages}], {rest}}}"
+
+
+def merge(batches: list[Batch]) -> Batch:
+    """Several micro-batches as one."""
+    tokens = [0, *torch.tensor([b.input_ids_T.numel() for b in batches]).cumsum(0).tolist()]
+    regions = [0, *torch.tensor([b.boxes_R5.shape[0] for b in batches]).cumsum(0).tolist()]
+    shifts = {"cu_text": tokens, "masked_tokens_M": tokens, "cu_regions": regions, "masked_regions_N": regions}
+    values = {}
+    for field in dataclasses.fields(Batch):
+        parts = [getattr(batch, field.name) for batch in batches]
+        if not isinstance(parts[0], torch.Tensor):
+            values[field.name] = max(parts) if parts[0] is not None else None
+            continue
+        if field.name in shifts:
+            parts = [part + shift for part, shift in zip(parts, shifts[field.name], strict=False)]
+        if field.name.startswith("cu_"):
+            parts = [parts[0], *(part[1:] for part in parts[1:])]
+        values[field.name] = torch.cat(parts).to(parts[0].dtype)
+    return Batch(**values)
+
+
+def without_masked_regions(batch: Batch) -> Batch:
+    none = slice(0, 0)
+    names = ("masked_regions_N", "class_probs_NK", "class_labels_N")
+    return dataclasses.replace(batch, **{name: getattr(batch, name)[none] for name in names})
+
+
+class Trainings:
+    def __init__(self, data: Path, ranks) -> None:
+        self.data, self.ranks = data, ranks
+        self.reference: dict[str, torch.Tensor] = {}
+
+    def train(self, stage, precision, *sets, dropout=0.1, poison=None, merged=False, unmasked=()) -> dict:
+        """Trains STEPS steps.
+
+        poison: the step whose loss is made infinite on the last rank. merged: the micro-batches of a step as one.
+        unmasked: ranks that are given nothing of MRM to predict.
+        """
+        start = ("data.token_budget=256", "train.micro_batches=2", "train.schedule_steps=40", "train.warmup_share=0")
+        settings = load_recipe("scenes", [encoder(dropout), *start, *sets], data={"train": [str(self.data)]})
+        inner = settings
+        if merged:
+            inner = settings.model_copy(update={"train": settings.train.model_copy(update={"micro_batches": 1})})
+        path = f"{ROOT}/ds_configs/zero{stage}_{precision}.json"
+        config = load_engine_config(path, inner, self.ranks.world_size)
+        corpus, tokenizer = Corpus([self.data]), load_tokenizer(tokenizer_folder(settings))
+        model = build_model(settings, corpus, tokenizer)
+        engine = Engine(model, inner, config)
+        before = full_weights(engine)
+        self.ranks.main_only(lambda: fill_caches(settings, corpus, tokenizer))
+        plan = build_plan(settings, corpus, tokenizer)
+        loader = build_loader(settings, corpus, tokenizer, plan, self.ranks, Position())
+        record = {"losses": [], "skipped": [], "pairs": 0, "by_objective": {n: [] for n in settings.objectives}}
+        record["accumulation"] = config.accumulation
+        for step in range(STEPS if poison is None else 3):
+            data = next(loader)
+            batches = [merge(data.batches)] if merged else data.batches
+            if self.ranks.rank in unmasked:
+                batches = [without_masked_regions(batch) for batch in batches]
+            found = self.step(engine, batches, data.numbers[: len(batches)], step, poison == step)
+            record["losses"].append(found["loss"])
+            record["skipped"].append(found["skipped"])
+            record["pairs"] += found["pairs"]
+            for name in settings.objectives:
+                record["by_objective"][name].append(found[f"loss/{name}"])
+        loader.close()
+        return record | self.compare(full_weights(engine), before, reference=stage == 0 and not sets and not merged)
+
+    def step(self, engine: Engine, batches: list[Batch], numbers: list[int], step: int, poisoned: bool) -> dict:
+        settings = engine.settings
+        counts, _ = agree(self.ranks, batches, False)
+        set_learning_rate(engine.deepspeed.optimizer, step, settings.train)
+        scales = engine.scales(counts)
+        if poisoned and self.ranks.rank == self.ranks.world_size - 1:
+            scales = {name: math.inf for name in scales}
+        result = engine.step(batches, numbers, step, scales)
+        sums = self.ranks.sum(result.stats.double().flatten().tolist())
+        values = []
+        for i, name in enumerate(settings.objectives):
+            values += [sums[2 * i], sums[2 * i + 1], counts[COUNTED_BY[name]]]
+        figures = summarise(list(settings.objectives), values, settings.objectives)
+        return figures | {"skipped": result.skipped, "pairs": counts["samples"]}
+
+    def compare(self, weights: dict, before: dict, reference: bool) -> dict:
+        if reference and not self.reference:
+            self.reference = weights
+        return {
+            "finite": all(bool(w.isfinite().all()) for w in weights.values()),
+            "moved": max(float((weights[n] - before[n]).abs().max()) for n in weights),
+            "largest_difference": max(float((weights[n] - self.reference[n]).abs().max()) for n in weights),
+            "weights": [float(w.flatten()[0]) for w in weights.values()],
+        }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--output", type=Path, required=True)
+    parser.add_argument("--local_rank")
+    arguments = parser.parse_args()
+    torch.set_num_threads(1)
+    ranks = start_ranks()
+    store = arguments.data / "scenes.h5"
+    if not store.exists():
+        arguments.data.mkdir(parents=True, exist_ok=True)
+        ranks.main_only(lambda: write_scenes(store, 96, 1, feature_width=32))
+    results = record(Trainings(store, ranks), ranks.world_size)
+    if ranks.is_main:
+        arguments.output.write_text(json.dumps(results, indent=1))
+    ranks.close()
+
+
+def record(trainings: Trainings, world_size: int) -> dict:
+    train, results = trainings.train, {}
+    results["zero0_fp32"] = train(0, "fp32")
+    four = "train.micro_batches=4"
+    results["four_micro_batches"] = train(0, "fp32", four)
+    if world_size == 1:
+        results["no_dropout"] = train(0, "fp32", dropout=0.0)
+        results["four_without_dropout"] = train(0, "fp32", four, dropout=0.0)
+        results["merged"] = train(0, "fp32", four, dropout=0.0, merged=True)
+        return results
+    for stage in (1, 2, 3):
+        results[f"zero{stage}_fp32"] = train(stage, "fp32")
+    for stage in (0, 1, 2, 3):
+        results[f"zero{stage}_bf16"] = train(stage, "bf16")
+        results[f"zero{stage}_last_rank_unmasked"] = train(stage, "fp32", unmasked=(1,))
+        results[f"zero{stage}_unmasked"] = train(stage, "fp32", unmasked=(0, 1))
+        results[f"zero{stage}_poisoned"] = train(stage, "fp32", poison=1)
+    results["lamb"] = train(0, "fp32", "train.optimizer=lamb", "train.learning_rate=0.01")
+    return results
+
+
+if __name__ == "__main__":
+    main()
