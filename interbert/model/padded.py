@@ -23,8 +23,8 @@ def forward_padded(
     The hidden states come back packed, and the heads see what the packed model's see.
     """
     base, pairs = model.interbert, batch.pairs
-    text_BL, text_real = _pad(batch.input_ids_T, batch.cu_text, text_width)
-    types_BL, _ = _pad(batch.token_types_T, batch.cu_text, text_width)
+    text_BL, text_real = pad(batch.input_ids_T, batch.cu_text, text_width)
+    types_BL, _ = pad(batch.token_types_T, batch.cu_text, text_width)
     features_BVD, boxes_BV5, image_real = _pad_image(model.config.global_token, batch, region_width)
     positions = torch.arange(text_width, device=text_BL.device).expand(pairs, -1)
 
@@ -69,7 +69,7 @@ def attend_padded(real_BL: Tensor) -> Attend:
     return attend
 
 
-def _pad(x_N: Tensor, cu: Tensor, width: int) -> tuple[Tensor, Tensor]:
+def pad(x_N: Tensor, cu: Tensor, width: int) -> tuple[Tensor, Tensor]:
     lengths_B = cu.diff()
     rows = pad_sequence(list(x_N.split(lengths_B.tolist())), batch_first=True)
     rows = F.pad(rows, [0, 0] * (rows.dim() - 2) + [0, width - rows.shape[1]])
@@ -78,13 +78,13 @@ def _pad(x_N: Tensor, cu: Tensor, width: int) -> tuple[Tensor, Tensor]:
 
 def _pad_image(kind: str, batch: Batch, width: int) -> tuple[Tensor, Tensor, Tensor]:
     seen_RD = batch.features_RD.masked_fill(batch.zeroed_R[:, None], 0)
-    features_BRD, real_BR = _pad(seen_RD, batch.cu_regions, width)
-    boxes_BR5, _ = _pad(batch.boxes_R5, batch.cu_regions, width)
+    features_BRD, real_BR = pad(seen_RD, batch.cu_regions, width)
+    boxes_BR5, _ = pad(batch.boxes_R5, batch.cu_regions, width)
     if kind == "none":
         return features_BRD, boxes_BR5, real_BR
     averaged_BRD = features_BRD
     if kind == "before_masking":
-        averaged_BRD, _ = _pad(batch.features_RD, batch.cu_regions, width)
+        averaged_BRD, _ = pad(batch.features_RD, batch.cu_regions, width)
     mean_BD = averaged_BRD.float().sum(1) / real_BR.sum(1).clamp(min=1)[:, None]
     whole_B5 = boxes_BR5.new_tensor(WHOLE_IMAGE).expand(len(mean_BD), 5)
     return (

@@ -5,7 +5,7 @@ import torch
 from transformers import AutoConfig, AutoModel, AutoModelForPreTraining, BertConfig, BertModel
 
 from interbert.model import ConfigurationError, InterBertConfig, InterBertForPreTraining, InterBertModel
-from interbert.model.padded import _pad
+from interbert.model.padded import pad
 from tests.unit.model.batches import WIDTH, make_batch, tiny_config
 
 
@@ -14,11 +14,11 @@ def model_of(**override) -> InterBertForPreTraining:
 
 
 def padded_inputs(batch):
-    ids, text_mask = _pad(batch.input_ids_T, batch.cu_text, batch.max_text + 2)
-    features, region_mask = _pad(
+    ids, text_mask = pad(batch.input_ids_T, batch.cu_text, batch.max_text + 2)
+    features, region_mask = pad(
         batch.features_RD.masked_fill(batch.zeroed_R[:, None], 0), batch.cu_regions, batch.max_regions + 1
     )
-    boxes, _ = _pad(batch.boxes_R5, batch.cu_regions, batch.max_regions + 1)
+    boxes, _ = pad(batch.boxes_R5, batch.cu_regions, batch.max_regions + 1)
     return {
         "input_ids": ids,
         "attention_mask": text_mask.long(),
