@@ -60,12 +60,19 @@ def make_scenes(scenes: SceneSettings) -> tuple[str, str]:
 
     folder = Path(scenes.folder)
     folder.mkdir(parents=True, exist_ok=True)
-    splits = {"train": scenes.train_images, "validation": scenes.validation_images, "test": scenes.test_images}
-    paths = {}
-    for split, images in splits.items():
-        # The name tells all that decides the content, so a changed setting never meets another one's file.
-        paths[split] = folder / f"{split}_{images}x{scenes.feature_width}_seed{scenes.seed}.h5"
-        if not paths[split].exists():
-            print(f"writing {paths[split]}", flush=True)
-            write_scenes(paths[split], images, scenes.seed, split=split, feature_width=scenes.feature_width)
-    return str(paths["train"]), str(paths["validation"])
+    for split, images in scene_images(scenes).items():
+        path = scene_store(scenes, split)
+        if not path.exists():
+            print(f"writing {path}", flush=True)
+            write_scenes(path, images, scenes.seed, split=split, feature_width=scenes.feature_width)
+    return str(scene_store(scenes, "train")), str(scene_store(scenes, "validation"))
+
+
+def scene_images(scenes: SceneSettings) -> dict[str, int]:
+    return {"train": scenes.train_images, "validation": scenes.validation_images, "test": scenes.test_images}
+
+
+def scene_store(scenes: SceneSettings, split: str) -> Path:
+    """The name tells all that decides the content, so a changed setting never meets another one's file."""
+    images = scene_images(scenes)[split]
+    return Path(scenes.folder) / f"{split}_{images}x{scenes.feature_width}_seed{scenes.seed}.h5"

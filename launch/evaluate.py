@@ -1,0 +1,114 @@
+"""Evaluate: `python launch/evaluate.py --task retrieval --model DIR --data STORE`, or `--run runs/scenes`.
+
+Also on several ranks, under deepspeed, torchrun, mpirun or srun: the figures are the same, sooner.
+"""
+
+import argparse
+import logging
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from interbert.train.handover import hand_over
+
+
+def parse_arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add = parser.add_argument
+    add("--task", required=True, choices=["retrieval"], help="what to evaluate")
+    which = parser.add_mutually_exclusive_group(required=True)
+    which.add_argument(
+        "--model", type=Path, metavar="DIR", help="an exported model, such as runs/<name>/export"
+    )
+    which.add_argument(
+        "--run", type=Path, metavar="DIR", help="a run: before and after, into its evaluation.json"
+    )
+    add(
+        "--data",
+        nargs="+",
+        default=[],
+        metavar="PATH",
+        help="stores (a run of scenes has its own held-out ones)",
+    )
+    add("--output", type=Path, metavar="FILE", help="write the figures as JSON")
+    add(
+        "--split-captions",
+        choices=["distinctive", "all"],
+        help="one caption an image that is true of it alone, or all",
+    )
+    add("--max-images", type=int, metavar="N", help="only the first N images")
+    add("--max-regions", type=int, metavar="N", help="of each image only the first N regions")
+    add(
+        "--max-text-tokens",
+        type=int,
+        metavar="N",
+        help="cut captions to N tokens (default: the model's positions)",
+    )
+    add(
+        "--token-budget",
+        type=int,
+        metavar="N",
+        help="tokens of a micro-batch (default: 4096; 32768 on a GPU)",
+    )
+    add(
+        "--precision",
+        choices=["auto", "fp32", "bf16"],
+        default="auto",
+        help="auto: bf16 where the device has it",
+    )
+    add(
+        "--local_rank", type=int, default=0, help=argparse.SUPPRESS
+    )  # launchers append it; the environment decides
+    arguments = parser.parse_args()
+    if arguments.model and not arguments.data:
+        parser.error("--model needs --data: one or more stores")
+    for name in ("max_images", "max_regions", "max_text_tokens", "token_budget"):
+        if (getattr(arguments, name) or 1) < 1:
+            parser.error(f"--{name.replace('_', '-')} must be at least 1")
+    return arguments
+
+
+def main() -> int:
+    code = hand_over(sys.argv[0], sys.argv[1:])
+    if code is not None:
+        return code
+    arguments = parse_arguments()
+    logging.basicConfig(level=logging.INFO, format="%(name)s: %(message)s")
+
+    from interbert.files import write_json
+    from interbert.tasks.evaluation import Options, evaluate_model, evaluate_run, format_table
+    from interbert.train.distributed import start_ranks
+
+    options = Options(
+        split_captions=arguments.split_captions,
+        max_images=arguments.max_images,
+        max_regions=arguments.max_regions,
+        max_text_tokens=arguments.max_text_tokens,
+        token_budget=arguments.token_budget,
+        precision=arguments.precision,
+    )
+    ranks = start_ranks()
+    try:
+        if arguments.run:
+            results = evaluate_run(arguments.run, arguments.data, ranks, options)
+            output = results
+        else:
+            output = evaluate_model(arguments.model, arguments.data, ranks, options)
+            results = {"": output}
+        if ranks.is_main:
+            print(format_table(results), flush=True)
+            if arguments.output:
+                write_json(arguments.output, output)
+    finally:
+        ranks.close()
+    return 0
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main())
+    except ValueError as error:
+        sys.exit(f"evaluate: {error}")
