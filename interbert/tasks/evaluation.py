@@ -32,7 +32,7 @@ class EvaluationError(ValueError):
 @dataclass(frozen=True)
 class Options:
     split_captions: Literal["distinctive", "all"] | None = None
-    """distinctive: of each image one caption that is true of it alone, and apart from them one vaguer caption.
+    """distinctive: of each image one caption that is true of it alone, and apart from these one vaguer one.
     Default: distinctive where the data marks such captions, else all."""
     max_images: int | None = None
     max_regions: int | None = None
