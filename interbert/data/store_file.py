@@ -58,9 +58,7 @@ def _create(
 ) -> dict[str, int]:
     """The file with everything but the spooled rows; returns the places in it that are kept for those."""
     # Version 1.10 of the format is read by every HDF5 since 2016. Large datasets start on a page.
-    with h5py.File(
-        path, "w", libver=("v110", "v110"), alignment_threshold=_PAGE, alignment_interval=_PAGE
-    ) as file:
+    with _new_file(path) as file:
         file.attrs["schema"] = SCHEMA
         file.attrs["version"] = VERSION
         for name, value in attributes.items():
@@ -75,17 +73,36 @@ def _create(
         return {name: dataset.id.get_offset() for name, dataset in spooled.items() if dataset.size}
 
 
+def _new_file(path: Path) -> h5py.File:
+    """An empty HDF5 file that keeps no times, so that the same content is the same bytes."""
+    creation = h5py.h5p.create(h5py.h5p.FILE_CREATE)
+    creation.set_obj_track_times(False)
+    access = h5py.h5p.create(h5py.h5p.FILE_ACCESS)
+    access.set_fclose_degree(h5py.h5f.CLOSE_STRONG)
+    access.set_libver_bounds(h5py.h5f.LIBVER_V110, h5py.h5f.LIBVER_V110)
+    access.set_alignment(_PAGE, _PAGE)
+    return h5py.File(h5py.h5f.create(os.fsencode(path), h5py.h5f.ACC_TRUNC, creation, access))
+
+
+def _groups_without_times(file: h5py.File, name: str) -> None:
+    group, _, _ = name.rpartition("/")
+    if group and group not in file:
+        creation = h5py.h5p.create(h5py.h5p.GROUP_CREATE)
+        creation.set_obj_track_times(False)
+        h5py.h5g.create(file.id, group.encode(), gcpl=creation)
+
+
 def _contiguous(file: h5py.File, name: str, shape: tuple[int, ...], dtype: Any) -> h5py.Dataset:
     """A dataset that has its place in the file from the start."""
+    _groups_without_times(file, name)
     creation = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+    creation.set_obj_track_times(False)
     creation.set_layout(h5py.h5d.CONTIGUOUS)
     creation.set_alloc_time(h5py.h5d.ALLOC_TIME_EARLY)
     creation.set_fill_time(h5py.h5d.FILL_TIME_NEVER)
-    links = h5py.h5p.create(h5py.h5p.LINK_CREATE)
-    links.set_create_intermediate_group(True)
     kind = h5py.h5t.py_create(np.dtype(dtype), logical=True)
     space = h5py.h5s.create_simple(shape)
-    return h5py.Dataset(h5py.h5d.create(file.id, name.encode(), kind, space, creation, links))
+    return h5py.Dataset(h5py.h5d.create(file.id, name.encode(), kind, space, creation))
 
 
 def _copy(source: BinaryIO, target: int, place: int) -> None:
