@@ -1,0 +1,97 @@
+"""`python -m interbert scenes`: write a store of embedded scenes, or a picture of one of them."""
+
+import argparse
+import time
+from pathlib import Path
+
+from interbert.data.scenes.detector import DEFAULT_REGIONS
+from interbert.data.scenes.world import SPLITS, WINDOW, image_id, parse_image_id
+from interbert.data.scenes.write import write_scenes
+
+HELP = "write a data set of the embedded world of coloured shapes, or a picture of one scene"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.description = (
+        "Scenes of 3-6 objects, what a detector would report of them, and captions. Same options, same bytes. "
+        f"The first caption of each scene is true of no other within its window of {WINDOW} scenes. Splits "
+        "never share a scene. A tokenizer for the captions is put beside the file where there is none."
+    )
+    parser.add_argument("--images", type=int, metavar="N", help="how many scenes")
+    parser.add_argument("--seed", type=int, default=1, metavar="S", help="seed of all that is drawn (1)")
+    parser.add_argument("--output", type=Path, metavar="FILE", help="store to write, such as data/train.h5")
+    parser.add_argument(
+        "--split", choices=SPLITS, default="train", help="part of the world to draw from (train)"
+    )
+    parser.add_argument(
+        "--feature-width", type=int, default=256, metavar="D", help="width of a feature (256)"
+    )
+    parser.add_argument("--captions", type=int, default=5, metavar="C", help="captions a scene (5)")
+    parser.add_argument(
+        "--swapped", type=int, default=0, metavar="K", help="falsified captions a scene: hard negatives (0)"
+    )
+    parser.add_argument(
+        "--regions",
+        type=_span,
+        default=DEFAULT_REGIONS,
+        metavar="MIN:MAX",
+        help="fewest and most regions of an image ({}:{})".format(*DEFAULT_REGIONS),
+    )
+    parser.add_argument("--picture", type=Path, metavar="PNG", help="draw a scene into this file")
+    parser.add_argument(
+        "--image-id",
+        metavar="ID",
+        help=f"the scene to draw (the first); ids look like {image_id(1, 'train', 12)}",
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    if args.output is None and args.picture is None:
+        raise ValueError("nothing to do: give --output FILE, or --picture PNG")
+    if args.image_id is not None and args.picture is None:
+        raise ValueError("--image-id names the scene to draw: give --picture PNG with it")
+    if args.output is not None:
+        _write(args)
+    if args.picture is not None:
+        _draw(args)
+    return 0
+
+
+def _write(args: argparse.Namespace) -> None:
+    if args.images is None:
+        raise ValueError("--output needs --images N, the number of scenes to write")
+    start = time.perf_counter()
+    write_scenes(
+        args.output,
+        args.images,
+        args.seed,
+        args.split,
+        args.feature_width,
+        args.captions,
+        args.swapped,
+        args.regions,
+    )
+    spent = time.perf_counter() - start
+    size = args.output.stat().st_size / 1e6
+    print(f"{args.output}: {args.images} scenes, {size:.1f} MB, in {spent:.1f} s")
+
+
+def _draw(args: argparse.Namespace) -> None:
+    from interbert.data.scenes.picture import recall, scene_picture  # Pillow is needed for pictures only
+
+    name = args.image_id or image_id(args.seed, args.split, 0)
+    if args.output is not None:
+        seed, split, index = parse_image_id(name)
+        if (seed, split) != (args.seed, args.split) or index >= args.images:
+            last = image_id(args.seed, args.split, args.images - 1)
+            raise ValueError(f"--image-id {name} is not in {args.output}, whose scenes end with {last}")
+    args.picture.parent.mkdir(parents=True, exist_ok=True)
+    scene_picture(recall(name, args.captions, args.swapped, args.regions)).save(args.picture)
+    print(f"{args.picture}: {name}")
+
+
+def _span(text: str) -> tuple[int, int]:
+    low, _, high = text.partition(":")
+    if not (low.isdigit() and high.isdigit()):
+        raise argparse.ArgumentTypeError(f"{text!r}: write it as MIN:MAX, such as 10:36")
+    return int(low), int(high)
