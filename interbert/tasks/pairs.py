@@ -18,8 +18,8 @@ import torch
 from torch import Tensor
 
 from interbert.data.batch import Batch
-from interbert.data.prepare import box_shares
 from interbert.data.tokens import TokenTable
+from interbert.data.unmasked import read_regions, unmasked_batch
 from interbert.model.heads import MATCH
 from interbert.model.outputs import PackedOutput
 from interbert.tasks.progress import Progress
@@ -126,39 +126,24 @@ class PairScorer:
         """Features [B, regions, D] as stored and box shares [B, regions, 5], on the device."""
         images_B = self.images_I[block.rows_B]
         keep_B = np.full(len(images_B), block.regions, dtype=np.int64)
-        rows = len(images_B) * block.regions
-        features = np.empty((rows, self.corpus.feature_width), dtype=np.float16)
-        boxes = np.empty((rows, 4), dtype=np.float32)
-        self.corpus.read(images_B, keep_B, features, boxes)
-        shares = box_shares(boxes, keep_B, np.asarray(self.corpus.sizes)[images_B])
-        shape = (len(images_B), block.regions, -1 if rows else self.corpus.feature_width)
+        features_RD, boxes_R5, _ = read_regions(self.corpus, images_B, keep_B)
+        shape = (len(images_B), block.regions)
         return (
-            torch.from_numpy(features).view(shape).to(self.device),
-            torch.from_numpy(shares).view(*shape[:2], 5).to(self.device),
+            features_RD.view(*shape, self.corpus.feature_width).to(self.device),
+            boxes_R5.view(*shape, 5).to(self.device),
         )
 
     def _batch(self, m: MicroBatch, features_BRD: Tensor, boxes_BR5: Tensor) -> Batch:
         images, regions = features_BRD.shape[:2]
         captions_P, images_P = np.divmod(np.arange(m.start, m.stop), images)
         ids_T, cu_text = self.tokens.gather(self.captions_C[captions_P])
-        pairs = len(images_P)
         where = torch.from_numpy(images_P).to(self.device, non_blocking=True)
-        ids = torch.from_numpy(ids_T.astype(np.int64)).to(self.device, non_blocking=True)
-        nothing = torch.zeros(0, dtype=torch.int64, device=self.device)
-        return Batch(
-            input_ids_T=ids,
-            token_types_T=torch.zeros_like(ids),
-            cu_text=torch.from_numpy(cu_text).to(self.device, non_blocking=True),
-            features_RD=features_BRD.index_select(0, where).flatten(0, 1),
-            boxes_R5=boxes_BR5.index_select(0, where).flatten(0, 1),
-            zeroed_R=torch.zeros(pairs * regions, dtype=torch.bool, device=self.device),
-            cu_regions=torch.arange(pairs + 1, dtype=torch.int32, device=self.device) * regions,
-            masked_tokens_M=nothing,
-            token_targets_M=nothing,
-            masked_regions_N=nothing,
-            class_probs_NK=None,
-            class_labels_N=None,
-            is_match_P=torch.full((pairs,), -100, dtype=torch.int64, device=self.device),
+        return unmasked_batch(
+            torch.from_numpy(ids_T.astype(np.int64)).to(self.device, non_blocking=True),
+            torch.from_numpy(cu_text).to(self.device, non_blocking=True),
+            features_BRD.index_select(0, where).flatten(0, 1),
+            boxes_BR5.index_select(0, where).flatten(0, 1),
+            torch.arange(len(images_P) + 1, dtype=torch.int32, device=self.device) * regions,
             max_text=int(np.diff(cu_text).max()),
             max_regions=regions,
             images_P=torch.from_numpy(self.images_I[self.blocks[m.block].rows_B][images_P]),
