@@ -21,13 +21,12 @@ class Mismatcher:
         self._settings = settings
         if settings.share == 0:
             return
-        replaces_captions = settings.side != "image"
-        _check(corpus, settings, candidates if replaces_captions else None, replaces_captions)
         self._images = corpus.images
         self._candidates = candidates.rows if candidates is not None and settings.hard_share > 0 else None
         self._by_image = _Groups(corpus.caption_image[: corpus.captions], corpus.images)
         self._swapped = _Groups(corpus.swapped_of, corpus.captions) if corpus.swapped else None
         self._captions = corpus.captions
+        self._check(corpus, candidates)
 
     def apply(
         self, rng: np.random.Generator, image: np.ndarray, caption: np.ndarray, is_match: np.ndarray
@@ -73,6 +72,37 @@ class Mismatcher:
         drawn = (rng.random(len(image)) * (self._captions - own)).astype(np.int64)
         return self._by_image.order[drawn + np.where(drawn >= first, own, 0)]
 
+    def _check(self, corpus: Any, candidates: CandidateTable | None) -> None:
+        settings = self._settings
+        captioned = int((self._by_image.counts > 0).sum())
+        if corpus.images < 2 or (settings.side != "image" and captioned < 2):
+            raise ValueError(
+                f"a mismatched pair needs two images with captions, but the data set has {corpus.images} "
+                f"images, {captioned} of them with captions: set mismatch.share=0"
+            )
+        if settings.side == "image":
+            return
+        if settings.swap_share + settings.hard_share > 1:
+            raise ValueError(
+                f"mismatch.swap_share {settings.swap_share} + mismatch.hard_share {settings.hard_share} > 1: "
+                "they are shares of the same mismatched captions; lower one of them"
+            )
+        if settings.swap_share > 0 and corpus.swapped == 0:
+            raise ValueError(
+                f"mismatch.swap_share is {settings.swap_share}, but the data set holds no swapped captions: "
+                "set mismatch.swap_share=0, or write a store that has them"
+            )
+        if settings.hard_share > 0 and candidates is None:
+            raise ValueError(
+                f"mismatch.hard_share is {settings.hard_share}, but no table of candidate captions was "
+                "given: give one, or set mismatch.hard_share=0"
+            )
+        if candidates is not None and len(candidates.rows) != corpus.captions:
+            raise ValueError(
+                f"the table of candidate captions has {len(candidates.rows)} rows, the data set "
+                f"{corpus.captions} captions: it was mined from other captions"
+            )
+
 
 class _Groups:
     """Members of each of `groups` groups, one group after another in `order`."""
@@ -85,36 +115,3 @@ class _Groups:
     def pick(self, group: np.ndarray, uniform: np.ndarray) -> np.ndarray:
         """A member of each given (non-empty) group, by a number drawn from [0, 1)."""
         return self.order[self.starts[group] + (uniform * self.counts[group]).astype(np.int64)]
-
-
-def _check(
-    corpus: Any, settings: MismatchSettings, candidates: CandidateTable | None, replaces_captions: bool
-) -> None:
-    captioned = len(np.unique(corpus.caption_image[: corpus.captions]))
-    if corpus.images < 2 or (replaces_captions and captioned < 2):
-        raise ValueError(
-            f"a mismatched pair needs two images with captions, but the data set has {corpus.images} images, "
-            f"{captioned} of them with captions: set mismatch.share=0"
-        )
-    if not replaces_captions:
-        return
-    if settings.swap_share + settings.hard_share > 1:
-        raise ValueError(
-            f"mismatch.swap_share {settings.swap_share} + mismatch.hard_share {settings.hard_share} > 1: "
-            "they are shares of the same mismatched captions; lower one of them"
-        )
-    if settings.swap_share > 0 and corpus.swapped == 0:
-        raise ValueError(
-            f"mismatch.swap_share is {settings.swap_share}, but the data set holds no swapped captions: "
-            "set mismatch.swap_share=0, or write a store that has them"
-        )
-    if settings.hard_share > 0 and candidates is None:
-        raise ValueError(
-            f"mismatch.hard_share is {settings.hard_share}, but no table of candidate captions was given: "
-            "give one, or set mismatch.hard_share=0"
-        )
-    if candidates is not None and len(candidates.rows) != corpus.captions:
-        raise ValueError(
-            f"the table of candidate captions has {len(candidates.rows)} rows, the data set "
-            f"{corpus.captions} captions: it was mined from other captions"
-        )

@@ -4,6 +4,7 @@ The table is exact and made for small sets (its cost grows with the square of th
 """
 
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +18,12 @@ from interbert.data import cache
 
 MOST_CAPTIONS = 200_000
 _SCHEMA, _VERSION = "interbert-candidates", 1
-_BLOCK_BYTES = 32 << 20
+_BLOCK_BYTES = 8 << 20
 # Chinese and Japanese write no spaces: there each character is a word.
 _WORD = r"[\u3400-\u9fff]|[^\W\u3400-\u9fff]+"
 _GROUP = 64
-# Many captions are equally near: similarities closer than this count as equal, and chance tells them apart.
+_FEW_WORDS = 512
+# Many captions are equally near: similarities closer than this share of them are told apart by chance.
 _TIE = 1e-5
 
 
@@ -62,7 +64,7 @@ def mine(corpus: Any, settings: MismatchSettings) -> CandidateTable:
             f"the data set has {corpus.captions:,} captions; exact TF-IDF candidates are for at most "
             f"{MOST_CAPTIONS:,}: mine a table beforehand, or set mismatch.hard_share=0"
         )
-    texts = [corpus.caption_text(i) for i in range(corpus.captions)]
+    texts = list(islice(corpus.texts(), corpus.captions))
     image_C = np.asarray(corpus.caption_image[: corpus.captions])
     rows = nearest(tfidf(texts), image_C, settings.hard_top, settings.hard_max_similarity)
     return CandidateTable(rows, corpus.fingerprint)
@@ -78,19 +80,23 @@ def tfidf(texts: list[str]) -> sparse.csr_matrix:
 
 def nearest(weights_CW: sparse.csr_matrix, image_C: np.ndarray, top: int, below: float) -> np.ndarray:
     """int32 [captions, top]: the rows of largest product that is > 0 and < `below`, of other images."""
-    captions = weights_CW.shape[0]
+    captions, words = weights_CW.shape
     padded = -(-captions // _GROUP) * _GROUP
     columns_WC = weights_CW.T.tocsr()
-    columns_WC.resize(columns_WC.shape[0], padded)
+    columns_WC.resize(words, padded)
+    if words <= _FEW_WORDS:  # a small world's captions share most of their words: dense products are quicker
+        weights_CW, columns_WC = weights_CW.toarray(), columns_WC.toarray()
     order = np.argsort(image_C, kind="stable")
     block = max(1, _BLOCK_BYTES // (4 * padded))
-    noise = np.random.Generator(np.random.Philox(key=0)).random(2 * padded, dtype=np.float32) * _TIE
+    noise = np.random.Generator(np.random.Philox(key=0)).random(2 * padded, dtype=np.float32)
     result = np.full((captions, top), -1, dtype=np.int32)
     for start in range(0, captions, block):
         rows = np.arange(start, min(start + block, captions))
-        similarity = (weights_CW[rows] @ columns_WC).toarray()
+        similarity = weights_CW[rows] @ columns_WC
+        if sparse.issparse(similarity):
+            similarity = similarity.toarray()
         _blank_own_image(similarity, rows, image_C, order)
-        result[rows] = _top(similarity, rows, noise, top, below)
+        result[rows] = _top(similarity, rows, 1 - _TIE * noise, top, below)
     return result
 
 
@@ -105,30 +111,34 @@ def _blank_own_image(
     similarity[row, order[np.repeat(first, count) + place]] = 0
 
 
-def _top(similarity: np.ndarray, rows: np.ndarray, noise: np.ndarray, top: int, below: float) -> np.ndarray:
+def _top(similarity: np.ndarray, rows: np.ndarray, factors: np.ndarray, top: int, below: float) -> np.ndarray:
     """The columns of the largest values of each row. Works in place.
 
     The largest `top` values lie in the `top` groups with the largest maxima, so only those are sorted.
     """
     count, padded = similarity.shape
-    similarity[similarity >= below] = 0
-    for i, row in enumerate(
-        rows
-    ):  # another piece of the noise for each caption, lest all prefer the same ones
+    similarity *= similarity < below
+    for values, row in zip(similarity, rows, strict=True):
+        # Another piece of the factors for each caption, lest all prefer the same ones among equals.
         shift = int(row) * 2654435761 % padded
-        values = similarity[i]
-        np.add(values, noise[shift : shift + padded], out=values, where=values > 0)
+        values *= factors[shift : shift + padded]
     groups = similarity.reshape(count, padded // _GROUP, _GROUP)
-    maxima = groups.max(axis=2)
-    best = min(top, maxima.shape[1])
-    chosen = np.argpartition(maxima, maxima.shape[1] - best, axis=1)[:, -best:]
+    chosen = _largest(groups.max(axis=2), top)
     values = np.take_along_axis(groups, chosen[:, :, None], axis=1).reshape(count, -1)
     columns = (chosen[:, :, None] * _GROUP + np.arange(_GROUP)).reshape(count, -1)
-    sorting = np.argsort(-values, axis=1, kind="stable")[:, :top]
-    values, columns = np.take_along_axis(values, sorting, 1), np.take_along_axis(columns, sorting, 1)
+    best = _largest(values, top)
+    values, columns = np.take_along_axis(values, best, 1), np.take_along_axis(columns, best, 1)
     found = np.full((count, top), -1, dtype=np.int32)
     found[:, : columns.shape[1]] = np.where(values > 0, columns, -1)
     return found
+
+
+def _largest(values: np.ndarray, top: int) -> np.ndarray:
+    """Columns of the `top` largest values of each row (all, if they are fewer), largest first."""
+    top = min(top, values.shape[1])
+    columns = np.argpartition(values, -top, axis=1)[:, -top:]
+    order = np.argsort(-np.take_along_axis(values, columns, 1), axis=1, kind="stable")
+    return np.take_along_axis(columns, order, 1)
 
 
 def write_candidates(path: str | Path, table: CandidateTable, settings: MismatchSettings) -> None:
