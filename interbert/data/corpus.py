@@ -4,7 +4,6 @@ Images and captions are numbered over all stores in the order given. The caption
 captions with the swapped (false) ones: [0, captions) true, [captions, captions + swapped) swapped.
 """
 
-import os
 from collections.abc import Iterable, Iterator
 from functools import cached_property
 from pathlib import Path
@@ -12,10 +11,9 @@ from pathlib import Path
 import numpy as np
 import xxhash
 
-from interbert.data.direct_reader import read_into
+from interbert.data.run_reader import read_runs
+from interbert.data.shards import close_all, open_stores, refuse_unlike
 from interbert.data.store import Store, StoreError
-
-SUFFIXES = (".h5", ".hdf5")
 
 
 class Corpus:
@@ -25,10 +23,10 @@ class Corpus:
         self.stores: list[Store] = []
         try:
             for path in map(Path, [paths] if isinstance(paths, str | Path) else paths):
-                self.stores += _open(path)
+                self.stores += open_stores(path)
             if not self.stores:
                 raise StoreError("no data: give at least one store, or a directory of stores")
-            self._check_alike()
+            refuse_unlike(self.stores)
         except BaseException:
             self.close()
             raise
@@ -67,6 +65,11 @@ class Corpus:
     def evidence(self) -> str | None:
         return self.stores[0].evidence
 
+    @property
+    def class_head(self) -> tuple[np.ndarray, np.ndarray] | None:
+        """Weight [K, D] and bias [K] of the detector's last layer, where that is the evidence."""
+        return self.stores[0].class_head
+
     @cached_property
     def fingerprint(self) -> str:
         return xxhash.xxh3_128("\n".join(store.fingerprint for store in self.stores).encode()).hexdigest()
@@ -96,56 +99,55 @@ class Corpus:
         features_RD: np.ndarray | None = None,
         boxes_R4: np.ndarray | None = None,
     ) -> tuple[np.ndarray | None, np.ndarray | None]:
-        """The first keep_P[p] rows of each image p, one image after another, into the first rows of the arrays given.
+        """The first keep_P[p] rows of each image, one image after another, into the first rows of the arrays.
 
-        Only what is given is read; with neither given, both are made. Returns the parts that were filled.
+        Only what is given is read; with neither given, both are made. Returns the parts that were filled. Any
+        number of threads may read at once.
         """
         images_P, keep_P = np.asarray(images_P, np.int64), np.asarray(keep_P, np.int64)
         self._check_request(images_P, keep_P)
-        rows = int(keep_P.sum())
         if features_RD is None and boxes_R4 is None:
+            rows = int(keep_P.sum())
             features_RD = np.empty((rows, self.feature_width), np.float16)
             boxes_R4 = np.empty((rows, 4), np.float32)
-        store_P = np.searchsorted(self._first_image, images_P, side="right") - 1
-        first_P = self._first_row[images_P]
-        features_RD = self._read_runs("features", store_P, first_P, keep_P, features_RD)
-        boxes_R4 = self._read_runs("boxes", store_P, first_P, keep_P, boxes_R4)
+        runs = (*self._rows_of(images_P), keep_P)
+        if features_RD is not None:
+            features_RD = read_runs(self.stores, "features", *runs, features_RD)
+        if boxes_R4 is not None:
+            boxes_R4 = read_runs(self.stores, "boxes", *runs, boxes_R4)
         return features_RD, boxes_R4
 
     def read_evidence(
         self, images_N: np.ndarray, rows_N: np.ndarray
     ) -> tuple[np.ndarray | None, np.ndarray | None]:
-        """Class evidence of single regions (row within its image): (class_probs_NK or None, labels_N or None)."""
-        images_N, rows_N = np.asarray(images_N, np.int64), np.asarray(rows_N, np.int64)
+        """Class evidence of single regions, by image and row within it: (class_probs_NK, labels_N), one None.
+
+        Both are None where the store has a `class_head` or nothing.
+        """
         if self.evidence not in ("class_probs", "labels"):
             return None, None
-        store_N = np.searchsorted(self._first_image, images_N, side="right") - 1
-        first_N = self._first_row[images_N] + rows_N
+        images_N, rows_N = np.asarray(images_N, np.int64), np.asarray(rows_N, np.int64)
+        self._check_request(images_N, rows_N + 1)
+        store_N, first_N = self._rows_of(images_N)
         extent = self.stores[0].extents[self.evidence]
         out = np.empty((len(images_N), *extent.row_shape), extent.dtype)
-        self._read_runs(self.evidence, store_N, first_N, np.ones_like(rows_N), out)
+        read_runs(self.stores, self.evidence, store_N, first_N + rows_N, np.ones_like(rows_N), out)
         return (out, None) if self.evidence == "class_probs" else (None, out)
 
+    def check_images(self, images_P: np.ndarray) -> None:
+        """Compare these images with their checksums; StoreError at the first that has changed."""
+        for image in np.unique(images_P).tolist():
+            store, local = self._locate(image, self._first_image, "image")
+            store.check_image(local)
+
     def close(self) -> None:
-        for store in self.stores:
-            store.close()
+        close_all(self.stores)
 
     def __enter__(self) -> "Corpus":
         return self
 
     def __exit__(self, *_: object) -> None:
         self.close()
-
-    def _check_alike(self) -> None:
-        first = self.stores[0]
-        for store in self.stores[1:]:
-            for field in ("feature_width", "classes", "evidence"):
-                have, want = getattr(store, field), getattr(first, field)
-                if have != want:
-                    raise StoreError(
-                        f"{store.path}: {field} is {have}, but {first.path} has {want}: stores of one data set must agree; "
-                        "leave one out, or write it anew"
-                    )
 
     def _number(self) -> None:
         stores = self.stores
@@ -172,10 +174,15 @@ class Corpus:
         store = int(np.searchsorted(starts, number, side="right")) - 1
         return self.stores[store], int(number - starts[store])
 
+    def _rows_of(self, images_P: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """(store, first row in it) of each image."""
+        store_P = np.searchsorted(self._first_image, images_P, side="right") - 1
+        return store_P, self._first_row[images_P]
+
     def _check_request(self, images_P: np.ndarray, keep_P: np.ndarray) -> None:
         if images_P.shape != keep_P.shape:
             raise ValueError(f"images_P and keep_P differ in length: {images_P.shape} and {keep_P.shape}")
-        if len(images_P) and not (0 <= images_P.min() and images_P.max() < self.images):
+        if len(images_P) and not (images_P.min() >= 0 and images_P.max() < self.images):
             raise IndexError(f"images {images_P.min()} to {images_P.max()}: the data set has {self.images}")
         if (keep_P > self.region_counts[images_P]).any() or (keep_P < 0).any():
             pair = int(np.flatnonzero((keep_P > self.region_counts[images_P]) | (keep_P < 0))[0])
@@ -183,86 +190,6 @@ class Corpus:
             raise IndexError(
                 f"pair {pair}: {keep_P[pair]} regions asked for, image {images_P[pair]} has {have}"
             )
-
-    def _read_runs(
-        self,
-        dataset: str,
-        store_P: np.ndarray,
-        first_P: np.ndarray,
-        count_P: np.ndarray,
-        out: np.ndarray | None,
-    ) -> np.ndarray | None:
-        """Rows first_P[p] : first_P[p] + count_P[p] of each store, one after another, into `out`."""
-        if out is None:
-            return None
-        extent = self.stores[0].extents[dataset]
-        rows = int(count_P.sum())
-        if out.dtype != extent.dtype or out.shape[1:] != extent.row_shape or len(out) < rows:
-            raise ValueError(
-                f"{dataset}: the array given is {out.dtype} {out.shape}; must be {extent.dtype} of at least "
-                f"{(rows, *extent.row_shape)}"
-            )
-        if not out.flags.c_contiguous:
-            raise ValueError(f"{dataset}: the array given must be C-contiguous")
-        out = out[:rows]
-        if rows == 0:
-            return out
-        # Neighbours in the file that are neighbours here too become one read.
-        cut_P = (store_P[1:] != store_P[:-1]) | (first_P[1:] != first_P[:-1] + count_P[:-1])
-        heads = np.concatenate([[0], np.flatnonzero(cut_P) + 1])
-        ends = np.cumsum(count_P) * extent.row_bytes
-        starts = ends - count_P * extent.row_bytes
-        bases = np.array([store.extents[dataset].offset for store in self.stores])
-        position = bases[store_P[heads]] + first_P[heads] * extent.row_bytes
-        stop = np.append(starts[heads[1:]], ends[-1])
-        data = out.reshape(-1).view(np.uint8).data
-        fds = [store.reader.fd for store in self.stores]
-        preadv = os.preadv
-        for number, place, a, b in zip(
-            store_P[heads].tolist(), position.tolist(), starts[heads].tolist(), stop.tolist(), strict=True
-        ):
-            part = data[a:b]
-            if preadv(fds[number], (part,), place) != b - a:
-                read_into(fds[number], part, place, self.stores[number].path)
-        return out
-
-
-def _open(path: Path) -> list[Store]:
-    if not path.is_dir():
-        return [Store(path)]
-    shards = sorted(p for p in path.iterdir() if p.suffix in SUFFIXES and not p.name.startswith("."))
-    if not shards:
-        raise StoreError(
-            f"{path}: a directory without stores (no file ends in .h5 or .hdf5); give another one"
-        )
-    stores: list[Store] = []
-    try:
-        for shard in shards:
-            stores.append(Store(shard))
-        _refuse_double_ids(stores)
-    except BaseException:
-        for store in stores:
-            store.close()
-        raise
-    return stores
-
-
-def _refuse_double_ids(shards: list[Store]) -> None:
-    """Shards of one directory are one collection: an image is in one of them only."""
-    if len(shards) == 1:
-        return
-    seen: dict[str, Path] = {}
-    ids = np.concatenate([shard.layout.image_ids.astype("S") for shard in shards])
-    if len(np.unique(ids)) == len(ids):
-        return
-    for shard in shards:
-        for image_id in shard.image_ids:
-            if image_id in seen:
-                raise StoreError(
-                    f"{shard.path}: image id {image_id!r} is in {seen[image_id].name} too; shards of one directory must "
-                    "not repeat an image"
-                )
-            seen[image_id] = shard.path
 
 
 def _starts(counts: list[int]) -> np.ndarray:

@@ -1,7 +1,7 @@
 """The store: one HDF5 file of region features, boxes, class evidence and captions, read by plain offsets.
 
-docs/store.md describes the file byte for byte. Opening checks its whole structure; afterwards the index (who owns
-which rows) is in memory and rows are read where they lie. A store that is open is never changed.
+docs/store.md describes the file byte for byte. Opening checks its whole structure; afterwards the index (who
+owns which rows) is in memory and rows are read where they lie. A store that is open is never changed.
 """
 
 from collections.abc import Iterator
@@ -14,8 +14,8 @@ import xxhash
 
 from interbert.data.direct_reader import DirectReader
 from interbert.data.h5_reader import H5Reader
-from interbert.data.store_layout import Extent, Layout, StoreError, read_layout
-from interbert.data.store_writer import StoreWriter
+from interbert.data.store_layout import EVIDENCE_ROWS, Extent, Layout, StoreError, read_layout
+from interbert.data.store_writer import StoreWriter, row_checksums
 
 __all__ = ["H5Reader", "Store", "StoreError", "StoreWriter"]
 
@@ -111,12 +111,33 @@ class Store:
                 yield block[start - ends[0] : stop - ends[0]]
 
     def read_rows(self, dataset: str, start: int, stop: int, out: np.ndarray | None = None) -> np.ndarray:
-        """Rows start:stop of a dataset; into the first rows of `out` where given. Any number of threads may."""
+        """Rows start:stop of a dataset; into the first rows of `out` where given."""
         return self.reader.read_rows(dataset, start, stop, out)
+
+    def check_image(self, image: int) -> None:
+        """Compare an image's rows with its checksum; StoreError if they have changed."""
+        start, stop = self.offsets[image : image + 2].tolist()
+        rows = [self.read_rows(name, start, stop) for name in self.row_datasets]
+        stored = int(self.read_rows("checksums", image, image + 1)[0])
+        if row_checksums(rows, np.array([stop - start])) != [stored]:
+            raise StoreError(
+                f"{self.path}: dataset 'checksums': row {image}, image {self.image_id(image)!r}: {self.changed}"
+            )
+
+    @cached_property
+    def row_datasets(self) -> tuple[str, ...]:
+        """The datasets with a row for each region, in checksum order."""
+        return ("features", "boxes", *EVIDENCE_ROWS[self.evidence])
+
+    @property
+    def changed(self) -> str:
+        """What is said of an image whose checksum does not match."""
+        names = ", ".join(self.row_datasets)
+        return f"checksum mismatch: its rows in {names} changed after writing; copy the file again or write it anew"
 
     @cached_property
     def fingerprint(self) -> str:
-        """Changes with anything that is in the store: taken over header, index and checksums, not over the rows."""
+        """Changes with anything that is in the store: taken over header, index and checksums only."""
         layout = self.layout
         header = (layout.feature_width, layout.classes, layout.evidence, layout.class_names, layout.regions)
         digest = xxhash.xxh3_128(repr(header).encode())
@@ -169,15 +190,16 @@ class Store:
     def _must_rise(self, name: str, offsets: np.ndarray, end: int, what: str, at_least: int) -> None:
         if offsets[0] != 0 or offsets[-1] != end:
             raise StoreError(
-                f"{self.path}: dataset {name!r}: runs from {offsets[0]} to {offsets[-1]}, but there are {end} {what}: it must "
-                f"run from 0 to {end}; write the file anew"
+                f"{self.path}: dataset {name!r}: runs from {offsets[0]} to {offsets[-1]}, but there are {end} "
+                f"{what}: it must run from 0 to {end}; write the file anew"
             )
         bad = np.flatnonzero(np.diff(offsets) < at_least)
         if len(bad):
             row = int(bad[0])
             owner = f"image {self.image_id(row)!r} owns no region" if at_least else "it falls"
             raise StoreError(
-                f"{self.path}: dataset {name!r}: row {row}: {offsets[row]}, then {offsets[row + 1]}: {owner}; write the file anew"
+                f"{self.path}: dataset {name!r}: row {row}: {offsets[row]}, then {offsets[row + 1]}: {owner}; "
+                "write the file anew"
             )
 
     def _must_point(self, name: str, pointers: np.ndarray, end: int, what: str) -> None:
@@ -185,8 +207,8 @@ class Store:
         if len(bad):
             row = int(bad[0])
             raise StoreError(
-                f"{self.path}: dataset {name!r}: row {row} names number {pointers[row]} of {end} {what}, which is unknown; "
-                f"drop or correct these {len(bad)} rows"
+                f"{self.path}: dataset {name!r}: row {row} names number {pointers[row]} of {end} {what}, which is "
+                f"unknown; drop or correct these {len(bad)} rows"
             )
 
     def _text(self, group: str, number: int, offsets: np.ndarray) -> str:
@@ -201,5 +223,5 @@ class Store:
             return data.decode()
         except UnicodeDecodeError as error:
             raise StoreError(
-                f"{self.path}: dataset '{group}/text': row {number} is not UTF-8 ({error}); write the file anew"
+                f"{self.path}: dataset '{group}/text': row {number} is not UTF-8 ({error}); write it anew"
             ) from None

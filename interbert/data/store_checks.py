@@ -5,13 +5,13 @@ import numpy as np
 Fault = tuple[int, str]
 """(row, what is wrong there)"""
 
-# A detector's arithmetic may leave a corner a hair outside; more than this share of the image's side is a fault.
+# A detector's arithmetic may leave a corner a hair outside: this share of the image's side is let pass.
 BOX_SLACK = 1e-4
 
 
 def faulty_features(features_RD: np.ndarray) -> Fault | None:
     """(row, what is wrong) of the first feature row that is not finite."""
-    # Not finite = all exponent bits set. On the raw bits this is several times faster than np.isfinite on halves.
+    # Not finite = all exponent bits set. On the raw bits this is several times faster than np.isfinite here.
     bits_RD = features_RD.view(np.uint16)
     if features_RD.size == 0 or np.bitwise_and(bits_RD, np.uint16(0x7FFF)).max() < 0x7C00:
         return None
@@ -21,7 +21,7 @@ def faulty_features(features_RD: np.ndarray) -> Fault | None:
 
 
 def faulty_boxes(boxes_R4: np.ndarray, sizes_R2: np.ndarray) -> Fault | None:
-    """(row, what is wrong) of the first box that cannot be; sizes_R2 is the width and height of each row's image."""
+    """(row, what is wrong) of the first box that cannot be; sizes_R2: width, height of its image."""
     # Compared so that NaN fails too. Size 0, 0 means unknown: boxes are then shares of 1.
     limit_R2 = np.where(sizes_R2 > 0, sizes_R2, 1).astype(np.float32)
     slack_R2 = limit_R2 * BOX_SLACK
@@ -54,10 +54,9 @@ def faulty_probabilities(probs_RK: np.ndarray) -> Fault | None:
     good_R = (wide_RK.min(axis=1) >= 0) & (np.abs(sum_R - 1) <= 0.02)
     if not good_R.all():
         row = int(np.flatnonzero(~good_R)[0])
-        return (
-            row,
-            f"class probabilities sum to {sum_R[row]:.4g}, smallest {wide_RK[row].min():.4g}; they must be a distribution",
-        )
+        found = f"sum to {sum_R[row]:.4g}, the smallest is {wide_RK[row].min():.4g}"
+        return row, f"class probabilities {found}; they must be a distribution"
+    return None
 
 
 def faulty_labels(labels_R: np.ndarray, confidence_R: np.ndarray, classes: int) -> Fault | None:

@@ -1,4 +1,4 @@
-"""Laying a store out as an HDF5 file in which every dataset has one place, and moving spooled rows to theirs."""
+"""Laying a store out as an HDF5 file in which every dataset has one place; spooled rows are copied to theirs."""
 
 import os
 from collections.abc import Iterable
@@ -22,7 +22,7 @@ def write_file(
     arrays: dict[str, np.ndarray],
     spools: dict[str, tuple[BinaryIO, tuple[int, ...]]],
 ) -> None:
-    """Write the store at `path` from its small arrays and its spooled ones (file, shape); whole or not at all."""
+    """Write the store at `path` from small arrays and spooled ones (file, shape); whole or not at all."""
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
         places = _create(
@@ -40,7 +40,7 @@ def write_file(
 
 
 def index_checksum(arrays: dict[str, np.ndarray], ids: Iterable[bytes]) -> int:
-    """xxh3_64 of what says which bytes belong to which image and caption: the INDEX datasets, then the ids."""
+    """xxh3_64 of what says which rows and texts belong to whom: the INDEX datasets, then the ids."""
     digest = xxhash.xxh3_64()
     for name in INDEX:
         if name in arrays:

@@ -1,4 +1,4 @@
-"""The whole check of a store: its structure, then every row against its checksum and against what it must be."""
+"""The whole check of a store: its structure, then every row against its checksum and its rules."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -10,7 +10,7 @@ import xxhash
 from interbert.data import store_checks as checks
 from interbert.data.store import Store
 from interbert.data.store_file import index_checksum
-from interbert.data.store_layout import EVIDENCE_ROWS, INDEX, StoreError
+from interbert.data.store_layout import INDEX, StoreError
 from interbert.data.store_writer import row_checksums
 
 _BLOCK_BYTES = 64 << 20
@@ -41,8 +41,8 @@ class Report:
 
     def __str__(self) -> str:
         if self.ok:
-            swapped = f", {self.swapped} swapped captions" if self.swapped else ""
-            return f"{self.path}: sound: {self.images} images, {self.regions} regions, {self.captions} captions{swapped}"
+            counts = f"{self.images} images, {self.regions} regions, {self.captions} captions"
+            return f"{self.path}: sound: {counts}, {self.swapped} swapped captions"
         hidden = self.fault_count - len(self.faults)
         lines = [f"{self.path}: {self.fault_count} fault{'s' if self.fault_count > 1 else ''}"]
         lines += [f"  {fault}" for fault in self.faults] + ([f"  and {hidden} more"] if hidden else [])
@@ -50,7 +50,7 @@ class Report:
 
 
 def verify(path: str | Path, progress: Callable[[int], None] | None = None) -> Report:
-    """Check everything in the store at `path`; `progress` is told how many images were checked since its last call."""
+    """Check everything in the store at `path`; `progress` is told each time how many more images are done."""
     report = Report(Path(path))
     try:
         store = Store(path)
@@ -96,14 +96,14 @@ def _index_faults(store: Store) -> Iterator[str]:
     }
     if stored is not None and stored != index_checksum(arrays, (name.encode() for name in store.image_ids)):
         yield (
-            "attribute 'index_checksum' does not match: image_ids, sizes, offsets or a caption's image changed after writing; "
-            "copy the file again or write it anew"
+            "attribute 'index_checksum' does not match: image_ids, sizes, offsets or a caption's image changed "
+            "after writing; copy the file again or write it anew"
         )
 
 
 def _blocks(store: Store) -> Iterator[tuple[int, int]]:
     """Image ranges whose rows fit the block size (or that are one image)."""
-    row_bytes = sum(store.extents[name].row_bytes for name in _row_datasets(store))
+    row_bytes = sum(store.extents[name].row_bytes for name in store.row_datasets)
     rows = max(_BLOCK_BYTES // row_bytes, 1)
     start = 0
     while start < store.images:
@@ -113,20 +113,13 @@ def _blocks(store: Store) -> Iterator[tuple[int, int]]:
         start = stop
 
 
-def _row_datasets(store: Store) -> tuple[str, ...]:
-    return ("features", "boxes", *EVIDENCE_ROWS[store.evidence])
-
-
 def _block_faults(store: Store, start: int, stop: int) -> Iterator[str]:
     first, last = int(store.offsets[start]), int(store.offsets[stop])
-    rows = {name: store.read_rows(name, first, last) for name in _row_datasets(store)}
+    rows = {name: store.read_rows(name, first, last) for name in store.row_datasets}
     counts_I = np.diff(store.offsets[start : stop + 1])
     found = np.array(row_checksums(list(rows.values()), counts_I), dtype=np.uint64)
     for image in (np.flatnonzero(found != store.read_rows("checksums", start, stop)) + start).tolist():
-        yield (
-            f"dataset 'checksums': row {image}, image {store.image_id(image)!r}: checksum mismatch: its rows in "
-            f"{', '.join(rows)} changed after writing; copy the file again or write the image anew"
-        )
+        yield f"dataset 'checksums': row {image}, image {store.image_id(image)!r}: {store.changed}"
     sizes_R2 = np.repeat(store.sizes[start:stop], counts_I, axis=0)
     if not any(fault for _, fault in _value_faults(store, rows, sizes_R2)):
         return
@@ -138,8 +131,8 @@ def _block_faults(store: Store, start: int, stop: int) -> Iterator[str]:
             if fault:
                 row = first + a + fault[0]
                 yield (
-                    f"dataset {dataset!r}: row {row}, image {store.image_id(image)!r} (region {fault[0]}): {fault[1]}; "
-                    "correct it or leave the image out"
+                    f"dataset {dataset!r}: row {row}, image {store.image_id(image)!r} (region {fault[0]}): "
+                    f"{fault[1]}; correct it or leave the image out"
                 )
 
 

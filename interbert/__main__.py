@@ -1,0 +1,36 @@
+"""`python -m interbert <verb>`: the local tools."""
+
+import argparse
+import importlib
+import sys
+
+# Each verb is a module of interbert.commands with HELP, add_arguments(parser) and run(arguments) -> exit code.
+# They import what is heavy inside run, so that --help answers at once.
+VERBS = ("scenes", "tokenizer", "verify", "inspect", "settings", "summary")
+
+
+def build_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m interbert", description=__doc__)
+    verbs = parser.add_subparsers(title="verbs", metavar="VERB", required=True)
+    for verb in VERBS:
+        module = importlib.import_module(f"interbert.commands.{verb}")
+        command = verbs.add_parser(
+            verb, help=module.HELP, description=f"{module.HELP[0].upper()}{module.HELP[1:]}."
+        )
+        module.add_arguments(command)
+        command.set_defaults(run=module.run)
+    return parser
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parsed = build_parser().parse_args(arguments)
+    try:
+        return parsed.run(parsed)
+    except (ValueError, OSError) as error:
+        # A user's fault is told in one line; a fault of ours keeps its traceback.
+        print(f"interbert: {error}", file=sys.stderr)
+        return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,32 @@
+"""`python -m interbert settings`: every setting with its default and meaning, as docs/recipes.md has them."""
+
+import argparse
+import textwrap
+
+HELP = "list every setting of a recipe with its default and meaning, and the recipes"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--recipe", help="show this recipe's values instead of the defaults")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    from interbert.config import Settings, load_recipe, recipe_names
+
+    values = load_recipe(arguments.recipe).model_dump() if arguments.recipe else None
+    print("\n".join(_lines(Settings, values, "")))
+    print(f"\nrecipes: {', '.join(recipe_names())}")
+    print("change one with --set section.key=value, or write a YAML file that `extends` a recipe")
+    return 0
+
+
+def _lines(settings: type, values: dict | None, prefix: str) -> list[str]:
+    lines = []
+    for name, field in settings.model_fields.items():
+        if hasattr(field.annotation, "model_fields"):
+            lines += ["", *_lines(field.annotation, values and values[name], f"{prefix}{name}.")]
+            continue
+        value = values[name] if values else "(required)" if field.is_required() else field.get_default()
+        lines.append(f"{prefix}{name} = {'' if value is None else value}")
+        lines += textwrap.wrap(field.description or "", 100, initial_indent="    ", subsequent_indent="    ")
+    return lines

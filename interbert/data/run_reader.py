@@ -1,0 +1,61 @@
+"""Many short runs of rows, gathered into one buffer: the read that training lives on.
+
+Why `preadv`, run by run, and not a memory map. Measured on two cores at 2048 wide (runs of 10 to 36 rows, about
+94 kB): reads reach 70 % of a plain copy's speed and a gather from a memory map some 95 %, both far above what
+training needs. But mapped pages count as the process's memory, which must stay flat; a damaged disk or a
+truncated file kills a process that maps it (SIGBUS), where a read raises an error with the file's name; and on
+files that are not in the page cache a map faults page by page. So: positioned reads into a reused buffer, which
+release the GIL, with all runs of a batch announced to the kernel first. Announcing costs under 1 µs a run and
+makes reads of files that are not cached 2.3 times faster, because the disk gets all of them at once.
+"""
+
+import os
+from collections.abc import Sequence
+
+import numpy as np
+
+from interbert.data.direct_reader import read_into
+from interbert.data.store import Store
+
+# Shorter runs share their pages with neighbours and are found in the page cache soon enough.
+_ANNOUNCED_BYTES = 1024
+
+
+def read_runs(
+    stores: Sequence[Store],
+    dataset: str,
+    store_P: np.ndarray,
+    first_P: np.ndarray,
+    count_P: np.ndarray,
+    out: np.ndarray,
+) -> np.ndarray:
+    """Rows first_P[p] : first_P[p] + count_P[p] of store store_P[p], one run after another, into `out`'s start."""
+    extent = stores[0].extents[dataset]
+    rows = int(count_P.sum())
+    if out.dtype != extent.dtype or out.shape[1:] != extent.row_shape or len(out) < rows:
+        raise ValueError(
+            f"{dataset}: the array given is {out.dtype} {out.shape}; it must be {extent.dtype} of at least "
+            f"{(rows, *extent.row_shape)}"
+        )
+    if not out.flags.c_contiguous:
+        raise ValueError(f"{dataset}: the array given must be C-contiguous")
+    out = out[:rows]
+    if rows == 0:
+        return out
+    # Neighbours in the file that are neighbours in the buffer too become one read.
+    cut_P = (store_P[1:] != store_P[:-1]) | (first_P[1:] != first_P[:-1] + count_P[:-1])
+    heads = np.concatenate([[0], np.flatnonzero(cut_P) + 1])
+    ends_P = np.cumsum(count_P) * extent.row_bytes
+    starts = (ends_P - count_P * extent.row_bytes)[heads]
+    stops = np.append(starts[1:], ends_P[-1])
+    bases = np.array([store.extents[dataset].offset for store in stores])
+    places = (bases[store_P[heads]] + first_P[heads] * extent.row_bytes).tolist()
+    fds = [store.reader.fd for store in stores]
+    owners, starts, stops = store_P[heads].tolist(), starts.tolist(), stops.tolist()
+    if len(heads) > 1 and ends_P[-1] >= _ANNOUNCED_BYTES * len(heads):
+        for owner, place, start, stop in zip(owners, places, starts, stops, strict=True):
+            os.posix_fadvise(fds[owner], place, stop - start, os.POSIX_FADV_WILLNEED)
+    data = out.reshape(-1).view(np.uint8).data
+    for owner, place, start, stop in zip(owners, places, starts, stops, strict=True):
+        read_into(fds[owner], data[start:stop], place, stores[owner].path)
+    return out
