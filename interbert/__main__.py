@@ -4,8 +4,8 @@ import argparse
 import importlib
 import sys
 
-# Each verb is a module of interbert.commands with HELP, add_arguments(parser) and run(arguments) -> exit code.
-# They import what is heavy inside run, so that --help answers at once.
+# A verb is a module of interbert.commands with HELP, add_arguments(parser) and run(arguments) -> exit code.
+# It imports what is heavy inside run, so that --help answers at once.
 VERBS = ("scenes", "tokenizer", "verify", "inspect", "settings", "summary")
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from interbert.data.store_layout import Extent, StoreError
+from interbert.data.store_format import Extent, StoreError
 
 
 class DirectReader:
@@ -19,7 +19,7 @@ class DirectReader:
         os.posix_fadvise(self.fd, 0, 0, os.POSIX_FADV_RANDOM)
 
     def read_rows(self, dataset: str, start: int, stop: int, out: np.ndarray | None = None) -> np.ndarray:
-        """Rows start:stop of a dataset, into the first rows of `out` where given; returns exactly those rows."""
+        """Rows start:stop of a dataset, in the first rows of `out` where it is given."""
         out = rows_buffer(self.path, self.extents, dataset, start, stop, out)
         extent = self.extents[dataset]
         if out.nbytes:
@@ -38,14 +38,14 @@ class DirectReader:
 
 
 def read_into(fd: int, buffer: memoryview, position: int, path: Path) -> None:
-    """Fill `buffer` from the file. A read may be short (a signal, 2 GiB at most), so go on until it is full."""
+    """Fill `buffer` from the file; a read may be short (a signal, the 2 GiB limit), so go on."""
     done = os.preadv(fd, [buffer], position)
     while done < len(buffer):
         count = os.preadv(fd, [buffer[done:]], position + done)
         if count == 0:
             raise StoreError(
-                f"{path}: the file ends at byte {position + done}, {len(buffer) - done} bytes too early: it was cut "
-                "short after it was opened; copy it again"
+                f"{path}: the file ends at byte {position + done}, {len(buffer) - done} bytes too early: it "
+                "was cut short after it was opened; copy it again"
             )
         done += count
 

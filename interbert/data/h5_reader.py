@@ -1,4 +1,4 @@
-"""The plain twin of the direct reader: the same rows through h5py; slower, and what the direct one is held to."""
+"""The plain twin of the direct reader: the same rows through h5py. The direct one is held to it."""
 
 from pathlib import Path
 

@@ -1,6 +1,7 @@
-"""What a data set holds, for people: counts, histograms as text, captions, a picture of some images' boxes."""
+"""What a data set holds, for people: counts, histograms as text, captions, boxes as a picture."""
 
 from collections.abc import Sequence
+from itertools import islice
 
 import numpy as np
 
@@ -27,7 +28,6 @@ def describe(corpus: Corpus, images: Sequence[int]) -> str:
     """Counts, histograms of regions and words, and the captions of `images`."""
     distinctive = int((corpus.caption_kind == 1).sum())
     per_image = np.bincount(corpus.caption_image[: corpus.captions], minlength=corpus.images)
-    words = np.array([len(text.split()) for text in corpus.texts()][: corpus.captions])
     rows = [
         ("stores", f"{len(corpus.paths)}: {', '.join(str(path) for path in corpus.paths[:4])}"),
         ("source", ", ".join(dict.fromkeys(s.source for s in corpus.stores if s.source)) or "unknown"),
@@ -42,7 +42,7 @@ def describe(corpus: Corpus, images: Sequence[int]) -> str:
     lines = [f"{name:<20}{value}" for name, value in rows]
     lines += ["", *text_histogram(corpus.region_counts, "regions an image")]
     lines += ["", *text_histogram(per_image, "captions an image")]
-    lines += ["", *text_histogram(words, "words a caption")]
+    lines += ["", *text_histogram(_words(corpus), "words a caption")]
     captions = captions_of(corpus, images)
     for image in images:
         lines += ["", f"{corpus.image_id(image)}: {corpus.region_counts[image]} regions"]
@@ -75,8 +75,12 @@ def text_histogram(values: np.ndarray, title: str) -> list[str]:
     return lines
 
 
+def _words(corpus: Corpus) -> np.ndarray:
+    return np.fromiter((len(text.split()) for text in islice(corpus.texts(), corpus.captions)), np.int64)
+
+
 def picture(corpus: Corpus, images: Sequence[int]):
-    """A PIL image: the boxes of these images with their most likely classes and first captions, and histograms."""
+    """A PIL image: the boxes of these images with classes and first captions, then histograms."""
     from interbert.data import drawing
 
     captions = captions_of(corpus, images)
@@ -90,8 +94,7 @@ def picture(corpus: Corpus, images: Sequence[int]):
         scenes.append(drawing.draw_regions(width, height, boxes_R4, _labels(corpus, image, count), title))
     charts = [drawing.histogram(corpus.region_counts, "regions an image")]
     if corpus.captions:
-        words = [len(text.split()) for texts in captions.values() for text in texts]
-        charts.append(drawing.histogram(words, "words a caption (of the images shown)"))
+        charts.append(drawing.histogram(_words(corpus), "words a caption"))
     return drawing.grid([drawing.grid(scenes), drawing.grid(charts)], columns=1)
 
 

@@ -1,12 +1,12 @@
 """Many short runs of rows, gathered into one buffer: the read that training lives on.
 
-Why `preadv`, run by run, and not a memory map. Measured on two cores at 2048 wide (runs of 10 to 36 rows, about
-94 kB): reads reach 70 % of a plain copy's speed and a gather from a memory map some 95 %, both far above what
-training needs. But mapped pages count as the process's memory, which must stay flat; a damaged disk or a
-truncated file kills a process that maps it (SIGBUS), where a read raises an error with the file's name; and on
-files that are not in the page cache a map faults page by page. So: positioned reads into a reused buffer, which
-release the GIL, with all runs of a batch announced to the kernel first. Announcing costs under 1 µs a run and
-makes reads of files that are not cached 2.3 times faster, because the disk gets all of them at once.
+Why `preadv`, run by run, and not a memory map. Measured on two cores at 2048 wide (runs of 10 to 36 rows,
+about 94 kB) with the file in the page cache: reads reach 70 % of a plain copy's speed, a gather from a memory
+map some 95 %, and both are far above what training needs. But mapped pages count as the process's memory,
+which must stay flat; a failing disk or a truncated file kills a process that maps it (SIGBUS), where a read
+raises an error that names the file; and outside the page cache a map faults page by page. So: positioned
+reads into a reused buffer, which release the GIL, with all runs of a batch announced to the kernel first.
+Announcing costs under 1 µs a run and makes reads from the disk 2.3 times faster, for it gets all at once.
 """
 
 import os
@@ -29,7 +29,7 @@ def read_runs(
     count_P: np.ndarray,
     out: np.ndarray,
 ) -> np.ndarray:
-    """Rows first_P[p] : first_P[p] + count_P[p] of store store_P[p], one run after another, into `out`'s start."""
+    """Rows first_P[p] : first_P[p] + count_P[p] of store store_P[p], one run after another, into `out`."""
     extent = stores[0].extents[dataset]
     rows = int(count_P.sum())
     if out.dtype != extent.dtype or out.shape[1:] != extent.row_shape or len(out) < rows:

@@ -47,7 +47,7 @@ def refuse_unlike(stores: list[Store]) -> None:
             have, want = getattr(store, field), getattr(first, field)
             if have != want:
                 raise StoreError(
-                    f"{store.path}: {field} is {have}, but {first.path} has {want}: the stores of one data set "
+                    f"{store.path}: {field} is {have}, but {first.path} has {want}: stores of one data set "
                     "must agree; leave one out, or write it anew"
                 )
         if first.class_head is not None and not all(map(np.array_equal, store.class_head, first.class_head)):

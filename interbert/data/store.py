@@ -14,8 +14,10 @@ import xxhash
 
 from interbert.data.direct_reader import DirectReader
 from interbert.data.h5_reader import H5Reader
-from interbert.data.store_layout import EVIDENCE_ROWS, Extent, Layout, StoreError, read_layout
-from interbert.data.store_writer import StoreWriter, row_checksums
+from interbert.data.store_checksums import row_checksums
+from interbert.data.store_format import EVIDENCE_ROWS, Extent, Layout, StoreError
+from interbert.data.store_layout import read_layout
+from interbert.data.store_writer import StoreWriter
 
 __all__ = ["H5Reader", "Store", "StoreError", "StoreWriter"]
 
@@ -120,9 +122,8 @@ class Store:
         rows = [self.read_rows(name, start, stop) for name in self.row_datasets]
         stored = int(self.read_rows("checksums", image, image + 1)[0])
         if row_checksums(rows, np.array([stop - start])) != [stored]:
-            raise StoreError(
-                f"{self.path}: dataset 'checksums': row {image}, image {self.image_id(image)!r}: {self.changed}"
-            )
+            where = f"dataset 'checksums': row {image}, image {self.image_id(image)!r}"
+            raise StoreError(f"{self.path}: {where}: {self.changed}")
 
     @cached_property
     def row_datasets(self) -> tuple[str, ...]:
@@ -133,7 +134,7 @@ class Store:
     def changed(self) -> str:
         """What is said of an image whose checksum does not match."""
         names = ", ".join(self.row_datasets)
-        return f"checksum mismatch: its rows in {names} changed after writing; copy the file again or write it anew"
+        return f"checksum mismatch: its {names} changed after writing; copy the file again or write it anew"
 
     @cached_property
     def fingerprint(self) -> str:
@@ -190,16 +191,16 @@ class Store:
     def _must_rise(self, name: str, offsets: np.ndarray, end: int, what: str, at_least: int) -> None:
         if offsets[0] != 0 or offsets[-1] != end:
             raise StoreError(
-                f"{self.path}: dataset {name!r}: runs from {offsets[0]} to {offsets[-1]}, but there are {end} "
-                f"{what}: it must run from 0 to {end}; write the file anew"
+                f"{self.path}: dataset {name!r}: runs from {offsets[0]} to {offsets[-1]}, but there are "
+                f"{end} {what}: it must run from 0 to {end}; write the file anew"
             )
         bad = np.flatnonzero(np.diff(offsets) < at_least)
         if len(bad):
             row = int(bad[0])
             owner = f"image {self.image_id(row)!r} owns no region" if at_least else "it falls"
             raise StoreError(
-                f"{self.path}: dataset {name!r}: row {row}: {offsets[row]}, then {offsets[row + 1]}: {owner}; "
-                "write the file anew"
+                f"{self.path}: dataset {name!r}: row {row}: {offsets[row]}, then {offsets[row + 1]}: "
+                f"{owner}; write the file anew"
             )
 
     def _must_point(self, name: str, pointers: np.ndarray, end: int, what: str) -> None:
@@ -207,8 +208,8 @@ class Store:
         if len(bad):
             row = int(bad[0])
             raise StoreError(
-                f"{self.path}: dataset {name!r}: row {row} names number {pointers[row]} of {end} {what}, which is "
-                f"unknown; drop or correct these {len(bad)} rows"
+                f"{self.path}: dataset {name!r}: row {row} names number {pointers[row]} of {end} {what}, "
+                f"which is unknown; drop or correct these {len(bad)} rows"
             )
 
     def _text(self, group: str, number: int, offsets: np.ndarray) -> str:

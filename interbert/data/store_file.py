@@ -1,15 +1,14 @@
-"""Laying a store out as an HDF5 file in which every dataset has one place; spooled rows are copied to theirs."""
+"""Laying a store out as an HDF5 file in which every dataset has one place, and copying spooled rows to it."""
 
 import os
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import h5py
 import numpy as np
-import xxhash
 
-from interbert.data.store_layout import FIELDS, INDEX, SCHEMA, VERSION
+from interbert.data.store_checksums import index_checksum
+from interbert.data.store_format import FIELDS, SCHEMA, VERSION
 
 _BLOCK = 4 << 20
 _PAGE = 4096
@@ -37,16 +36,6 @@ def write_file(
     except BaseException:
         partial.unlink(missing_ok=True)
         raise
-
-
-def index_checksum(arrays: dict[str, np.ndarray], ids: Iterable[bytes]) -> int:
-    """xxh3_64 of what says which rows and texts belong to whom: the INDEX datasets, then the ids."""
-    digest = xxhash.xxh3_64()
-    for name in INDEX:
-        if name in arrays:
-            digest.update(arrays[name].tobytes())
-    digest.update(b"\0".join(ids))
-    return digest.intdigest()
 
 
 def _create(

@@ -1,116 +1,21 @@
-"""The layout of a store: which datasets an HDF5 file must hold, and the check that a file holds them.
+"""Opening a store: does an HDF5 file hold what store_format asks for, and where in it does each dataset lie?
 
-`read_layout` opens a file with h5py once, refuses every structural fault, and returns where each dataset lies in
-the file, so that everything after it can read by plain offsets. docs/store.md describes the format byte for byte.
-
-Dimension letters: I images, R regions, D feature width, K classes, C captions, S swapped captions, B bytes.
+`read_layout` opens the file with h5py once and refuses every structural fault, so that all that follows can
+read by plain offsets.
 """
 
 import json
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import h5py
 import numpy as np
 
-SCHEMA = "interbert-store"
-VERSION = 1
-EVIDENCE = ("class_probs", "labels", "class_head")
-# The kinds of evidence that are kept for each region, and the datasets that hold them, in checksum order.
-EVIDENCE_ROWS = {
-    "class_probs": ("class_probs",),
-    "labels": ("labels", "confidence"),
-    "class_head": (),
-    None: (),
-}
+from interbert.data.store_format import EVIDENCE, FIELDS, SCHEMA, VERSION, Extent, Layout, StoreError
+
 _SIGNATURE = b"\x89HDF\r\n\x1a\n"
-
-
-class StoreError(ValueError):
-    """A store that cannot be used: says which file, where in it, and what to do."""
-
-
-@dataclass(frozen=True)
-class Extent:
-    """Where a dataset lies in the file. An empty dataset has no place; its offset is 0."""
-
-    offset: int
-    shape: tuple[int, ...]
-    dtype: np.dtype
-
-    @property
-    def row_shape(self) -> tuple[int, ...]:
-        return self.shape[1:]
-
-    @property
-    def row_bytes(self) -> int:
-        return int(np.prod(self.row_shape, dtype=np.int64)) * self.dtype.itemsize
-
-    @property
-    def bytes(self) -> int:
-        return self.shape[0] * self.row_bytes
-
-
-@dataclass(frozen=True)
-class Layout:
-    path: Path
-    extents: dict[str, Extent]
-    images: int
-    regions: int
-    captions: int
-    feature_width: int
-    classes: int
-    evidence: str | None
-    source: str
-    class_names: list[str] | None
-    index_checksum: int | None
-    image_ids: np.ndarray
-    """Fixed-width UTF-8 bytes, or str objects where the file holds strings of variable length."""
-
-
-@dataclass(frozen=True)
-class _Field:
-    dtype: str
-    dims: str
-    """One letter a dimension: 4 and 2 are sizes; I+1 is written J, C+1 E, S+1 T."""
-    group: str = ""
-    """The group that brings this dataset along; empty: always there."""
-
-
-FIELDS: dict[str, _Field] = {
-    "features": _Field("<f2", "RD"),
-    "boxes": _Field("<f4", "R4"),
-    "offsets": _Field("<i8", "J"),
-    "sizes": _Field("<i4", "I2"),
-    "checksums": _Field("<u8", "I"),
-    "class_probs": _Field("<f2", "RK", "class_probs"),
-    "labels": _Field("<i4", "R", "labels"),
-    "confidence": _Field("<f4", "R", "labels"),
-    "class_head/weight": _Field("<f4", "KD", "class_head"),
-    "class_head/bias": _Field("<f4", "K", "class_head"),
-    "captions/text": _Field("|u1", "B", "captions"),
-    "captions/offsets": _Field("<i8", "E", "captions"),
-    "captions/image": _Field("<i8", "C", "captions"),
-    "captions/checksums": _Field("<u8", "C", "captions"),
-    "captions/kind": _Field("|u1", "C", "captions/kind"),
-    "swapped/text": _Field("|u1", "B", "swapped"),
-    "swapped/offsets": _Field("<i8", "T", "swapped"),
-    "swapped/caption": _Field("<i8", "S", "swapped"),
-    "swapped/checksums": _Field("<u8", "S", "swapped/checksums"),
-}
-# What `index_checksum` covers: everything that says which bytes belong to which image and caption.
-INDEX = (
-    "offsets",
-    "sizes",
-    "captions/offsets",
-    "captions/image",
-    "captions/kind",
-    "swapped/offsets",
-    "swapped/caption",
-)
 
 
 def read_layout(path: Path) -> Layout:
@@ -142,7 +47,8 @@ def _refuse_what_is_no_hdf5(path: Path) -> None:
         raise StoreError(f"{path}: the file is empty (0 bytes); copy it again or write it anew")
     if not _SIGNATURE.startswith(start):
         raise StoreError(
-            f"{path}: not an HDF5 file (it starts with {start!r}), so not a store; docs/store.md shows how to write one"
+            f"{path}: not an HDF5 file (it starts with {start!r}), so not a store; docs/store.md shows "
+            "how to write one"
         )
     if len(start) < len(_SIGNATURE):
         raise StoreError(f"{path}: truncated after {len(start)} bytes; copy it again or write it anew")
@@ -194,14 +100,15 @@ def _read_attributes(path: Path, file: h5py.File) -> dict[str, Any]:
     if schema != SCHEMA:
         holds = ", ".join(sorted(file)[:8]) or "nothing"
         raise StoreError(
-            f"{path}: an HDF5 file, but no store: its attribute 'schema' is {schema!r}, not {SCHEMA!r} (it holds {holds}); "
-            "docs/store.md shows how to turn it into a store"
+            f"{path}: an HDF5 file, but no store: its attribute 'schema' is {schema!r}, not {SCHEMA!r} "
+            f"(it holds {holds}); docs/store.md shows how to turn it into a store"
         )
     version = _integer(path, file, "version")
     if version != VERSION:
         remedy = "update interbert" if version > VERSION else "write the file anew"
         raise StoreError(
-            f"{path}: attribute 'version': a store of version {version}; this interbert reads version {VERSION}: {remedy}"
+            f"{path}: attribute 'version': a store of version {version}; this interbert reads version "
+            f"{VERSION}: {remedy}"
         )
     names = _text(file.attrs.get("class_names"))
     try:

@@ -9,9 +9,8 @@ import xxhash
 
 from interbert.data import store_checks as checks
 from interbert.data.store import Store
-from interbert.data.store_file import index_checksum
-from interbert.data.store_layout import INDEX, StoreError
-from interbert.data.store_writer import row_checksums
+from interbert.data.store_checksums import index_checksum, row_checksums
+from interbert.data.store_format import INDEX, StoreError
 
 _BLOCK_BYTES = 64 << 20
 _SHOWN = 100
@@ -96,8 +95,8 @@ def _index_faults(store: Store) -> Iterator[str]:
     }
     if stored is not None and stored != index_checksum(arrays, (name.encode() for name in store.image_ids)):
         yield (
-            "attribute 'index_checksum' does not match: image_ids, sizes, offsets or a caption's image changed "
-            "after writing; copy the file again or write it anew"
+            "attribute 'index_checksum' does not match: image_ids, sizes, offsets or a caption's image "
+            "changed after writing; copy the file again or write it anew"
         )
 
 
