@@ -30,7 +30,8 @@ class Tokenizer:
         ids = [_special_id(fast, name, where) for name in ("pad", "unk", "cls", "sep", "mask")]
         self.pad_id, self.unk_id, self.cls_id, self.sep_id, self.mask_id = ids
         self.special_ids: tuple[int, ...] = tuple(sorted(set(fast.all_special_ids)))
-        self._backend = fast.backend_tokenizer
+        # A copy: calling `fast` sets truncation and padding in its own.
+        self._backend = type(fast.backend_tokenizer).from_str(fast.backend_tokenizer.to_str())
         self._backend.no_truncation()
         self._backend.no_padding()
         self.fingerprint = _fingerprint(self._backend.to_str(), ids)
@@ -86,8 +87,13 @@ def train_wordpiece(texts: Iterable[str], size: int, directory: str | Path) -> T
     from tokenizers.models import WordPiece
     from tokenizers.trainers import WordPieceTrainer
 
+    if iter(texts) is texts:
+        texts = list(texts)  # they are read twice
     backend = _with_bert_rules(Backend(WordPiece(unk_token="[UNK]")))
-    trainer = WordPieceTrainer(vocab_size=size, special_tokens=list(SPECIALS), show_progress=False)
+    letters = _letters(texts, backend)
+    # The trainer numbers letters in the order of a hash table and breaks ties between pairs by those numbers.
+    # Given beforehand, their numbers are fixed.
+    trainer = WordPieceTrainer(vocab_size=size, special_tokens=[*SPECIALS, *letters], show_progress=False)
     backend.train_from_iterator(_batches(texts), trainer)
     found = backend.get_vocab_size()
     if found > size:
@@ -96,8 +102,8 @@ def train_wordpiece(texts: Iterable[str], size: int, directory: str | Path) -> T
         )
     if found == len(SPECIALS):
         raise TokenizerError("no text to train a tokenizer on: the data set has no captions")
-    words = sorted(backend.get_vocab(with_added_tokens=False), key=backend.get_vocab().get)
-    return _write(words, Path(directory))
+    vocabulary = backend.get_vocab()
+    return _write(sorted(vocabulary, key=vocabulary.__getitem__), Path(directory))
 
 
 def write_word_vocabulary(words: Sequence[str], directory: str | Path) -> Tokenizer:
@@ -139,6 +145,16 @@ def _with_bert_rules(backend: Any) -> Any:
     return backend
 
 
+def _letters(texts: Iterable[str], backend: Any) -> list[str]:
+    """The letters that words begin with, and those they go on with, in an order of their own."""
+    words: set[str] = set()
+    for text in texts:
+        parts = backend.pre_tokenizer.pre_tokenize_str(backend.normalizer.normalize_str(text))
+        words.update(word for word, _ in parts)
+    first, further = {word[0] for word in words}, {letter for word in words for letter in word[1:]}
+    return [*sorted(first), *(f"##{letter}" for letter in sorted(further))]
+
+
 def _appear_whole(directory: Path, fill: Callable[[Path], None]) -> None:
     """Fill a directory under another name, then rename it: two that make it at once both find a whole one."""
     directory.parent.mkdir(parents=True, exist_ok=True)
@@ -167,7 +183,8 @@ def _batches(texts: Iterable[str], size: int = 1000) -> Iterable[list[str]]:
 
 def _special_id(fast: Any, name: str, where: str) -> int:
     token = getattr(fast, f"{name}_token", None)
-    if token is None or token not in fast.get_vocab():
+    # transformers would add a missing one behind the vocabulary, with an id that no model has a row for.
+    if token is None or token not in fast.backend_tokenizer.get_vocab(with_added_tokens=False):
         raise TokenizerError(f"{where}: no {name} token ({token}) in its vocabulary; it is no BERT tokenizer")
     return fast.convert_tokens_to_ids(token)
 

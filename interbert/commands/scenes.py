@@ -6,14 +6,13 @@ from pathlib import Path
 
 from interbert.data.scenes.detector import DEFAULT_REGIONS
 from interbert.data.scenes.world import SPLITS, WINDOW, image_id, parse_image_id
-from interbert.data.scenes.write import write_scenes
 
 HELP = "write a data set of the embedded world of coloured shapes, or a picture of one scene"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.description = (
-        "Scenes of 3-6 objects, what a detector would report of them, and captions. Same options, same bytes. "
+        "Scenes of 3-6 objects, what a detector would report of them, captions. Same options, same bytes. "
         f"The first caption of each scene is true of no other within its window of {WINDOW} scenes. Splits "
         "never share a scene. A tokenizer for the captions is put beside the file where there is none."
     )
@@ -60,6 +59,8 @@ def run(args: argparse.Namespace) -> int:
 def _write(args: argparse.Namespace) -> None:
     if args.images is None:
         raise ValueError("--output needs --images N, the number of scenes to write")
+    from interbert.data.scenes.write import write_scenes
+
     start = time.perf_counter()
     write_scenes(
         args.output,
@@ -77,7 +78,7 @@ def _write(args: argparse.Namespace) -> None:
 
 
 def _draw(args: argparse.Namespace) -> None:
-    from interbert.data.scenes.picture import recall, scene_picture  # Pillow is needed for pictures only
+    from interbert.data.scenes.picture import recall, scene_picture
 
     name = args.image_id or image_id(args.seed, args.split, 0)
     if args.output is not None:

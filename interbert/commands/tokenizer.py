@@ -1,10 +1,12 @@
 """`python -m interbert tokenizer`: train a WordPiece tokenizer on the captions of a data set."""
 
 import argparse
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from interbert.data.corpus import Corpus
-from interbert.tokenizer import train_wordpiece
+if TYPE_CHECKING:
+    from interbert.data.corpus import Corpus
 
 HELP = "train a WordPiece tokenizer on the captions of a data set"
 
@@ -25,7 +27,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
+    from interbert.data.corpus import Corpus
+    from interbert.tokenizer import train_wordpiece
+
     with Corpus(args.data) as corpus:
-        tokenizer = train_wordpiece(corpus.texts(), args.size, args.output)
+        tokenizer = train_wordpiece(_Captions(corpus), args.size, args.output)
         print(f"{args.output}: {tokenizer.vocab_size} entries from {corpus.captions} captions")
     return 0
+
+
+class _Captions:
+    """The captions as something that can be gone through twice, so that they need not be held in memory."""
+
+    def __init__(self, corpus: "Corpus") -> None:
+        self._corpus = corpus
+
+    def __iter__(self) -> Iterator[str]:
+        return self._corpus.texts()

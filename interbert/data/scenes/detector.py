@@ -13,7 +13,6 @@ from functools import lru_cache
 from statistics import NormalDist
 
 import numpy as np
-import torch
 
 from interbert.data.scenes.world import (
     COLOURS,
@@ -119,6 +118,8 @@ def features_of(
 
     `noise_RD`: a float32 buffer of at least R rows to work in.
     """
+    import torch  # slow to import, and needed for this alone
+
     rows = len(detections.kinds_R)
     rng = generator(window.seed, Purpose.SCENES, stream(window.split, "noise"), chunk)
     noise = np.empty((rows, width), np.float32) if noise_RD is None else noise_RD[:rows]

@@ -67,23 +67,27 @@ def scene_picture(known: Recalled) -> Image.Image:
         scene.height,
         np.array(scene.boxes),
         [describe(kind) for kind in scene.kinds],
-        "\n".join([scene.image_id, *_lines(known.told)]),
+        "\n".join([scene.image_id, *_true(known.told)]),
         background,
     )
     tops = known.class_probs_RK.argmax(axis=1)
     names = [
         f"{CLASS_NAMES[top]} {row[top]:.2f}" for top, row in zip(tops, known.class_probs_RK, strict=True)
     ]
+    found = f"{len(names)} regions of the detector"
     reported = draw_regions(
-        scene.width, scene.height, known.boxes_R4, names, f"{len(names)} regions of the detector", background
+        scene.width, scene.height, known.boxes_R4, names, "\n".join([found, *_false(known.told)]), background
     )
     return grid([truth, reported])
 
 
-def _lines(told: Told) -> list[str]:
+def _true(told: Told) -> list[str]:
     first, *others = (caption.text for caption in told.captions)
-    false = [f"false: {caption.text}" for _, caption in told.swapped]
-    return [f"distinctive: {first}", *(f"true: {text}" for text in others), *false]
+    return [f"distinctive: {first}", *(f"true: {text}" for text in others)]
+
+
+def _false(told: Told) -> list[str]:
+    return [f"false: {caption.text}" for _, caption in told.swapped]
 
 
 def _paint(draw: ImageDraw.ImageDraw, shape: str, paint: tuple[int, int, int], box: list[int]) -> None:

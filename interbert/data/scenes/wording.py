@@ -8,7 +8,7 @@ from interbert.data.scenes.world import COLOURS, SHAPES, SIZES
 
 MAX_WORDS = 24
 OPENINGS = ("", "", "here is", "we see", "the picture shows", "this scene has")
-CLOSINGS = ("", "", "in the picture", "in this scene", "as seen here")
+CLOSINGS = ("", "in the picture", "in this scene")
 RELATIONS = (
     ("left of", "to the left of"),
     ("right of", "to the right of"),
@@ -44,8 +44,8 @@ def say(form: Form, style: Style) -> str:
     opening = _pick(OPENINGS, style.opening)
     # "is" belongs to a sentence without another verb.
     body = _things(form, style, be=style.be % 2 == 0 and not opening) + tail
-    placed = bool(form.counts) or opening.startswith("th")
-    closing = "" if placed else _pick(CLOSINGS, style.closing)
+    bare = not form.counts and opening in ("", "we see")
+    closing = _pick(CLOSINGS, style.closing) if bare else ""
     for start, end in ((opening, closing), (opening, ""), ("", "")):
         text = " ".join(part for part in (start, body, end) if part)
         if len(text.split()) <= MAX_WORDS:

@@ -1,0 +1,167 @@
+"""Tokenizers: written, trained, loaded, refused."""
+
+import argparse
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from transformers import AutoTokenizer
+
+from interbert.commands import tokenizer as command
+from interbert.data.scenes.write import write_scenes
+from interbert.tokenizer import TokenizerError, load_tokenizer, train_wordpiece, write_word_vocabulary
+
+TEXTS = ["a red cube, left of a blue ball", "two small crosses", "ein grüner Würfel", "红色的球"] * 3
+
+
+@pytest.fixture(scope="module")
+def plain(tmp_path_factory):
+    return write_word_vocabulary(["a", "red", "cube", ","], tmp_path_factory.mktemp("plain") / "tokenizer")
+
+
+@pytest.fixture()
+def folder(plain, tmp_path) -> Path:
+    plain.save(tmp_path / "copy")
+    return tmp_path / "copy"
+
+
+def test_captions_are_framed_and_truncation_keeps_the_end(plain):
+    whole = plain.words(plain.encode(["A red cube, red"], 36)[0])
+    assert whole == ["[CLS]", "a", "red", "cube", ",", "red", "[SEP]"]
+    for limit in range(3, 9):
+        (ids,) = plain.encode(["a red cube, red"], limit)
+        assert plain.words(ids) == [*whole[: min(limit, 7) - 1], "[SEP]"]
+    assert plain.encode([], 5) == []
+    assert [len(ids) for ids in plain.encode(["", "red"], 5)] == [2, 3]
+    with pytest.raises(ValueError, match=r"max_tokens is 2.*need 3"):
+        plain.encode(["red"], 2)
+
+
+def test_unknown_words_are_spelled(plain):
+    assert plain.words(plain.encode(["zebra 42"], 36)[0])[1:-1] == [
+        "z",
+        "##e",
+        "##b",
+        "##r",
+        "##a",
+        "4",
+        "##2",
+    ]
+    assert plain.encode(["球"], 36)[0] == [plain.cls_id, plain.unk_id, plain.sep_id]
+
+
+def test_special_ids_are_berts(plain):
+    assert (plain.pad_id, plain.unk_id, plain.cls_id, plain.sep_id, plain.mask_id) == (0, 1, 2, 3, 4)
+    assert plain.special_ids == (0, 1, 2, 3, 4)
+    assert plain.vocab_size == 5 + 4 + 2 * 36 - 1  # "a" is a word and a letter
+
+
+def test_transformers_loads_the_directory_as_a_fast_bert_tokenizer(plain, folder):
+    fast = AutoTokenizer.from_pretrained(str(folder))
+    assert fast.is_fast and type(fast).__name__.startswith("BertTokenizer")
+    assert fast("a red cube")["input_ids"] == plain.encode(["a red cube"], 36)[0]
+    assert fast.mask_token_id == plain.mask_id and len(fast) == plain.vocab_size
+    assert fast.decode(fast("a red cube, a")["input_ids"], skip_special_tokens=True) == "a red cube, a"
+
+
+def test_the_fingerprint_is_of_what_it_does(plain, folder, tmp_path):
+    again = load_tokenizer(folder)
+    assert again.fingerprint == plain.fingerprint and again.encode(["red"], 5) == plain.encode(["red"], 5)
+    fewer = write_word_vocabulary(["a", "red", ","], tmp_path / "fewer")
+    assert fewer.fingerprint != plain.fingerprint
+    plain.fast("a red cube, red", truncation=True, max_length=4, padding="max_length")
+    assert load_tokenizer(folder).fingerprint == plain.fingerprint
+    assert len(plain.encode(["a red cube, red"], 36)[0]) == 7, (
+        "what others ask of the same object changes nothing"
+    )
+
+
+def test_a_bare_vocabulary_is_enough(tmp_path):
+    (tmp_path / "vocab.txt").write_text("[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\nred\n##dish\n")
+    tokenizer = load_tokenizer(tmp_path)
+    assert tokenizer.words(tokenizer.encode(["Reddish blue"], 9)[0]) == [
+        "[CLS]",
+        "red",
+        "##dish",
+        "[UNK]",
+        "[SEP]",
+    ]
+
+
+def test_training_learns_words_in_any_script_and_keeps_to_the_size(tmp_path):
+    tokenizer = train_wordpiece(iter(TEXTS), 90, tmp_path / "trained")
+    assert 50 < tokenizer.vocab_size <= 90
+    encoded = tokenizer.encode(TEXTS, 36)
+    assert not any(tokenizer.unk_id in ids for ids in encoded)
+    assert tokenizer.words(encoded[0])[1:-1][-1] in ("ball", "##ll", "##all", "##l")
+    assert load_tokenizer(tmp_path / "trained").fingerprint == tokenizer.fingerprint
+
+
+def test_training_is_deterministic_over_processes_and_orders(tmp_path):
+    program = f"import sys; from interbert.tokenizer import *; train_wordpiece({TEXTS!r}, 80, sys.argv[1])"
+    root = Path(__file__).parents[2]
+    subprocess.run([sys.executable, "-c", program, str(tmp_path / "a")], check=True, cwd=root)
+    # The order of hash tables, on which this could depend, differs even within a process.
+    assert (
+        train_wordpiece(TEXTS, 80, tmp_path / "b").fingerprint == load_tokenizer(tmp_path / "a").fingerprint
+    )
+    assert (
+        train_wordpiece(TEXTS[::-1], 80, tmp_path / "c").fingerprint
+        == load_tokenizer(tmp_path / "a").fingerprint
+    )
+    for file in ("tokenizer.json", "vocab.txt", "tokenizer_config.json"):
+        assert (tmp_path / "a" / file).read_bytes() == (tmp_path / "b" / file).read_bytes()
+
+
+def test_training_refuses_what_cannot_be(tmp_path, folder):
+    with pytest.raises(TokenizerError, match=r"size 12: the letters of these texts alone need \d+"):
+        train_wordpiece(TEXTS, 12, tmp_path / "x")
+    with pytest.raises(TokenizerError, match="no captions"):
+        train_wordpiece([], 100, tmp_path / "x")
+    assert not (tmp_path / "x").exists()
+    before = (folder / "tokenizer.json").read_bytes()
+    with pytest.raises(TokenizerError, match="not empty"):
+        train_wordpiece(TEXTS, 100, folder)
+    assert (folder / "tokenizer.json").read_bytes() == before
+
+
+def test_a_directory_that_is_no_tokenizer_says_what_is_missing(folder, tmp_path):
+    with pytest.raises(TokenizerError, match=r"nowhere: no such directory"):
+        load_tokenizer(tmp_path / "nowhere")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(TokenizerError, match=r"neither tokenizer\.json nor vocab\.txt"):
+        load_tokenizer(tmp_path / "empty")
+    text = (folder / "tokenizer.json").read_text()
+    (folder / "tokenizer.json").write_text(text[: len(text) // 2])
+    with pytest.raises(TokenizerError, match="copy: damaged"):
+        load_tokenizer(folder)
+
+
+def test_a_vocabulary_without_mask_is_refused(tmp_path):
+    (tmp_path / "vocab.txt").write_text("[PAD]\n[UNK]\n[CLS]\n[SEP]\nred\n")
+    with pytest.raises(TokenizerError, match="no mask token"):
+        load_tokenizer(tmp_path)
+
+
+def test_another_kind_of_tokenizer_is_refused(folder):
+    description = json.loads((folder / "tokenizer_config.json").read_text())
+    del description["mask_token"]
+    description["tokenizer_class"] = "PreTrainedTokenizerFast"
+    (folder / "tokenizer_config.json").write_text(json.dumps(description))
+    with pytest.raises(TokenizerError, match="no mask token"):
+        load_tokenizer(folder)
+
+
+def test_the_command_trains_on_the_captions_of_stores(tmp_path, capsys):
+    write_scenes(tmp_path / "a.h5", 60, seed=1, feature_width=2)
+    write_scenes(tmp_path / "b.h5", 60, seed=1, split="test", feature_width=2)
+    parser = argparse.ArgumentParser()
+    command.add_arguments(parser)
+    words = ["--data", tmp_path / "a.h5", tmp_path / "b.h5", "--size", 150, "--output", tmp_path / "out"]
+    assert command.run(parser.parse_args([str(word) for word in words])) == 0
+    assert "from 600 captions" in capsys.readouterr().out
+    tokenizer = load_tokenizer(tmp_path / "out")
+    assert tokenizer.vocab_size <= 150
+    assert tokenizer.words(tokenizer.encode(["a red cube"], 9)[0]) == ["[CLS]", "a", "red", "cube", "[SEP]"]
