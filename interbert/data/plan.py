@@ -124,7 +124,7 @@ class Plan:
         """The plan of one epoch. To be called from one thread only."""
         for wanted in (epoch, epoch + 1):
             if wanted not in self._epochs:
-                self._epochs[wanted] = self._planner.submit(self._make, wanted)
+                self._epochs[wanted] = self._planner.submit(self.make, wanted)
         while len(self._epochs) > _EPOCHS_KEPT:
             # The farthest from here, the earlier one of two that are equally far.
             del self._epochs[max(self._epochs, key=lambda e: (abs(e - epoch), -e))]
@@ -152,7 +152,8 @@ class Plan:
     def close(self) -> None:
         self._planner.shutdown(wait=True, cancel_futures=True)
 
-    def _make(self, epoch: int) -> EpochPlan:
+    def make(self, epoch: int) -> EpochPlan:
+        """The plan of an epoch, computed here and now and not kept."""
         order = self.draw(Purpose.ORDER, epoch).permutation(self._corpus.captions).astype(np.int32)
         image = self._corpus.caption_image[order].astype(np.int32)
         caption = order.copy()

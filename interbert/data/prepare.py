@@ -41,6 +41,8 @@ class Preparer:
         np.cumsum(keep_P, out=cu_regions[1:])
         regions = int(cu_regions[-1])
         boxes_R4 = np.empty((regions, 4), dtype=np.float32)
+        if self._settings.data.verify_checksums:
+            self._corpus.check_images(images)
         self._corpus.read(images, keep_P, slot.features_RD.numpy()[:regions], boxes_R4)
 
         masks, mismatch, where = self._settings.masks, self._settings.mismatch, (epoch, index)
@@ -89,7 +91,8 @@ class Preparer:
         probs_NK, labels_N = self._corpus.read_evidence(images_P[pair_N], rows_N - cu_regions[pair_N])
         if self._evidence == "labels":
             return {"class_labels_N": labels_N}
-        return {"class_probs_NK": probs_NK, "class_labels_N": probs_NK.argmax(axis=1)}
+        # Non-negative halves are ordered like their bits, and integers are compared several times as fast.
+        return {"class_probs_NK": probs_NK, "class_labels_N": probs_NK.view(np.int16).argmax(axis=1)}
 
 
 def box_shares(boxes_R4: np.ndarray, keep_P: np.ndarray, sizes_P2: np.ndarray) -> np.ndarray:

@@ -59,12 +59,13 @@ def token_table(corpus: Any, tokenizer: Any, max_tokens: int) -> TokenTable:
         table = _read(path)
         if table is not None and len(table.offsets) == corpus.captions + corpus.swapped + 1:
             return table
-    table = _tokenise(corpus, tokenizer, max_tokens)
+    table = tokenise(corpus, tokenizer, max_tokens)
     cache.keep(corpus, name, lambda path: _write(path, table))
     return table
 
 
-def _tokenise(corpus: Any, tokenizer: Any, max_tokens: int) -> TokenTable:
+def tokenise(corpus: Any, tokenizer: Any, max_tokens: int) -> TokenTable:
+    """The table of a corpus, computed, whatever is cached."""
     pieces, lengths = [], []
     for texts in _chunks(corpus.texts()):
         ids = tokenizer.encode(texts, max_tokens)

@@ -12,6 +12,7 @@ from interbert.data.masking import Vocabulary
 from interbert.data.negatives import candidates_for
 from interbert.data.plan import Plan, Position
 from interbert.data.prepare import box_shares
+from interbert.data.store import StoreError
 from interbert.data.tokens import token_table
 
 VOCABULARY = Vocabulary.of(WordTokenizer())
@@ -261,6 +262,17 @@ def test_a_failure_in_a_thread_reaches_the_caller(corpus, monkeypatch):
     monkeypatch.setattr(corpus, "read", fail, raising=False)
     with pytest.raises(OSError, match="the disk is gone"):
         load(corpus, 1)
+
+
+def test_checksums_are_verified_where_asked_for(tmp_path):
+    write_store(tmp_path / "s.h5", 20)
+    with Corpus([tmp_path / "s.h5"]) as corpus:
+        with open(tmp_path / "s.h5", "r+b") as file:
+            file.seek(corpus.stores[0].extents["features"].offset + 5)
+            file.write(b"\x7f")
+        load(corpus, 3)
+        with pytest.raises(StoreError, match=r"s.h5: .*'0-0'"):
+            load(corpus, 3, settings(data={"verify_checksums": True}))
 
 
 def test_boxes_of_an_image_of_unknown_size_are_shares_already():
