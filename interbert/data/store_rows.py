@@ -35,10 +35,13 @@ def encode_ids(path: Path, ids: Sequence[str], known: Iterable[bytes]) -> list[b
     """The ids as UTF-8, each new and fit to be stored."""
     names, seen = [], set()
     for image_id in ids:
-        name = str(image_id).encode("utf-8", "surrogatepass")
-        if not name or len(name) > MAX_ID_BYTES or b"\0" in name or b"\xed\xa0" in name:
+        try:
+            name = str(image_id).encode()
+        except UnicodeEncodeError:
+            name = b""
+        if not name or len(name) > MAX_ID_BYTES or b"\0" in name:
             raise ValueError(
-                f"{path}: image id {image_id!r} is not 1 to {MAX_ID_BYTES} bytes of plain UTF-8; rename it"
+                f"{path}: image id {image_id!r} is not 1 to {MAX_ID_BYTES} bytes of UTF-8 without NUL"
             )
         if name in known or name in seen:
             raise ValueError(f"{path}: duplicate image id {image_id!r}; give each image an id of its own")
