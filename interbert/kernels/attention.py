@@ -9,13 +9,19 @@ from functools import cache
 
 from torch import Tensor
 
+from interbert.kernels.buckets import attention_buckets
 from interbert.kernels.flash_torch import attention_flash, flash_unusable
 from interbert.kernels.reference import attention_reference
 from interbert.kernels.sdpa import attention_sdpa
 
 log = logging.getLogger(__name__)
 
-BACKENDS = {"reference": attention_reference, "sdpa": attention_sdpa, "flash": attention_flash}
+BACKENDS = {
+    "reference": attention_reference,
+    "sdpa": attention_sdpa,
+    "buckets": attention_buckets,
+    "flash": attention_flash,
+}
 
 
 def attention(
@@ -39,6 +45,8 @@ def attention(
 
 
 def _choose(qkv_T3Hd: Tensor) -> tuple[str, str]:
+    if qkv_T3Hd.device.type == "cpu":
+        return "buckets", "products over sequences of similar length"
     reason = flash_unusable(qkv_T3Hd)
     if reason is None:
         return "flash", "FlashAttention-2 of torch serves it"

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from interbert.kernels.dropout import dropout
+from interbert.kernels.dropout import dropout_add
 from interbert.model.configuration import Stage
 from interbert.model.layout import Layout
 from interbert.model.norm import LayerNorm
@@ -34,15 +34,15 @@ class Layer(nn.Module):
 
     def forward(self, x_NH: Tensor, attend: Attend) -> Tensor:
         attended = attend(self.split_heads(x_NH), self.attention_dropout if self.training else 0.0)
-        x_NH = self.attention_norm(x_NH + self._dropout(self.out(attended.flatten(1))))
-        return self.norm(x_NH + self._dropout(self.down(F.gelu(self.up(x_NH)))))
+        x_NH = self.attention_norm(self._add(self.out(attended.flatten(1)), x_NH))
+        return self.norm(self._add(self.down(F.gelu(self.up(x_NH))), x_NH))
 
     def split_heads(self, x_NH: Tensor) -> Tensor:
         """Queries, keys and values [N, 3, heads, width]."""
         return self.qkv(x_NH).unflatten(-1, (3, self.heads, self.head_width))
 
-    def _dropout(self, x: Tensor) -> Tensor:
-        return dropout(x, self.hidden_dropout, self.training)
+    def _add(self, x_NH: Tensor, residual_NH: Tensor) -> Tensor:
+        return dropout_add(x_NH, residual_NH, self.hidden_dropout, self.training)
 
 
 class StageLayers(nn.ModuleList):
