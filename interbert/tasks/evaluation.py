@@ -194,13 +194,13 @@ def _identify(model: Path, data: Sequence[str | Path], options: Options) -> str:
     """Of everything that decides the figures."""
     digest = xxhash.xxh3_128()
     for path in sorted(path for path in model.iterdir() if path.is_file()):
-        digest.update(path.name)
+        digest.update(path.name.encode())
         with open(path, "rb") as file:
             while chunk := file.read(2**24):
                 digest.update(chunk)
     with Corpus(data) as corpus:
-        digest.update(corpus.fingerprint)
-    digest.update(repr(sorted(asdict(options).items())))
+        digest.update(corpus.fingerprint.encode())
+    digest.update(repr(sorted(asdict(options).items())).encode())
     return digest.hexdigest()
 
 

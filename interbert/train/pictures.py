@@ -16,7 +16,7 @@ from interbert.data.tokens import token_table
 from interbert.data.unmasked import pair_batch
 from interbert.tokenizer import Tokenizer
 
-NOTE = "Words to regions (* global) in the last joint layer, mean of its heads; rows relative to their largest."
+NOTE = "Words to regions (* global) in the last joint layer, mean of heads; rows relative to their largest."
 
 
 class PairPicture:
