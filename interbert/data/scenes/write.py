@@ -56,7 +56,6 @@ def write_scenes(
     check_regions(regions)
     path = Path(path)
     source = f"scenes seed={seed} split={split} regions={regions[0]}:{regions[1]}"
-    buffer = np.empty((CHUNK * regions[1], feature_width), np.float32)
     with StoreWriter(
         path, feature_width, classes=CLASSES, evidence="class_probs", source=source, class_names=CLASS_NAMES
     ) as store:
@@ -64,7 +63,7 @@ def write_scenes(
             count = min(CHUNK, images - chunk * CHUNK)
             window = window_of(seed, split, chunk * CHUNK // WINDOW)
             found = detect(window, chunk, regions)
-            features_RD = features_of(found, window, chunk, feature_width, buffer)
+            features_RD = features_of(found, window, chunk, feature_width)
             _add_images(store, window, chunk, count, found, features_RD)
             first = chunk * CHUNK
             for image, told in enumerate(tell(window, chunk, count, captions, swapped), start=first):
