@@ -43,9 +43,9 @@ _NOISE = 0.9
 """Standard deviation of the noise on a feature whose signal has about 1."""
 _NOISE_OF_DICE = np.float32(_NOISE / np.sqrt(2 * (16**2 - 1) / 12))
 _BLOCK = 1 << 15
-"""Values of features made at a time: they stay in the processor's cache, and torch starts no threads for them."""
+"""Values of features made at a time: they stay in the cache, and torch starts no threads for them."""
 _DETECTOR_SEED = 20200307
-"""The detector itself is one and the same for every data set: what is learnt on one seed holds on another."""
+"""The detector is one and the same for every data set: what is learnt on one seed holds on another."""
 
 
 @dataclass(frozen=True)
