@@ -78,10 +78,13 @@ def main() -> int:
     arguments = parse_arguments()
     logging.basicConfig(level=logging.INFO, format="%(name)s: %(message)s")
 
+    from transformers.utils.logging import disable_progress_bar
+
     from interbert.files import write_json
     from interbert.tasks.evaluation import Options, evaluate_model, evaluate_run, format_table
     from interbert.train.distributed import start_ranks
 
+    disable_progress_bar()
     options = Options(
         split_captions=arguments.split_captions,
         max_images=arguments.max_images,
