@@ -1,6 +1,7 @@
 """Writing and reading a store: what goes in comes out, by every reader, and a file is whole or not there."""
 
 import os
+import re
 import subprocess
 import sys
 from itertools import pairwise
@@ -200,3 +201,18 @@ def test_an_image_is_checked_on_request(path):
         store.check_image(6)
         with pytest.raises(StoreError, match=r"small\.h5.*row 7, image 'image-7': checksum mismatch"):
             store.check_image(7)
+
+
+def test_the_examples_of_the_documentation_run(tmp_path, monkeypatch):
+    page = (Path(__file__).parents[3] / "docs" / "store.md").read_text()
+    reading, writing = re.findall(r"```python\n(.*?)```", page, re.S)
+    monkeypatch.chdir(tmp_path)
+    exec(writing, {})
+    assert verify(tmp_path / "cats.h5").ok
+    write_small(tmp_path / "data" / "train.h5")
+    scope: dict = {}
+    exec(reading, scope)
+    os.close(scope["handle"])
+    with Store("data/train.h5") as store:
+        rows_RD = store.read_rows("features", *store.offsets[7:9].tolist())
+    np.testing.assert_array_equal(scope["features"], rows_RD)

@@ -1,4 +1,4 @@
-"""Every structural fault is a StoreError at opening that names file, place and remedy; a bad row is a ValueError."""
+"""A structural fault is a StoreError at opening that names file, place and remedy; a bad row a ValueError."""
 
 import h5py
 import numpy as np
