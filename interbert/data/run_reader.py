@@ -2,7 +2,7 @@
 
 Why `preadv`, run by run, and not a memory map. Measured on two cores at 2048 wide (runs of 10 to 36 rows,
 about 94 kB) with the file in the page cache: reads reach 65 to 70 % of a plain copy's speed, a gather from a
-memory map some 95 %, and both are far above what training needs. But mapped pages count as the process's memory,
+memory map some 95 %, both far above what training needs. But mapped pages count as the process's memory,
 which must stay flat; a failing disk or a truncated file kills a process that maps it (SIGBUS), where a read
 raises an error that names the file; and outside the page cache a map faults page by page. So: positioned
 reads into a reused buffer, which release the GIL. As soon as one run is not in the page cache, all that are
