@@ -1,39 +1,58 @@
-"""AdamW for the step benchmark: torch's own in fp32; over bf16 weights with fp32 masters, as engines keep them."""
+"""Clipping and AdamW for the step benchmark, the same for every contender.
+
+fp32: torch's fused AdamW. bf16: weights and gradients in bf16, master weights and moments in fp32, as engines
+keep them. Clipping is folded into the update: the gradients are divided inside the fused kernel.
+"""
 
 import torch
 from torch import Tensor, nn
 
+LEARNING_RATE, CLIP = 1e-4, 1.0
 
-class MasterAdamW:
-    """bf16 weights and gradients; master weights and both moments in fp32."""
 
-    def __init__(self, parameters: list[nn.Parameter], learning_rate: float = 1e-4) -> None:
-        self.parameters = parameters
-        self.masters = [p.detach().float() for p in parameters]
-        self.gradients = [torch.empty_like(m) for m in self.masters]
-        for master, gradient in zip(self.masters, self.gradients, strict=True):
-            master.grad = gradient
-        self.adamw = torch.optim.AdamW(
-            self.masters, lr=learning_rate, eps=1e-6, weight_decay=0.01, fused=True
-        )
+class Optimizer:
+    def __init__(self, model: nn.Module) -> None:
+        self.parameters = list(model.parameters())
+        self.masters = [p if p.dtype == torch.float32 else p.detach().float() for p in self.parameters]
+        self.moments = [(torch.zeros_like(m), torch.zeros_like(m)) for m in self.masters]
+        self.steps = [torch.zeros(()) for _ in self.masters]
+        largest = max(p.numel() for p in self.parameters)
+        # One buffer for all gradients in fp32, a parameter at a time: it stays in the cache.
+        self.buffer = torch.empty(largest)
 
     @torch.no_grad()
     def step(self) -> None:
-        torch._foreach_copy_(self.gradients, [p.grad for p in self.parameters])
-        self.adamw.step()
-        torch._foreach_copy_(self.parameters, self.masters)
-
-    def zero_grad(self) -> None:
-        for parameter in self.parameters:
+        norms = torch._foreach_norm([p.grad for p in self.parameters])
+        norm = torch.linalg.vector_norm(torch.stack(norms).float())
+        divisor = (norm / CLIP).clamp(min=1.0)
+        for parameter, master, moments, step in zip(
+            self.parameters, self.masters, self.moments, self.steps, strict=True
+        ):
+            self._update(parameter, master, moments, step, divisor)
             parameter.grad = None
 
-
-def make_optimizer(model: nn.Module, dtype: torch.dtype) -> "MasterAdamW | torch.optim.AdamW":
-    parameters = list(model.parameters())
-    if dtype == torch.bfloat16:
-        return MasterAdamW(parameters)
-    return torch.optim.AdamW(parameters, lr=1e-4, eps=1e-6, weight_decay=0.01, fused=True)
-
-
-def clip(model: nn.Module) -> Tensor:
-    return nn.utils.clip_grad_norm_(model.parameters(), 1.0, foreach=True)
+    def _update(
+        self, parameter: Tensor, master: Tensor, moments: tuple[Tensor, Tensor], step: Tensor, divisor: Tensor
+    ) -> None:
+        gradient = parameter.grad
+        if master is not parameter:
+            gradient = self.buffer[: parameter.numel()].view_as(parameter).copy_(gradient)
+        step += 1
+        torch._fused_adamw_(
+            [master],
+            [gradient],
+            [moments[0]],
+            [moments[1]],
+            [],
+            [step],
+            lr=LEARNING_RATE,
+            beta1=0.9,
+            beta2=0.999,
+            weight_decay=0.01,
+            eps=1e-6,
+            amsgrad=False,
+            maximize=False,
+            grad_scale=divisor,
+        )
+        if master is not parameter:
+            parameter.copy_(master)

@@ -10,7 +10,7 @@ MASKED_SHARE = 0.2
 
 
 def make_batch(config: InterBertConfig, pairs: int, seed: int = 0) -> Batch:
-    """Captions of 8-24 tokens, 10-36 regions, a fifth of the words and of the regions masked, half the pairs true."""
+    """Captions of 8-24 tokens, 10-36 regions, a fifth of words and regions masked, half the pairs true."""
     g = torch.Generator().manual_seed(seed)
     text = torch.randint(TEXT[0], TEXT[1] + 1, (pairs,), generator=g)
     regions = torch.randint(REGIONS[0], REGIONS[1] + 1, (pairs,), generator=g)
@@ -45,7 +45,7 @@ def _offsets(lengths: torch.Tensor) -> torch.Tensor:
 
 
 def model_operations(config: InterBertConfig, batch: Batch) -> float:
-    """Floating-point operations of forward and backward that the model asks for: matrix products over real tokens.
+    """Operations of forward and backward that the model asks for: matrix products over real tokens.
 
     Backward counts twice the forward, but once where no gradient goes to the input (region features, boxes).
     Nothing else counts: no norm, no softmax, no recomputation, no padding, no optimizer.

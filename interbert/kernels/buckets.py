@@ -1,7 +1,7 @@
 """Attention on a CPU: sequences of similar length in batched products, padded only to the longest of them.
 
-torch's own attention has no fast path with dropout on a CPU, and padding all sequences to one length more than
-doubles the work. The host knows the offsets here, so they may be read.
+torch's own attention has no fast path with dropout on a CPU, and padding all sequences to one length more
+than doubles the work. The host knows the offsets here, so they may be read.
 """
 
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from torch import Tensor
 
 from interbert.kernels.dropout import draw_mask
 
-STEP = 8
+STEP = 16
 """Lengths are grouped by multiples of this."""
 
 

@@ -100,7 +100,7 @@ def test_text_alone_equals_bert(layers):
 
 
 def as_ours(state, layers):
-    """BERT's weights under our names: one matrix for queries, keys, values; layers shared out to two stages."""
+    """BERT's weights under our names: one matrix for queries, keys, values; layers in two stages."""
     names = {"words": "word", "positions": "position", "types": "token_type"}
     ours = {
         f"text_embeddings.{a}.weight": state[f"embeddings.{b}_embeddings.weight"] for a, b in names.items()
