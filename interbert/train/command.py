@@ -56,7 +56,7 @@ def provide_data(settings: Settings, ranks: Ranks) -> Settings:
 
 def make_scenes(scenes: SceneSettings) -> tuple[str, str]:
     """Writes the splits that are not there yet; returns the training and the validation store."""
-    from interbert.data.scenes import write_scenes
+    from interbert.data.scenes.write import write_scenes
 
     folder = Path(scenes.folder)
     folder.mkdir(parents=True, exist_ok=True)

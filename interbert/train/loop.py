@@ -5,8 +5,6 @@ import time
 from dataclasses import asdict, dataclass
 from typing import Any
 
-import torch
-
 from interbert.config import Settings
 from interbert.data.batch import Batch
 from interbert.data.loader import Loader
@@ -58,6 +56,8 @@ class Training:
     last_step: int
     identity: dict[str, Any]
     """What must be the same when the run is taken up again."""
+    saved_step: int
+    """Step of the newest checkpoint."""
 
 
 def train(run: Training) -> tuple[State, str]:
@@ -65,15 +65,13 @@ def train(run: Training) -> tuple[State, str]:
     settings, progress, ranks, every = run.settings, run.progress, run.ranks, run.settings.train
     window = Window(dict(settings.objectives), settings.data.token_budget * every.micro_batches)
     steps = iter(run.loader)
-    saved_at = progress.step
     while progress.step < run.last_step:
         asked = time.perf_counter()
         data = next(steps)
         waited = time.perf_counter() - asked
         counts, stopping = agree(ranks, data.batches, run.stop.requested)
         if stopping:
-            if saved_at != progress.step:
-                save(run)
+            save(run)
             return "preempted", f"asked to stop ({run.stop.reason or 'on another rank'})"
 
         rate = set_learning_rate(run.engine.deepspeed.optimizer, progress.step, every)
@@ -96,7 +94,6 @@ def train(run: Training) -> tuple[State, str]:
             draw(run)
         if progress.step % every.checkpoint_every == 0 or progress.step == run.last_step:
             save(run)
-            saved_at = progress.step
     return "finished", f"reached step {progress.step} of {settings.train.schedule_steps}"
 
 
@@ -131,8 +128,7 @@ def validate(run: Training) -> None:
         run.monitor.validation(run.progress.step, {f"validation/{name}": value for name, value in figures.items()})
     if figures["loss"] < run.progress.best_loss:
         run.progress.best_loss, run.progress.best_step = figures["loss"], run.progress.step
-        if run.progress.step % run.settings.train.checkpoint_every:
-            save(run)
+        save(run)
 
 
 def draw(run: Training) -> None:
@@ -143,6 +139,8 @@ def draw(run: Training) -> None:
 
 def save(run: Training) -> None:
     """A checkpoint of this step, if it is not there yet."""
+    if run.saved_step == run.progress.step:
+        return
     state = asdict(run.progress) | {"identity": run.identity}
     path = checkpoint.save(run.engine.deepspeed, run.folder.checkpoints, state, run.ranks)
     run.ranks.main_only(
@@ -150,7 +148,6 @@ def save(run: Training) -> None:
             run.folder.checkpoints, run.settings.train.keep_checkpoints, run.progress.best_step
         )
     )
+    run.saved_step = run.progress.step
     if run.monitor:
         run.monitor.say(f"step {run.progress.step} saved {path}")
-    if torch.cuda.is_available():
-        torch.cuda.reset_peak_memory_stats()

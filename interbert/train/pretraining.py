@@ -135,6 +135,7 @@ def _prepare(request: Request, ranks: Ranks, progress: Progress, stop: StopReque
         progress=progress,
         last_step=request.last_step,
         identity=identity,
+        saved_step=progress.step if found else -1,
     )
     return run, tokenizer
 

@@ -19,7 +19,7 @@ from interbert.config import load_recipe
 from interbert.data.batch import Batch
 from interbert.data.corpus import Corpus
 from interbert.data.plan import Position
-from interbert.data.scenes import write_scenes
+from interbert.data.scenes.write import write_scenes
 from interbert.objectives import COUNTED_BY
 from interbert.tokenizer import load_tokenizer
 from interbert.train.deepspeed_config import load_engine_config

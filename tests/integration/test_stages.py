@@ -57,8 +57,8 @@ def test_accumulation_is_shared_by_ranks(results):
 @pytest.mark.parametrize("stage", [0, 1, 2, 3])
 def test_bf16_trains_at_every_stage(results, stage):
     trained, reference = results["two"][f"zero{stage}_bf16"], results["two"]["zero0_fp32"]
-    assert trained["losses"] == pytest.approx(reference["losses"], rel=0.05)
-    assert trained["losses"][-1] < trained["losses"][0]
+    assert trained["losses"] == pytest.approx(reference["losses"], rel=0.01)
+    assert trained["by_objective"]["msm"][-1] < trained["by_objective"]["msm"][0] - 0.02
 
 
 @pytest.mark.parametrize("stage", [0, 1, 2, 3])
@@ -84,5 +84,5 @@ def test_a_bad_loss_on_one_rank_is_skipped_by_all(results, stage):
 
 
 def test_lamb_learns(results):
-    losses = results["two"]["lamb"]["losses"]
-    assert losses[-1] < losses[0]
+    losses = results["two"]["lamb"]["by_objective"]["msm"]
+    assert losses[-1] < losses[0] - 0.02
