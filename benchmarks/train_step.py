@@ -173,9 +173,7 @@ def print_table(precision: str, found: dict[str, Any], operations: float, batch:
         rows.append([name, seconds, batch.pairs / seconds, f"{against / seconds:.2f}x", *share])
     header = ["", "s/step", "pairs/s", "VisualBERT = 1", "of 4096^3", "of own best"]
     report.table(f"{precision}, {batch.pairs} pairs a step ({report.machine()})", header, rows)
-    print(
-        f"matrix peak: {square / 1e9:,.0f} GFLOP/s at 4096^3, {own / 1e9:,.0f} best of the model's own products"
-    )
+    print(f"matrix peak: {square / 1e9:,.0f} GFLOP/s at 4096^3, {own / 1e9:,.0f} in the model's best product")
 
 
 if __name__ == "__main__":
