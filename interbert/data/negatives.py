@@ -122,10 +122,11 @@ def _top(similarity: np.ndarray, rows: np.ndarray, factors: np.ndarray, top: int
         # Another piece of the factors for each caption, lest all prefer the same ones among equals.
         shift = int(row) * 2654435761 % padded
         values *= factors[shift : shift + padded]
-    groups = similarity.reshape(count, padded // _GROUP, _GROUP)
-    chosen = _largest(groups.max(axis=2), top)
-    values = np.take_along_axis(groups, chosen[:, :, None], axis=1).reshape(count, -1)
-    columns = (chosen[:, :, None] * _GROUP + np.arange(_GROUP)).reshape(count, -1)
+    # Group g is columns g, g + groups, g + 2 groups …, so that the maxima are taken over whole rows at once.
+    groups = similarity.reshape(count, _GROUP, padded // _GROUP)
+    chosen = _largest(groups.max(axis=1), top)[:, None, :]
+    values = np.take_along_axis(groups, chosen, axis=2).reshape(count, -1)
+    columns = (np.arange(_GROUP)[:, None] * groups.shape[2] + chosen).reshape(count, -1)
     best = _largest(values, top)
     values, columns = np.take_along_axis(values, best, 1), np.take_along_axis(columns, best, 1)
     found = np.full((count, top), -1, dtype=np.int32)
