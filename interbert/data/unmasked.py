@@ -1,10 +1,12 @@
 """Batches with nothing masked and nothing to predict: for retrieval and for pictures."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from interbert.data.batch import Batch
 from interbert.data.prepare import box_shares
@@ -44,6 +46,29 @@ def unmasked_batch(
         max_regions=max_regions,
         images_P=images_P,
         captions_P=captions_P,
+    )
+
+
+def filled_up(batch: Batch, step: int) -> Batch:
+    """With one more pair, of zeros, that brings its text rows and image rows to multiples of `step`."""
+    if step == 1:
+        return batch
+    more_T = -batch.input_ids_T.numel() % step
+    more_R = -(len(batch.boxes_R5) + batch.pairs + 1) % step
+    rows_R = {name: F.pad(getattr(batch, name), (0, 0, 0, more_R)) for name in ("features_RD", "boxes_R5")}
+    return replace(
+        batch,
+        input_ids_T=F.pad(batch.input_ids_T, (0, more_T)),
+        token_types_T=F.pad(batch.token_types_T, (0, more_T)),
+        cu_text=torch.cat([batch.cu_text, batch.cu_text[-1:] + more_T]),
+        **rows_R,
+        zeroed_R=F.pad(batch.zeroed_R, (0, more_R)),
+        cu_regions=torch.cat([batch.cu_regions, batch.cu_regions[-1:] + more_R]),
+        is_match_P=F.pad(batch.is_match_P, (0, 1), value=-100),
+        max_text=max(batch.max_text, more_T),
+        max_regions=max(batch.max_regions, more_R),
+        images_P=F.pad(batch.images_P, (0, 1), value=-1),
+        captions_P=F.pad(batch.captions_P, (0, 1), value=-1),
     )
 
 

@@ -19,13 +19,16 @@ from torch import Tensor
 
 from interbert.data.batch import Batch
 from interbert.data.tokens import TokenTable
-from interbert.data.unmasked import read_regions, unmasked_batch
+from interbert.data.unmasked import filled_up, read_regions, unmasked_batch
 from interbert.model.heads import MATCH
 from interbert.model.outputs import PackedOutput
 from interbert.tasks.progress import Progress
 
 BLOCK_BYTES = 256 * 2**20
 """Most bytes of region features that are held at a time."""
+
+ROW_STEP = 128
+"""Multiples to which numbers of rows are rounded up, where they are."""
 
 Gather = Callable[[Any], list[Any]]
 """A value of this rank -> the values of all ranks, on every rank."""
@@ -106,8 +109,8 @@ class PairScorer:
                 if m.block != current:
                     features_BRD, boxes_BR5 = self._read(self.blocks[m.block])
                     current = m.block
-                batch = self._batch(m, features_BRD, boxes_BR5)
-                logits_P2 = match(self.model.forward_packed(batch, {"match"}))
+                batch = filled_up(self._batch(m, features_BRD, boxes_BR5), self._row_step())
+                logits_P2 = match(self.model.forward_packed(batch, {"match"}))[: m.stop - m.start]
                 found.append(logits_P2[:, MATCH] - logits_P2[:, 1 - MATCH])
                 progress.advance(m.stop - m.start)
             # Left on the device until here, so that no micro-batch waits for the one before it.
@@ -121,6 +124,13 @@ class PairScorer:
             return lambda output: output.match_logits_P2
         head = copy.deepcopy(self.model.heads["match"]).float()
         return lambda output: head(output.text_pooled_PQ.float(), output.image_pooled_PQ.float())
+
+    def _row_step(self) -> int:
+        """16-bit products on a CPU are compiled anew for every number of rows: a few numbers only, then."""
+        parameter = next(self.model.parameters())
+        if parameter.device.type != "cpu" or parameter.dtype == torch.float32:
+            return 1
+        return min(ROW_STEP, self.model.config.max_position_embeddings)
 
     def _read(self, block: Block) -> tuple[Tensor, Tensor]:
         """Features [B, regions, D] as stored and box shares [B, regions, 5], on the device."""

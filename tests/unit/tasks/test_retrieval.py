@@ -114,6 +114,24 @@ def test_a_16_bit_model_is_scored_without_rounding_ties(model, corpus, tokens):
     assert len(np.unique(rough)) > 0.9 * rough.size
 
 
+def test_filled_up_batches_score_the_same(model, corpus, tokens, monkeypatch):
+    images, captions = np.arange(corpus.images), np.arange(9)
+    plain = scorer(model, corpus, tokens, images, captions).scores(0, 1, alone, False, "")
+    shapes = set()
+    forward = model.forward_packed
+
+    def watch(batch, heads):
+        output = forward(batch, heads)
+        shapes.add((len(output.text_hidden_TH) % 32, len(output.image_hidden_VH) % 32))
+        return output
+
+    monkeypatch.setattr(model, "forward_packed", watch)
+    monkeypatch.setattr(PairScorer, "_row_step", lambda self: 32)
+    filled = scorer(model, corpus, tokens, images, captions).scores(0, 1, alone, False, "")
+    assert shapes == {(0, 0)}
+    np.testing.assert_allclose(filled, plain, rtol=1e-4, atol=1e-4)
+
+
 def test_captions_are_chosen_by_kind_and_image(corpus):
     images = np.array([3, 5])
     captions = captions_of(corpus, images)
