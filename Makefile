@@ -6,7 +6,10 @@ BIN := $(VENV)/bin
 RUN := PATH="$(CURDIR)/$(BIN):$$PATH"
 # CPU machines save a download with TORCH_INDEX=https://download.pytorch.org/whl/cpu
 TORCH_INDEX ?=
-DS_CONFIG ?= $(if $(shell command -v nvidia-smi 2>/dev/null),ds_configs/zero0_bf16.json,ds_configs/cpu.json)
+GPU := $(shell command -v nvidia-smi 2>/dev/null)
+DS_CONFIG ?= $(if $(GPU),ds_configs/zero0_bf16.json,ds_configs/cpu.json)
+# Matrices this small gain nothing from a second thread, but all from a second rank.
+RANKS ?= $(if $(GPU),1,2)
 
 .DEFAULT_GOAL := help
 .PHONY: help pretrain test lint format benchmark debian-packages clean
@@ -15,8 +18,8 @@ help: ## This list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 18
 
 pretrain: $(VENV)/ready ## Make the embedded data, pretrain on it, evaluate before and after
-	$(RUN) deepspeed launch/pretrain.py --recipe scenes --deepspeed_config $(DS_CONFIG)
-	$(RUN) python launch/evaluate.py --task retrieval --run runs/scenes
+	$(RUN) deepspeed --num_gpus $(RANKS) launch/pretrain.py --recipe scenes --deepspeed_config $(DS_CONFIG)
+	$(RUN) deepspeed --num_gpus $(RANKS) launch/evaluate.py --task retrieval --run runs/scenes
 	$(RUN) python -m interbert summary runs/scenes
 
 test: $(VENV)/ready ## The test suite

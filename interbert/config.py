@@ -18,7 +18,9 @@ class SettingsError(ValueError):
 
 
 class Closed(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True, protected_namespaces=())
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, use_attribute_docstrings=True, protected_namespaces=()
+    )
 
 
 class ModelSettings(Closed):
@@ -158,7 +160,9 @@ class Settings(Closed):
         if not names:
             raise ValueError("objectives: name at least one of msm, mlm, mrm, moc, mrfr, itm")
         if {"msm", "mlm"} <= names:
-            raise ValueError("objectives: msm and mlm are the same loss under different masks; take one of them")
+            raise ValueError(
+                "objectives: msm and mlm are the same loss under different masks; take one of them"
+            )
         text = names & {"msm", "mlm"}
         if text and not self.masks.text.startswith(next(iter(text))):
             raise ValueError(f"masks.text is {self.masks.text!r}, which does not serve the objective {text}")
@@ -218,7 +222,9 @@ def _read_recipe(name_or_file: str, seen: tuple[str, ...]) -> dict[str, Any]:
 def _apply_override(tree: dict[str, Any], override: str) -> None:
     key, separator, text = override.partition("=")
     if not separator or not key:
-        raise SettingsError(f"--set {override!r}: write it as section.key=value, for example train.log_every=5")
+        raise SettingsError(
+            f"--set {override!r}: write it as section.key=value, for example train.log_every=5"
+        )
     *sections, field = key.split(".")
     for section in sections:
         tree = tree.setdefault(section, {})

@@ -16,19 +16,39 @@ from interbert.train.profiling import parse_window
 
 
 def parse_arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     add = parser.add_argument
-    add("--recipe", required=True, metavar="NAME|FILE", help=f"one of {', '.join(recipe_names())}, or a .yaml file")
-    add("--deepspeed_config", required=True, metavar="FILE", help="one of ds_configs/ (its README says which)")
+    add(
+        "--recipe",
+        required=True,
+        metavar="NAME|FILE",
+        help=f"one of {', '.join(recipe_names())}, or a .yaml file",
+    )
+    add(
+        "--deepspeed_config", required=True, metavar="FILE", help="one of ds_configs/ (its README says which)"
+    )
     add("--data", nargs="+", default=[], metavar="PATH", help="stores, or directories of shards, to train on")
     add("--output-dir", metavar="DIR", help="folder of the run (default: runs/<recipe>)")
-    add("--set", action="append", default=[], metavar="SECTION.KEY=VALUE", dest="overrides", help="change a setting")
-    add("--resume", default="latest", metavar="latest|none|PATH", help="where to go on from (default: latest)")
+    add(
+        "--set",
+        action="append",
+        default=[],
+        metavar="SECTION.KEY=VALUE",
+        dest="overrides",
+        help="change a setting",
+    )
+    add(
+        "--resume", default="latest", metavar="latest|none|PATH", help="where to go on from (default: latest)"
+    )
     add("--max-steps", type=int, metavar="N", help="stop after N steps of the schedule")
     add("--seed", type=int, metavar="N", help="short for --set train.seed=N")
     add("--profile", metavar="A:B", help="trace steps A to B into the run's profile/ folder")
     add("--dry-run", action="store_true", help="check settings, batch arithmetic and data, then exit")
-    add("--local_rank", type=int, default=0, help=argparse.SUPPRESS)  # launchers append it; the environment decides
+    add(
+        "--local_rank", type=int, default=0, help=argparse.SUPPRESS
+    )  # launchers append it; the environment decides
     return parser.parse_args()
 
 

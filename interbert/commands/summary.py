@@ -10,11 +10,11 @@ HELP = "losses, retrieval and throughput of a run, as a short table"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("run", type=Path, help="folder of the run, such as runs/scenes")
+    parser.add_argument("folder", type=Path, metavar="RUN", help="folder of the run, such as runs/scenes")
 
 
 def run(arguments: argparse.Namespace) -> int:
-    print(summarise(arguments.run))
+    print(summarise(arguments.folder))
     return 0
 
 
@@ -30,7 +30,12 @@ def summarise(folder: Path) -> str:
     rates = sorted(line["samples_per_second"] for line in lines if "samples_per_second" in line)
     if rates:
         rows.append(f"{'pairs/s':<28}{rates[len(rates) // 2]:.0f} (median of the logged steps)")
-    places = {"TensorBoard": "tensorboard", "picture": "picture.png", "model": "export", "metrics": "metrics.jsonl"}
+    places = {
+        "TensorBoard": "tensorboard",
+        "picture": "picture.png",
+        "model": "export",
+        "metrics": "metrics.jsonl",
+    }
     rows += [f"{name:<28}{folder / place}" for name, place in places.items() if (folder / place).exists()]
     return "\n".join(rows)
 

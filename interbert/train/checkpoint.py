@@ -71,7 +71,9 @@ def verify(checkpoint: Path) -> dict[str, Any]:
         found, expected = _describe(checkpoint / name), files[name]
         for field in ("bytes", "sha256"):
             if found[field] != expected[field]:
-                raise CheckpointError(f"{checkpoint / name}: {field} is {found[field]}, expected {expected[field]}")
+                raise CheckpointError(
+                    f"{checkpoint / name}: {field} is {found[field]}, expected {expected[field]}"
+                )
     if "state.json" not in files:
         raise CheckpointError(f"{checkpoint}: the manifest names no state.json")
     return read_json(checkpoint / "state.json")

@@ -28,9 +28,13 @@ def run_pretraining(
         if finished_already(request) and not dry_run:
             if ranks.is_main:
                 status = request.folder.read_status()
-                print(f"{folder}: finished at step {status['step']}; --resume none trains it again", flush=True)
+                print(
+                    f"{folder}: finished at step {status['step']}; --resume none trains it again", flush=True
+                )
             return 0
-        request = Request(provide_data(settings, ranks), engine, RunFolder(folder), resume, max_steps, profile)
+        request = Request(
+            provide_data(settings, ranks), engine, RunFolder(folder), resume, max_steps, profile
+        )
         if dry_run:
             if ranks.is_main:
                 print(describe_dry_run(request, ranks))

@@ -32,10 +32,14 @@ def load_engine_config(path: str, settings: Settings, world_size: int) -> Engine
     tree = _read(path)
     accumulation = accumulation_steps(settings.train.micro_batches, world_size)
     _refuse(path, tree, "optimizer", "the recipe's train.optimizer chooses it")
-    _refuse(path, tree, "scheduler", "the recipe's train.warmup_share and train.schedule_steps make the schedule")
+    _refuse(
+        path, tree, "scheduler", "the recipe's train.warmup_share and train.schedule_steps make the schedule"
+    )
     train = settings.train
     _must_be(path, tree, "train_micro_batch_size_per_gpu", 1, "a packed micro-batch counts as one sample")
-    _must_be(path, tree, "gradient_accumulation_steps", accumulation, _arithmetic(train.micro_batches, world_size))
+    _must_be(
+        path, tree, "gradient_accumulation_steps", accumulation, _arithmetic(train.micro_batches, world_size)
+    )
     _must_be(path, tree, "train_batch_size", train.micro_batches, "it is the recipe's train.micro_batches")
     _must_be(path, tree, "gradient_clipping", train.clip, "it is the recipe's train.clip")
     zero = tree.get("zero_optimization", {})
@@ -56,7 +60,11 @@ def load_engine_config(path: str, settings: Settings, world_size: int) -> Engine
 
 def accumulation_steps(micro_batches: int, world_size: int) -> int:
     if micro_batches % world_size:
-        near = [m for m in (micro_batches // world_size * world_size, -(-micro_batches // world_size) * world_size) if m]
+        near = [
+            m
+            for m in (micro_batches // world_size * world_size, -(-micro_batches // world_size) * world_size)
+            if m
+        ]
         raise SettingsError(
             f"train.micro_batches is {micro_batches}, which {world_size} ranks cannot share equally "
             f"(remainder {micro_batches % world_size}); set it to {' or '.join(map(str, near))}, "
@@ -70,7 +78,9 @@ def check_device(config: EngineConfig) -> None:
     import torch
 
     if config.precision == "fp16" and not torch.cuda.is_available():
-        raise SettingsError(f"{config.path}: fp16 needs a GPU and none is here; take ds_configs/cpu.json or a bf16 one")
+        raise SettingsError(
+            f"{config.path}: fp16 needs a GPU and none is here; take ds_configs/cpu.json or a bf16 one"
+        )
     if config.precision == "bf16" and torch.cuda.is_available() and not torch.cuda.is_bf16_supported():
         name = torch.cuda.get_device_name()
         raise SettingsError(f"{config.path}: {name} has no bf16; take the fp16 config of the same stage")
@@ -107,4 +117,6 @@ def _refuse(path: str, tree: dict[str, Any], key: str, why: str) -> None:
 
 def _must_be(path: str, tree: dict[str, Any], key: str, value: float, why: str) -> None:
     if tree.get(key, value) not in (value, "auto"):
-        raise SettingsError(f"{path}: {key} is {tree[key]!r} but must be {value} ({why}); remove it or set it to that")
+        raise SettingsError(
+            f"{path}: {key} is {tree[key]!r} but must be {value} ({why}); remove it or set it to that"
+        )

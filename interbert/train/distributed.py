@@ -1,5 +1,6 @@
 """The ranks of a run, however they were started: deepspeed, torchrun, mpirun, srun, or plain python (one rank)."""
 
+import logging
 import os
 import socket
 import subprocess
@@ -9,6 +10,8 @@ from typing import Any
 
 import torch
 import torch.distributed as dist
+
+from interbert.kernels.host_memory import reuse_freed_memory
 
 
 @dataclass
@@ -81,12 +84,14 @@ def start_ranks(timeout_minutes: float = 30) -> Ranks:
         torch.cuda.set_device(device)
     else:
         device, backend = torch.device("cpu"), "gloo"
+        reuse_freed_memory()
         # Launchers that set no OMP_NUM_THREADS let every rank start a thread for each core.
         local_ranks = int(os.environ.get("LOCAL_WORLD_SIZE", os.environ.get("LOCAL_SIZE", world_size)))
         if "OMP_NUM_THREADS" not in os.environ or launcher == "torchrun":
             torch.set_num_threads(max(1, len(os.sched_getaffinity(0)) // max(1, local_ranks)))
     import deepspeed
 
+    logging.getLogger("DeepSpeed").setLevel(logging.WARNING)
     timeout = timedelta(minutes=timeout_minutes)
     deepspeed.init_distributed(dist_backend=backend, timeout=timeout, verbose=False, auto_mpi_discovery=False)
     host_group = dist.new_group(backend="gloo") if backend == "nccl" else None
@@ -118,7 +123,9 @@ def free_port() -> int:
 def _rendezvous_by_slurm(environment) -> None:
     """srun starts one task a rank; the first node of the step is the meeting point."""
     nodes = environment.get("SLURM_STEP_NODELIST", environment.get("SLURM_JOB_NODELIST", ""))
-    found = subprocess.run(["scontrol", "show", "hostnames", nodes], capture_output=True, text=True, check=False)
+    found = subprocess.run(
+        ["scontrol", "show", "hostnames", nodes], capture_output=True, text=True, check=False
+    )
     first = found.stdout.split()[0] if found.returncode == 0 and found.stdout.split() else "127.0.0.1"
     if environment.get("SLURM_NNODES", "1") == "1":
         first = "127.0.0.1"

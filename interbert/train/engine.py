@@ -65,9 +65,13 @@ class Engine:
     def scales(self, counts: dict[str, float]) -> dict[str, float]:
         """DeepSpeed averages over the step's micro-batches; times that number, over the global count."""
         micro_batches = self.settings.train.micro_batches
-        return {n: micro_batches / max(1.0, counts[objectives.COUNTED_BY[n]]) for n in self.settings.objectives}
+        return {
+            n: micro_batches / max(1.0, counts[objectives.COUNTED_BY[n]]) for n in self.settings.objectives
+        }
 
-    def step(self, batches: list[Batch], numbers: list[int], step: int, scales: dict[str, float]) -> StepResult:
+    def step(
+        self, batches: list[Batch], numbers: list[int], step: int, scales: dict[str, float]
+    ) -> StepResult:
         """Forward and backward over this rank's micro-batches (`numbers`: their places in the step), then update."""
         total = 0
         for batch, number in zip(batches, numbers, strict=True):

@@ -28,7 +28,9 @@ def full_weights(engine) -> dict[str, Tensor]:
         else:
             value = parameter
         assert value is not None, f"no fp32 weight of {name}"
-        weights[name] = value.detach().float().cpu().reshape(getattr(parameter, "ds_shape", parameter.shape)).clone()
+        weights[name] = (
+            value.detach().float().cpu().reshape(getattr(parameter, "ds_shape", parameter.shape)).clone()
+        )
     return weights
 
 
@@ -55,4 +57,6 @@ def _compare(written, read, folder: Path) -> None:
     back = read.state_dict()
     for name, value in written.state_dict().items():
         if name not in back or not torch.equal(value, back[name]):
-            raise RuntimeError(f"{folder}: {name} does not come back as it was written; the export is not used")
+            raise RuntimeError(
+                f"{folder}: {name} does not come back as it was written; the export is not used"
+            )

@@ -28,7 +28,16 @@ WITH_VALUE = {
     "--node_rank": "--node_rank",
 }
 WITHOUT_VALUE = {"--force_multi", "--no_ssh", "--no_ssh_check", "--bind_cores_to_rank"}
-RENDEZVOUS = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_SIZE", "CROSS_RANK", "CROSS_SIZE", "MASTER_ADDR", "MASTER_PORT")
+RENDEZVOUS = (
+    "RANK",
+    "WORLD_SIZE",
+    "LOCAL_RANK",
+    "LOCAL_SIZE",
+    "CROSS_RANK",
+    "CROSS_SIZE",
+    "MASTER_ADDR",
+    "MASTER_PORT",
+)
 
 
 class HandoverError(ValueError):
@@ -90,7 +99,9 @@ def _check_possible(launcher: list[str], line: str) -> None:
         )
     world, local = int(environment.get("WORLD_SIZE", "1")), int(environment.get("LOCAL_SIZE", "0"))
     if local and world > local:
-        raise HandoverError(f"already started on several hosts; put launcher flags before the script only: {line}")
+        raise HandoverError(
+            f"already started on several hosts; put launcher flags before the script only: {line}"
+        )
     if "--hostfile" in launcher:
         hostfile = Path(launcher[launcher.index("--hostfile") + 1])
         if not hostfile.is_file():

@@ -5,7 +5,9 @@ from torch import Tensor
 
 
 class Lamb(torch.optim.Optimizer):
-    def __init__(self, params, lr: float, betas: tuple[float, float], eps: float, weight_decay: float) -> None:
+    def __init__(
+        self, params, lr: float, betas: tuple[float, float], eps: float, weight_decay: float
+    ) -> None:
         super().__init__(params, {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay})
 
     @torch.no_grad()

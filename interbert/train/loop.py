@@ -125,7 +125,9 @@ def log_line(run: Training, figures: dict[str, float]) -> None:
 def validate(run: Training) -> None:
     figures = run.validation.losses(run.engine, run.ranks)
     if run.monitor:
-        run.monitor.validation(run.progress.step, {f"validation/{name}": value for name, value in figures.items()})
+        run.monitor.validation(
+            run.progress.step, {f"validation/{name}": value for name, value in figures.items()}
+        )
     if figures["loss"] < run.progress.best_loss:
         run.progress.best_loss, run.progress.best_step = figures["loss"], run.progress.step
         save(run)

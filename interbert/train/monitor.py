@@ -47,7 +47,9 @@ class Monitor:
     def picture(self, step: int, image) -> None:
         image.save(self.folder.picture)
         pixels = torch.frombuffer(bytearray(image.convert("RGB").tobytes()), dtype=torch.uint8)
-        self._events.add_image("validation/pair", pixels.view(image.height, image.width, 3), step, dataformats="HWC")
+        self._events.add_image(
+            "validation/pair", pixels.view(image.height, image.width, 3), step, dataformats="HWC"
+        )
 
     def say(self, text: str) -> None:
         if self._bar is not None:
@@ -75,7 +77,11 @@ class Monitor:
         if step == first:
             return "?"
         seconds = (time.monotonic() - since) / (step - first) * (self._last_step - step)
-        return time.strftime("%H:%M:%S", time.gmtime(seconds)) if seconds < 86400 else f"{seconds / 86400:.1f} days"
+        return (
+            time.strftime("%H:%M:%S", time.gmtime(seconds))
+            if seconds < 86400
+            else f"{seconds / 86400:.1f} days"
+        )
 
 
 def memory_gigabytes(device: torch.device) -> float:

@@ -93,7 +93,9 @@ def pretrain(request: Request, ranks: Ranks) -> int:
     return EXIT_CODES[state]
 
 
-def _prepare(request: Request, ranks: Ranks, progress: Progress, stop: StopRequest) -> tuple[Training, Tokenizer]:
+def _prepare(
+    request: Request, ranks: Ranks, progress: Progress, stop: StopRequest
+) -> tuple[Training, Tokenizer]:
     settings, folder = request.settings, request.folder
     corpus = Corpus(settings.data.train)
     tokenizer = load_tokenizer(tokenizer_folder(settings))
@@ -150,7 +152,9 @@ def build_model(settings: Settings, corpus: Corpus, tokenizer: Tokenizer) -> Int
     if settings.model.inherit_from:
         model = InterBertForPreTraining.from_pretrained(settings.model.inherit_from)
         _must_fit(settings.model.inherit_from, "vocab_size", model.config.vocab_size, tokenizer.vocab_size)
-        _must_fit(settings.model.inherit_from, "feature_width", model.config.feature_width, corpus.feature_width)
+        _must_fit(
+            settings.model.inherit_from, "feature_width", model.config.feature_width, corpus.feature_width
+        )
         return model
     config = InterBertConfig.from_preset(
         settings.model.preset,
@@ -169,7 +173,9 @@ def build_model(settings: Settings, corpus: Corpus, tokenizer: Tokenizer) -> Int
 
 def _must_fit(where: str, field: str, model: int, data: int) -> None:
     if model != data:
-        raise SettingsError(f"{where}: its {field} is {model}, the data's is {data}; take matching data or weights")
+        raise SettingsError(
+            f"{where}: its {field} is {model}, the data's is {data}; take matching data or weights"
+        )
 
 
 def describe_identity(
@@ -192,7 +198,9 @@ def describe_identity(
 
 
 def compare_identity(path: Path, saved: dict[str, Any], now: dict[str, Any]) -> None:
-    changed = [f"  {key}: {saved.get(key)!r} then, {now.get(key)!r} now" for key in now if saved.get(key) != now[key]]
+    changed = [
+        f"  {key}: {saved.get(key)!r} then, {now.get(key)!r} now" for key in now if saved.get(key) != now[key]
+    ]
     if changed:
         raise SettingsError(
             f"{path} belongs to another run:\n" + "\n".join(changed) + "\n"
@@ -210,7 +218,9 @@ def _refuse_foreign_folder(folder: RunFolder) -> None:
 
 
 def _write_description(request: Request, ranks: Ranks) -> None:
-    write_text(request.folder.config, yaml.safe_dump(request.settings.model_dump(mode="json"), sort_keys=False))
+    write_text(
+        request.folder.config, yaml.safe_dump(request.settings.model_dump(mode="json"), sort_keys=False)
+    )
     described = describe_environment(ranks.launcher, ranks.world_size, ranks.device)
     write_json(request.folder.environment, described | {"deepspeed_config": request.engine.tree})
 

@@ -64,7 +64,17 @@ class RunFolder:
         write_json(self.path / "status.json", status)
 
 
-PACKAGES = ("torch", "deepspeed", "transformers", "tokenizers", "h5py", "mpi4py", "numpy", "pydantic", "tensorboard")
+PACKAGES = (
+    "torch",
+    "deepspeed",
+    "transformers",
+    "tokenizers",
+    "h5py",
+    "mpi4py",
+    "numpy",
+    "pydantic",
+    "tensorboard",
+)
 
 
 def describe_environment(launcher: str, world_size: int, device: Any) -> dict[str, Any]:
@@ -75,7 +85,10 @@ def describe_environment(launcher: str, world_size: int, device: Any) -> dict[st
     return {
         "python": sys.version.split()[0],
         "packages": {name: metadata.version(name) for name in PACKAGES},
-        "git": {"commit": _git("rev-parse", "HEAD"), "changed": (_git("status", "--porcelain") or "").splitlines()},
+        "git": {
+            "commit": _git("rev-parse", "HEAD"),
+            "changed": (_git("status", "--porcelain") or "").splitlines(),
+        },
         "machine": platform.platform(),
         "launcher": launcher,
         "ranks": world_size,
@@ -89,7 +102,9 @@ def describe_environment(launcher: str, world_size: int, device: Any) -> dict[st
 def _git(*arguments: str) -> str | None:
     here = Path(__file__).parent
     try:
-        done = subprocess.run(["git", "-C", str(here), *arguments], capture_output=True, text=True, check=False)
+        done = subprocess.run(
+            ["git", "-C", str(here), *arguments], capture_output=True, text=True, check=False
+        )
     except FileNotFoundError:
         return None
     return done.stdout.strip() if done.returncode == 0 else None

@@ -37,7 +37,13 @@ class Runs:
         self.settings = [*SMALL, f"scenes.folder={folder / 'scenes'}"]
 
     def command(self, name: str, *more: str, config: str = "cpu", sets: tuple[str, ...] = ()) -> list[str]:
-        words = ["launch/pretrain.py", "--recipe", "scenes", "--deepspeed_config", f"ds_configs/{config}.json"]
+        words = [
+            "launch/pretrain.py",
+            "--recipe",
+            "scenes",
+            "--deepspeed_config",
+            f"ds_configs/{config}.json",
+        ]
         words += ["--output-dir", str(self.folder / name)]
         for setting in (*self.settings, *sets):
             words += ["--set", setting]

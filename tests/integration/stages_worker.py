@@ -45,7 +45,12 @@ def merge(batches: list[Batch]) -> Batch:
     """Several micro-batches as one."""
     tokens = [0, *torch.tensor([b.input_ids_T.numel() for b in batches]).cumsum(0).tolist()]
     regions = [0, *torch.tensor([b.boxes_R5.shape[0] for b in batches]).cumsum(0).tolist()]
-    shifts = {"cu_text": tokens, "masked_tokens_M": tokens, "cu_regions": regions, "masked_regions_N": regions}
+    shifts = {
+        "cu_text": tokens,
+        "masked_tokens_M": tokens,
+        "cu_regions": regions,
+        "masked_regions_N": regions,
+    }
     values = {}
     for field in dataclasses.fields(Batch):
         parts = [getattr(batch, field.name) for batch in batches]
@@ -77,11 +82,18 @@ class Trainings:
         poison: the step whose loss is made infinite on the last rank. merged: the micro-batches of a step as one.
         unmasked: ranks that are given nothing of MRM to predict.
         """
-        start = ("data.token_budget=256", "train.micro_batches=2", "train.schedule_steps=40", "train.warmup_share=0")
+        start = (
+            "data.token_budget=256",
+            "train.micro_batches=2",
+            "train.schedule_steps=40",
+            "train.warmup_share=0",
+        )
         settings = load_recipe("scenes", [encoder(dropout), *start, *sets], data={"train": [str(self.data)]})
         inner = settings
         if merged:
-            inner = settings.model_copy(update={"train": settings.train.model_copy(update={"micro_batches": 1})})
+            inner = settings.model_copy(
+                update={"train": settings.train.model_copy(update={"micro_batches": 1})}
+            )
         path = f"{ROOT}/ds_configs/zero{stage}_{precision}.json"
         config = load_engine_config(path, inner, self.ranks.world_size)
         corpus, tokenizer = Corpus([self.data]), load_tokenizer(tokenizer_folder(settings))
@@ -91,7 +103,12 @@ class Trainings:
         self.ranks.main_only(lambda: fill_caches(settings, corpus, tokenizer))
         plan = build_plan(settings, corpus, tokenizer)
         loader = build_loader(settings, corpus, tokenizer, plan, self.ranks, Position())
-        record = {"losses": [], "skipped": [], "pairs": 0, "by_objective": {n: [] for n in settings.objectives}}
+        record = {
+            "losses": [],
+            "skipped": [],
+            "pairs": 0,
+            "by_objective": {n: [] for n in settings.objectives},
+        }
         record["accumulation"] = config.accumulation
         for step in range(STEPS if poison is None else 3):
             data = next(loader)
@@ -105,9 +122,13 @@ class Trainings:
             for name in settings.objectives:
                 record["by_objective"][name].append(found[f"loss/{name}"])
         loader.close()
-        return record | self.compare(full_weights(engine), before, reference=stage == 0 and not sets and not merged)
+        return record | self.compare(
+            full_weights(engine), before, reference=stage == 0 and not sets and not merged
+        )
 
-    def step(self, engine: Engine, batches: list[Batch], numbers: list[int], step: int, poisoned: bool) -> dict:
+    def step(
+        self, engine: Engine, batches: list[Batch], numbers: list[int], step: int, poisoned: bool
+    ) -> dict:
         settings = engine.settings
         counts, _ = agree(self.ranks, batches, False)
         set_learning_rate(engine.deepspeed.optimizer, step, settings.train)

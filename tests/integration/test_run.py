@@ -28,9 +28,21 @@ def whole(runs) -> str:
 
 def test_what_a_run_leaves(runs, whole):
     folder = runs.folder / whole
-    for name in ("config.yaml", "environment.json", "metrics.jsonl", "status.json", "picture.png", "export/config.json"):
+    for name in (
+        "config.yaml",
+        "environment.json",
+        "metrics.jsonl",
+        "status.json",
+        "picture.png",
+        "export/config.json",
+    ):
         assert (folder / name).is_file(), name
-    assert runs.status(whole) == {"state": "finished", "step": 9, "reason": "reached step 9 of 100", "exit_code": 0}
+    assert runs.status(whole) == {
+        "state": "finished",
+        "step": 9,
+        "reason": "reached step 9 of 100",
+        "exit_code": 0,
+    }
     assert list((folder / "profile").glob("trace_rank0.json"))
     environment = json.loads((folder / "environment.json").read_text())
     assert environment["packages"]["deepspeed"] and environment["ranks"] == 1
@@ -41,12 +53,26 @@ def test_metrics_are_complete(runs, whole):
     trained = [line for line in lines if "loss" in line]
     assert [line["step"] for line in trained] == list(range(1, 10))
     expected = {
-        *("step", "epoch", "samples", "tokens", "loss", "loss/msm", "loss/mrm", "loss/itm", "lr", "grad_norm"),
+        *(
+            "step",
+            "epoch",
+            "samples",
+            "tokens",
+            "loss",
+            "loss/msm",
+            "loss/mrm",
+            "loss/itm",
+            "lr",
+            "grad_norm",
+        ),
         *("msm/accuracy", "mrm/accuracy", "itm/accuracy", "samples_per_second", "tokens_per_second"),
         *("data_wait_share", "packing_efficiency", "memory_gb", "skipped_steps"),
     }
     assert expected <= trained[-1].keys()
-    assert all(line["loss"] == pytest.approx(line["loss/msm"] + line["loss/mrm"] + line["loss/itm"]) for line in trained)
+    assert all(
+        line["loss"] == pytest.approx(line["loss/msm"] + line["loss/mrm"] + line["loss/itm"])
+        for line in trained
+    )
     assert 0.5 < trained[0]["packing_efficiency"] <= 1
     validated = [line for line in lines if "validation/loss" in line]
     assert [line["step"] for line in validated] == [4, 8, 9]
@@ -80,7 +106,10 @@ def test_resuming_with_other_settings_is_refused(runs, whole):
 def test_terminated_run_saves_and_goes_on(runs, whole):
     import sys
 
-    words = [sys.executable, *runs.command("stopped", "--max-steps", "2000", sets=("train.schedule_steps=2000",))]
+    words = [
+        sys.executable,
+        *runs.command("stopped", "--max-steps", "2000", sets=("train.schedule_steps=2000",)),
+    ]
     process = runs.start(words)
     for line in process.stdout:
         if line.startswith("step 3/"):

@@ -37,7 +37,9 @@ def test_one_rank_and_two_train_alike_with_dropout_on(results):
 
 
 def test_dropout_is_on(results):
-    assert results["one"]["no_dropout"]["losses"] != pytest.approx(results["one"]["zero0_fp32"]["losses"], rel=1e-4)
+    assert results["one"]["no_dropout"]["losses"] != pytest.approx(
+        results["one"]["zero0_fp32"]["losses"], rel=1e-4
+    )
 
 
 def test_accumulating_four_equals_one_large_micro_batch(results):

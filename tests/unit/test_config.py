@@ -15,7 +15,9 @@ def test_every_recipe_loads(name):
 
 
 def test_overrides_and_sections():
-    settings = load_recipe("scenes", ["train.learning_rate=3e-4", "masks.text=mlm", "objectives={mlm: 2}"], train={"seed": 7})
+    settings = load_recipe(
+        "scenes", ["train.learning_rate=3e-4", "masks.text=mlm", "objectives={mlm: 2}"], train={"seed": 7}
+    )
     assert settings.train.learning_rate == 3e-4
     assert settings.train.seed == 7
     assert settings.objectives == {"mlm": 2.0}

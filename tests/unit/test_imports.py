@@ -62,7 +62,9 @@ def test_an_upward_import_is_found(tmp_path):
     folder = tmp_path / "interbert" / "model"
     folder.mkdir(parents=True)
     (folder / "bad.py").write_text("from interbert.train.loop import train\n")
-    assert upward_imports(tmp_path) == ["interbert.model.bad imports interbert.train.loop.train: model must not know train"]
+    assert upward_imports(tmp_path) == [
+        "interbert.model.bad imports interbert.train.loop.train: model must not know train"
+    ]
 
 
 def test_no_module_writes_into_another_layer_by_relative_import():

@@ -10,7 +10,9 @@ PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), ROOT / "ds_c
 
 
 def commands() -> list[str]:
-    blocks = [block for page in PAGES for block in re.findall(r"```(?:bash|sh)\n(.*?)```", page.read_text(), re.S)]
+    blocks = [
+        block for page in PAGES for block in re.findall(r"```(?:bash|sh)\n(.*?)```", page.read_text(), re.S)
+    ]
     lines = "\n".join(blocks).replace("\\\n", " ").splitlines()
     return [line.split("#")[0].strip() for line in lines if line.split("#")[0].strip()]
 
@@ -32,7 +34,9 @@ def test_scripts_and_configs_exist():
 def test_verbs_exist():
     verbs = {c.split("-m interbert ")[1].split()[0] for c in commands() if "-m interbert " in c}
     assert verbs
-    done = subprocess.run([sys.executable, "-m", "interbert", "--help"], cwd=ROOT, capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-m", "interbert", "--help"], cwd=ROOT, capture_output=True, text=True
+    )
     assert done.returncode == 0
     for verb in verbs:
         assert re.search(rf"\b{verb}\b", done.stdout), f"python -m interbert {verb}"

@@ -6,7 +6,12 @@ from interbert.rng import Purpose, generator, torch_seed
 def test_a_draw_is_a_function_of_its_place():
     one = generator(7, Purpose.ORDER, 3, 5).random(100)
     assert np.array_equal(one, generator(7, Purpose.ORDER, 3, 5).random(100))
-    others = [(8, Purpose.ORDER, 3, 5), (7, Purpose.MASK_TEXT, 3, 5), (7, Purpose.ORDER, 5, 3), (7, Purpose.ORDER, 3)]
+    others = [
+        (8, Purpose.ORDER, 3, 5),
+        (7, Purpose.MASK_TEXT, 3, 5),
+        (7, Purpose.ORDER, 5, 3),
+        (7, Purpose.ORDER, 3),
+    ]
     for other in others:
         assert not np.intersect1d(one, generator(*other).random(100)).size
 

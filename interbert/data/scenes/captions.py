@@ -131,15 +131,16 @@ def _some_relations(scene: Scene, order: list[int], draws: Draws) -> tuple[tuple
 def _vaguer(scene: Scene, draws: Draws) -> Form:
     what = draws.unit()
     total = len(scene.kinds)
-    if what < 0.35:
+    if what < 0.44:
         return Form(_some_phrases(scene, draws.sample(total, 2 + draws.below(2)), draws))
-    if what < 0.65:
+    if what < 0.84:
         order = draws.sample(total, min(total, 2 + draws.below(3)))
         relations = _some_relations(scene, order, draws)
         kept = order if relations else order[:2]
         return Form(_some_phrases(scene, kept, draws), relations)
-    head = () if draws.unit() < 0.5 else _some_phrases(scene, draws.sample(total, 1 + draws.below(2)), draws)
-    if what < 0.82:
+    # Alone, a count or a negation is true of many scenes, and so a poor teacher: seldom, and mostly with company.
+    head = () if draws.unit() < 0.25 else _some_phrases(scene, draws.sample(total, 1 + draws.below(2)), draws)
+    if what < 0.92:
         phrase = _counted_phrase(scene, draws)
         return Form(head, (), ((count_of(phrase, scene), phrase),))
     return Form(head, (), ((0, _absent_phrase(scene, draws)),))

@@ -10,7 +10,11 @@ def write(folder, name, text):
 
 
 def test_the_table_holds_first_and_last_losses_and_retrieval(tmp_path):
-    write(tmp_path, "status.json", json.dumps({"state": "finished", "step": 20, "reason": "reached step 20 of 20"}))
+    write(
+        tmp_path,
+        "status.json",
+        json.dumps({"state": "finished", "step": 20, "reason": "reached step 20 of 20"}),
+    )
     lines = [
         {"step": 10, "loss": 5.0, "loss/msm": 4.0, "samples_per_second": 100.0},
         {"step": 10, "validation/loss": 5.5},
@@ -18,7 +22,10 @@ def test_the_table_holds_first_and_last_losses_and_retrieval(tmp_path):
         {"step": 20, "validation/loss": 3.5},
     ]
     write(tmp_path, "metrics.jsonl", "".join(json.dumps(line) + "\n" for line in lines))
-    ways = {"text_to_image": {"r1": 0.01, "r5": 0.02, "r10": 0.05}, "image_to_text": {"r1": 0.0, "r5": 0.1, "r10": 0.2}}
+    ways = {
+        "text_to_image": {"r1": 0.01, "r5": 0.02, "r10": 0.05},
+        "image_to_text": {"r1": 0.0, "r5": 0.1, "r10": 0.2},
+    }
     better = {way: {name: value + 0.5 for name, value in figures.items()} for way, figures in ways.items()}
     write(tmp_path, "evaluation.json", json.dumps({"before": ways, "after": better}))
     (tmp_path / "export").mkdir()

@@ -52,7 +52,10 @@ def flip(path):
 
 DAMAGE = {
     "flipped bit": (lambda c: flip(c / "engine/weights.pt"), "weights.pt: sha256"),
-    "truncated": (lambda c: (c / "engine/weights.pt").write_bytes(b"x" * 10), "weights.pt: bytes is 10, expected 1000"),
+    "truncated": (
+        lambda c: (c / "engine/weights.pt").write_bytes(b"x" * 10),
+        "weights.pt: bytes is 10, expected 1000",
+    ),
     "missing": (lambda c: (c / "engine/weights.pt").unlink(), "weights.pt is missing"),
     "foreign file": (lambda c: (c / "engine/more.pt").write_bytes(b"boo"), "more.pt is not in the manifest"),
     "no manifest": (lambda c: (c / "manifest.json").unlink(), "never finished"),

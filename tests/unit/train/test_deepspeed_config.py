@@ -30,7 +30,9 @@ def test_configs_are_what_their_name_says_and_deepspeed_takes_them(path, monkeyp
     theirs = DeepSpeedConfig(tree)
     assert theirs.zero_optimization_stage == ours.stage
     enabled = {"bf16": theirs.bfloat16_config.enabled, "fp16": theirs.float16_config.enabled}
-    assert [name for name, on in enabled.items() if on] == ([] if ours.precision == "fp32" else [ours.precision])
+    assert [name for name, on in enabled.items() if on] == (
+        [] if ours.precision == "fp32" else [ours.precision]
+    )
     assert theirs.gradient_accumulation_steps == 4
     if path.stem != "cpu":
         assert path.stem == f"zero{ours.stage}_{'offload_' if ours.offload else ''}{ours.precision}"

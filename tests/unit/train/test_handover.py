@@ -4,7 +4,17 @@ from interbert.train.handover import HandoverError, hand_over, split_arguments
 
 
 def test_launcher_flags_are_told_from_the_scripts_own():
-    typed = ["--local_rank=0", "--recipe", "scenes", "--hostfile", "hosts", "--set", "a.b=c", "--include=w1:0", "--force_multi"]
+    typed = [
+        "--local_rank=0",
+        "--recipe",
+        "scenes",
+        "--hostfile",
+        "hosts",
+        "--set",
+        "a.b=c",
+        "--include=w1:0",
+        "--force_multi",
+    ]
     launcher, own = split_arguments(typed)
     assert launcher == ["--hostfile", "hosts", "--include", "w1:0", "--force_multi"]
     assert own == ["--local_rank=0", "--recipe", "scenes", "--set", "a.b=c"]
@@ -37,12 +47,21 @@ def test_other_launchers_choose_hosts_themselves(tmp_path, clean_environment, va
         clean_environment.setenv(key, value)
     hosts = tmp_path / "hosts"
     hosts.write_text("localhost slots=2\n")
-    with pytest.raises(HandoverError, match=f"{name} started this.*deepspeed --hostfile {hosts} launch/pretrain.py"):
+    with pytest.raises(
+        HandoverError, match=f"{name} started this.*deepspeed --hostfile {hosts} launch/pretrain.py"
+    ):
         hand_over("launch/pretrain.py", ["--hostfile", str(hosts)])
 
 
 @pytest.fixture
 def clean_environment(monkeypatch):
-    for name in ("TORCHELASTIC_RUN_ID", "OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "SLURM_STEP_ID", "SLURM_PROCID", "WORLD_SIZE"):
+    for name in (
+        "TORCHELASTIC_RUN_ID",
+        "OMPI_COMM_WORLD_SIZE",
+        "PMI_SIZE",
+        "SLURM_STEP_ID",
+        "SLURM_PROCID",
+        "WORLD_SIZE",
+    ):
         monkeypatch.delenv(name, raising=False)
     return monkeypatch

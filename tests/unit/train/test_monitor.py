@@ -26,7 +26,10 @@ def test_everything_lands_in_jsonl_and_tensorboard(tmp_path, capsys):
     monitor.picture(5, Image.new("RGB", (8, 6), "red"))
     monitor.close()
     lines = [json.loads(line) for line in folder.metrics.read_text().splitlines()]
-    assert lines == [{"step": 5, "loss": 2.5, "loss/msm": 2.0, "lr": 1e-3}, {"step": 5, "validation/loss": 2.25}]
+    assert lines == [
+        {"step": 5, "loss": 2.5, "loss/msm": 2.0, "lr": 1e-3},
+        {"step": 5, "validation/loss": 2.25},
+    ]
     events = EventAccumulator(str(folder.tensorboard))
     events.Reload()
     assert events.Scalars("loss/msm")[0].value == 2.0 and events.Scalars("validation/loss")[0].step == 5
