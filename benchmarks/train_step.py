@@ -20,6 +20,7 @@ from benchmarks.step_optimizer import Optimizer
 from benchmarks.step_work import REGIONS, TEXT, make_batch, model_operations
 from interbert import objectives
 from interbert.data.batch import Batch
+from interbert.kernels.host_memory import reuse_freed_memory
 from interbert.model import InterBertConfig, InterBertForPreTraining
 from interbert.model.outputs import PackedOutput
 from interbert.model.padded import forward_padded, pad
@@ -31,6 +32,7 @@ DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 def main() -> None:
     arguments = parse_arguments()
     torch.set_num_threads(arguments.threads)
+    reuse_freed_memory()  # as training does on a CPU; for all contenders alike
     config = InterBertConfig.from_preset(arguments.preset)
     batch = make_batch(config, arguments.pairs)
     operations = model_operations(config, batch)

@@ -15,4 +15,5 @@ def reuse_freed_memory() -> bool:
         return False
     libc = ctypes.CDLL(None)
     wanted = {_TRIM_THRESHOLD: _LARGEST, _TOP_PAD: 256 << 20, _MMAP_THRESHOLD: _LARGEST}
-    return all([libc.mallopt(option, value) for option, value in wanted.items()])
+    done = [libc.mallopt(option, value) for option, value in wanted.items()]
+    return all(done)

@@ -111,7 +111,7 @@ class Engine:
         self.deepspeed.eval()
         values = [0.0] * (3 * len(names))
         for batch, weight in zip(batches, weights, strict=True):
-            _, stats = self.deepspeed(batch.to(ranks.device), {name: 1.0 for name in names})
+            _, stats = self.deepspeed(batch.to(ranks.device), dict.fromkeys(names, 1.0))
             counts = batch.counts()
             for i, (loss_sum, correct) in enumerate(stats.tolist()):
                 values[3 * i] += weight * loss_sum

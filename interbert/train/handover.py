@@ -71,6 +71,8 @@ def hand_over(script: str, arguments: list[str]) -> int | None:
     own = [word for word in own if not word.startswith("--local_rank")]
     line = f"deepspeed {' '.join(launcher)} {script} {' '.join(own)}"
     _check_possible(launcher, line)
+    if _only_this_machine(launcher):
+        launcher.append("--no_ssh_check")  # DeepSpeed would ask for an ssh server to reach its own machine
     if int(os.environ.get("LOCAL_RANK", "0")) != 0:
         return 0  # one process of this machine hands over for all
     print(f"launcher flags stood behind the script; starting: {line}", flush=True)
@@ -81,6 +83,14 @@ def hand_over(script: str, arguments: list[str]) -> int | None:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda received, frame: child.send_signal(received))
     return child.wait()
+
+
+def _only_this_machine(launcher: list[str]) -> bool:
+    if "--hostfile" not in launcher:
+        return False
+    lines = Path(launcher[launcher.index("--hostfile") + 1]).read_text().splitlines()
+    hosts = {line.split()[0] for line in lines if line.strip() and not line.lstrip().startswith("#")}
+    return hosts <= {"localhost", "127.0.0.1"}
 
 
 def _check_possible(launcher: list[str], line: str) -> None:

@@ -20,7 +20,7 @@ class Monitor:
     def __init__(self, folder: RunFolder, settings: Settings, step: int, last_step: int) -> None:
         self.folder = folder
         drop_lines_after(folder.metrics, step)
-        self._lines = open(folder.metrics, "a")
+        self._lines = open(folder.metrics, "a")  # noqa: SIM115 (closed by close)
         # purge_step hides what an earlier attempt logged beyond the checkpoint that this one goes on from.
         self._events = SummaryWriter(str(folder.tensorboard), purge_step=step + 1)
         if step == 0:

@@ -24,9 +24,9 @@ from interbert.train.export import export
 from interbert.train.feed import build_loader, build_plan, fill_caches, tokenizer_folder, validation_batches
 from interbert.train.loop import Progress, Training, train
 from interbert.train.monitor import Monitor
+from interbert.train.pictures import PairPicture
 from interbert.train.profiling import StepProfiler
 from interbert.train.run_folder import EXIT_CODES, RunFolder, describe_environment
-from interbert.train.pictures import PairPicture
 from interbert.train.stop import StopRequest
 from interbert.train.validation import Validation
 

@@ -14,7 +14,8 @@ LAUNCHER_VARIABLES = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR", "MASTER
 
 SMALL = [
     "model.override={hidden_size: 32, pooler_size: 32, stages: ["
-    "{kind: joint, layers: 1, heads: 2, intermediate_size: 64}, {kind: text, layers: 1, heads: 2, intermediate_size: 64}, "
+    "{kind: joint, layers: 1, heads: 2, intermediate_size: 64}, "
+    "{kind: text, layers: 1, heads: 2, intermediate_size: 64}, "
     "{kind: image, layers: 1, heads: 2, intermediate_size: 64, hidden_dropout: 0.2}]}",
     "scenes={train_images: 96, validation_images: 16, test_images: 16, feature_width: 32}",
     "data.token_budget=512",

@@ -134,7 +134,7 @@ class Trainings:
         set_learning_rate(engine.deepspeed.optimizer, step, settings.train)
         scales = engine.scales(counts)
         if poisoned and self.ranks.rank == self.ranks.world_size - 1:
-            scales = {name: math.inf for name in scales}
+            scales = dict.fromkeys(scales, math.inf)
         result = engine.step(batches, numbers, step, scales)
         sums = self.ranks.sum(result.stats.double().flatten().tolist())
         values = []

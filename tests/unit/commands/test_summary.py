@@ -41,5 +41,5 @@ def test_the_table_holds_first_and_last_losses_and_retrieval(tmp_path):
 
 
 def test_a_folder_that_is_no_run(tmp_path):
-    with pytest.raises(ValueError, match="no status.json"):
+    with pytest.raises(ValueError, match="no status"):
         summarise(tmp_path)
