@@ -5,6 +5,7 @@ Also under torchrun, mpirun, srun, and as one process by plain python.
 
 import argparse
 import logging
+import os
 import sys
 from pathlib import Path
 
@@ -13,6 +14,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from interbert.config import load_recipe, recipe_names
 from interbert.train.handover import hand_over
 from interbert.train.profiling import parse_window
+from interbert.train.run_folder import RunFolder
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -65,10 +67,16 @@ def main() -> int:
         sections["train"] = {"seed": arguments.seed}
     settings = load_recipe(arguments.recipe, arguments.overrides, **sections)
     window = parse_window(arguments.profile)
-
-    from interbert.train.command import run_pretraining
-
     folder = Path(arguments.output_dir or f"runs/{settings.name}")
+    last_step = min(settings.train.schedule_steps, arguments.max_steps or settings.train.schedule_steps)
+    go_on = arguments.resume == "latest" and not arguments.dry_run
+    if go_on and RunFolder(folder).finished_at(last_step):
+        if os.environ.get("RANK", "0") == "0":
+            print(f"{folder}: finished, at step {last_step} or beyond; --resume none trains it again")
+        return 0
+
+    from interbert.train.command import run_pretraining  # seconds of imports, once they are needed
+
     return run_pretraining(
         settings,
         arguments.deepspeed_config,

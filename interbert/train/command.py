@@ -6,7 +6,7 @@ from interbert.config import SceneSettings, Settings, SettingsError
 from interbert.train.deepspeed_config import check_device, load_engine_config
 from interbert.train.distributed import Ranks, start_ranks
 from interbert.train.dry_run import describe_dry_run
-from interbert.train.pretraining import Request, finished_already, pretrain
+from interbert.train.pretraining import Request, pretrain
 from interbert.train.run_folder import RunFolder
 
 
@@ -24,17 +24,8 @@ def run_pretraining(
     try:
         engine = load_engine_config(deepspeed_config, settings, ranks.world_size)
         check_device(engine)
+        settings = provide_data(settings, ranks)
         request = Request(settings, engine, RunFolder(folder), resume, max_steps, profile)
-        if finished_already(request) and not dry_run:
-            if ranks.is_main:
-                status = request.folder.read_status()
-                print(
-                    f"{folder}: finished at step {status['step']}; --resume none trains it again", flush=True
-                )
-            return 0
-        request = Request(
-            provide_data(settings, ranks), engine, RunFolder(folder), resume, max_steps, profile
-        )
         if dry_run:
             if ranks.is_main:
                 print(describe_dry_run(request, ranks))

@@ -72,7 +72,10 @@ def hand_over(script: str, arguments: list[str]) -> int | None:
     line = f"deepspeed {' '.join(launcher)} {script} {' '.join(own)}"
     _check_possible(launcher, line)
     if _only_this_machine(launcher):
-        launcher.append("--no_ssh_check")  # DeepSpeed would ask for an ssh server to reach its own machine
+        # DeepSpeed would ask its own machine by ssh whether it is there, and for its address.
+        launcher.append("--no_ssh_check")
+        if "--master_addr" not in launcher:
+            launcher += ["--master_addr", "127.0.0.1"]
     if int(os.environ.get("LOCAL_RANK", "0")) != 0:
         return 0  # one process of this machine hands over for all
     print(f"launcher flags stood behind the script; starting: {line}", flush=True)

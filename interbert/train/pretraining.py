@@ -59,13 +59,6 @@ class Request:
         return min(scheduled, self.max_steps) if self.max_steps else scheduled
 
 
-def finished_already(request: Request) -> bool:
-    """Whether a run that may be resumed has nothing left to do."""
-    status = request.folder.read_status() if request.resume == "latest" else None
-    done = status is not None and status["state"] == "finished" and status["step"] >= request.last_step
-    return done and request.folder.export.is_dir()
-
-
 def pretrain(request: Request, ranks: Ranks) -> int:
     """Runs, and leaves an honest status.json whatever happens; returns the exit code."""
     stop = StopRequest()

@@ -2,9 +2,6 @@
 
 from pathlib import Path
 
-import torch
-from torch.profiler import ProfilerActivity, profile
-
 from interbert.config import SettingsError
 
 
@@ -14,12 +11,15 @@ class StepProfiler:
     def __init__(self, window: tuple[int, int] | None, folder: Path, rank: int) -> None:
         self.window = window
         self.path = folder / f"trace_rank{rank}.json"
-        self._profile: profile | None = None
+        self._profile = None
 
     def step(self, done: int) -> None:
         """To be called after each step, with the number of steps done."""
         if self.window is None:
             return
+        import torch
+        from torch.profiler import ProfilerActivity, profile
+
         first, last = self.window
         if self._profile is None and first - 1 <= done < last:
             activities = [ProfilerActivity.CPU]

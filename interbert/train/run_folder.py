@@ -59,6 +59,12 @@ class RunFolder:
         path = self.path / "status.json"
         return read_json(path) if path.is_file() else None
 
+    def finished_at(self, last_step: int) -> bool:
+        """Whether a run to this step has nothing left to do."""
+        status = self.read_status()
+        done = status is not None and status["state"] == "finished" and status["step"] >= last_step
+        return done and self.export.is_dir()
+
     def write_status(self, state: State, step: int, reason: str) -> None:
         status = {"state": state, "step": step, "reason": reason, "exit_code": EXIT_CODES[state]}
         write_json(self.path / "status.json", status)
