@@ -123,19 +123,29 @@ def free_port() -> int:
 def _rendezvous_by_slurm(environment) -> None:
     """srun starts one task a rank; the first node of the step is the meeting point."""
     nodes = environment.get("SLURM_STEP_NODELIST", environment.get("SLURM_JOB_NODELIST", ""))
-    found = subprocess.run(
-        ["scontrol", "show", "hostnames", nodes], capture_output=True, text=True, check=False
-    )
-    first = found.stdout.split()[0] if found.returncode == 0 and found.stdout.split() else "127.0.0.1"
-    if environment.get("SLURM_NNODES", "1") == "1":
-        first = "127.0.0.1"
     tasks = environment.get("SLURM_STEP_NUM_TASKS", environment["SLURM_NTASKS"])
     environment.update(RANK=environment["SLURM_PROCID"], WORLD_SIZE=tasks)
     environment.setdefault("LOCAL_RANK", environment.get("SLURM_LOCALID", "0"))
-    environment.setdefault("MASTER_ADDR", first)
+    if "MASTER_ADDR" not in environment:
+        environment["MASTER_ADDR"] = _address_of_first(nodes)
     # Two steps of one machine must not meet: the port follows from the job and the step.
     number = int(environment["SLURM_JOB_ID"]) * 31 + int(environment["SLURM_STEP_ID"])
     environment.setdefault("MASTER_PORT", str(20000 + number % 20000))
+
+
+def _address_of_first(nodes: str) -> str:
+    """Where SLURM itself reaches the first of these nodes: a node's name need not be a host's."""
+    names = _ask("scontrol", "show", "hostnames", nodes).split()
+    if not names:
+        raise ValueError(
+            f"scontrol cannot tell the hosts of {nodes!r}: set MASTER_ADDR to the first one's address"
+        )
+    described = _ask("scontrol", "show", "node", names[0], "--oneliner").split()
+    return next((word.partition("=")[2] for word in described if word.startswith("NodeAddr=")), names[0])
+
+
+def _ask(*command: str) -> str:
+    return subprocess.run(command, capture_output=True, text=True, check=False).stdout
 
 
 def _rendezvous_by_mpi(environment) -> None:
