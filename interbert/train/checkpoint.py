@@ -117,6 +117,18 @@ def prune(checkpoints: Path, keep: int, best: int | None) -> None:
             shutil.rmtree(checkpoint)
 
 
+def set_aside(checkpoints: Path, after: int) -> list[Path]:
+    """Moves checkpoints beyond step `after` into a folder of their own: a run that goes on from an earlier step
+    (or from nothing) has left them, and `latest` must not find them again. Nothing is deleted."""
+    left = [checkpoint for checkpoint in list_checkpoints(checkpoints) if step_of(checkpoint) > after]
+    if left:
+        folder = checkpoints / f"left_{len(list(checkpoints.glob('left_*'))) + 1}"
+        folder.mkdir()
+        for checkpoint in left:
+            checkpoint.rename(folder / checkpoint.name)
+    return left
+
+
 def list_checkpoints(checkpoints: Path) -> list[Path]:
     """Finished ones by step, oldest first."""
     found = [p for p in checkpoints.glob("step_*") if p.name.removeprefix("step_").isdigit()]

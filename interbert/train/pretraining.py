@@ -80,7 +80,7 @@ def pretrain(request: Request, ranks: Ranks) -> int:
         state, reason = "failed", f"{type(error).__name__}: {error}"
         if not isinstance(error, ValueError):
             traceback.print_exc()
-    if ranks.is_main:
+    if ranks.is_main or state == "failed":  # whichever rank it was: rank 0 may only ever see it killed
         request.folder.write_status(state, progress.step, reason)
         print(f"{state}: {reason} ({request.folder.path})", flush=True)
     return EXIT_CODES[state]
@@ -101,6 +101,7 @@ def _prepare(
         compare_identity(path, state.pop("identity"), identity)
         for name, value in state.items():
             setattr(progress, name, value)
+    ranks.main_only(lambda: checkpoint.set_aside(folder.checkpoints, after=progress.step if found else -1))
     if ranks.is_main:
         _write_description(request, ranks)
     model = build_model(settings, corpus, tokenizer)

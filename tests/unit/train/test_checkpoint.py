@@ -96,3 +96,13 @@ def test_prune_keeps_the_latest_and_the_best(tmp_path):
         save(tmp_path, step)
     checkpoint.prune(tmp_path, keep=2, best=10)
     assert [path.name for path in checkpoint.list_checkpoints(tmp_path)] == ["step_10", "step_30", "step_100"]
+
+
+def test_checkpoints_that_a_run_went_back_behind_are_set_aside(tmp_path):
+    for step in (10, 20, 30):
+        save(tmp_path, step)
+    checkpoint.set_aside(tmp_path, after=10)
+    assert checkpoint.find("latest", tmp_path, print)[0].name == "step_10"
+    assert sorted(path.name for path in tmp_path.glob("left_*/step_*")) == ["step_20", "step_30"]
+    checkpoint.set_aside(tmp_path, after=-1)
+    assert checkpoint.find("latest", tmp_path, print) is None
