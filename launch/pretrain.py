@@ -54,6 +54,17 @@ def parse_arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
+def check_paths(data: list[str], resume: str) -> None:
+    """What can be said at once is said before seconds of imports."""
+    for path in data:
+        if not Path(path).exists():
+            raise ValueError(f"no data at {path}: give --data an HDF5 store or a directory of them")
+    if resume not in ("latest", "none") and not Path(resume).is_dir():
+        raise ValueError(
+            f"no checkpoint at {resume}: give --resume latest, none, or a folder such as checkpoints/step_100"
+        )
+
+
 def main() -> int:
     code = hand_over(sys.argv[0], sys.argv[1:])
     if code is not None:
@@ -74,6 +85,8 @@ def main() -> int:
         if os.environ.get("RANK", "0") == "0":
             print(f"{folder}: finished, at step {last_step} or beyond; --resume none trains it again")
         return 0
+
+    check_paths([*settings.data.train, *settings.data.validation], arguments.resume)
 
     from interbert.train.command import run_pretraining  # seconds of imports, once they are needed
 

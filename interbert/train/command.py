@@ -43,9 +43,6 @@ def provide_data(settings: Settings, ranks: Ranks) -> Settings:
     if not data.train:
         train, validation = ranks.main_only(lambda: make_scenes(settings.scenes))
         data = data.model_copy(update={"train": [train], "validation": data.validation or [validation]})
-    for path in (*data.train, *data.validation):
-        if not Path(path).exists():
-            raise SettingsError(f"no data at {path}: give --data an HDF5 store or a directory of them")
     return settings.model_copy(update={"data": data})
 
 

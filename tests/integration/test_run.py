@@ -135,8 +135,8 @@ def test_dry_run_trains_nothing(runs):
     [
         (("--data", "/nowhere.h5"), (), "no data at /nowhere.h5"),
         ((), ("train.speed=9",), "train.speed: no such setting"),
-        (("--resume", "/nowhere"), (), "never finished"),
-        ((), ("data.token_budget=16",), "16"),
+        (("--resume", "/nowhere"), (), "no checkpoint at /nowhere"),
+        (("--profile", "5"), (), "--profile '5'"),
     ],
 )
 def test_bad_input_is_named(runs, more, sets, words):
