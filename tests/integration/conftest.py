@@ -54,6 +54,8 @@ class Runs:
         environment = {k: v for k, v in os.environ.items() if k not in LAUNCHER_VARIABLES}
         environment["PATH"] = f"{Path(sys.executable).parent}:{environment['PATH']}"
         environment["OMP_NUM_THREADS"] = "1"
+        # DeepSpeed keeps the op it builds in the user's cache: a fresh cache would build it for every launch.
+        environment.pop("XDG_CACHE_HOME", None)
         pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
         return subprocess.Popen(words, cwd=ROOT, env=environment, **pipes, **options)
 
