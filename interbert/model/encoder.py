@@ -11,7 +11,6 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from interbert.kernels.dropout import dropout_add
-from interbert.kernels.linear import Linear
 from interbert.model.configuration import Stage
 from interbert.model.layout import Layout
 from interbert.model.norm import LayerNorm
@@ -26,11 +25,11 @@ class Layer(nn.Module):
         self.heads, self.head_width = stage.heads, hidden_size // stage.heads
         self.hidden_dropout = stage.hidden_dropout
         self.attention_dropout = stage.attention_dropout
-        self.qkv = Linear(hidden_size, 3 * hidden_size)
-        self.out = Linear(hidden_size, hidden_size)
+        self.qkv = nn.Linear(hidden_size, 3 * hidden_size)
+        self.out = nn.Linear(hidden_size, hidden_size)
         self.attention_norm = LayerNorm(hidden_size, eps)
-        self.up = Linear(hidden_size, stage.intermediate_size)
-        self.down = Linear(stage.intermediate_size, hidden_size)
+        self.up = nn.Linear(hidden_size, stage.intermediate_size)
+        self.down = nn.Linear(stage.intermediate_size, hidden_size)
         self.norm = LayerNorm(hidden_size, eps)
 
     def forward(self, x_NH: Tensor, attend: Attend) -> Tensor:
