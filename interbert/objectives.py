@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from interbert.data.batch import Batch
+from interbert.kernels.cross_entropy import cross_entropy
 from interbert.model.heads import MATCH
 from interbert.model.outputs import PackedOutput
 
@@ -27,7 +28,7 @@ class Loss(NamedTuple):
 
 def msm(logits_MW: Tensor, targets_M: Tensor) -> tuple[Tensor, Tensor]:
     """Cross-entropy of masked words."""
-    total = F.cross_entropy(logits_MW.float(), targets_M, ignore_index=IGNORED, reduction="sum")
+    total, _ = cross_entropy(logits_MW, targets_M, IGNORED)
     return total, (targets_M != IGNORED).sum()
 
 
@@ -115,8 +116,7 @@ def losses(names: Iterable[str], output: PackedOutput, batch: Batch) -> dict[str
 
 
 def _words(output: PackedOutput, batch: Batch) -> Loss:
-    logits_MW, targets_M = output.token_logits_MW, batch.token_targets_M
-    return Loss(*msm(logits_MW, targets_M), _correct(logits_MW, targets_M))
+    return _classes(output.token_logits_MW, batch.token_targets_M)
 
 
 def _region_distribution(output: PackedOutput, batch: Batch) -> Loss:
@@ -134,8 +134,7 @@ def _region_class(output: PackedOutput, batch: Batch) -> Loss:
         raise ValueError(
             "moc needs the detector's classes, which this data does not hold; mrfr takes features"
         )
-    logits_NK, labels_N = output.region_logits_NK, batch.class_labels_N
-    return Loss(*moc(logits_NK, labels_N), _correct(logits_NK, labels_N))
+    return _classes(output.region_logits_NK, batch.class_labels_N)
 
 
 def _region_features(output: PackedOutput, batch: Batch) -> Loss:
@@ -145,8 +144,12 @@ def _region_features(output: PackedOutput, batch: Batch) -> Loss:
 
 
 def _matches(output: PackedOutput, batch: Batch) -> Loss:
-    logits_P2 = output.match_logits_P2
-    return Loss(*itm(logits_P2, batch.is_match_P), _correct(logits_P2, match_classes(batch.is_match_P)))
+    return _classes(output.match_logits_P2, match_classes(batch.is_match_P))
+
+
+def _classes(logits_NK: Tensor, targets_N: Tensor) -> Loss:
+    total, correct = cross_entropy(logits_NK, targets_N, IGNORED)
+    return Loss(total, (targets_N != IGNORED).sum(), correct)
 
 
 _OF_BATCH = {

@@ -9,6 +9,8 @@ from functools import cache
 
 from torch import Tensor
 
+from interbert.kernels import native
+from interbert.kernels.attention_tiles import attention_tiles
 from interbert.kernels.buckets import attention_buckets
 from interbert.kernels.flash_torch import attention_flash, flash_unusable
 from interbert.kernels.reference import attention_reference
@@ -20,6 +22,7 @@ BACKENDS = {
     "reference": attention_reference,
     "sdpa": attention_sdpa,
     "buckets": attention_buckets,
+    "tiles": attention_tiles,
     "flash": attention_flash,
 }
 
@@ -45,6 +48,8 @@ def attention(
 
 
 def _choose(qkv_T3Hd: Tensor) -> tuple[str, str]:
+    if native.serves(qkv_T3Hd):
+        return "tiles", "our own kernel, on tile registers"
     if qkv_T3Hd.device.type == "cpu":
         return "buckets", "products over sequences of similar length"
     reason = flash_unusable(qkv_T3Hd)

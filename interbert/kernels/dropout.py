@@ -25,14 +25,24 @@ def dropout_add(x: Tensor, residual: Tensor, p: float, training: bool) -> Tensor
     return residual + F.dropout(x, p) if x.is_cuda else _DropoutAdd.apply(x, residual, p)
 
 
+def draw_seed(p: float) -> int:
+    """What rules a native kernel's dropout: a number of torch's generator; none is drawn for p = 0."""
+    return int(torch.empty((), dtype=torch.int64).random_(LOWEST, None)) if p > 0 else 0
+
+
+def threshold(p: float) -> int:
+    """Elements whose byte is below it are dropped."""
+    return round(p * 256)
+
+
 def draw_mask(like: Tensor, p: float) -> tuple[Tensor, float]:
     """A mask of ones and zeros in `like`'s type and shape, and the factor for what is kept."""
-    threshold = round(p * 256)
+    below = threshold(p)
     words = torch.empty((like.numel() + 7) // 8, dtype=torch.int64, device=like.device).random_(LOWEST, None)
     drawn = words.view(torch.uint8)[: like.numel()].view(like.shape)
     # Compared straight into the floating type: a bool mask would be converted in a slow pass of its own.
-    mask = torch.ge(drawn, threshold, out=torch.empty_like(like, memory_format=torch.contiguous_format))
-    return mask, 256 / (256 - threshold)
+    mask = torch.ge(drawn, below, out=torch.empty_like(like, memory_format=torch.contiguous_format))
+    return mask, 256 / (256 - below)
 
 
 class _Dropout(torch.autograd.Function):

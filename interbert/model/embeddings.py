@@ -6,6 +6,7 @@ from torch import Tensor, nn
 from interbert.kernels.dropout import dropout
 from interbert.model.configuration import InterBertConfig
 from interbert.model.layout import Layout
+from interbert.model.linear import Linear
 from interbert.model.norm import LayerNorm
 
 WHOLE_IMAGE = (0.0, 0.0, 1.0, 1.0, 1.0)
@@ -32,7 +33,7 @@ class ImageEmbeddings(nn.Module):
 
     def __init__(self, config: InterBertConfig) -> None:
         super().__init__()
-        self.features = nn.Linear(config.feature_width, config.hidden_size)
+        self.features = Linear(config.feature_width, config.hidden_size)
         self.boxes = nn.Linear(5, config.hidden_size)
         self.norm = LayerNorm(config.hidden_size, config.layer_norm_eps)
         self.dropout = config.embedding_dropout

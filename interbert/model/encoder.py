@@ -8,12 +8,11 @@ from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
-from interbert.kernels.dropout import dropout_add
 from interbert.model.configuration import Stage
 from interbert.model.layout import Layout
-from interbert.model.norm import LayerNorm
+from interbert.model.linear import Linear
+from interbert.model.norm import AddNorm
 
 Attend = Callable[[Tensor, float], Tensor]
 """(qkv [N, 3, heads, width], dropout probability) -> [N, heads, width]"""
@@ -25,24 +24,22 @@ class Layer(nn.Module):
         self.heads, self.head_width = stage.heads, hidden_size // stage.heads
         self.hidden_dropout = stage.hidden_dropout
         self.attention_dropout = stage.attention_dropout
-        self.qkv = nn.Linear(hidden_size, 3 * hidden_size)
-        self.out = nn.Linear(hidden_size, hidden_size)
-        self.attention_norm = LayerNorm(hidden_size, eps)
-        self.up = nn.Linear(hidden_size, stage.intermediate_size)
-        self.down = nn.Linear(stage.intermediate_size, hidden_size)
-        self.norm = LayerNorm(hidden_size, eps)
+        self.qkv = Linear(hidden_size, 3 * hidden_size)
+        self.out = Linear(hidden_size, hidden_size)
+        self.attention_norm = AddNorm(hidden_size, eps)
+        self.up = Linear(hidden_size, stage.intermediate_size)
+        self.down = Linear(stage.intermediate_size, hidden_size)
+        self.norm = AddNorm(hidden_size, eps)
 
     def forward(self, x_NH: Tensor, attend: Attend) -> Tensor:
         attended = attend(self.split_heads(x_NH), self.attention_dropout if self.training else 0.0)
-        x_NH = self.attention_norm(self._add(self.out(attended.flatten(1)), x_NH))
-        return self.norm(self._add(self.down(F.gelu(self.up(x_NH))), x_NH))
+        dropout = self.hidden_dropout if self.training else 0.0
+        x_NH = self.attention_norm(self.out(attended.flatten(1)), x_NH, dropout)
+        return self.norm(self.down(self.up(x_NH, gelu=True)), x_NH, dropout)
 
     def split_heads(self, x_NH: Tensor) -> Tensor:
         """Queries, keys and values [N, 3, heads, width]."""
         return self.qkv(x_NH).unflatten(-1, (3, self.heads, self.head_width))
-
-    def _add(self, x_NH: Tensor, residual_NH: Tensor) -> Tensor:
-        return dropout_add(x_NH, residual_NH, self.hidden_dropout, self.training)
 
 
 class StageLayers(nn.ModuleList):

@@ -5,6 +5,7 @@ from torch.nn import functional as F
 
 from interbert.kernels.dropout import dropout
 from interbert.model.configuration import InterBertConfig
+from interbert.model.linear import Linear
 from interbert.model.norm import LayerNorm
 
 MATCH = 0
@@ -16,11 +17,11 @@ class Transform(nn.Module):
 
     def __init__(self, config: InterBertConfig) -> None:
         super().__init__()
-        self.dense = nn.Linear(config.hidden_size, config.hidden_size)
+        self.dense = Linear(config.hidden_size, config.hidden_size)
         self.norm = LayerNorm(config.hidden_size, config.layer_norm_eps)
 
     def forward(self, x_NH: Tensor) -> Tensor:
-        return self.norm(F.gelu(self.dense(x_NH)))
+        return self.norm(self.dense(x_NH, gelu=True))
 
 
 class PredictionHead(nn.Module):
@@ -33,7 +34,7 @@ class PredictionHead(nn.Module):
     def __init__(self, config: InterBertConfig, outputs: int) -> None:
         super().__init__()
         self.transform = Transform(config)
-        self.decoder = nn.Linear(config.hidden_size, outputs)
+        self.decoder = Linear(config.hidden_size, outputs)
 
     def forward(self, x_NH: Tensor) -> Tensor:
         return self.decoder(self.transform(x_NH))

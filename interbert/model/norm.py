@@ -1,8 +1,10 @@
-"""LayerNorm; apex's fused one on CUDA where NVIDIA apex is installed."""
+"""LayerNorm, alone and with what precedes it in a layer; apex's fused one on CUDA where NVIDIA apex is installed."""
 
 from torch import Tensor, nn
 
+from interbert.kernels import add_norm
 from interbert.kernels.apex import apex_symbol
+from interbert.kernels.dropout import dropout_add
 
 
 class LayerNorm(nn.LayerNorm):
@@ -15,3 +17,12 @@ class LayerNorm(nn.LayerNorm):
     def forward(self, x: Tensor) -> Tensor:
         fused = apex_symbol("FusedLayerNorm") if x.is_cuda else None
         return super().forward(x) if fused is None else fused.forward(self, x)
+
+
+class AddNorm(LayerNorm):
+    """LayerNorm(residual + dropout(x))"""
+
+    def forward(self, x: Tensor, residual: Tensor, dropout: float) -> Tensor:
+        if add_norm.serves(x, residual, self.weight, self.bias):
+            return add_norm.add_norm(x, residual, self.weight, self.bias, self.eps, dropout)
+        return super().forward(dropout_add(x, residual, dropout, training=True))

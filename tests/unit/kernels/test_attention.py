@@ -5,7 +5,7 @@ import logging
 import pytest
 import torch
 
-from interbert.kernels import attention
+from interbert.kernels import attention, native
 from interbert.kernels.attention import BACKENDS, say_once
 
 LENGTHS = {
@@ -30,10 +30,12 @@ def run(qkv, cu, longest, backend, weight=None):
 
 
 CPU_BACKENDS = [name for name in BACKENDS if name not in ("reference", "flash")]
+FP32_BACKENDS = [name for name in CPU_BACKENDS if name != "tiles"]
+HALF_BACKENDS = [name for name in CPU_BACKENDS if name != "tiles" or native.library()]
 
 
 @pytest.mark.parametrize("lengths", LENGTHS.values(), ids=LENGTHS)
-@pytest.mark.parametrize("backend", CPU_BACKENDS)
+@pytest.mark.parametrize("backend", FP32_BACKENDS)
 @pytest.mark.parametrize("tail", [0, 4])
 def test_backends_agree_with_the_reference(lengths, backend, tail):
     qkv, cu, longest = make(lengths, tail=tail)
@@ -47,7 +49,7 @@ def test_backends_agree_with_the_reference(lengths, backend, tail):
         assert not out[-tail:].any() and not grad[-tail:].any()
 
 
-@pytest.mark.parametrize("backend", CPU_BACKENDS)
+@pytest.mark.parametrize("backend", HALF_BACKENDS)
 def test_half_precision_stays_close_to_fp32(backend):
     qkv, cu, longest = make([3, 17, 1, 40, 9], dtype=torch.bfloat16)
     out, grad = run(qkv, cu, longest, backend)
@@ -63,7 +65,7 @@ def test_no_rows_at_all(backend):
     assert out.shape == (0, 2, 8)
 
 
-@pytest.mark.parametrize("backend", ["reference", *CPU_BACKENDS])
+@pytest.mark.parametrize("backend", ["reference", *FP32_BACKENDS])
 def test_dropout_drops_its_share_of_the_probabilities_and_keeps_the_mean(backend):
     torch.manual_seed(0)
     length, p = 16, 0.25
@@ -76,7 +78,7 @@ def test_dropout_drops_its_share_of_the_probabilities_and_keeps_the_mean(backend
     torch.testing.assert_close(out[out != 0], torch.full_like(out[out != 0], 1 / length / (1 - p)))
 
 
-@pytest.mark.parametrize("backend", CPU_BACKENDS)
+@pytest.mark.parametrize("backend", FP32_BACKENDS)
 def test_dropout_has_the_gradient_of_the_mask_it_drew(backend):
     qkv, cu, longest = make([4, 7])
     qkv = qkv.double().requires_grad_()
@@ -96,6 +98,11 @@ def test_the_choice_is_logged_once(caplog):
         attention(qkv, cu, longest)
     lines = [r.message for r in caplog.records if r.message.startswith("attention on cpu")]
     assert len(lines) == 1 and "buckets" in lines[0]
+
+
+def test_the_tile_kernel_refuses_what_it_cannot_take():
+    with pytest.raises(ValueError, match=r"torch.float32.*bf16"):
+        attention(*make([3]), backend="tiles")
 
 
 def test_unknown_backend():

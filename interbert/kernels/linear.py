@@ -1,0 +1,60 @@
+"""Linear layers, with GELU behind them where one follows: torch's products, or our own on a CPU in bf16."""
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from interbert.kernels import native
+
+
+def linear(x_NI: Tensor, weight_OI: Tensor, bias_O: Tensor, gelu: bool = False) -> Tensor:
+    """x weight^T + bias, [N, O]; GELU of that if asked."""
+    if x_NI.dim() == 2 and native.serves(x_NI, weight_OI, bias_O):
+        return _Linear.apply(x_NI, weight_OI, bias_O, gelu)
+    y_NO = F.linear(x_NI, weight_OI, bias_O)
+    return F.gelu(y_NO) if gelu else y_NO
+
+
+class _Linear(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x_NI: Tensor, weight_OI: Tensor, bias_O: Tensor, gelu: bool) -> Tensor:
+        x_NI = x_NI.contiguous()
+        y_NO = x_NI.new_empty(x_NI.shape[0], weight_OI.shape[0])
+        activated_NO = torch.empty_like(y_NO) if gelu else None
+        _product(x_NI, False, weight_OI, True, y_NO, bias_O, activated_NO)
+        ctx.save_for_backward(x_NI, weight_OI, y_NO if gelu else None)
+        return activated_NO if gelu else y_NO
+
+    @staticmethod
+    def backward(ctx, grad_NO: Tensor) -> tuple[Tensor | None, Tensor | None, Tensor | None, None]:
+        x_NI, weight_OI, before_NO = ctx.saved_tensors
+        grad_NO = grad_NO.contiguous()
+        bias_O = grad_NO.new_empty(grad_NO.shape[1])
+        if before_NO is None:
+            native.call("column_sums", grad_NO, *grad_NO.shape, bias_O)
+        else:
+            through_NO = torch.empty_like(grad_NO)
+            native.call("gelu_backward", grad_NO, before_NO, *grad_NO.shape, through_NO, bias_O)
+            grad_NO = through_NO
+        x_grad = weight_grad = None
+        if ctx.needs_input_grad[0]:
+            x_grad = torch.empty_like(x_NI)
+            _product(grad_NO, False, weight_OI, False, x_grad)
+        if ctx.needs_input_grad[1]:
+            weight_grad = weight_OI.new_empty(grad_NO.shape[1], x_NI.shape[1])
+            _product(grad_NO, True, x_NI, False, weight_grad)
+        return x_grad, weight_grad, bias_O, None
+
+
+def _product(
+    a: Tensor,
+    a_transposed: bool,
+    b: Tensor,
+    b_transposed: bool,
+    out_MN: Tensor,
+    bias: Tensor | None = None,
+    activated: Tensor | None = None,
+) -> None:
+    M, N = out_MN.shape
+    K = a.shape[0] if a_transposed else a.shape[1]
+    native.call("product", M, N, K, a, a_transposed, b, b_transposed, bias, out_MN, activated)
