@@ -14,21 +14,13 @@ namespace {
 
 constexpr long PANEL = 5 << 18;  // bytes of a panel
 constexpr long DEEPEST = 48;     // tiles of depth in a panel; beyond that, sums wait in memory
-constexpr long NEAR = 8;         // tiles of depth of the stream at a time
+constexpr long NEAR = 16;        // tiles of depth of the stream at a time
 
 struct Output {
   bf16* c;
   long rows, columns;
   const bf16* bias;  // or null
   bf16* activated;   // or null: where GELU of c goes
-
-  // Fetched while the products are still running.
-  void expect(long i, long j) const {
-    for (long r = i; r < std::min(i + BLOCK, rows); ++r) {
-      __builtin_prefetch(c + r * columns + j, 1);
-      if (activated) __builtin_prefetch(activated + r * columns + j, 1);
-    }
-  }
 
   void write(const float* block, long i, long j) const {
     const long wide = columns - j;
@@ -43,8 +35,13 @@ struct Output {
     }
   }
 
+  // Whole cache lines go past the caches: results are larger than those, and are not read before they are written.
   static void store32(bf16* to, __m512 x, __m512 y, long columns) {
-    _mm512_mask_storeu_epi16(to, first32(columns), (__m512i)_mm512_cvtne2ps_pbh(y, x));
+    const __m512i both = (__m512i)_mm512_cvtne2ps_pbh(y, x);
+    if (columns >= 32 && reinterpret_cast<uintptr_t>(to) % 64 == 0)
+      _mm512_stream_si512(reinterpret_cast<__m512i*>(to), both);
+    else
+      _mm512_mask_storeu_epi16(to, first32(columns), both);
   }
 };
 
@@ -102,6 +99,7 @@ struct Product {
     const long fitting = std::max(1l, PANEL / (4 * TILE * std::min(panel.depth, DEEPEST)));
     const long parts = (along_panel.size() + fitting - 1) / fitting;
     for (long p = 0; p < parts; ++p) run_panel(along_panel.part(p, parts), along_stream);
+    _mm_sfence();  // after stores past the caches
   }
 
   void run_panel(Range wide, Range high) const {
@@ -125,12 +123,11 @@ struct Product {
     const Rows streamed = piece_of_stream(s, piece);
     for (long n = wide.begin; n < wide.end; ++n, sums += BLOCK * BLOCK) {
       const long i = 32 * (panel.is_a ? n : s), j = 32 * (panel.is_a ? s : n);
-      if (last) out.expect(i, j);
       const bf16* own = tiles + 2 * ((n - wide.begin) * deep.size() + piece.begin - deep.begin) * TILE;
       if (panel.is_a)
-        multiply(packed(own), streamed.upper, piece.size(), sums, BLOCK, piece.begin > 0);
+        multiply<A_PASSES>(packed(own), streamed.upper, piece.size(), sums, BLOCK, piece.begin > 0);
       else
-        multiply(streamed, own, piece.size(), sums, BLOCK, piece.begin > 0);
+        multiply<B_PASSES>(streamed, own, piece.size(), sums, BLOCK, piece.begin > 0);
       if (last) out.write(sums, i, j);
     }
   }

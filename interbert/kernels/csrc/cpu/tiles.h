@@ -52,7 +52,11 @@ struct Rows {
   long step;    // from tile to tile
 };
 
-// c (32 x 32) = a (32 x 32k) times b (32k x 32, pairs of tiles), added to c if asked.
+enum Passing { NOTHING, A_PASSES, B_PASSES };
+
+// c (32 x 32) = a (32 x 32k) times b (32k x 32, pairs of tiles), added to c if asked. What only passes by is loaded
+// so that it leaves the first-level cache to the other side: this is worth more than half of the speed again.
+template <Passing passing = NOTHING>
 inline void multiply(const Rows& a, const bf16* b, long k, float* c, long stride = BLOCK, bool add = false) {
   float* const lower = c + 16 * stride;
   const long bytes = 4 * stride;
@@ -68,16 +72,22 @@ inline void multiply(const Rows& a, const bf16* b, long k, float* c, long stride
     _tile_zero(2);
     _tile_zero(3);
   }
+#define LOAD(side, tile, from, stride) \
+  if (passing == side)                 \
+    _tile_stream_loadd(tile, from, stride); \
+  else                                 \
+    _tile_loadd(tile, from, stride)
   for (long i = 0; i < k; ++i) {
-    _tile_loadd(6, b + 2 * i * TILE, 64);
-    _tile_loadd(4, a.upper + i * a.step, 2 * a.stride);
+    LOAD(B_PASSES, 6, b + 2 * i * TILE, 64);
+    LOAD(A_PASSES, 4, a.upper + i * a.step, 2 * a.stride);
     _tile_dpbf16ps(0, 4, 6);
-    _tile_loadd(7, b + (2 * i + 1) * TILE, 64);
+    LOAD(B_PASSES, 7, b + (2 * i + 1) * TILE, 64);
     _tile_dpbf16ps(1, 4, 7);
-    _tile_loadd(5, a.lower + i * a.step, 2 * a.stride);
+    LOAD(A_PASSES, 5, a.lower + i * a.step, 2 * a.stride);
     _tile_dpbf16ps(2, 5, 6);
     _tile_dpbf16ps(3, 5, 7);
   }
+#undef LOAD
   _tile_stored(0, c, bytes);
   _tile_stored(1, c + 16, bytes);
   _tile_stored(2, lower, bytes);
