@@ -77,6 +77,8 @@ def main() -> int:
     if arguments.seed is not None:
         sections["train"] = {"seed": arguments.seed}
     settings = load_recipe(arguments.recipe, arguments.overrides, **sections)
+    if arguments.max_steps is not None and arguments.max_steps < 1:
+        raise ValueError(f"--max-steps is {arguments.max_steps}: give 1 or more, or leave it out")
     window = parse_window(arguments.profile)
     folder = Path(arguments.output_dir or f"runs/{settings.name}")
     last_step = min(settings.train.schedule_steps, arguments.max_steps or settings.train.schedule_steps)

@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 import torch.distributed as dist
+from transformers.utils.logging import disable_progress_bar
 
 from interbert.kernels.host_memory import reuse_freed_memory
 
@@ -92,6 +93,9 @@ def start_ranks(timeout_minutes: float = 30) -> Ranks:
     import deepspeed
 
     logging.getLogger("DeepSpeed").setLevel(logging.WARNING)
+    disable_progress_bar()  # transformers draws one for each model saved or loaded
+    if rank > 0:  # what holds for all ranks is said once
+        logging.getLogger("interbert").setLevel(logging.WARNING)
     timeout = timedelta(minutes=timeout_minutes)
     deepspeed.init_distributed(dist_backend=backend, timeout=timeout, verbose=False, auto_mpi_discovery=False)
     host_group = dist.new_group(backend="gloo") if backend == "nccl" else None

@@ -15,6 +15,11 @@ from tqdm import tqdm
 from interbert.config import Settings
 from interbert.train.run_folder import RunFolder
 
+BAR = "{percentage:3.0f}% {bar} {n_fmt}/{total_fmt} steps, {remaining} left{postfix}"
+
+COMPARED = ("loss", "validation/loss")
+"""What TensorBoard's table of runs shows beside the settings."""
+
 
 class Monitor:
     def __init__(self, folder: RunFolder, settings: Settings, step: int, last_step: int) -> None:
@@ -24,20 +29,27 @@ class Monitor:
         # purge_step hides what an earlier attempt logged beyond the checkpoint that this one goes on from.
         self._events = SummaryWriter(str(folder.tensorboard), purge_step=step + 1)
         if step == 0:
-            for summary in hparams(flatten(settings.model_dump()), {}):
+            set_ones = {
+                name: value for name, value in flatten(settings.model_dump()).items() if value != "None"
+            }
+            for summary in hparams(set_ones, dict.fromkeys(COMPARED, 0.0)):
                 self._events.file_writer.add_summary(summary)
-        on_terminal = sys.stderr.isatty()
-        self._bar = tqdm(total=last_step, initial=step, unit="step", smoothing=0.1) if on_terminal else None
+        self._bar, self._on_terminal = None, sys.stderr.isatty()
+        self._first_step = step
         self._last_step = last_step
         self._clock = (time.monotonic(), step)
 
     def log(self, step: int, figures: dict[str, float]) -> None:
         self._write({"step": step, **figures})
-        shown = " ".join(f"{name}={figures[name]:.3g}" for name in _shown(figures))
-        if self._bar is not None:
+        if self._on_terminal:
+            # Made only now: what is said while the first steps run would tear it apart.
+            self._bar = self._bar or tqdm(
+                total=self._last_step, initial=self._first_step, bar_format=BAR, dynamic_ncols=True
+            )
             self._bar.update(step - self._bar.n)
-            self._bar.set_postfix_str(shown)
+            self._bar.set_postfix_str(_beside_bar(figures))
         else:
+            shown = " ".join(f"{name}={figures[name]:.3g}" for name in _shown(figures))
             print(f"step {step}/{self._last_step} {shown} eta {self._eta(step)}", flush=True)
 
     def validation(self, step: int, figures: dict[str, float]) -> None:
@@ -114,6 +126,14 @@ def flatten(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
         else:
             flat[prefix + key] = value if isinstance(value, bool | int | float | str) else str(value)
     return flat
+
+
+def _beside_bar(figures: dict[str, float]) -> str:
+    """Short: a terminal's line holds the bar as well."""
+    losses = [
+        f"{name.removeprefix('loss/')} {figures[name]:.3g}" for name in figures if name.startswith("loss")
+    ]
+    return f"{' '.join(losses)}, {figures['samples_per_second']:,.0f} pairs/s"
 
 
 def _shown(figures: dict[str, float]) -> list[str]:

@@ -177,7 +177,8 @@ def test_cross_entropy():
     targets[:20] = logits[:20].argmax(-1)
     targets[[3, 40]] = -100
     found, torchs, exact = (
-        logits.detach().clone().to(t).requires_grad_() for t in (torch.bfloat16, torch.bfloat16, torch.float64)
+        logits.detach().clone().to(t).requires_grad_()
+        for t in (torch.bfloat16, torch.bfloat16, torch.float64)
     )
     total, correct = cross_entropy(found, targets, -100)
     (total * 0.125).backward()
