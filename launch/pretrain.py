@@ -13,6 +13,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from interbert.config import load_recipe, recipe_names
 from interbert.train.handover import hand_over
+from interbert.train.identity import compare_with_config
 from interbert.train.profiling import parse_window
 from interbert.train.run_folder import RunFolder
 
@@ -84,10 +85,13 @@ def main() -> int:
     last_step = min(settings.train.schedule_steps, arguments.max_steps or settings.train.schedule_steps)
     go_on = arguments.resume == "latest" and not arguments.dry_run
     if go_on and RunFolder(folder).finished_at(last_step):
+        compare_with_config(RunFolder(folder).config, settings)
         if os.environ.get("RANK", "0") == "0":
             print(f"{folder}: finished, at step {last_step} or beyond; --resume none trains it again")
         return 0
 
+    if not arguments.dry_run:
+        RunFolder(folder).make()
     check_paths([*settings.data.train, *settings.data.validation], arguments.resume)
 
     from interbert.train.command import run_pretraining  # seconds of imports, once they are needed

@@ -5,6 +5,7 @@ and the launcher is started again with them in the right place.
 """
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -121,3 +122,22 @@ def _check_possible(launcher: list[str], line: str) -> None:
             raise HandoverError(
                 f"no hostfile {hostfile}: write one line a host, such as `worker-1 slots=8` (launch/hostfile.example)"
             )
+        _check_lines(hostfile)
+
+
+def _check_lines(hostfile: Path) -> None:
+    """Before the launcher does, which names neither file nor line."""
+    hosts: set[str] = set()
+    for number, line in enumerate(hostfile.read_text().splitlines(), 1):
+        words = line.split("#")[0].split()
+        if not words:
+            continue
+        if len(words) != 2 or not re.fullmatch(r"slots=[1-9]\d*", words[1]):
+            raise HandoverError(f"{hostfile}, line {number}: {line.strip()!r}; write `HOST slots=NUMBER`")
+        if words[0] in hosts:
+            raise HandoverError(
+                f"{hostfile}, line {number}: host {words[0]} stands there twice; keep one line"
+            )
+        hosts.add(words[0])
+    if not hosts:
+        raise HandoverError(f"{hostfile}: no hosts in it; write one line a host, such as `worker-1 slots=8`")

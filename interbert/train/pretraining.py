@@ -3,8 +3,6 @@
 import logging
 import traceback
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
 import yaml
 
@@ -22,6 +20,7 @@ from interbert.train.distributed import Ranks
 from interbert.train.engine import Engine
 from interbert.train.export import export
 from interbert.train.feed import build_loader, build_plan, fill_caches, tokenizer_folder, validation_batches
+from interbert.train.identity import compare_identity, describe_identity
 from interbert.train.loop import Progress, Training, train
 from interbert.train.monitor import Monitor
 from interbert.train.pictures import PairPicture
@@ -31,15 +30,6 @@ from interbert.train.stop import StopRequest
 from interbert.train.validation import Validation
 
 log = logging.getLogger(__name__)
-
-FREE_TO_CHANGE = {
-    "data": {"threads", "validation", "verify_checksums", "train", "tokenizer"},
-    "train": {
-        *("log_every", "validate_every", "validation_micro_batches", "picture_every"),
-        *("checkpoint_every", "keep_checkpoints", "export_initial"),
-    },
-}
-"""Settings that a resumed run may have otherwise; data and tokenizer are compared by fingerprint instead."""
 
 
 @dataclass(frozen=True)
@@ -169,36 +159,6 @@ def _must_fit(where: str, field: str, model: int, data: int) -> None:
     if model != data:
         raise SettingsError(
             f"{where}: its {field} is {model}, the data's is {data}; take matching data or weights"
-        )
-
-
-def describe_identity(
-    settings: Settings, corpus: Corpus, tokenizer: Tokenizer, engine: EngineConfig, ranks: Ranks
-) -> dict[str, Any]:
-    """What decides the numbers of a run, flat, to be compared on resuming."""
-    tree = settings.model_dump(mode="json", exclude={"name", "scenes"})
-    flat = {}
-    for section, fields in tree.items():
-        for field, value in fields.items():
-            if field not in FREE_TO_CHANGE.get(section, ()):
-                flat[f"{section}.{field}"] = value
-    return flat | {
-        "data fingerprint": corpus.fingerprint,
-        "tokenizer fingerprint": tokenizer.fingerprint,
-        "ranks": ranks.world_size,
-        "ZeRO stage": engine.stage,
-        "precision": engine.precision,
-    }
-
-
-def compare_identity(path: Path, saved: dict[str, Any], now: dict[str, Any]) -> None:
-    changed = [
-        f"  {key}: {saved.get(key)!r} then, {now.get(key)!r} now" for key in now if saved.get(key) != now[key]
-    ]
-    if changed:
-        raise SettingsError(
-            f"{path} belongs to another run:\n" + "\n".join(changed) + "\n"
-            "set them back, or start anew with --resume none or another --output-dir"
         )
 
 

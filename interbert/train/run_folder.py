@@ -1,5 +1,6 @@
 """The folder of a run: where each thing lies, its state, and what it ran on."""
 
+import os
 import platform
 import subprocess
 import sys
@@ -54,6 +55,17 @@ class RunFolder:
     @property
     def export(self) -> Path:
         return self.path / "export"
+
+    def make(self) -> None:
+        reason = "permission denied, or a read-only file system"
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            reason = error.strerror
+        if not os.access(self.path, os.W_OK):
+            raise ValueError(
+                f"--output-dir {self.path}: cannot be written to ({reason}); name another folder"
+            )
 
     def read_status(self) -> dict[str, Any] | None:
         path = self.path / "status.json"

@@ -65,3 +65,20 @@ def clean_environment(monkeypatch):
     ):
         monkeypatch.delenv(name, raising=False)
     return monkeypatch
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("w1 slots=two\n", "line 1: 'w1 slots=two'"),
+        ("# all of them\n\nw1 slots=8\nw2\n", "line 4: 'w2'"),
+        ("w1 slots=0\n", "line 1"),
+        ("w1 slots=8\nw1 slots=8\n", "line 2: host w1 stands there twice"),
+        ("# none\n", "no hosts in it"),
+    ],
+)
+def test_a_bad_line_of_the_hostfile_is_named(text, message, tmp_path, clean_environment):
+    hosts = tmp_path / "hosts"
+    hosts.write_text(text)
+    with pytest.raises(HandoverError, match=f"{hosts}.*{message}"):
+        hand_over("launch/pretrain.py", ["--hostfile", str(hosts)])

@@ -1,0 +1,66 @@
+"""What decides the numbers of a run, so that a run is never continued as another one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from interbert.config import Settings, SettingsError
+
+if TYPE_CHECKING:  # light to import: the command line asks before the seconds that torch takes
+    from interbert.data.corpus import Corpus
+    from interbert.tokenizer import Tokenizer
+    from interbert.train.deepspeed_config import EngineConfig
+    from interbert.train.distributed import Ranks
+
+FREE_TO_CHANGE = {
+    "data": {"threads", "validation", "verify_checksums", "train", "tokenizer"},
+    "train": {
+        *("log_every", "validate_every", "validation_micro_batches", "picture_every"),
+        *("checkpoint_every", "keep_checkpoints", "export_initial"),
+    },
+}
+"""Settings that a resumed run may have otherwise; data and tokenizer are compared by fingerprint instead."""
+
+
+def describe_settings(settings: Settings) -> dict[str, Any]:
+    """Every setting that decides numbers, flat."""
+    tree = settings.model_dump(mode="json", exclude={"name", "scenes"})
+    return {
+        f"{section}.{field}": value
+        for section, fields in tree.items()
+        for field, value in fields.items()
+        if field not in FREE_TO_CHANGE.get(section, ())
+    }
+
+
+def describe_identity(
+    settings: Settings, corpus: Corpus, tokenizer: Tokenizer, engine: EngineConfig, ranks: Ranks
+) -> dict[str, Any]:
+    """The same with data, tokenizer and ranks, to be compared on resuming."""
+    return describe_settings(settings) | {
+        "data fingerprint": corpus.fingerprint,
+        "tokenizer fingerprint": tokenizer.fingerprint,
+        "ranks": ranks.world_size,
+        "ZeRO stage": engine.stage,
+        "precision": engine.precision,
+    }
+
+
+def compare_with_config(config: Path, settings: Settings) -> None:
+    """Refuses settings that are not those of the finished run whose config.yaml this is."""
+    saved = Settings.model_validate(yaml.safe_load(config.read_text()))
+    compare_identity(config.parent, describe_settings(saved), describe_settings(settings))
+
+
+def compare_identity(path: Path, saved: dict[str, Any], now: dict[str, Any]) -> None:
+    changed = [
+        f"  {key}: {saved.get(key)!r} then, {now.get(key)!r} now" for key in now if saved.get(key) != now[key]
+    ]
+    if changed:
+        raise SettingsError(
+            f"{path} belongs to another run:\n" + "\n".join(changed) + "\n"
+            "set them back, or start anew with --resume none or another --output-dir"
+        )
