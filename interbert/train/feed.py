@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import torch
+
 from interbert.config import Settings
 from interbert.data.batch import Batch
 from interbert.data.corpus import Corpus
@@ -12,6 +14,25 @@ from interbert.data.plan import Plan, Position
 from interbert.data.tokens import token_table
 from interbert.tokenizer import Tokenizer
 from interbert.train.distributed import Ranks
+
+
+class Upload:
+    """Brings batches to the device. On a GPU the copies go on while the host does; `wait` before their memory is
+    used again."""
+
+    def __init__(self, device: torch.device) -> None:
+        self._device = device
+        self._copied = torch.cuda.Event() if device.type == "cuda" else None
+
+    def __call__(self, batches: list[Batch]) -> list[Batch]:
+        there = [batch.to(self._device) for batch in batches]
+        if self._copied:
+            self._copied.record()
+        return there
+
+    def wait(self) -> None:
+        if self._copied:
+            self._copied.synchronize()
 
 
 def tokenizer_folder(settings: Settings) -> Path:

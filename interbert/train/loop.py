@@ -12,6 +12,7 @@ from interbert.data.plan import Position
 from interbert.train import checkpoint
 from interbert.train.distributed import Ranks
 from interbert.train.engine import Engine
+from interbert.train.feed import Upload
 from interbert.train.monitor import Monitor, memory_gigabytes
 from interbert.train.optimizer import set_learning_rate
 from interbert.train.profiling import StepProfiler
@@ -64,9 +65,10 @@ def train(run: Training) -> tuple[State, str]:
     """Trains up to `last_step`; returns how it ended and why. Each step is decided alike on all ranks."""
     settings, progress, ranks, every = run.settings, run.progress, run.ranks, run.settings.train
     window = Window(dict(settings.objectives), settings.data.token_budget * every.micro_batches)
-    steps = iter(run.loader)
+    steps, upload = iter(run.loader), Upload(ranks.device)
     while progress.step < run.last_step:
         asked = time.perf_counter()
+        upload.wait()  # what the last step's copies read is written over from here on
         data = next(steps)
         waited = time.perf_counter() - asked
         counts, stopping = agree(ranks, data.batches, run.stop.requested)
@@ -75,8 +77,7 @@ def train(run: Training) -> tuple[State, str]:
             return "preempted", f"asked to stop ({run.stop.reason or 'on another rank'})"
 
         rate = set_learning_rate(run.engine.deepspeed.optimizer, progress.step, every)
-        batches = [batch.to(ranks.device) for batch in data.batches]
-        result = run.engine.step(batches, data.numbers, progress.step, run.engine.scales(counts))
+        result = run.engine.step(upload(data.batches), data.numbers, progress.step, run.engine.scales(counts))
 
         progress.step += 1
         progress.epoch, progress.index = data.position.epoch, data.position.index

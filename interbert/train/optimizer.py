@@ -11,6 +11,9 @@ from interbert.train.lamb import Lamb
 
 log = logging.getLogger(__name__)
 
+NEVER = 1e30
+"""A gradient norm that nothing reaches."""
+
 
 def parameter_groups(model: nn.Module, inherited: list[str], settings: TrainSettings) -> list[dict]:
     """Four groups at most: {decayed matrices, biases and norms} x {from BERT, new}.
@@ -39,6 +42,8 @@ def build_optimizer(groups: list[dict], settings: TrainSettings, offload: bool) 
     name = {"adamw": "FusedAdam", "lamb": "FusedLAMB"}[settings.optimizer]
     fused = apex_symbol(name) if on_gpu and not offload else None
     if fused is not None:
+        if settings.optimizer == "lamb":
+            common["max_grad_norm"] = NEVER  # it would clip by itself, a second time
         optimizer = fused(groups, weight_decay=settings.weight_decay, **common)
     elif settings.optimizer == "lamb":
         optimizer = Lamb(groups, weight_decay=settings.weight_decay, **common)
