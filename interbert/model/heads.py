@@ -61,8 +61,11 @@ class MatchHead(nn.Module):
         self.classifier = nn.Linear(config.pooler_size, 2)
 
     def forward(self, text_PQ: Tensor, image_PQ: Tensor) -> Tensor:
-        fused_PQ = text_PQ * image_PQ if self.fusion == "mul" else text_PQ + image_PQ
+        fused_PQ = self.fuse(text_PQ, image_PQ)
         return self.classifier(dropout(fused_PQ, self.dropout, self.training))
+
+    def fuse(self, text_PQ: Tensor, image_PQ: Tensor) -> Tensor:
+        return text_PQ * image_PQ if self.fusion == "mul" else text_PQ + image_PQ
 
 
 def match_probability(logits_P2: Tensor) -> Tensor:

@@ -18,6 +18,7 @@ from interbert.data.corpus import Corpus
 from interbert.data.tokens import token_table
 from interbert.files import read_json, write_json
 from interbert.model.interbert import InterBertForPreTraining
+from interbert.model.loading import load_ours
 from interbert.tasks.retrieval import DISTINCTIVE, captions_of, evaluate_retrieval
 from interbert.tokenizer import Tokenizer, load_tokenizer
 from interbert.train.command import make_scenes, scene_store
@@ -90,26 +91,8 @@ def held_out_scenes(folder: RunFolder) -> str:
 
 def load_for(folder: Path, corpus: Corpus) -> tuple[InterBertForPreTraining, Tokenizer]:
     """The model and tokenizer in a Hugging Face directory, checked against each other and the data."""
-    if not (folder / "config.json").is_file():
-        raise EvaluationError(
-            f"{folder}: no config.json; --model takes a directory such as runs/<name>/export"
-        )
-    kind = read_json(folder / "config.json").get("model_type")
-    if kind != "interbert":
-        raise EvaluationError(
-            f"{folder}/config.json: model_type is {kind!r}; only 'interbert' can be evaluated"
-        )
+    model = load_ours(folder)
     tokenizer = load_tokenizer(folder)
-    try:
-        model, found = InterBertForPreTraining.from_pretrained(str(folder), output_loading_info=True)
-    except OSError as error:
-        raise EvaluationError(f"{folder}: the weights cannot be read ({error})") from None
-    wrong = sorted(found["missing_keys"]) + sorted(str(key) for key in found["mismatched_keys"])
-    if wrong:
-        names = ", ".join(wrong[:3])
-        raise EvaluationError(
-            f"{folder}: {len(wrong)} weights are missing or of another shape, such as {names}"
-        )
     if "match" not in model.heads:
         raise EvaluationError(f"{folder}: the model has no match head (prediction_heads in config.json)")
     config = model.config

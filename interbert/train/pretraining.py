@@ -12,7 +12,10 @@ from interbert.data.corpus import Corpus
 from interbert.data.plan import Plan
 from interbert.files import write_json, write_text
 from interbert.model.configuration import InterBertConfig
+from interbert.model.convert import load_bert
+from interbert.model.convert.bert import local_folder
 from interbert.model.interbert import InterBertForPreTraining
+from interbert.model.loading import load_ours
 from interbert.tokenizer import Tokenizer, load_tokenizer
 from interbert.train import checkpoint
 from interbert.train.deepspeed_config import EngineConfig
@@ -133,26 +136,33 @@ def build_validation(settings: Settings, tokenizer: Tokenizer) -> Validation | N
 
 
 def build_model(settings: Settings, corpus: Corpus, tokenizer: Tokenizer) -> InterBertForPreTraining:
-    if settings.model.inherit_from:
-        model = InterBertForPreTraining.from_pretrained(settings.model.inherit_from)
-        _must_fit(settings.model.inherit_from, "vocab_size", model.config.vocab_size, tokenizer.vocab_size)
-        _must_fit(
-            settings.model.inherit_from, "feature_width", model.config.feature_width, corpus.feature_width
-        )
+    """Fresh, from BERT, or from an InterBERT; fitting the data in either case."""
+    wanted, seed = settings.model, settings.train.seed
+    if wanted.inherit_from:
+        model = load_ours(wanted.inherit_from)
+        _must_fit(wanted.inherit_from, "vocab_size", model.config.vocab_size, tokenizer.vocab_size)
+        _must_fit(wanted.inherit_from, "feature_width", model.config.feature_width, corpus.feature_width)
         return model
-    config = InterBertConfig.from_preset(
-        settings.model.preset,
-        **{
-            "vocab_size": tokenizer.vocab_size,
-            "feature_width": corpus.feature_width,
-            "classes": corpus.classes,
-            "max_position_embeddings": max(512, settings.data.max_text_tokens),
-            # Matching is what the export is used for first, whether it was trained on or not.
-            "prediction_heads": sorted(objectives.needs(list(settings.objectives)) | {"match"}),
-            **settings.model.override,
-        },
-    )
-    return InterBertForPreTraining.from_seed(config, settings.train.seed)
+    fields = {
+        "vocab_size": tokenizer.vocab_size,
+        "feature_width": corpus.feature_width,
+        "classes": corpus.classes,
+        # Matching is what the export is used for first, whether it was trained on or not.
+        "prediction_heads": sorted(objectives.needs(list(settings.objectives)) | {"match"}),
+        **wanted.override,
+    }
+    if wanted.bert:
+        model, report = load_bert(local_folder(wanted.bert), seed, wanted.preset, **fields)
+        log.info("%s", report)
+        longest, places = settings.data.max_text_tokens, model.config.max_position_embeddings
+        if longest > places:
+            raise SettingsError(
+                f"data.max_text_tokens is {longest}, but {wanted.bert} has {places} positions; lower it"
+            )
+        return model
+    positions = max(512, settings.data.max_text_tokens)
+    config = InterBertConfig.from_preset(wanted.preset, **{"max_position_embeddings": positions, **fields})
+    return InterBertForPreTraining.from_seed(config, seed)
 
 
 def _must_fit(where: str, field: str, model: int, data: int) -> None:

@@ -1,0 +1,26 @@
+"""Other people's weights in our model and back: the released InterBERT, and BERT.
+
+Nothing is ever left random silently: each transfer has a report of every key used, left over, missing or of another
+shape, and anything but a clean match is an error unless the caller names what may stay as it is.
+"""
+
+from interbert.model.convert.bert import load_bert
+from interbert.model.convert.files import read_weights
+from interbert.model.convert.released import (
+    convert_released,
+    export_released,
+    load_released,
+    load_released_tasks,
+)
+from interbert.model.convert.report import Report, WeightsError
+
+__all__ = [
+    "Report",
+    "WeightsError",
+    "convert_released",
+    "export_released",
+    "load_bert",
+    "load_released",
+    "load_released_tasks",
+    "read_weights",
+]

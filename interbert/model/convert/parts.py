@@ -1,0 +1,114 @@
+"""Which keys of theirs make which parameter of ours, and moving them across."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from interbert.model.convert.report import Report
+
+
+@dataclass(frozen=True)
+class Part:
+    ours: str
+    theirs: tuple[str, ...]
+    """Several are stacked, as queries, keys and values are."""
+
+
+def pair(ours: str, *theirs: str) -> list[Part]:
+    """Weight and bias."""
+    return [Part(f"{ours}.{kind}", tuple(f"{name}.{kind}" for name in theirs)) for kind in ("weight", "bias")]
+
+
+def layer(ours: str, theirs: str) -> list[Part]:
+    """A transformer layer in BERT's names."""
+    attention = [f"{theirs}.attention.self.{name}" for name in ("query", "key", "value")]
+    return [
+        *pair(f"{ours}.qkv", *attention),
+        *pair(f"{ours}.out", f"{theirs}.attention.output.dense"),
+        *pair(f"{ours}.attention_norm", f"{theirs}.attention.output.LayerNorm"),
+        *pair(f"{ours}.up", f"{theirs}.intermediate.dense"),
+        *pair(f"{ours}.down", f"{theirs}.output.dense"),
+        *pair(f"{ours}.norm", f"{theirs}.output.LayerNorm"),
+    ]
+
+
+def text_embeddings(ours: str, theirs: str) -> list[Part]:
+    return [
+        Part(f"{ours}.words.weight", (f"{theirs}.word_embeddings.weight",)),
+        Part(f"{ours}.positions.weight", (f"{theirs}.position_embeddings.weight",)),
+        Part(f"{ours}.types.weight", (f"{theirs}.token_type_embeddings.weight",)),
+        *pair(f"{ours}.norm", f"{theirs}.LayerNorm"),
+    ]
+
+
+def word_head(ours: str, theirs: str) -> list[Part]:
+    """Without the decoder's weight, which is the word embedding."""
+    return [
+        *pair(f"{ours}.transform.dense", f"{theirs}.transform.dense"),
+        *pair(f"{ours}.transform.norm", f"{theirs}.transform.LayerNorm"),
+        Part(f"{ours}.decoder.bias", (f"{theirs}.bias",)),
+    ]
+
+
+@torch.no_grad()
+def transfer(
+    model: nn.Module,
+    weights: dict[str, Tensor],
+    parts: list[Part],
+    report: Report,
+    set_aside: tuple[str, ...] = (),
+    allow_missing: tuple[str, ...] = (),
+) -> list[str]:
+    """Fills the model, all or nothing as far as the report is clean; returns the parameters that were filled.
+
+    `set_aside` are keys or prefixes without a place here; `allow_missing` parts of our names that may stay random.
+    """
+    parameters = dict(model.named_parameters())
+    values: dict[str, Tensor] = {}
+    for part in parts:
+        value = _collect(part, parameters[part.ours].shape, weights, report, _names(part.ours, allow_missing))
+        if value is not None:
+            values[part.ours] = value
+    known = {name for part in parts for name in part.theirs}
+    for name in weights:
+        if name not in known:
+            (report.set_aside if _names(name, set_aside) else report.unused).append(name)
+    report.left_random = [name for name in parameters if name not in values]
+    if report.clean:
+        for name, value in values.items():
+            parameters[name].copy_(value)
+    return list(values)
+
+
+def _collect(
+    part: Part, shape: torch.Size, weights: dict[str, Tensor], report: Report, may_miss: bool
+) -> Tensor | None:
+    absent = [name for name in part.theirs if name not in weights]
+    if absent:
+        if not (may_miss and len(absent) == len(part.theirs)):
+            report.missing += absent
+        return None
+    needed = (shape[0] // len(part.theirs), *shape[1:])
+    wrong = [name for name in part.theirs if tuple(weights[name].shape) != needed]
+    for name in wrong:
+        report.wrong_shape.append(f"{name}: {list(weights[name].shape)} there, {list(needed)} needed")
+    if wrong:
+        return None
+    report.used += part.theirs
+    return torch.cat([weights[name].float() for name in part.theirs])
+
+
+def _names(name: str, prefixes: tuple[str, ...]) -> bool:
+    return any(name == prefix or name.startswith(f"{prefix}.") for prefix in prefixes)
+
+
+@torch.no_grad()
+def give_back(model: nn.Module, parts: list[Part]) -> dict[str, Tensor]:
+    """The other way round: their keys from our parameters."""
+    parameters = dict(model.named_parameters())
+    weights = {}
+    for part in parts:
+        pieces = parameters[part.ours].detach().cpu().chunk(len(part.theirs))
+        weights.update({name: piece.clone() for name, piece in zip(part.theirs, pieces, strict=True)})
+    return weights

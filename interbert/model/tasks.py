@@ -1,0 +1,52 @@
+"""Heads for downstream tasks over the pretraining model, as the released code has them."""
+
+from dataclasses import dataclass
+
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from interbert.model.configuration import InterBertConfig
+from interbert.model.interbert import InterBertForPreTraining
+from interbert.model.outputs import InterBertOutput
+
+
+@dataclass
+class TaskOutput(InterBertOutput):
+    answer_logits: Tensor | None = None
+    """[B, num_labels] of the fused vectors: which answer."""
+    score: Tensor | None = None
+    """[B, 1] of the fused vectors."""
+    region_scores: Tensor | None = None
+    """[B, R, 1]"""
+    word_scores: Tensor | None = None
+    """[B, L, 1]"""
+
+
+class InterBertForTasks(InterBertForPreTraining):
+    """`config.num_labels` is the number of answers."""
+
+    def __init__(self, config: InterBertConfig) -> None:
+        super().__init__(config)
+        Q, H = config.pooler_size, config.hidden_size
+        self.tasks = nn.ModuleDict(
+            {
+                "answers": nn.Linear(Q, config.num_labels),
+                "score": nn.Linear(Q, 1),
+                "regions_score": nn.Linear(H, 1),
+                "words_score": nn.Linear(H, 1),
+            }
+        )
+        self.post_init()
+
+    def forward(self, *arguments, **named) -> TaskOutput:
+        """As InterBertForPreTraining.forward."""
+        output = TaskOutput(**super().forward(*arguments, **named))
+        p, training = self.config.pooled_dropout, self.training
+        if output.text_pooled is not None and output.region_pooled is not None:
+            fused = F.dropout(self.heads["match"].fuse(output.text_pooled, output.region_pooled), p, training)
+            output.answer_logits, output.score = self.tasks["answers"](fused), self.tasks["score"](fused)
+        if output.region_hidden is not None:
+            output.region_scores = self.tasks["regions_score"](F.dropout(output.region_hidden, p, training))
+        if output.text_hidden is not None:
+            output.word_scores = self.tasks["words_score"](F.dropout(output.text_hidden, p, training))
+        return output
