@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors import safe_open
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 
 from interbert import objectives
 from interbert.data.batch import Batch
@@ -36,8 +36,8 @@ OUTPUTS = (
 
 @pytest.fixture(scope="module")
 def released():
+    tensors = load_file(FIXTURE)
     with safe_open(FIXTURE, "pt") as file:
-        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no dict)
         config = json.loads(file.metadata()["config"])
 
     def under(prefix):
