@@ -24,6 +24,8 @@ class Closed(BaseModel):
 
 
 class ModelSettings(Closed):
+    architecture: Literal["interbert", "imagebert", "visualbert", "vlbert", "vilbert"] = "interbert"
+    """How words and regions meet; any objective goes with any of them, but vlbert has no match head."""
     preset: Literal["tiny", "small", "base"] = "base"
     """Sizes to start from; see interbert/model/configuration.py."""
     override: dict[str, Any] = {}

@@ -55,7 +55,13 @@ def mrfr(predicted_ND: Tensor, features_ND: Tensor, labels_N: Tensor | None = No
 
 
 def itm(logits_P2: Tensor, is_match_P: Tensor) -> tuple[Tensor, Tensor]:
-    """Cross-entropy of image-text matching; `is_match_P` is 1 for a match, 0 for a mismatch."""
+    """Cross-entropy of image-text matching; `is_match_P` is 1 for a match, 0 for a mismatch. One logit (instead of
+    two classes) is that of a match."""
+    if logits_P2.shape[-1] == 1:
+        counted_P = is_match_P != IGNORED
+        target_P = is_match_P.float().masked_fill(~counted_P, 0.0)
+        loss_P = F.binary_cross_entropy_with_logits(logits_P2[:, 0].float(), target_P, reduction="none")
+        return loss_P.masked_fill(~counted_P, 0.0).sum(), counted_P.sum()
     return msm(logits_P2, match_classes(is_match_P))
 
 
@@ -144,7 +150,10 @@ def _region_features(output: PackedOutput, batch: Batch) -> Loss:
 
 
 def _matches(output: PackedOutput, batch: Batch) -> Loss:
-    return _classes(output.match_logits_P2, match_classes(batch.is_match_P))
+    logits_P2, is_match_P = output.match_logits_P2, batch.is_match_P
+    if logits_P2.shape[-1] == 1:
+        return Loss(*itm(logits_P2, is_match_P), ((logits_P2[:, 0] > 0) == is_match_P).sum())
+    return _classes(logits_P2, match_classes(is_match_P))
 
 
 def _classes(logits_NK: Tensor, targets_N: Tensor) -> Loss:

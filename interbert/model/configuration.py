@@ -5,10 +5,11 @@ from typing import Any
 
 from transformers import PreTrainedConfig
 
-STAGE_KINDS = ("joint", "text", "image")
+STAGE_KINDS = ("joint", "text", "image", "cross")
 FUSIONS = ("mul", "sum")
 GLOBAL_TOKENS = ("after_masking", "before_masking", "none")
 HEADS = ("tokens", "regions", "features", "match")
+MATCH_HEADS = ("fused", "cls", "none")
 
 
 class ConfigurationError(ValueError):
@@ -20,7 +21,7 @@ class Stage:
     """Some equal transformer layers over one stream."""
 
     kind: str
-    """joint: image and text tokens of a pair together; text or image: those alone."""
+    """joint: image and text tokens of a pair together; text or image: those alone; cross: each asks the other."""
     layers: int
     heads: int
     intermediate_size: int
@@ -28,32 +29,71 @@ class Stage:
     attention_dropout: float = 0.1
 
 
-def _stages(layers: int, heads: int, image_heads: int, intermediate_size: int) -> list[dict[str, Any]]:
-    text = [Stage(kind, layers, heads, intermediate_size) for kind in ("joint", "text")]
-    image = Stage("image", layers, image_heads, intermediate_size, hidden_dropout=0.2)
-    return [asdict(stage) for stage in (*text, image)]
+ARCHITECTURES = ("interbert", "imagebert", "visualbert", "vlbert", "vilbert")
 
 
-def _tiny() -> dict[str, Any]:
-    """For data made on the fly, which so small a model cannot learn by heart: no dropout. Narrow matrices need
-    larger initial weights than BERT's to start learning at once."""
-    layers = {"joint": 2, "text": 1, "image": 1}
-    stages = [Stage(kind, n, 4, 384, hidden_dropout=0.0, attention_dropout=0.0) for kind, n in layers.items()]
-    return {
-        "hidden_size": 128,
-        "pooler_size": 256,
-        "stages": [asdict(stage) for stage in stages],
-        "embedding_dropout": 0.0,
-        "pooled_dropout": 0.0,
-        "initializer_range": 0.06,
-    }
+@dataclass(frozen=True)
+class Scale:
+    """Sizes that any architecture can be built in."""
+
+    hidden_size: int
+    pooler_size: int
+    heads: int
+    image_heads: int
+    intermediate_size: int
+    depth: int
+    """Layers of a single stream; InterBERT's joint layers are half of them."""
+    own: int
+    """Layers of each stream for itself after the joint ones; in ViLBERT after each co-attention one of them."""
+    before: int
+    """ViLBERT's text layers before the first co-attention."""
+    dropout: float = 0.1
+    image_dropout: float = 0.2
+    initializer_range: float = 0.02
 
 
-PRESETS: dict[str, dict[str, Any]] = {
-    "tiny": _tiny(),
-    "small": {"hidden_size": 384, "pooler_size": 512, "stages": _stages(3, 6, 6, 1536)},
-    "base": {"hidden_size": 768, "pooler_size": 1024, "stages": _stages(6, 12, 8, 3072)},
+SCALES = {
+    # For data made on the fly, which so small a model cannot learn by heart: no dropout. Narrow matrices need
+    # larger initial weights than BERT's to start learning at once. Every architecture holds four layers.
+    "tiny": Scale(
+        128, 256, 4, 4, 384, depth=4, own=1, before=0, dropout=0.0, image_dropout=0.0, initializer_range=0.06
+    ),
+    "small": Scale(384, 512, 6, 6, 1536, depth=6, own=3, before=3),
+    "base": Scale(768, 1024, 12, 8, 3072, depth=12, own=6, before=6),
 }
+
+
+def preset(name: str, architecture: str = "interbert") -> dict[str, Any]:
+    """Fields of the configuration."""
+    _one_of("preset", name, tuple(SCALES))
+    _one_of("architecture", architecture, ARCHITECTURES)
+    scale = SCALES[name]
+
+    def stage(kind: str, layers: int) -> dict[str, Any]:
+        image = kind == "image"
+        heads = scale.image_heads if image else scale.heads
+        hidden_dropout = scale.image_dropout if image else scale.dropout
+        return asdict(Stage(kind, layers, heads, scale.intermediate_size, hidden_dropout, scale.dropout))
+
+    single = {"stages": [stage("joint", scale.depth)], "match_head": "cls"}
+    own = [stage("text", scale.own), stage("image", scale.own)]
+    before = [stage("text", scale.before)] if scale.before else []
+    together = [stage("cross", 1), stage("text", 1), stage("image", 1)]
+    of_architecture = {
+        "interbert": {"stages": [stage("joint", scale.depth // 2), *own]},
+        "imagebert": {**single, "visual_place": True, "global_token": "none"},
+        "visualbert": {**single, "visual_place": True, "global_token": "none"},
+        "vlbert": {**single, "words_see_image": True, "match_head": "none"},
+        "vilbert": {"stages": before + together * scale.own},
+    }[architecture]
+    return {
+        "hidden_size": scale.hidden_size,
+        "pooler_size": scale.pooler_size,
+        "embedding_dropout": scale.dropout,
+        "pooled_dropout": scale.dropout,
+        "initializer_range": scale.initializer_range,
+        **of_architecture,
+    }
 
 
 class InterBertConfig(PreTrainedConfig):
@@ -73,6 +113,12 @@ class InterBertConfig(PreTrainedConfig):
     global_token: str = "after_masking"
     """First image token of a pair, the mean of its regions: of what masking left (the default), of the
     unmasked ones (which leaks the answer), or none at all."""
+    visual_place: bool = False
+    """Image tokens add a segment and the one position that all of them share (ImageBERT)."""
+    words_see_image: bool = False
+    """Every word adds the projected feature of its whole image (VL-BERT)."""
+    match_head: str = "fused"
+    """fused: two classes from a pooled vector of each stream; cls: one logit from the caption's first token; none."""
     stages: list[dict[str, Any]] | None = None
     """Fields of `Stage`; empty: those of the preset `base`."""
     prediction_heads: list[str] | None = None
@@ -87,32 +133,44 @@ class InterBertConfig(PreTrainedConfig):
 
     def __post_init__(self, **kwargs: Any) -> None:
         if self.stages is None:
-            self.stages = [dict(stage) for stage in PRESETS["base"]["stages"]]
+            self.stages = preset("base")["stages"]
         if self.prediction_heads is None:
-            self.prediction_heads = ["tokens", "regions", "match"]
+            self.prediction_heads = ["tokens", "regions", *(["match"] if self.match_head != "none" else [])]
         if self.inherited_parameters is None:
             self.inherited_parameters = []
         super().__post_init__(**kwargs)
         self._check()
 
     @classmethod
-    def from_preset(cls, name: str, **override: Any) -> "InterBertConfig":
-        if name not in PRESETS:
-            raise ConfigurationError(f"no preset {name!r}: take one of {', '.join(PRESETS)}")
+    def from_preset(cls, name: str, architecture: str = "interbert", **override: Any) -> "InterBertConfig":
+        fields_of_preset = preset(name, architecture)
         known = {field.name for field in fields(cls)}
         unknown = sorted(set(override) - known)
         if unknown:
             own = ", ".join(f.name for f in fields(cls) if f.name in cls.__annotations__)
             raise ConfigurationError(f"the model has no field {', '.join(unknown)}; its fields are {own}")
-        return cls(**{**PRESETS[name], **override})
+        return cls(**{**fields_of_preset, **override})
 
     @property
     def encoder_stages(self) -> list[Stage]:
         return [Stage(**stage) for stage in self.stages]
 
+    def _words_meet_images(self) -> bool:
+        return any(stage.get("kind") in ("joint", "cross") for stage in self.stages)
+
     def _check(self) -> None:
         _one_of("fusion", self.fusion, FUSIONS)
         _one_of("global_token", self.global_token, GLOBAL_TOKENS)
+        _one_of("match_head", self.match_head, MATCH_HEADS)
+        if self.match_head == "none" and "match" in self.prediction_heads:
+            raise ConfigurationError(
+                "prediction_heads names match, but match_head is 'none': this architecture does not match captions "
+                "and images; take fused or cls, or leave the objective itm out"
+            )
+        if self.match_head == "cls" and not self._words_meet_images():
+            raise ConfigurationError(
+                "match_head is 'cls', but no joint or cross stage lets words see the image"
+            )
         for head in self.prediction_heads:
             _one_of("prediction_heads", head, HEADS)
         known = {field.name for field in fields(Stage)}

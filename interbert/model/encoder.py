@@ -17,6 +17,9 @@ from interbert.model.norm import AddNorm
 Attend = Callable[[Tensor, float], Tensor]
 """(qkv [N, 3, heads, width], dropout probability) -> [N, heads, width]"""
 
+Ask = Callable[[str, Tensor, Tensor, float], Tensor]
+"""(who asks: image or text, its queries, the other's qkv, dropout probability) -> [N, heads, width]"""
+
 
 class Layer(nn.Module):
     def __init__(self, hidden_size: int, stage: Stage, eps: float) -> None:
@@ -32,7 +35,14 @@ class Layer(nn.Module):
         self.norm = AddNorm(hidden_size, eps)
 
     def forward(self, x_NH: Tensor, attend: Attend) -> Tensor:
-        attended = attend(self.split_heads(x_NH), self.attention_dropout if self.training else 0.0)
+        return self.finish(x_NH, attend(self.split_heads(x_NH), self.dropout_of_attention))
+
+    @property
+    def dropout_of_attention(self) -> float:
+        return self.attention_dropout if self.training else 0.0
+
+    def finish(self, x_NH: Tensor, attended: Tensor) -> Tensor:
+        """What follows the attention, whoever made it."""
         dropout = self.hidden_dropout if self.training else 0.0
         x_NH = self.attention_norm(self.out(attended.flatten(1)), x_NH, dropout)
         return self.norm(self.down(self.up(x_NH, gelu=True)), x_NH, dropout)
@@ -53,6 +63,30 @@ class StageLayers(nn.ModuleList):
         for layer in self:
             x_NH = layer(x_NH, attend)
         return x_NH
+
+
+class CrossLayers(nn.ModuleList):
+    """Layers in which each stream's queries ask the other stream (ViLBERT's co-attention)."""
+
+    def __init__(self, hidden_size: int, stage: Stage, eps: float) -> None:
+        super().__init__(
+            nn.ModuleDict({name: Layer(hidden_size, stage, eps) for name in ("text", "image")})
+            for _ in range(stage.layers)
+        )
+        self.kind = stage.kind
+
+    def forward(self, image_VH: Tensor, text_TH: Tensor, ask: Ask) -> tuple[Tensor, Tensor]:
+        for layer in self:
+            of_image, of_text = layer["image"].split_heads(image_VH), layer["text"].split_heads(text_TH)
+            seen_by_image = ask("image", of_image[:, 0], of_text, layer["image"].dropout_of_attention)
+            seen_by_text = ask("text", of_text[:, 0], of_image, layer["text"].dropout_of_attention)
+            image_VH = layer["image"].finish(image_VH, seen_by_image)
+            text_TH = layer["text"].finish(text_TH, seen_by_text)
+        return image_VH, text_TH
+
+
+def layers_of(hidden_size: int, stage: Stage, eps: float) -> nn.ModuleList:
+    return (CrossLayers if stage.kind == "cross" else StageLayers)(hidden_size, stage, eps)
 
 
 class Streams:
@@ -82,6 +116,9 @@ class Streams:
         return {"joint": lambda: self.joint_JH, "text": lambda: self.text_TH, "image": lambda: self.image_VH}[
             kind
         ]()
+
+    def put_apart(self, image_VH: Tensor, text_TH: Tensor) -> None:
+        self._apart, self._joint = (image_VH, text_TH), None
 
     def put(self, kind: str, x_NH: Tensor) -> None:
         if kind == "joint":

@@ -51,8 +51,8 @@ class Pooler(nn.Module):
         return F.relu(self.dense(x_NH.index_select(0, first_P)))
 
 
-class MatchHead(nn.Module):
-    """Do caption and image belong together?"""
+class FusedMatchHead(nn.Module):
+    """Do caption and image belong together? From a vector of each, as two classes."""
 
     def __init__(self, config: InterBertConfig) -> None:
         super().__init__()
@@ -68,6 +68,20 @@ class MatchHead(nn.Module):
         return text_PQ * image_PQ if self.fusion == "mul" else text_PQ + image_PQ
 
 
+class ClsMatchHead(nn.Module):
+    """The same from the caption's first token, which has seen the image, as one logit."""
+
+    def __init__(self, config: InterBertConfig) -> None:
+        super().__init__()
+        self.dropout = config.pooled_dropout
+        self.classifier = nn.Linear(config.hidden_size, 1)
+
+    def forward(self, first_PH: Tensor) -> Tensor:
+        return self.classifier(dropout(first_PH, self.dropout, self.training))
+
+
 def match_probability(logits_P2: Tensor) -> Tensor:
-    """Probability that caption and image belong together; hides which class says so."""
+    """Probability that caption and image belong together; hides which class says so, or that there is one logit."""
+    if logits_P2.shape[-1] == 1:
+        return logits_P2.float().sigmoid()[..., 0]
     return logits_P2.float().softmax(-1)[..., MATCH]

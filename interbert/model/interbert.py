@@ -9,11 +9,12 @@ from transformers import initialization as init
 
 from interbert.data.batch import Batch
 from interbert.kernels import attention
+from interbert.kernels.cross_attention import cross_attention
 from interbert.kernels.reference import attention_probabilities
 from interbert.model.configuration import InterBertConfig
-from interbert.model.embeddings import ImageEmbeddings, TextEmbeddings, image_tokens
-from interbert.model.encoder import Attend, StageLayers, Streams
-from interbert.model.heads import MatchHead, Pooler, PredictionHead, match_probability
+from interbert.model.embeddings import ImageEmbeddings, TextEmbeddings, image_tokens, whole_images
+from interbert.model.encoder import Ask, Attend, Streams, layers_of
+from interbert.model.heads import ClsMatchHead, FusedMatchHead, Pooler, PredictionHead, match_probability
 from interbert.model.layout import Layout, layout
 from interbert.model.outputs import InterBertOutput, PackedOutput
 from interbert.model.padding import PackedInputs, pack, unpack
@@ -50,9 +51,10 @@ class InterBertModel(InterBertPreTrainedModel):
         self.text_embeddings = TextEmbeddings(config)
         self.image_embeddings = ImageEmbeddings(config)
         stages = config.encoder_stages
-        self.stages = nn.ModuleList(StageLayers(config.hidden_size, s, config.layer_norm_eps) for s in stages)
-        self.text_pooler = Pooler(config)
-        self.image_pooler = Pooler(config)
+        self.stages = nn.ModuleList(layers_of(config.hidden_size, s, config.layer_norm_eps) for s in stages)
+        pools = config.match_head == "fused"
+        self.text_pooler = Pooler(config) if pools else None
+        self.image_pooler = Pooler(config) if pools else None
         self.post_init()
 
     def get_input_embeddings(self) -> nn.Module:
@@ -65,7 +67,10 @@ class InterBertModel(InterBertPreTrainedModel):
         """Hidden states of a packed batch."""
         streams = self.embed(batch, layout)
         for stage in self.stages:
-            streams.put(stage.kind, stage(streams.get(stage.kind), attend_packed(layout, stage.kind)))
+            if stage.kind == "cross":
+                streams.put_apart(*stage(streams.image_VH, streams.text_TH, ask_packed(layout)))
+            else:
+                streams.put(stage.kind, stage(streams.get(stage.kind), attend_packed(layout, stage.kind)))
         return streams
 
     def embed(self, batch: Batch | PackedInputs, layout: Layout) -> Streams:
@@ -73,9 +78,12 @@ class InterBertModel(InterBertPreTrainedModel):
         features_VD, boxes_V5 = image_tokens(
             batch.features_RD, batch.boxes_R5, batch.zeroed_R, batch.cu_regions, layout, global_token
         )
+        whole_TD = None
+        if self.config.words_see_image:
+            whole_TD = whole_images(batch.features_RD, batch.zeroed_R, batch.cu_regions)[layout.text_pair_T]
         return Streams(
             self.image_embeddings(features_VD, boxes_V5),
-            self.text_embeddings(batch.input_ids_T, layout.positions_T, batch.token_types_T),
+            self.text_embeddings(batch.input_ids_T, layout.positions_T, batch.token_types_T, whole_TD),
             layout,
         )
 
@@ -91,7 +99,9 @@ class InterBertModel(InterBertPreTrainedModel):
         )
 
     def pool(self, streams: Streams, layout: Layout) -> tuple[Tensor | None, Tensor | None]:
-        """Text and image vector of each pair; None for a stream without tokens."""
+        """Text and image vector of each pair; None for a stream without tokens, or if the match head takes none."""
+        if self.config.match_head != "fused":
+            return None, None
         text = self.text_pooler(streams.text_TH, layout.text_first_P) if layout.text_tokens else None
         image = self.image_pooler(streams.image_VH, layout.image_first_P) if layout.image_tokens else None
         return text, image
@@ -133,7 +143,7 @@ class InterBertForPreTraining(InterBertPreTrainedModel):
             "tokens": lambda: PredictionHead(config, config.vocab_size),
             "regions": lambda: PredictionHead(config, config.classes),
             "features": lambda: PredictionHead(config, config.feature_width),
-            "match": lambda: MatchHead(config),
+            "match": lambda: {"fused": FusedMatchHead, "cls": ClsMatchHead}[config.match_head](config),
         }
         self.heads = nn.ModuleDict({name: make[name]() for name in config.prediction_heads})
         if "tokens" not in self.heads:
@@ -174,8 +184,8 @@ class InterBertForPreTraining(InterBertPreTrainedModel):
         output.token_logits = unpack_text(inputs, self._predict("tokens", streams.text_TH))
         output.region_logits = unpack_image(inputs, self._predict("regions", streams.image_VH))
         output.region_features = unpack_image(inputs, self._predict("features", streams.image_VH))
-        if "match" in self.heads and text_PQ is not None and image_PQ is not None:
-            output.itm_logits = self.heads["match"](text_PQ, image_PQ)
+        if "match" in self.heads and inputs.layout.text_tokens and inputs.layout.image_tokens:
+            output.itm_logits = self._match(streams, inputs.layout, text_PQ, image_PQ)
             output.match_probability = match_probability(output.itm_logits)
         return output
 
@@ -203,8 +213,16 @@ class InterBertForPreTraining(InterBertPreTrainedModel):
             output.region_features_ND = self.heads["features"](masked_NH) if "features" in heads else None
         if "match" in heads:
             output.text_pooled_PQ, output.image_pooled_PQ = self.interbert.pool(streams, layout)
-            output.match_logits_P2 = self.heads["match"](output.text_pooled_PQ, output.image_pooled_PQ)
+            pooled = output.text_pooled_PQ, output.image_pooled_PQ
+            output.match_logits_P2 = self._match(streams, layout, *pooled)
         return output
+
+    def _match(
+        self, streams: Streams, layout: Layout, text_PQ: Tensor | None, image_PQ: Tensor | None
+    ) -> Tensor:
+        if self.config.match_head == "fused":
+            return self.heads["match"](text_PQ, image_PQ)
+        return self.heads["match"](streams.text_TH.index_select(0, layout.text_first_P))
 
     @torch.no_grad()
     def joint_attention(self, batch: Batch) -> list[Tensor]:
@@ -239,6 +257,17 @@ def attend_packed(layout: Layout, kind: str) -> Attend:
         return attention(qkv_N3Hd, cu, longest, dropout_p)
 
     return attend
+
+
+def ask_packed(layout: Layout) -> Ask:
+    """Attention of one stream's rows to the other's, within each pair."""
+    text, image = (layout.cu_text, layout.max_text), (layout.cu_image, layout.max_image)
+
+    def ask(who: str, queries: Tensor, other: Tensor, dropout_p: float) -> Tensor:
+        (cu_q, max_q), (cu_k, max_k) = (text, image) if who == "text" else (image, text)
+        return cross_attention(queries, other[:, 1], other[:, 2], cu_q, cu_k, max_q, max_k, dropout_p)
+
+    return ask
 
 
 def padded_output(

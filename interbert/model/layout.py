@@ -19,6 +19,8 @@ class Layout:
     """int32 [P+1] each."""
     positions_T: Tensor
     """Place of a token in its caption."""
+    text_pair_T: Tensor
+    """Pair of each text token."""
     image_from_V: Tensor
     """Image token v is row image_from_V[v] of [R regions ; P global tokens]."""
     region_rows_R: Tensor
@@ -91,6 +93,7 @@ def layout(
         cu_image=cu_image,
         cu_joint=cu_text + cu_image,
         positions_T=arange[:tokens] - cu_text[text_pair_T],
+        text_pair_T=text_pair_T,
         image_from_V=image_from_V,
         region_rows_R=region_rows_R,
         stream_of_J=stream_of_J,

@@ -10,7 +10,7 @@ from torch.nn.utils.rnn import pad_sequence
 
 from interbert.data.batch import Batch
 from interbert.model.embeddings import WHOLE_IMAGE
-from interbert.model.encoder import Attend
+from interbert.model.encoder import Ask, Attend
 from interbert.model.interbert import InterBertForPreTraining
 from interbert.model.outputs import PackedOutput
 
@@ -30,13 +30,24 @@ def forward_padded(
 
     image = base.image_embeddings(features_BVD.flatten(0, 1), boxes_BV5.flatten(0, 1))
     image = image.view(*image_real.shape, -1)
-    text = base.text_embeddings(text_BL.flatten(), positions.flatten(), types_BL.flatten())
+    whole = None
+    if model.config.words_see_image:
+        seen_BRD, real_BR = pad(
+            batch.features_RD.masked_fill(batch.zeroed_R[:, None], 0), batch.cu_regions, region_width
+        )
+        mean_BD = seen_BRD.float().sum(1) / real_BR.sum(1).clamp(min=1)[:, None]
+        whole = mean_BD.repeat_interleave(text_width, 0)
+    text = base.text_embeddings(text_BL.flatten(), positions.flatten(), types_BL.flatten(), whole)
     text = text.view(*text_real.shape, -1)
     real = {"image": image_real, "text": text_real, "joint": torch.cat([image_real, text_real], 1)}
     for stage in base.stages:
         if stage.kind == "joint":
             joint = _run(stage, torch.cat([image, text], 1), real["joint"])
             image, text = joint.split([image.shape[1], text.shape[1]], 1)
+        elif stage.kind == "cross":
+            ask = ask_padded(image_real, text_real)
+            rows = stage(image.flatten(0, 1), text.flatten(0, 1), ask)
+            image, text = rows[0].view_as(image), rows[1].view_as(text)
         elif stage.kind == "text":
             text = _run(stage, text, text_real)
         else:
@@ -44,9 +55,12 @@ def forward_padded(
 
     output = PackedOutput(text[text_real], image[image_real])
     places = torch.arange(pairs, device=text.device)
-    output.text_pooled_PQ = base.text_pooler(text.flatten(0, 1), places * text.shape[1])
-    output.image_pooled_PQ = base.image_pooler(image.flatten(0, 1), places * image.shape[1])
-    output.match_logits_P2 = model.heads["match"](output.text_pooled_PQ, output.image_pooled_PQ)
+    if model.config.match_head == "fused":
+        output.text_pooled_PQ = base.text_pooler(text.flatten(0, 1), places * text.shape[1])
+        output.image_pooled_PQ = base.image_pooler(image.flatten(0, 1), places * image.shape[1])
+        output.match_logits_P2 = model.heads["match"](output.text_pooled_PQ, output.image_pooled_PQ)
+    elif model.config.match_head == "cls":
+        output.match_logits_P2 = model.heads["match"](text[:, 0])
     output.token_logits_MW = model.heads["tokens"](output.text_hidden_TH[batch.masked_tokens_M])
     regions_RH = image[:, image.shape[1] - region_width :][image_real[:, image.shape[1] - region_width :]]
     output.region_logits_NK = model.heads["regions"](regions_RH[batch.masked_regions_N])
@@ -67,6 +81,18 @@ def attend_padded(real_BL: Tensor) -> Attend:
         return out.transpose(1, 2).flatten(0, 1)
 
     return attend
+
+
+def ask_padded(image_real: Tensor, text_real: Tensor) -> Ask:
+    def ask(who: str, queries: Tensor, other: Tensor, dropout_p: float) -> Tensor:
+        asks, seen = (text_real, image_real) if who == "text" else (image_real, text_real)
+        q = queries.view(*asks.shape, *queries.shape[1:]).transpose(1, 2)
+        k, v = (other[:, part].view(*seen.shape, *other.shape[2:]).transpose(1, 2) for part in (1, 2))
+        mask = seen[:, None, None, :]
+        out = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, dropout_p=dropout_p)
+        return out.transpose(1, 2).flatten(0, 1)
+
+    return ask
 
 
 def pad(x_N: Tensor, cu: Tensor, width: int) -> tuple[Tensor, Tensor]:

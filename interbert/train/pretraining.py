@@ -11,7 +11,7 @@ from interbert.config import Settings, SettingsError
 from interbert.data.corpus import Corpus
 from interbert.data.plan import Plan
 from interbert.files import write_json, write_text
-from interbert.model.configuration import InterBertConfig
+from interbert.model.configuration import InterBertConfig, preset
 from interbert.model.convert import load_bert
 from interbert.model.convert.bert import local_folder
 from interbert.model.interbert import InterBertForPreTraining
@@ -147,11 +147,17 @@ def build_model(settings: Settings, corpus: Corpus, tokenizer: Tokenizer) -> Int
         "vocab_size": tokenizer.vocab_size,
         "feature_width": corpus.feature_width,
         "classes": corpus.classes,
-        # Matching is what the export is used for first, whether it was trained on or not.
-        "prediction_heads": sorted(objectives.needs(list(settings.objectives)) | {"match"}),
         **wanted.override,
     }
+    matches = preset(wanted.preset, wanted.architecture).get("match_head", "fused") != "none"
+    # Matching is what the export is used for first, whether it was trained on or not.
+    heads = objectives.needs(list(settings.objectives)) | ({"match"} if matches else set())
+    fields.setdefault("prediction_heads", sorted(heads))
     if wanted.bert:
+        if wanted.architecture != "interbert":
+            raise SettingsError(
+                f"model.bert fills an interbert, but model.architecture is {wanted.architecture}; leave one out"
+            )
         model, report = load_bert(local_folder(wanted.bert), seed, wanted.preset, **fields)
         log.info("%s", report)
         longest, places = settings.data.max_text_tokens, model.config.max_position_embeddings
@@ -161,7 +167,9 @@ def build_model(settings: Settings, corpus: Corpus, tokenizer: Tokenizer) -> Int
             )
         return model
     positions = max(512, settings.data.max_text_tokens)
-    config = InterBertConfig.from_preset(wanted.preset, **{"max_position_embeddings": positions, **fields})
+    config = InterBertConfig.from_preset(
+        wanted.preset, wanted.architecture, **{"max_position_embeddings": positions, **fields}
+    )
     return InterBertForPreTraining.from_seed(config, seed)
 
 

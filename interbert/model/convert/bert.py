@@ -7,7 +7,8 @@ import torch
 from torch import Tensor
 from transformers import BertConfig
 
-from interbert.model.configuration import PRESETS, ConfigurationError, InterBertConfig
+from interbert.model.configuration import ConfigurationError, InterBertConfig
+from interbert.model.configuration import preset as preset_fields
 from interbert.model.convert.files import read_weights
 from interbert.model.convert.parts import Part, layer, text_embeddings, transfer, word_head
 from interbert.model.convert.report import Report, WeightsError
@@ -79,7 +80,7 @@ def configuration(theirs: BertConfig, where: str, preset: str, **fields: Any) ->
         raise WeightsError(
             f"{where}: {layers} layers do not divide into a joint and a text half; take an even number"
         )
-    rest = {**PRESETS[preset], **fields}
+    rest = {**preset_fields(preset), **fields}
     image = [stage for stage in rest.pop("stages") if stage["kind"] == "image"]
     for stage in image:
         if width % stage["heads"]:
