@@ -80,6 +80,13 @@ class ClsMatchHead(nn.Module):
         return self.classifier(dropout(first_PH, self.dropout, self.training))
 
 
+def match_log_odds(logits_P2: Tensor) -> Tensor:
+    """How much more likely a match is than none, as a logarithm."""
+    if logits_P2.shape[-1] == 1:
+        return logits_P2[:, 0]
+    return logits_P2[:, MATCH] - logits_P2[:, 1 - MATCH]
+
+
 def match_probability(logits_P2: Tensor) -> Tensor:
     """Probability that caption and image belong together; hides which class says so, or that there is one logit."""
     if logits_P2.shape[-1] == 1:

@@ -185,7 +185,9 @@ class InterBertForPreTraining(InterBertPreTrainedModel):
         output.region_logits = unpack_image(inputs, self._predict("regions", streams.image_VH))
         output.region_features = unpack_image(inputs, self._predict("features", streams.image_VH))
         if "match" in self.heads and inputs.layout.text_tokens and inputs.layout.image_tokens:
-            output.itm_logits = self._match(streams, inputs.layout, text_PQ, image_PQ)
+            output.itm_logits = self.heads["match"](
+                *self._match_inputs(streams, inputs.layout, text_PQ, image_PQ)
+            )
             output.match_probability = match_probability(output.itm_logits)
         return output
 
@@ -214,15 +216,17 @@ class InterBertForPreTraining(InterBertPreTrainedModel):
         if "match" in heads:
             output.text_pooled_PQ, output.image_pooled_PQ = self.interbert.pool(streams, layout)
             pooled = output.text_pooled_PQ, output.image_pooled_PQ
-            output.match_logits_P2 = self._match(streams, layout, *pooled)
+            output.match_inputs = self._match_inputs(streams, layout, *pooled)
+            output.match_logits_P2 = self.heads["match"](*output.match_inputs)
         return output
 
-    def _match(
+    def _match_inputs(
         self, streams: Streams, layout: Layout, text_PQ: Tensor | None, image_PQ: Tensor | None
-    ) -> Tensor:
+    ) -> tuple[Tensor, ...]:
+        """What the match head reads of each pair."""
         if self.config.match_head == "fused":
-            return self.heads["match"](text_PQ, image_PQ)
-        return self.heads["match"](streams.text_TH.index_select(0, layout.text_first_P))
+            return text_PQ, image_PQ
+        return (streams.text_TH.index_select(0, layout.text_first_P),)
 
     @torch.no_grad()
     def joint_attention(self, batch: Batch) -> list[Tensor]:

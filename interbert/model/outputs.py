@@ -24,6 +24,9 @@ class PackedOutput:
     region_features_ND: Tensor | None = None
     """Regressed features of the masked regions."""
     match_logits_P2: Tensor | None = None
+    """Two classes, or [P, 1], the logit of a match."""
+    match_inputs: tuple[Tensor, ...] = ()
+    """What the match head read."""
 
     @property
     def match_probability_P(self) -> Tensor | None:

@@ -20,7 +20,7 @@ from torch import Tensor
 from interbert.data.batch import Batch
 from interbert.data.tokens import TokenTable
 from interbert.data.unmasked import filled_up, read_regions, unmasked_batch
-from interbert.model.heads import MATCH
+from interbert.model.heads import match_log_odds
 from interbert.model.outputs import PackedOutput
 from interbert.tasks.progress import Progress
 
@@ -111,7 +111,7 @@ class PairScorer:
                     current = m.block
                 batch = filled_up(self._batch(m, features_BRD, boxes_BR5), self._row_step())
                 logits_P2 = match(self.model.forward_packed(batch, {"match"}))[: m.stop - m.start]
-                found.append(logits_P2[:, MATCH] - logits_P2[:, 1 - MATCH])
+                found.append(match_log_odds(logits_P2))
                 progress.advance(m.stop - m.start)
             # Left on the device until here, so that no micro-batch waits for the one before it.
             scores = torch.cat(found).cpu().numpy() if found else np.zeros(0, np.float32)
@@ -123,7 +123,7 @@ class PairScorer:
         if next(self.model.parameters()).dtype == torch.float32:
             return lambda output: output.match_logits_P2
         head = copy.deepcopy(self.model.heads["match"]).float()
-        return lambda output: head(output.text_pooled_PQ.float(), output.image_pooled_PQ.float())
+        return lambda output: head(*(x.float() for x in output.match_inputs))
 
     def _row_step(self) -> int:
         """16-bit products on a CPU are compiled anew for every number of rows: a few numbers only, then."""
