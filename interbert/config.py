@@ -190,6 +190,8 @@ def load_recipe(name_or_file: str, overrides: list[str] = (), **sections: dict[s
     for override in overrides:
         _apply_override(tree, override)
     for section, fields in sections.items():
+        if not isinstance(tree.get(section, {}), dict):
+            raise SettingsError(f"{section} is {tree[section]!r}: it is a section; set {section}.KEY instead")
         _merge(tree.setdefault(section, {}), fields)
     try:
         return Settings.model_validate(tree)
@@ -217,9 +219,16 @@ def _read_recipe(name_or_file: str, seen: tuple[str, ...]) -> dict[str, Any]:
         raise SettingsError(f"recipe {path} is not YAML: {error}") from None
     if not isinstance(tree, dict):
         raise SettingsError(f"recipe {path} must be a mapping of sections, not {type(tree).__name__}")
+    for name, value in tree.items():
+        if name not in ("name", "extends", "scenes") and not isinstance(value, dict):
+            raise SettingsError(
+                f"recipe {path}: section {name!r} is {value!r}; write settings under it, or leave it out"
+            )
     parent = tree.pop("extends", None)
     if parent is None:
         return tree
+    if not isinstance(parent, str):
+        raise SettingsError(f"recipe {path}: extends is {parent!r}; give one name or file")
     if parent.endswith((".yaml", ".yml")):
         parent = str(path.parent / parent)
     base = _read_recipe(parent, (*seen, str(path)))

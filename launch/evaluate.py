@@ -66,7 +66,8 @@ def parse_arguments() -> argparse.Namespace:
     if arguments.model and not arguments.data:
         parser.error("--model needs --data: one or more stores")
     for name in ("max_images", "max_regions", "max_text_tokens", "token_budget"):
-        if (getattr(arguments, name) or 1) < 1:
+        given = getattr(arguments, name)
+        if given is not None and given < 1:
             parser.error(f"--{name.replace('_', '-')} must be at least 1")
     return arguments
 
@@ -113,5 +114,5 @@ def main() -> int:
 if __name__ == "__main__":
     try:
         sys.exit(main())
-    except ValueError as error:
+    except (ValueError, OSError) as error:
         sys.exit(f"evaluate: {error}")

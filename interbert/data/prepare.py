@@ -110,10 +110,12 @@ def _evidence_read(corpus: Any, settings: Settings) -> str | None:
     if not wanted:
         return None
     has = corpus.evidence
+    if has == "class_head":
+        return None  # computed later, on the device
     if has == "class_probs" or (has == "labels" and wanted == {"moc"}):
         return has
     names = " and ".join(sorted(wanted))
-    need = "class_probs" if "mrm" in wanted else "class_probs or labels"
+    need = "class_probs or class_head" if "mrm" in wanted else "class_probs, class_head or labels"
     instead = "mrfr (features) or moc (labels)" if has == "labels" else "mrfr (features)"
     raise ValueError(
         f"objectives: {names} learns from the detector's classes and needs a data set with {need}, but this "

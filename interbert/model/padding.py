@@ -57,6 +57,10 @@ def pack(
         region_boxes, region_mask = torch.zeros(pairs, 0, 5, device=device), None
     real_BL = _mask(attention_mask, input_ids.shape, device)
     real_BR = _mask(region_mask, region_features.shape[:2], device)
+    if has_text:
+        _refuse_empty("attention_mask", real_BL)
+    if has_image and not added:
+        _refuse_empty("region_mask", real_BR)
     real_BV = torch.cat([real_BR.new_ones(pairs, added), real_BR], dim=1)
     text_places_T, image_places_V = real_BL.flatten().nonzero()[:, 0], real_BV.flatten().nonzero()[:, 0]
     features_RD, boxes_R5 = region_features[real_BR], region_boxes[real_BR]
@@ -102,6 +106,13 @@ def _mask(mask: Tensor | None, shape: torch.Size, device: torch.device) -> Tenso
     if mask is None:
         return torch.ones(shape, dtype=torch.bool, device=device)
     return mask.bool()
+
+
+def _refuse_empty(name: str, real_BL: Tensor) -> None:
+    """A pooled vector is that of a stream's first token: without one it would be a neighbour's."""
+    empty = (~real_BL.any(1)).nonzero()
+    if len(empty):
+        raise ValueError(f"{name}, row {int(empty[0])}: hides everything; leave that pair out")
 
 
 def _offsets(real_BL: Tensor) -> Tensor:

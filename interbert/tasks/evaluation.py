@@ -81,7 +81,10 @@ def held_out_scenes(folder: RunFolder) -> str:
     if not folder.config.is_file():
         raise EvaluationError(f"{folder.path}: no {folder.config.name} there; is it the folder of a run?")
     settings = load_recipe(str(folder.config))
-    if settings.scenes is None:
+    if settings.scenes is None or settings.data.train not in (
+        [],
+        [str(scene_store(settings.scenes, "train"))],
+    ):
         raise EvaluationError(f"{folder.path}: it trained on data of its own; give held-out stores by --data")
     path = scene_store(settings.scenes, "test")
     if not path.exists():

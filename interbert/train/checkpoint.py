@@ -29,17 +29,36 @@ def save(engine, checkpoints: Path, state: dict[str, Any], ranks: Ranks) -> Path
     final = checkpoints / f"step_{state['step']}"
     partial = checkpoints / f".step_{state['step']}.partial"
     ranks.main_only(lambda: (shutil.rmtree(partial, ignore_errors=True), partial.mkdir(parents=True)))
-    problem = ""
-    try:
-        engine.save_checkpoint(str(partial), tag=TAG, save_latest=False)
-    except Exception as error:
-        problem = f"rank {ranks.rank}: {error}"
-    problems = [text for text in ranks.gather(problem) if text]
+    failures = _save_parts(engine, partial)
+    problems = [f"rank {rank}: {texts[0]}" for rank, texts in enumerate(ranks.gather(failures)) if texts]
     if problems:
         ranks.main_only(lambda: shutil.rmtree(partial, ignore_errors=True))
         raise CheckpointError(f"{final} could not be saved: " + "; ".join(problems))
     ranks.main_only(lambda: _seal(partial, final, state))
     return final
+
+
+def _save_parts(engine, partial: Path) -> list[str]:
+    """DeepSpeed's files of this rank. A write that fails is noted and passed over, for the other ranks wait for this
+    one in DeepSpeed's barriers; returns what failed."""
+    failures: list[str] = []
+    writer = engine.checkpoint_engine
+    write = writer.save
+
+    def save(*arguments, **named):
+        try:
+            return write(*arguments, **named)
+        except Exception as error:
+            failures.append(str(error))
+
+    writer.save = save
+    try:
+        engine.save_checkpoint(str(partial), tag=TAG, save_latest=False)
+    except Exception as error:
+        failures.append(str(error))
+    finally:
+        writer.save = write
+    return failures
 
 
 def _seal(partial: Path, final: Path, state: dict[str, Any]) -> None:

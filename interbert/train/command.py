@@ -27,8 +27,9 @@ def run_pretraining(
         settings = provide_data(settings, ranks)
         request = Request(settings, engine, RunFolder(folder), resume, max_steps, profile)
         if dry_run:
+            described = describe_dry_run(request, ranks)
             if ranks.is_main:
-                print(describe_dry_run(request, ranks))
+                print(described)
             return 0
         return pretrain(request, ranks)
     finally:

@@ -4,12 +4,26 @@ A DeepSpeed config says how to compute (ZeRO stage, precision, offload); the rec
 say is the recipe's, and a config that says otherwise is refused rather than overruled.
 """
 
+import difflib
 import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from interbert.config import Settings, SettingsError
+
+
+DECISIVE = (
+    *("zero_optimization", "bf16", "fp16", "gradient_clipping", "optimizer", "scheduler", "data_types"),
+    *(
+        "train_batch_size",
+        "train_micro_batch_size_per_gpu",
+        "gradient_accumulation_steps",
+        "prescale_gradients",
+    ),
+    *("communication_data_type", "activation_checkpointing", "zero_allow_untested_optimizer"),
+)
+"""Settings of DeepSpeed's that decide what is trained, or how."""
 
 
 @dataclass(frozen=True)
@@ -30,6 +44,7 @@ class EngineConfig:
 
 def load_engine_config(path: str, settings: Settings, world_size: int) -> EngineConfig:
     tree = _read(path)
+    _refuse_misspelt(path, tree)
     accumulation = accumulation_steps(settings.train.micro_batches, world_size)
     _refuse(path, tree, "optimizer", "the recipe's train.optimizer chooses it")
     _refuse(
@@ -42,9 +57,9 @@ def load_engine_config(path: str, settings: Settings, world_size: int) -> Engine
     )
     _must_be(path, tree, "train_batch_size", train.micro_batches, "it is the recipe's train.micro_batches")
     _must_be(path, tree, "gradient_clipping", train.clip, "it is the recipe's train.clip")
-    zero = tree.get("zero_optimization", {})
-    stage, precision = int(zero.get("stage", 0)), _precision(path, tree)
-    offload = zero.get("offload_optimizer", {}).get("device", "none") != "none"
+    zero = _section(path, tree, "zero_optimization")
+    stage, precision = _stage(path, zero), _precision(path, tree)
+    offload = _section(path, zero, "offload_optimizer").get("device", "none") != "none"
     if train.optimizer == "lamb" and stage > 0:
         raise SettingsError(
             f"{path}: zero_optimization.stage is {stage}, and train.optimizer is lamb: ZeRO cuts tensors into flat "
@@ -99,8 +114,32 @@ def _read(path: str) -> dict[str, Any]:
     return tree
 
 
+def _section(path: str, tree: dict[str, Any], key: str) -> dict[str, Any]:
+    value = tree.get(key, {})
+    if not isinstance(value, dict):
+        raise SettingsError(
+            f"{path}: {key} is {value!r}, and must be an object of settings; remove it or write one"
+        )
+    return value
+
+
+def _stage(path: str, zero: dict[str, Any]) -> int:
+    stage = zero.get("stage", 0)
+    if isinstance(stage, bool) or stage not in (0, 1, 2, 3):
+        raise SettingsError(f"{path}: zero_optimization.stage is {stage!r}; it must be 0, 1, 2 or 3")
+    return stage
+
+
+def _refuse_misspelt(path: str, tree: dict[str, Any]) -> None:
+    """DeepSpeed passes over a key that it does not know in silence, and trains otherwise than was meant."""
+    for key in tree:
+        near = difflib.get_close_matches(key, DECISIVE, n=1, cutoff=0.75)
+        if near and key not in DECISIVE:
+            raise SettingsError(f"{path}: DeepSpeed has no setting {key!r}; write {near[0]!r}")
+
+
 def _precision(path: str, tree: dict[str, Any]) -> Literal["fp32", "bf16", "fp16"]:
-    on = [name for name in ("bf16", "fp16") if tree.get(name, {}).get("enabled")]
+    on = [name for name in ("bf16", "fp16") if _section(path, tree, name).get("enabled")]
     if len(on) == 2:
         raise SettingsError(f"{path}: bf16 and fp16 are both enabled; take one")
     return on[0] if on else "fp32"

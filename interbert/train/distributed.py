@@ -2,6 +2,7 @@
 
 import logging
 import os
+import re
 import socket
 import subprocess
 from dataclasses import dataclass
@@ -81,7 +82,7 @@ def start_ranks(timeout_minutes: float = 30) -> Ranks:
     rank, world_size = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
     local_rank = int(os.environ.get("LOCAL_RANK", "0"))
     if torch.cuda.is_available():
-        device, backend = torch.device("cuda", local_rank), "nccl"
+        device, backend = _gpu_of(local_rank), "nccl"
         torch.cuda.set_device(device)
     else:
         device, backend = torch.device("cpu"), "gloo"
@@ -100,6 +101,17 @@ def start_ranks(timeout_minutes: float = 30) -> Ranks:
     deepspeed.init_distributed(dist_backend=backend, timeout=timeout, verbose=False, auto_mpi_discovery=False)
     host_group = dist.new_group(backend="gloo") if backend == "nccl" else None
     return Ranks(rank, world_size, local_rank, device, launcher, host_group)
+
+
+def _gpu_of(local_rank: int) -> torch.device:
+    there = torch.cuda.device_count()
+    if there == 1:  # SLURM shows each task its own
+        return torch.device("cuda", 0)
+    if local_rank >= there:
+        raise ValueError(
+            f"rank {local_rank} of this machine has no GPU: {there} are here; start {there} ranks a machine"
+        )
+    return torch.device("cuda", local_rank)
 
 
 def name_rendezvous() -> str:
@@ -127,7 +139,10 @@ def free_port() -> int:
 def _rendezvous_by_slurm(environment) -> None:
     """srun starts one task a rank; the first node of the step is the meeting point."""
     nodes = environment.get("SLURM_STEP_NODELIST", environment.get("SLURM_JOB_NODELIST", ""))
-    tasks = environment.get("SLURM_STEP_NUM_TASKS", environment["SLURM_NTASKS"])
+    tasks = environment.get("SLURM_STEP_NUM_TASKS") or environment["SLURM_NTASKS"]
+    here = re.match(r"\d+", environment.get("SLURM_STEP_TASKS_PER_NODE", ""))
+    if here:
+        environment.setdefault("LOCAL_WORLD_SIZE", here[0])
     environment.update(RANK=environment["SLURM_PROCID"], WORLD_SIZE=tasks)
     environment.setdefault("LOCAL_RANK", environment.get("SLURM_LOCALID", "0"))
     if "MASTER_ADDR" not in environment:
@@ -152,6 +167,19 @@ def _ask(*command: str) -> str:
     return subprocess.run(command, capture_output=True, text=True, check=False).stdout
 
 
+def own_address() -> str:
+    """Where other hosts reach this one: its name often means a loopback address."""
+    address = socket.gethostbyname(socket.gethostname())
+    if not address.startswith("127."):
+        return address
+    found = _ask("hostname", "-I").split()
+    if not found:
+        raise ValueError(
+            f"{socket.gethostname()} knows itself only as {address}: set MASTER_ADDR to rank 0's address"
+        )
+    return found[0]
+
+
 def _rendezvous_by_mpi(environment) -> None:
     """mpi4py tells rank and size; rank 0 tells the others where it can be reached."""
     from mpi4py import MPI
@@ -159,7 +187,7 @@ def _rendezvous_by_mpi(environment) -> None:
     world = MPI.COMM_WORLD
     local = world.Split_type(MPI.COMM_TYPE_SHARED)
     one_host = local.Get_size() == world.Get_size()
-    address = "127.0.0.1" if one_host else socket.gethostbyname(socket.gethostname())
+    address = "127.0.0.1" if one_host else own_address()
     address, port = world.bcast((address, free_port()), root=0)
     environment.update(RANK=str(world.Get_rank()), WORLD_SIZE=str(world.Get_size()))
     environment.update(LOCAL_RANK=str(local.Get_rank()), LOCAL_WORLD_SIZE=str(local.Get_size()))

@@ -1,11 +1,12 @@
-"""What a run would do: settings, batch arithmetic, data headers; nothing is trained or written."""
+"""What a run would do: settings, batch arithmetic, data headers. Nothing is trained; of files only data that a recipe
+makes itself and what is cached beside the data are written, as the run would."""
 
 import yaml
 
 from interbert.data.corpus import Corpus
 from interbert.tokenizer import load_tokenizer
 from interbert.train.distributed import Ranks
-from interbert.train.feed import build_plan, tokenizer_folder
+from interbert.train.feed import build_plan, fill_caches, tokenizer_folder
 from interbert.train.pretraining import Request
 
 
@@ -13,6 +14,7 @@ def describe_dry_run(request: Request, ranks: Ranks) -> str:
     settings, train = request.settings, request.settings.train
     corpus = Corpus(settings.data.train)
     tokenizer = load_tokenizer(tokenizer_folder(settings))
+    ranks.main_only(lambda: fill_caches(settings, corpus, tokenizer))
     plan = build_plan(settings, corpus, tokenizer)
     steps = plan.epoch(0).micro_batches / train.micro_batches
     lines = [

@@ -1,5 +1,6 @@
 """From settings to what a run reads: the plan, the loader of a rank, the fixed batches of validation."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -13,6 +14,7 @@ from interbert.data.negatives import candidates_for
 from interbert.data.plan import Plan, Position
 from interbert.data.tokens import token_table
 from interbert.tokenizer import Tokenizer
+from interbert.train.class_head import class_head_of
 from interbert.train.distributed import Ranks
 
 
@@ -20,15 +22,16 @@ class Upload:
     """Brings batches to the device. On a GPU the copies go on while the host does; `wait` before their memory is
     used again."""
 
-    def __init__(self, device: torch.device) -> None:
-        self._device = device
+    def __init__(self, device: torch.device, complete: Callable[[Batch], Batch] | None = None) -> None:
+        """complete: what is still to be computed for a batch once it is there."""
+        self._device, self._complete = device, complete
         self._copied = torch.cuda.Event() if device.type == "cuda" else None
 
     def __call__(self, batches: list[Batch]) -> list[Batch]:
         there = [batch.to(self._device) for batch in batches]
         if self._copied:
             self._copied.record()
-        return there
+        return [self._complete(batch) for batch in there] if self._complete else there
 
     def wait(self) -> None:
         if self._copied:
@@ -67,4 +70,6 @@ def validation_batches(settings: Settings, tokenizer: Tokenizer) -> list[Batch]:
     # Matching is judged against random captions: a table mined from the held-out split would be another test.
     easy = settings.model_copy(update={"mismatch": settings.mismatch.model_copy(update={"hard_share": 0.0})})
     count = settings.train.validation_micro_batches
-    return fixed_batches(corpus, tokens, easy, Vocabulary.of(tokenizer), count)
+    batches = fixed_batches(corpus, tokens, easy, Vocabulary.of(tokenizer), count)
+    head = class_head_of(corpus, settings)
+    return [head(batch) for batch in batches] if head else batches

@@ -102,7 +102,7 @@ def _check_possible(launcher: list[str], line: str) -> None:
     other = None
     if "TORCHELASTIC_RUN_ID" in environment:
         other = "torchrun"
-    elif "SLURM_STEP_ID" in environment and "SLURM_PROCID" in environment:
+    elif "SLURM_STEP_ID" in environment and "SLURM_PROCID" in environment and "RANK" not in environment:
         other = "srun"
     elif "OMPI_COMM_WORLD_SIZE" in environment or "PMI_SIZE" in environment:
         other = "mpirun"

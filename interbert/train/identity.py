@@ -57,7 +57,9 @@ def compare_with_config(config: Path, settings: Settings) -> None:
 
 def compare_identity(path: Path, saved: dict[str, Any], now: dict[str, Any]) -> None:
     changed = [
-        f"  {key}: {saved.get(key)!r} then, {now.get(key)!r} now" for key in now if saved.get(key) != now[key]
+        f"  {key}: {saved.get(key)!r} then, {now.get(key)!r} now"
+        for key in sorted(saved.keys() | now.keys())
+        if saved.get(key) != now.get(key)
     ]
     if changed:
         raise SettingsError(

@@ -1,4 +1,7 @@
-"""LAMB (You et al., 2020) for whole tensors: Adam's step, rescaled by each tensor's own trust ratio."""
+"""LAMB (You et al., 2020) for whole tensors: Adam's step, rescaled by each tensor's own trust ratio.
+
+Groups with `adapt: False` (biases and norms) take Adam's step as it is.
+"""
 
 import torch
 from torch import Tensor
@@ -32,6 +35,9 @@ class Lamb(torch.optim.Optimizer):
         update = (mean / (1 - beta1 ** state["step"])).div_(root)
         if group["weight_decay"]:
             update.add_(parameter, alpha=group["weight_decay"])
+        if not group.get("adapt", True):
+            parameter.sub_(update.mul_(group["lr"]))
+            return
         weight_norm, update_norm = parameter.norm(), update.norm()
         usable = (weight_norm > 0) & (update_norm > 0)
         trust = torch.where(usable, weight_norm / update_norm, torch.ones_like(weight_norm))

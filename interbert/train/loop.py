@@ -10,6 +10,7 @@ from interbert.data.batch import Batch
 from interbert.data.loader import Loader
 from interbert.data.plan import Position
 from interbert.train import checkpoint
+from interbert.train.class_head import ClassHead
 from interbert.train.distributed import Ranks
 from interbert.train.engine import Engine
 from interbert.train.feed import Upload
@@ -33,7 +34,8 @@ class Progress:
     samples: int = 0
     tokens: int = 0
     skipped_steps: int = 0
-    best_loss: float = math.inf
+    best_loss: float | None = None
+    """Lowest validation loss so far."""
     best_step: int | None = None
 
     @property
@@ -54,6 +56,7 @@ class Training:
     stop: StopRequest
     profiler: StepProfiler
     progress: Progress
+    class_head: ClassHead | None
     last_step: int
     identity: dict[str, Any]
     """What must be the same when the run is taken up again."""
@@ -65,7 +68,8 @@ def train(run: Training) -> tuple[State, str]:
     """Trains up to `last_step`; returns how it ended and why. Each step is decided alike on all ranks."""
     settings, progress, ranks, every = run.settings, run.progress, run.ranks, run.settings.train
     window = Window(dict(settings.objectives), settings.data.token_budget * every.micro_batches)
-    steps, upload = iter(run.loader), Upload(ranks.device)
+    steps, upload = iter(run.loader), Upload(ranks.device, run.class_head)
+    run.profiler.step(progress.step)
     while progress.step < run.last_step:
         asked = time.perf_counter()
         upload.wait()  # what the last step's copies read is written over from here on
@@ -129,7 +133,8 @@ def validate(run: Training) -> None:
         run.monitor.validation(
             run.progress.step, {f"validation/{name}": value for name, value in figures.items()}
         )
-    if figures["loss"] < run.progress.best_loss:
+    best = run.progress.best_loss
+    if math.isfinite(figures["loss"]) and (best is None or figures["loss"] < best):
         run.progress.best_loss, run.progress.best_step = figures["loss"], run.progress.step
         save(run)
 

@@ -13,6 +13,7 @@ from torch.utils.tensorboard.summary import hparams
 from tqdm import tqdm
 
 from interbert.config import Settings
+from interbert.files import strict, write_text
 from interbert.train.run_folder import RunFolder
 
 BAR = "{percentage:3.0f}% {bar} {n_fmt}/{total_fmt} steps, {remaining} left{postfix}"
@@ -76,7 +77,7 @@ class Monitor:
             self._bar.close()
 
     def _write(self, figures: dict[str, float]) -> None:
-        self._lines.write(json.dumps(figures) + "\n")
+        self._lines.write(json.dumps(strict(figures), allow_nan=False) + "\n")
         self._lines.flush()
         step = int(figures["step"])
         for name, value in figures.items():
@@ -114,7 +115,7 @@ def drop_lines_after(metrics: Path, step: int) -> None:
                 kept.append(line + "\n")
         except (ValueError, KeyError):
             continue
-    metrics.write_text("".join(kept))
+    write_text(metrics, "".join(kept))
 
 
 def flatten(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:

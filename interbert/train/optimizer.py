@@ -18,6 +18,7 @@ NEVER = 1e30
 def parameter_groups(model: nn.Module, inherited: list[str], settings: TrainSettings) -> list[dict]:
     """Four groups at most: {decayed matrices, biases and norms} x {from BERT, new}.
 
+    `adapt` says whether LAMB takes a trust ratio: of matrices only, for a bias at zero would never leave it.
     `rate` is the group's factor on the learning rate. It lives in the group, so neither the number of devices
     nor a restart can lose it.
     """
@@ -29,6 +30,7 @@ def parameter_groups(model: nn.Module, inherited: list[str], settings: TrainSett
         {
             "params": parameters,
             "weight_decay": settings.weight_decay if decayed else 0.0,
+            "adapt": decayed,
             "rate": settings.inherited_rate if from_bert else 1.0,
             "lr": settings.learning_rate,
         }

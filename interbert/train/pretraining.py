@@ -18,6 +18,7 @@ from interbert.model.interbert import InterBertForPreTraining
 from interbert.model.loading import load_ours
 from interbert.tokenizer import Tokenizer, load_tokenizer
 from interbert.train import checkpoint
+from interbert.train.class_head import class_head_of
 from interbert.train.deepspeed_config import EngineConfig
 from interbert.train.distributed import Ranks
 from interbert.train.engine import Engine
@@ -73,8 +74,11 @@ def pretrain(request: Request, ranks: Ranks) -> int:
         state, reason = "failed", f"{type(error).__name__}: {error}"
         if not isinstance(error, ValueError):
             traceback.print_exc()
-    if ranks.is_main or state == "failed":  # whichever rank it was: rank 0 may only ever see it killed
+    if state == "failed":  # whichever rank it was: rank 0 may only ever see it killed
+        reason = request.folder.write_failure(ranks.rank, progress.step, reason)
+    elif ranks.is_main:
         request.folder.write_status(state, progress.step, reason)
+    if ranks.is_main or state == "failed":
         print(f"{state}: {reason} ({request.folder.path})", flush=True)
     return EXIT_CODES[state]
 
@@ -84,6 +88,7 @@ def _prepare(
 ) -> tuple[Training, Tokenizer]:
     settings, folder = request.settings, request.folder
     corpus = Corpus(settings.data.train)
+    _check_validation(corpus, settings)
     tokenizer = load_tokenizer(tokenizer_folder(settings))
     identity = describe_identity(settings, corpus, tokenizer, request.engine, ranks)
     found = ranks.main_only(lambda: checkpoint.find(request.resume, folder.checkpoints, log.warning))
@@ -122,6 +127,7 @@ def _prepare(
         stop=stop,
         profiler=StepProfiler(request.profile, folder.profile, ranks.rank),
         progress=progress,
+        class_head=class_head_of(corpus, settings),
         last_step=request.last_step,
         identity=identity,
         saved_step=progress.step if found else -1,
@@ -139,10 +145,7 @@ def build_model(settings: Settings, corpus: Corpus, tokenizer: Tokenizer) -> Int
     """Fresh, from BERT, or from an InterBERT; fitting the data in either case."""
     wanted, seed = settings.model, settings.train.seed
     if wanted.inherit_from:
-        model = load_ours(wanted.inherit_from)
-        _must_fit(wanted.inherit_from, "vocab_size", model.config.vocab_size, tokenizer.vocab_size)
-        _must_fit(wanted.inherit_from, "feature_width", model.config.feature_width, corpus.feature_width)
-        return model
+        return _inherited(settings, corpus, tokenizer)
     fields = {
         "vocab_size": tokenizer.vocab_size,
         "feature_width": corpus.feature_width,
@@ -171,6 +174,47 @@ def build_model(settings: Settings, corpus: Corpus, tokenizer: Tokenizer) -> Int
         wanted.preset, wanted.architecture, **{"max_position_embeddings": positions, **fields}
     )
     return InterBertForPreTraining.from_seed(config, seed)
+
+
+def _inherited(settings: Settings, corpus: Corpus, tokenizer: Tokenizer) -> InterBertForPreTraining:
+    where = settings.model.inherit_from
+    if settings.model.override:
+        raise SettingsError(
+            f"model.inherit_from takes the model of {where} as it is, but model.override changes "
+            f"{', '.join(settings.model.override)}; leave one of them out"
+        )
+    model = load_ours(where)
+    _must_fit(where, "vocab_size", model.config.vocab_size, tokenizer.vocab_size)
+    _must_fit(where, "feature_width", model.config.feature_width, corpus.feature_width)
+    heads = objectives.needs(list(settings.objectives))
+    if "regions" in heads:
+        _must_fit(where, "classes", model.config.classes, corpus.classes)
+    lacking = sorted(heads - set(model.heads))
+    if lacking:
+        raise SettingsError(
+            f"{where}: the model has no head {', '.join(lacking)}, which the objectives "
+            f"{', '.join(settings.objectives)} need; take other objectives or other weights"
+        )
+    longest, places = settings.data.max_text_tokens, model.config.max_position_embeddings
+    if longest > places:
+        raise SettingsError(
+            f"data.max_text_tokens is {longest}, but {where} has {places} positions; lower it"
+        )
+    return model
+
+
+def _check_validation(corpus: Corpus, settings: Settings) -> None:
+    """Now, not at the first validation, hours later."""
+    if not settings.data.validation:
+        return
+    with Corpus(settings.data.validation) as held_out:
+        for field in ("feature_width", "classes", "evidence"):
+            ours, theirs = getattr(corpus, field), getattr(held_out, field)
+            if ours != theirs:
+                raise SettingsError(
+                    f"data.validation ({', '.join(settings.data.validation)}) has {field} {theirs}, but data.train "
+                    f"({', '.join(settings.data.train)}) {ours}; take a split of the same features"
+                )
 
 
 def _must_fit(where: str, field: str, model: int, data: int) -> None:

@@ -1,8 +1,11 @@
 """`--profile a:b`: a trace of steps a to b, for chrome://tracing or Perfetto."""
 
+import logging
 from pathlib import Path
 
 from interbert.config import SettingsError
+
+log = logging.getLogger(__name__)
 
 
 class StepProfiler:
@@ -14,7 +17,7 @@ class StepProfiler:
         self._profile = None
 
     def step(self, done: int) -> None:
-        """To be called after each step, with the number of steps done."""
+        """To be called before the first step and after each one, with the number of steps done."""
         if self.window is None:
             return
         import torch
@@ -31,6 +34,8 @@ class StepProfiler:
             self.close()
 
     def close(self) -> None:
+        if self._profile is None and self.window is not None:
+            log.warning("--profile %d:%d: no such step was trained; nothing was recorded", *self.window)
         if self._profile is not None:
             self._profile.stop()
             self.path.parent.mkdir(parents=True, exist_ok=True)

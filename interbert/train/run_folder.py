@@ -4,6 +4,7 @@ import os
 import platform
 import subprocess
 import sys
+import time
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -69,7 +70,10 @@ class RunFolder:
 
     def read_status(self) -> dict[str, Any] | None:
         path = self.path / "status.json"
-        return read_json(path) if path.is_file() else None
+        status = read_json(path) if path.is_file() else None
+        if status is not None and not {"state", "step"} <= set(status):
+            raise ValueError(f"{path}: lacks state or step; restore it, or remove it")
+        return status
 
     def finished_at(self, last_step: int) -> bool:
         """Whether a run to this step has nothing left to do."""
@@ -80,6 +84,23 @@ class RunFolder:
     def write_status(self, state: State, step: int, reason: str) -> None:
         status = {"state": state, "step": step, "reason": reason, "exit_code": EXIT_CODES[state]}
         write_json(self.path / "status.json", status)
+        if state != "failed":
+            for left in self.path.glob("failed_rank*.json"):
+                left.unlink(missing_ok=True)
+
+    def write_failure(self, rank: int, step: int, reason: str) -> str:
+        """status.json of a run of which this rank failed; returns the reason it gives.
+
+        One rank's failure soon is every rank's, for the others lose their partner. So each leaves a note with the
+        time, and the first one's reason stands, whoever writes last.
+        """
+        write_json(self.path / f"failed_rank{rank}.json", {"time": time.time(), "reason": reason})
+        if rank == 0:
+            time.sleep(1)  # the note of the one who failed first may still be on its way
+        notes = [read_json(path) for path in self.path.glob("failed_rank*.json")]
+        reason = min(notes, key=lambda note: note["time"])["reason"]
+        self.write_status("failed", step, reason)
+        return reason
 
 
 PACKAGES = (

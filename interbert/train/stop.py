@@ -15,3 +15,5 @@ class StopRequest:
 
     def _note(self, number: int, frame) -> None:
         self.reason = signal.Signals(number).name
+        if number == signal.SIGINT:  # whoever presses Ctrl-C again does not want to wait
+            signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -128,7 +128,7 @@ def test_incomplete_weights_are_refused(world, ranks, tmp_path):
         evaluate_model(folder, [world / "scenes.h5"], ranks, Options())
     config = json.loads((folder / "config.json").read_text()) | {"model_type": "bert"}
     (folder / "config.json").write_text(json.dumps(config))
-    with pytest.raises(EvaluationError, match="'bert'"):
+    with pytest.raises(ValueError, match="a bert, not an interbert"):
         evaluate_model(folder, [world / "scenes.h5"], ranks, Options())
 
 

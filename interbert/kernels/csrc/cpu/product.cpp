@@ -158,15 +158,16 @@ extern "C" void product(long M, long N, long K, const bf16* a, long a_transposed
   const bool panel_is_a = !left.in_place() && M > N;
   const Side &panel = panel_is_a ? left : right, &stream = panel_is_a ? right : left;
   bf16* stream_tiles = stream.in_place() ? nullptr : scratch<3, bf16>(2 * stream.blocks * depth * TILE);
-  long across = threads;  // the panel's side is shared out first: then each panel is made once
-  while (across > 1 && (threads % across || panel.blocks / across < 4)) --across;
-  const long down = threads / across;
 #pragma omp parallel num_threads(threads)
   {
-    const long me = omp_get_thread_num();
+    // OpenMP may give fewer threads than asked for.
+    const long me = omp_get_thread_num(), team = omp_get_num_threads();
+    long across = team;  // the panel's side is shared out first: then each panel is made once
+    while (across > 1 && (team % across || panel.blocks / across < 4)) --across;
+    const long down = team / across;
     const Range all{0, stream.blocks};
     if (stream_tiles) {
-      const Range mine = all.part(me, threads);
+      const Range mine = all.part(me, team);
       stream.pack(stream_tiles + 2 * mine.begin * depth * TILE, mine, {0, depth});
 #pragma omp barrier
     }
