@@ -12,7 +12,6 @@ from typing import Any, Literal
 
 from interbert.config import Settings, SettingsError
 
-
 DECISIVE = (
     *("zero_optimization", "bf16", "fp16", "gradient_clipping", "optimizer", "scheduler", "data_types"),
     *(

@@ -22,6 +22,7 @@ from interbert.data.plan import Position
 from interbert.data.scenes.write import write_scenes
 from interbert.objectives import COUNTED_BY
 from interbert.tokenizer import load_tokenizer
+from interbert.train import checkpoint
 from interbert.train.deepspeed_config import load_engine_config
 from interbert.train.distributed import start_ranks
 from interbert.train.engine import Engine, summarise
@@ -71,10 +72,70 @@ def without_masked_regions(batch: Batch) -> Batch:
     return dataclasses.replace(batch, **{name: getattr(batch, name)[none] for name in names})
 
 
+def no_space(*arguments, **named):
+    raise OSError(28, "No space left on device")
+
+
 class Trainings:
     def __init__(self, data: Path, ranks) -> None:
         self.data, self.ranks = data, ranks
         self.reference: dict[str, torch.Tensor] = {}
+
+    def build(self, stage: int, precision: str) -> tuple:
+        """An engine, and what makes its loader from a position on."""
+        start = (
+            "data.token_budget=256",
+            "train.micro_batches=2",
+            "train.schedule_steps=40",
+            "train.warmup_share=0",
+        )
+        settings = load_recipe("scenes", [encoder(0.1), *start], data={"train": [str(self.data)]})
+        config = load_engine_config(
+            f"{ROOT}/ds_configs/zero{stage}_{precision}.json", settings, self.ranks.world_size
+        )
+        corpus, tokenizer = Corpus([self.data]), load_tokenizer(tokenizer_folder(settings))
+        self.ranks.main_only(lambda: fill_caches(settings, corpus, tokenizer))
+
+        def loader(position: Position):
+            return build_loader(
+                settings, corpus, tokenizer, build_plan(settings, corpus, tokenizer), self.ranks, position
+            )
+
+        return Engine(build_model(settings, corpus, tokenizer), settings, config), loader
+
+    def resume(self, stage: int, precision: str) -> dict:
+        """Two steps, a checkpoint, two more; and the last two again by another engine from that checkpoint."""
+        folder = self.data.parent / f"resumed_{stage}_{precision}"
+        whole, loader_at = self.build(stage, precision)
+        position, ends = Position(), []
+        with loader_at(position) as loader:
+            for step in range(2):
+                data = next(loader)
+                self.step(whole, data.batches, data.numbers, step, False)
+            saved = checkpoint.save(whole.deepspeed, folder, {"step": 2}, self.ranks)
+            position = data.position
+        again, _ = self.build(stage, precision)
+        checkpoint.load(again.deepspeed, saved)
+        for engine in (whole, again):
+            with loader_at(position) as loader:
+                for step in (2, 3):
+                    data = next(loader)
+                    self.step(engine, data.batches, data.numbers, step, False)
+            ends.append(full_weights(engine))
+        return {"equal": all(torch.equal(ends[0][name], ends[1][name]) for name in ends[0])}
+
+    def failing_save(self, stage: int) -> dict:
+        """What happens when the disk of the last rank is full."""
+        engine, _ = self.build(stage, "fp32")
+        folder = self.data.parent / f"failing_{stage}"
+        if self.ranks.rank == self.ranks.world_size - 1:
+            engine.deepspeed.checkpoint_engine.save = no_space
+        said = ""
+        try:
+            checkpoint.save(engine.deepspeed, folder, {"step": 1}, self.ranks)
+        except checkpoint.CheckpointError as error:
+            said = str(error)
+        return {"said": self.ranks.gather(said), "left": [str(path) for path in folder.rglob("*")]}
 
     def train(self, stage, precision, *sets, dropout=0.1, poison=None, merged=False, unmasked=()) -> dict:
         """Trains STEPS steps.
@@ -189,6 +250,9 @@ def record(trainings: Trainings, world_size: int) -> dict:
         results[f"zero{stage}_last_rank_unmasked"] = train(stage, "fp32", unmasked=(1,))
         results[f"zero{stage}_unmasked"] = train(stage, "fp32", unmasked=(0, 1))
         results[f"zero{stage}_poisoned"] = train(stage, "fp32", poison=1)
+        results[f"zero{stage}_bf16_poisoned"] = train(stage, "bf16", poison=1)
+        results[f"zero{stage}_resumed"] = {p: trainings.resume(stage, p) for p in ("fp32", "bf16")}
+        results[f"zero{stage}_failing_save"] = trainings.failing_save(stage)
     results["lamb"] = train(0, "fp32", "train.optimizer=lamb", "train.learning_rate=0.01")
     return results
 

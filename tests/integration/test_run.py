@@ -143,3 +143,19 @@ def test_bad_input_is_named(runs, more, sets, words):
     output = runs.python("bad", *more, "--max-steps", "1", sets=sets, code=1)
     assert words in output
     assert "Traceback" not in output
+
+
+def test_validation_data_of_another_width_is_refused_at_once(runs, tmp_path):
+    from interbert.data.scenes.write import write_scenes
+
+    write_scenes(tmp_path / "other.h5", 8, seed=1, feature_width=24)
+    said = runs.python(
+        "other_width", "--max-steps", "1", sets=(f"data.validation=[{tmp_path}/other.h5]",), code=1
+    )
+    assert "feature_width 24" in said and "32" in said and "Traceback" not in said
+
+
+def test_the_first_step_can_be_profiled(runs):
+    runs.python("profiled", "--max-steps", "2", "--profile", "1:1")
+    trace = json.loads((runs.folder / "profiled" / "profile" / "trace_rank0.json").read_text())
+    assert any("optimizer" in str(event.get("name", "")).lower() for event in trace["traceEvents"])

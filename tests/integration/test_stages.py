@@ -88,3 +88,25 @@ def test_a_bad_loss_on_one_rank_is_skipped_by_all(results, stage):
 def test_lamb_learns(results):
     losses = results["two"]["lamb"]["by_objective"]["msm"]
     assert losses[-1] < losses[0] - 0.02
+
+
+@pytest.mark.parametrize("stage", [0, 1, 2, 3])
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_resumed_training_is_the_uninterrupted_one_bit_for_bit(results, stage, precision):
+    assert results["two"][f"zero{stage}_resumed"][precision]["equal"]
+
+
+@pytest.mark.parametrize("stage", [0, 1, 2, 3])
+def test_a_full_disk_on_one_rank_is_said_by_all_and_leaves_nothing(results, stage):
+    found = results["two"][f"zero{stage}_failing_save"]
+    if stage == 0:  # the last rank has nothing to write there
+        assert found["said"] == ["", ""] and found["left"]
+        return
+    assert all("rank 1: [Errno 28] No space left" in said for said in found["said"])
+    assert found["left"] == []
+
+
+@pytest.mark.parametrize("stage", [0, 1, 2, 3])
+def test_a_bad_loss_is_skipped_in_bf16_as_well(results, stage):
+    trained = results["two"][f"zero{stage}_bf16_poisoned"]
+    assert trained["skipped"] == [False, True, False] and trained["finite"]

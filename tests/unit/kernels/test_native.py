@@ -271,3 +271,21 @@ def test_the_log_says_once_what_serves(caplog):
         native.library()
         native.library()
     assert len([r for r in caplog.records if "native CPU kernels" in r.message]) == 1
+
+
+@needs_them
+@pytest.mark.parametrize("limit", ["OMP_THREAD_LIMIT=1", "OMP_DYNAMIC=true", "OMP_THREAD_LIMIT=3"])
+def test_fewer_threads_than_asked_for(limit):
+    code = """
+import torch
+from interbert.kernels.linear import linear
+torch.set_num_threads(4)
+x, w = torch.randn(300, 96).bfloat16(), torch.randn(512, 96).bfloat16().requires_grad_()
+y = linear(x, w, torch.zeros(512).bfloat16())
+y.sum().backward()
+print(float((y.float() - x.float() @ w.float().t()).abs().max()))
+print(float((w.grad.float() - x.float().sum(0)).abs().max()))
+"""
+    name, value = limit.split("=")
+    done = probe(code, **{name: value})
+    assert all(float(line) < 0.6 for line in done.stdout.split()), done.stdout

@@ -182,3 +182,12 @@ def test_wrong_inputs_are_refused():
         model(region_features=inputs["region_features"])
     with pytest.raises(ValueError, match="30 places"):
         model(input_ids=torch.ones(1, 30, dtype=torch.int64))
+
+
+def test_a_pair_without_a_token_is_refused():
+    """Its pooled vector would be its neighbour's."""
+    model, batch = model_of(), make_batch([5, 9, 3], [4, 1, 6])
+    inputs = padded_inputs(batch)
+    inputs["attention_mask"][1] = 0
+    with pytest.raises(ValueError, match="attention_mask, row 1: hides everything"):
+        model(**inputs, add_global=True)

@@ -96,3 +96,20 @@ def test_fp16_needs_a_gpu(tmp_path, monkeypatch):
     engine = load_engine_config(config(tmp_path, fp16={"enabled": True}), settings, 1)
     with pytest.raises(SettingsError, match="fp16 needs a GPU"):
         check_device(engine)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('{"zero_optimization": null}', "zero_optimization is None"),
+        ('{"bf16": true}', "bf16 is True"),
+        ('{"zero_optimization": {"stage": "auto"}}', "stage is 'auto'"),
+        ('{"zero_optimization": {"offload_optimizer": null}}', "offload_optimizer is None"),
+        ('{"zero_optimisation": {"stage": 2}}', "write 'zero_optimization'"),
+        ('{"bf_16": {"enabled": true}}', "write 'bf16'"),
+    ],
+)
+def test_what_deepspeed_would_pass_over_or_stumble_on(tmp_path, text, message):
+    (tmp_path / "ds.json").write_text(text)
+    with pytest.raises(SettingsError, match=rf"ds\.json: .*{message}"):
+        load_engine_config(str(tmp_path / "ds.json"), load_recipe("scenes"), 1)

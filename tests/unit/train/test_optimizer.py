@@ -81,3 +81,13 @@ def test_lamb_learns():
         loss.backward()
         optimizer.step()
     assert loss < 0.05
+
+
+def test_lamb_moves_a_bias_that_starts_at_zero():
+    bias = torch.nn.Parameter(torch.zeros(8))
+    group = {"params": [bias], "weight_decay": 0.0, "adapt": False}
+    optimizer = Lamb([group], lr=1e-3, betas=(0.9, 0.999), eps=1e-6, weight_decay=0.01)
+    for _ in range(1000):
+        bias.grad = 2 * (bias.detach() - 1)
+        optimizer.step()
+    assert bias.min().item() > 0.5
