@@ -1,7 +1,7 @@
 """Typed settings of a run: closed (unknown keys are refused), described in place, resolved from a recipe.
 
 A run is described by four things that come together here: a recipe (YAML, may extend another one), `--set`
-overrides, the number of ranks, and the DeepSpeed config. `docs/recipes.md` is written from this file.
+overrides, the number of ranks, and the DeepSpeed config. `python -m interbert settings` prints what stands here.
 """
 
 from pathlib import Path

@@ -1,7 +1,8 @@
 """The one place that chooses how attention over packed sequences is computed.
 
 qkv_T3Hd holds queries, keys and values of T tokens, H heads of width d. Sequence b owns rows
-cu_seqlens[b]:cu_seqlens[b+1] and sees only itself. Rows behind the last offset come out as zeros.
+cu_seqlens[b]:cu_seqlens[b+1] and sees only itself. Rows behind the last offset come out as zeros (of flash: as
+they happen to be).
 """
 
 import logging

@@ -20,6 +20,7 @@ from torch import Tensor
 from interbert.data.batch import Batch
 from interbert.data.tokens import TokenTable
 from interbert.data.unmasked import filled_up, read_regions, unmasked_batch
+from interbert.kernels import native
 from interbert.model.heads import match_log_odds
 from interbert.model.outputs import PackedOutput
 from interbert.tasks.progress import Progress
@@ -126,9 +127,9 @@ class PairScorer:
         return lambda output: head(*(x.float() for x in output.match_inputs))
 
     def _row_step(self) -> int:
-        """16-bit products on a CPU are compiled anew for every number of rows: a few numbers only, then."""
+        """oneDNN's 16-bit products are compiled anew for every number of rows: a few numbers only, then."""
         parameter = next(self.model.parameters())
-        if parameter.device.type != "cpu" or parameter.dtype == torch.float32:
+        if parameter.device.type != "cpu" or parameter.dtype == torch.float32 or native.serves(parameter):
             return 1
         return min(ROW_STEP, self.model.config.max_position_embeddings)
 

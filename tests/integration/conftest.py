@@ -17,7 +17,7 @@ SMALL = [
     "{kind: joint, layers: 1, heads: 2, intermediate_size: 64}, "
     "{kind: text, layers: 1, heads: 2, intermediate_size: 64}, "
     "{kind: image, layers: 1, heads: 2, intermediate_size: 64, hidden_dropout: 0.2}]}",
-    "scenes={train_images: 96, validation_images: 16, test_images: 16, feature_width: 32}",
+    "scenes={train_images: 48, validation_images: 16, test_images: 16, feature_width: 32}",
     "data.token_budget=512",
     "train.micro_batches=2",
     "train.schedule_steps=100",
