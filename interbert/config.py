@@ -4,6 +4,8 @@ A run is described by four things that come together here: a recipe (YAML, may e
 overrides, the number of ranks, and the DeepSpeed config. `python -m interbert settings` prints what stands here.
 """
 
+import copy
+import re
 from pathlib import Path
 from typing import Any, Literal
 
@@ -164,6 +166,19 @@ class Settings(Closed):
     train: TrainSettings = TrainSettings()
     scenes: SceneSettings | None = None
     """With it, a run that is given no data makes the embedded scenes and trains on them."""
+    stages: list["Settings"] = []
+    """Stages of pretraining: a name each, and what differs from the rest of the recipe (data, objectives, steps …).
+    Each starts from the last one's weights, with a schedule of its own."""
+
+    @model_validator(mode="after")
+    def _stages_are_told_apart(self) -> "Settings":
+        names = [stage.name for stage in self.stages]
+        for stage in self.stages:
+            if names.count(stage.name) > 1 or not re.fullmatch(r"[\w.-]+", stage.name):
+                raise ValueError(
+                    f"stages: {stage.name!r} must be a name of letters and digits, and only one stage's"
+                )
+        return self
 
     @model_validator(mode="after")
     def _objectives_fit_masks(self) -> "Settings":
@@ -193,11 +208,26 @@ def load_recipe(name_or_file: str, overrides: list[str] = (), **sections: dict[s
         if not isinstance(tree.get(section, {}), dict):
             raise SettingsError(f"{section} is {tree[section]!r}: it is a section; set {section}.KEY instead")
         _merge(tree.setdefault(section, {}), fields)
+    if tree.get("stages"):
+        tree["stages"] = [_stage(tree, number, stage) for number, stage in enumerate(tree["stages"])]
     try:
         return Settings.model_validate(tree)
     except ValidationError as error:
         lines = [f"  {'.'.join(map(str, e['loc'])) or 'recipe'}: {_explain(e)}" for e in error.errors()]
         raise SettingsError(f"recipe {name_or_file!r} does not hold together:\n" + "\n".join(lines)) from None
+
+
+def _stage(tree: dict[str, Any], number: int, differences: Any) -> dict[str, Any]:
+    """The settings of one stage: the recipe's, with the differences."""
+    if not isinstance(differences, dict) or "name" not in differences or "stages" in differences:
+        raise SettingsError(
+            f"stages[{number}]: give a name and the settings that differ, not {differences!r}"
+        )
+    stage = copy.deepcopy({section: fields for section, fields in tree.items() if section != "stages"})
+    if "objectives" in differences:
+        stage.pop("objectives", None)
+    _merge(stage, differences)
+    return stage
 
 
 def recipe_names() -> list[str]:
@@ -220,7 +250,7 @@ def _read_recipe(name_or_file: str, seen: tuple[str, ...]) -> dict[str, Any]:
     if not isinstance(tree, dict):
         raise SettingsError(f"recipe {path} must be a mapping of sections, not {type(tree).__name__}")
     for name, value in tree.items():
-        if name not in ("name", "extends", "scenes") and not isinstance(value, dict):
+        if name not in ("name", "extends", "scenes", "stages") and not isinstance(value, dict):
             raise SettingsError(
                 f"recipe {path}: section {name!r} is {value!r}; write settings under it, or leave it out"
             )

@@ -82,7 +82,8 @@ def main() -> int:
         raise ValueError(f"--max-steps is {arguments.max_steps}: give 1 or more, or leave it out")
     window = parse_window(arguments.profile)
     folder = Path(arguments.output_dir or f"runs/{settings.name}")
-    last_step = min(settings.train.schedule_steps, arguments.max_steps or settings.train.schedule_steps)
+    scheduled = sum(stage.train.schedule_steps for stage in settings.stages) or settings.train.schedule_steps
+    last_step = min(scheduled, arguments.max_steps or scheduled)
     go_on = arguments.resume == "latest" and not arguments.dry_run
     if go_on and RunFolder(folder).finished_at(last_step):
         compare_with_config(RunFolder(folder).config, settings)

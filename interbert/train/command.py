@@ -8,6 +8,7 @@ from interbert.train.distributed import Ranks, start_ranks
 from interbert.train.dry_run import describe_dry_run
 from interbert.train.pretraining import Request, pretrain
 from interbert.train.run_folder import RunFolder
+from interbert.train.stages import run_stages
 
 
 def run_pretraining(
@@ -21,7 +22,8 @@ def run_pretraining(
     dry_run: bool,
 ) -> int:
     ranks = start_ranks()
-    try:
+
+    def run(settings: Settings, folder: Path, max_steps: int | None) -> int:
         engine = load_engine_config(deepspeed_config, settings, ranks.world_size)
         check_device(engine)
         settings = provide_data(settings, ranks)
@@ -32,6 +34,15 @@ def run_pretraining(
                 print(described)
             return 0
         return pretrain(request, ranks)
+
+    try:
+        if not settings.stages:
+            return run(settings, folder, max_steps)
+        if resume not in ("latest", "none"):
+            raise SettingsError(
+                f"--resume {resume}: a recipe of stages knows where it stands; give latest or none"
+            )
+        return run_stages(settings, folder, run, max_steps, dry_run, ranks)
     finally:
         ranks.close()
 

@@ -27,7 +27,7 @@ FREE_TO_CHANGE = {
 
 def describe_settings(settings: Settings) -> dict[str, Any]:
     """Every setting that decides numbers, flat."""
-    tree = settings.model_dump(mode="json", exclude={"name", "scenes"})
+    tree = settings.model_dump(mode="json", exclude={"name", "scenes", "stages"})
     return {
         f"{section}.{field}": value
         for section, fields in tree.items()

@@ -1,0 +1,71 @@
+"""Pretraining in stages through the real script: the second starts from the first, and knows where it stopped."""
+
+import sys
+
+import pytest
+import torch
+import yaml
+
+from interbert.model.loading import load_ours
+
+
+@pytest.fixture(scope="module")
+def recipe(runs):
+    path = runs.folder / "two_stages.yaml"
+    stages = [
+        {"name": "broad", "train": {"schedule_steps": 3}},
+        {
+            "name": "clean",
+            "train": {"schedule_steps": 4, "learning_rate": 5e-4},
+            "objectives": {"msm": 1.0, "itm": 2.0},
+        },
+    ]
+    path.write_text(yaml.safe_dump({"extends": "scenes", "name": "two_stages", "stages": stages}))
+    return path
+
+
+def start(runs, recipe, name, *more, code=0):
+    words = runs.command(name, *more)
+    words[words.index("scenes")] = str(recipe)
+    words = [word for word in words if word != "train.schedule_steps=100"]
+    words = [
+        w
+        for i, w in enumerate(words)
+        if not (w == "--set" and words[i + 1 : i + 2] in ([], ["--set"], ["--max-steps"]))
+    ]
+    return runs.run([sys.executable, *words], code)
+
+
+def test_stages_follow_one_another_and_a_stop_changes_nothing(runs, recipe):
+    start(runs, recipe, "staged")
+    folder = runs.folder / "staged"
+    assert runs.status("staged") == {
+        "state": "finished", "step": 7, "reason": "reached step 7, in stage clean", "exit_code": 0
+    }  # fmt: skip
+    assert [line["step"] for line in runs.metrics("staged/broad") if "loss" in line] == [1, 2, 3]
+    trained = [line for line in runs.metrics("staged/clean") if "loss" in line]
+    assert [line["step"] for line in trained] == [1, 2, 3, 4] and "loss/mrm" not in trained[0]
+    clean = load_ours(folder / "export")
+    broad = load_ours(folder / "broad" / "export").state_dict()
+    untouched = "heads.regions.decoder.weight"  # the second stage asks nothing of it but decay
+    torch.testing.assert_close(clean.state_dict()[untouched], broad[untouched], rtol=1e-3, atol=1e-3)
+
+    said = start(runs, recipe, "stopped", "--max-steps", "5")
+    assert "stage 2 of 2: clean" in said and runs.status("stopped")["step"] == 5
+    said = start(runs, recipe, "stopped")
+    assert "stage 1 of 2" not in said and "resumed from" in said
+    again = load_ours(runs.folder / "stopped" / "export").state_dict()
+    assert all(torch.equal(value, again[name]) for name, value in clean.state_dict().items())
+    assert "finished, at step 7" in start(runs, recipe, "stopped")
+
+
+def test_bad_stages_are_named(runs, recipe, tmp_path):
+    for stages, message in (
+        ([{"train": {"schedule_steps": 3}}], r"stages[0]: give a name"),
+        ([{"name": "a"}, {"name": "a"}], "only one stage's"),
+        ([{"name": "a", "train": {"steps": 3}}], "stages.0.train.steps: no such setting"),
+    ):
+        (tmp_path / "bad.yaml").write_text(
+            yaml.safe_dump({"extends": "scenes", "name": "bad", "stages": stages})
+        )
+        assert message in start(runs, tmp_path / "bad.yaml", "bad_stages", code=1)
