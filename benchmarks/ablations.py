@@ -57,7 +57,7 @@ MEASURES = {"r1": "R@1", "r10": "R@10", "swapped": "true above swapped"}
 
 def main() -> None:
     arguments = parse_arguments()
-    data = provide_data(arguments.folder)
+    data = provide_data(arguments.folder, with_bert="bert" in arguments.questions)
     jobs = [
         (question, variant, seed)
         for seed in range(arguments.seeds)
@@ -89,14 +89,14 @@ def parse_arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def provide_data(folder: Path) -> dict[str, Path]:
-    """Scenes with two swapped captions each, and a small BERT trained on the captions."""
+def provide_data(folder: Path, with_bert: bool) -> dict[str, Path]:
+    """Scenes with two swapped captions each, and where it is asked for a small BERT trained on the captions."""
     data = {split: folder / "data" / f"{split}.h5" for split in ("train", "test")}
     (folder / "data").mkdir(parents=True, exist_ok=True)
     for split, images in (("train", 12000), ("test", 200)):
         if not data[split].exists():
             write_scenes(data[split], images, 1, split=split, swapped=2)
-    return data | {"bert": bert_of_captions(data["train"], folder / "data" / "bert")}
+    return data | ({"bert": bert_of_captions(data["train"], folder / "data" / "bert")} if with_bert else {})
 
 
 def train(
@@ -117,7 +117,7 @@ def train(
         f"train.checkpoint_every={arguments.steps}",
         "train.log_every=100",
     ]
-    settings += [setting.replace("BERT", str(data["bert"])) for setting in QUESTIONS[question][variant]]
+    settings += [setting.replace("BERT", str(data.get("bert"))) for setting in QUESTIONS[question][variant]]
     words = [sys.executable, "launch/pretrain.py", "--recipe", "scenes", "--data", str(data["train"])]
     words += ["--deepspeed_config", "ds_configs/cpu.json", "--output-dir", str(run)]
     words += [word for setting in settings for word in ("--set", setting)]

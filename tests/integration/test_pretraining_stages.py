@@ -50,13 +50,13 @@ def test_stages_follow_one_another_and_a_stop_changes_nothing(runs, recipe):
     untouched = "heads.regions.decoder.weight"  # the second stage asks nothing of it but decay
     torch.testing.assert_close(clean.state_dict()[untouched], broad[untouched], rtol=1e-3, atol=1e-3)
 
-    said = start(runs, recipe, "stopped", "--max-steps", "5")
-    assert "stage 2 of 2: clean" in said and runs.status("stopped")["step"] == 5
-    said = start(runs, recipe, "stopped")
+    said = start(runs, recipe, "staged_stopped", "--max-steps", "5")
+    assert "stage 2 of 2: clean" in said and runs.status("staged_stopped")["step"] == 5
+    said = start(runs, recipe, "staged_stopped")
     assert "stage 1 of 2" not in said and "resumed from" in said
-    again = load_ours(runs.folder / "stopped" / "export").state_dict()
+    again = load_ours(runs.folder / "staged_stopped" / "export").state_dict()
     assert all(torch.equal(value, again[name]) for name, value in clean.state_dict().items())
-    assert "finished, at step 7" in start(runs, recipe, "stopped")
+    assert "finished, at step 7" in start(runs, recipe, "staged_stopped")
 
 
 def test_bad_stages_are_named(runs, recipe, tmp_path):
