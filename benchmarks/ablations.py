@@ -18,7 +18,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from benchmarks import report
 from benchmarks.ablation_bert import bert_of_captions
-from benchmarks.ablation_measures import measure
+from benchmarks.ablation_measures import MEASURES, measure
 from interbert.data.scenes.write import write_scenes
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -51,13 +51,21 @@ QUESTIONS: dict[str, dict[str, list[str]]] = {
         "from nothing": [f"model.override={{{FOUR_LAYERS}}}"],
         "from a BERT of the captions": [f"model.override={{{FOUR_LAYERS}}}", "model.bert=BERT"],
     },
+    "stages": {
+        "clean captions": ["data.train=[CLEAN]"],
+        "clean captions, twice as long": ["data.train=[CLEAN]", "train.schedule_steps=TWICE"],
+        "noisy captions": ["data.train=[NOISY]"],
+        "noisy, then clean": [
+            "stages=[{name: noisy, data: {train: [NOISY]}}, {name: clean, data: {train: [CLEAN]}}]"
+        ],
+    },
 }
-MEASURES = {"r1": "R@1", "r10": "R@10", "swapped": "true above swapped"}
+"""Settings by question and variant. Words in capitals stand for what is made or known at the start."""
 
 
 def main() -> None:
     arguments = parse_arguments()
-    data = provide_data(arguments.folder, with_bert="bert" in arguments.questions)
+    words = provide_data(arguments.folder, arguments.questions) | {"TWICE": 2 * arguments.steps}
     jobs = [
         (question, variant, seed)
         for seed in range(arguments.seeds)
@@ -65,11 +73,11 @@ def main() -> None:
         for variant in QUESTIONS[question]
     ]
     with ThreadPoolExecutor(arguments.parallel) as pool:
-        list(pool.map(lambda job: train(arguments, data, *job), jobs))
+        list(pool.map(lambda job: train(arguments, words, *job), jobs))
     figures = {q: collect(arguments, q) for q in arguments.questions}
     for question, found in figures.items():
         rows = [[variant, *(_spread(values[name]) for name in MEASURES)] for variant, values in found.items()]
-        title = f"{question}: {arguments.steps} steps, {arguments.seeds} seeds, 200 held-out scenes, text to image"
+        title = f"{question}: {arguments.steps} steps, {arguments.seeds} seeds, 200 held-out scenes"
         report.table(title, ["", *MEASURES.values()], rows)
     report.write_json(arguments.json, {"steps": arguments.steps, **figures})
 
@@ -89,18 +97,26 @@ def parse_arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def provide_data(folder: Path, with_bert: bool) -> dict[str, Path]:
-    """Scenes with two swapped captions each, and where it is asked for a small BERT trained on the captions."""
-    data = {split: folder / "data" / f"{split}.h5" for split in ("train", "test")}
+def provide_data(folder: Path, questions: list[str]) -> dict[str, object]:
+    """Scenes by the words of the settings, and where it is asked for a small BERT trained on their captions."""
     (folder / "data").mkdir(parents=True, exist_ok=True)
-    for split, images in (("train", 12000), ("test", 200)):
-        if not data[split].exists():
-            write_scenes(data[split], images, 1, split=split, swapped=2)
-    return data | ({"bert": bert_of_captions(data["train"], folder / "data" / "bert")} if with_bert else {})
+    made = {
+        "TRAIN": (12000, {"swapped": 2}),
+        "TEST": (200, {"split": "test", "swapped": 15}),
+        "CLEAN": (1500, {}),
+        "NOISY": (12000, {"seed": 2, "noise": 0.6}),
+    }
+    words: dict[str, object] = {word: folder / "data" / f"{word.lower()}.h5" for word in made}
+    for word, (images, options) in made.items():
+        if not words[word].exists():
+            write_scenes(words[word], images, **{"seed": 1, **options})
+    if "bert" in questions:
+        words["BERT"] = bert_of_captions(words["TRAIN"], folder / "data" / "bert")
+    return words
 
 
 def train(
-    arguments: argparse.Namespace, data: dict[str, Path], question: str, variant: str, seed: int
+    arguments: argparse.Namespace, words: dict[str, object], question: str, variant: str, seed: int
 ) -> None:
     place = result_of(arguments, question, variant, seed)
     if place.exists():
@@ -108,28 +124,28 @@ def train(
     run = place.with_suffix("")
     settings = [
         "scenes=null",
+        "data.train=[TRAIN]",
         f"train.seed={seed}",
         f"train.schedule_steps={arguments.steps}",
         "train.micro_batches=2",
-    ]
-    settings += [
         "train.export_initial=false",
         f"train.checkpoint_every={arguments.steps}",
         "train.log_every=100",
-    ]
-    settings += [setting.replace("BERT", str(data.get("bert"))) for setting in QUESTIONS[question][variant]]
-    words = [sys.executable, "launch/pretrain.py", "--recipe", "scenes", "--data", str(data["train"])]
-    words += ["--deepspeed_config", "ds_configs/cpu.json", "--output-dir", str(run)]
-    words += [word for setting in settings for word in ("--set", setting)]
+    ] + QUESTIONS[question][variant]
+    for word, value in words.items():
+        settings = [setting.replace(word, str(value)) for setting in settings]
+    command = [sys.executable, "launch/pretrain.py", "--recipe", "scenes", "--output-dir", str(run)]
+    command += ["--deepspeed_config", "ds_configs/cpu.json"]
+    command += [part for setting in settings for part in ("--set", setting)]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     run.mkdir(parents=True, exist_ok=True)
     with open(run / "log.txt", "a") as log:
         code = subprocess.run(
-            words, cwd=ROOT, env=environment, stdout=log, stderr=log, check=False
+            command, cwd=ROOT, env=environment, stdout=log, stderr=log, check=False
         ).returncode
     if code:
         sys.exit(f"{variant}, seed {seed}: the training failed; see {run / 'log.txt'}")
-    place.write_text(json.dumps(measure(run / "export", data["test"])))
+    place.write_text(json.dumps(measure(run / "export", words["TEST"])))
     print(f"{question}: {variant}, seed {seed}: {place.read_text()}", flush=True)
 
 

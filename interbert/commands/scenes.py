@@ -30,6 +30,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--swapped", type=int, default=0, metavar="K", help="falsified captions a scene: hard negatives (0)"
     )
     parser.add_argument(
+        "--noise",
+        type=float,
+        default=0.0,
+        metavar="SHARE",
+        help="share of captions that speak of another scene or have lost words, as those of the web (0)",
+    )
+    parser.add_argument(
         "--regions",
         type=_span,
         default=DEFAULT_REGIONS,
@@ -71,6 +78,7 @@ def _write(args: argparse.Namespace) -> None:
         args.captions,
         args.swapped,
         args.regions,
+        args.noise,
     )
     spent = time.perf_counter() - start
     size = args.output.stat().st_size / 1e6
@@ -87,7 +95,7 @@ def _draw(args: argparse.Namespace) -> None:
             last = image_id(args.seed, args.split, args.images - 1)
             raise ValueError(f"--image-id {name} is not in {args.output}, whose scenes end with {last}")
     args.picture.parent.mkdir(parents=True, exist_ok=True)
-    scene_picture(recall(name, args.captions, args.swapped, args.regions)).save(args.picture)
+    scene_picture(recall(name, args.captions, args.swapped, args.regions, args.noise)).save(args.picture)
     print(f"{args.picture}: {name}")
 
 

@@ -160,6 +160,8 @@ class InterBertConfig(PreTrainedConfig):
 
     def _check(self) -> None:
         _one_of("fusion", self.fusion, FUSIONS)
+        for field in _SIZES:
+            _positive(field, getattr(self, field))
         _one_of("global_token", self.global_token, GLOBAL_TOKENS)
         _one_of("match_head", self.match_head, MATCH_HEADS)
         if self.match_head == "none" and "match" in self.prediction_heads:
@@ -173,6 +175,8 @@ class InterBertConfig(PreTrainedConfig):
             )
         for head in self.prediction_heads:
             _one_of("prediction_heads", head, HEADS)
+        if "regions" in self.prediction_heads:
+            _positive("classes", self.classes)
         known = {field.name for field in fields(Stage)}
         required = {"kind", "layers", "heads", "intermediate_size"}
         for number, stage in enumerate(self.stages):
@@ -183,10 +187,30 @@ class InterBertConfig(PreTrainedConfig):
                     f"it needs {sorted(required)} and may have {sorted(known)}"
                 )
             _one_of(f"{where}.kind", stage["kind"], STAGE_KINDS)
-            if stage["heads"] < 1 or self.hidden_size % stage["heads"]:
+            for field in ("layers", "heads", "intermediate_size"):
+                _positive(f"{where}.{field}", stage[field])
+            if self.hidden_size % stage["heads"]:
+                fitting = [n for n in range(1, 33) if self.hidden_size % n == 0]
+                nearest = min(fitting, key=lambda n: abs(n - stage["heads"]))
                 raise ConfigurationError(
-                    f"{where}: hidden_size {self.hidden_size} does not divide into {stage['heads']} heads"
+                    f"{where}: hidden_size {self.hidden_size} does not divide into {stage['heads']} heads; "
+                    f"take a number of heads that divides it, such as {nearest}"
                 )
+
+
+_SIZES = (
+    "vocab_size",
+    "hidden_size",
+    "max_position_embeddings",
+    "type_vocab_size",
+    "feature_width",
+    "pooler_size",
+)
+
+
+def _positive(field: str, value: object) -> None:
+    if not isinstance(value, int) or value < 1:
+        raise ConfigurationError(f"{field} is {value!r}; it must be a whole number above 0")
 
 
 def _one_of(field: str, value: str, allowed: tuple[str, ...]) -> None:

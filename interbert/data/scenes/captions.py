@@ -38,6 +38,10 @@ class Caption(NamedTuple):
     style: Style
     text: str
 
+    @classmethod
+    def of(cls, form: Form, style: Style) -> "Caption":
+        return cls(form, style, say(form, style))
+
 
 class Draws:
     """Small numbers drawn one at a time at little cost, from a generator asked for many at once."""
@@ -74,12 +78,11 @@ def captions_of(scene: Scene, row: int, uniqueness: Uniqueness, draws: Draws, co
     made: list[Caption] = []
     texts: set[str] = set()
     for _ in range(count + _TRIES):
-        form = _vaguer(scene, draws) if made else _distinctive(scene, row, uniqueness, draws)
-        style = draws.style()
-        text = say(form, style)
-        if text not in texts:
-            texts.add(text)
-            made.append(Caption(form, style, text))
+        form = vaguer(scene, draws) if made else _distinctive(scene, row, uniqueness, draws)
+        caption = Caption.of(form, draws.style())
+        if caption.text not in texts:
+            texts.add(caption.text)
+            made.append(caption)
             if len(made) == count:
                 return made
     raise AssertionError(f"the grammar has too few sentences for {count} captions of one scene")
@@ -90,7 +93,7 @@ def falsified(caption: Caption, scene: Scene, draws: Draws) -> Caption | None:
     for _ in range(_TRIES):
         form = draws.choice(_CHANGES)(caption.form, draws)
         if form is not None and not holds(form, scene):
-            return Caption(form, caption.style, say(form, caption.style))
+            return Caption.of(form, caption.style)
     return None
 
 
@@ -128,7 +131,8 @@ def _some_relations(scene: Scene, order: list[int], draws: Draws) -> tuple[tuple
     return tuple(found) if found and found[0][:1] == (0,) else ()
 
 
-def _vaguer(scene: Scene, draws: Draws) -> Form:
+def vaguer(scene: Scene, draws: Draws) -> Form:
+    """Something true of the scene, and perhaps of others."""
     what = draws.unit()
     total = len(scene.kinds)
     if what < 0.44:

@@ -32,7 +32,11 @@ class Recalled:
 
 
 def recall(
-    image_id: str, captions: int = 5, swapped: int = 0, regions: tuple[int, int] = DEFAULT_REGIONS
+    image_id: str,
+    captions: int = 5,
+    swapped: int = 0,
+    regions: tuple[int, int] = DEFAULT_REGIONS,
+    noise: float = 0.0,
 ) -> Recalled:
     """The scene with this id, and what a store written with these options says of it."""
     seed, split, index = parse_image_id(image_id)
@@ -40,7 +44,7 @@ def recall(
     found = detect(window, chunk, regions)
     stop = int(found.counts_N[: index % CHUNK + 1].sum())
     rows = slice(stop - int(found.counts_N[index % CHUNK]), stop)
-    *_, told = tell(window, chunk, index % CHUNK + 1, captions, swapped)
+    *_, told = tell(window, chunk, index % CHUNK + 1, captions, swapped, noise)
     return Recalled(window.scene(index % WINDOW), found.boxes_R4[rows], found.class_probs_RK[rows], told)
 
 
@@ -82,8 +86,11 @@ def scene_picture(known: Recalled) -> Image.Image:
 
 
 def _true(told: Told) -> list[str]:
-    first, *others = (caption.text for caption in told.captions)
-    return [f"distinctive: {first}", *(f"true: {text}" for text in others)]
+    claims = ["distinctive", *["true"] * (len(told.captions) - 1)]
+    return [
+        f"{'noisy' if noisy else claim}: {caption.text}"
+        for claim, caption, noisy in zip(claims, told.captions, told.noisy, strict=True)
+    ]
 
 
 def _false(told: Told) -> list[str]:

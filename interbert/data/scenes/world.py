@@ -9,7 +9,7 @@ Shape legend: N scenes of a window, 6 places for objects (unused ones hold NO_KI
 import re
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 
@@ -139,9 +139,12 @@ def sample_window(seed: int, split: Split, number: int) -> Window:
     return Window(seed, split, number, kinds_N6, boxes_N64, sizes_N2)
 
 
-def stream(split: Split, use: Literal["world", "boxes", "noise", "captions", "swapped"]) -> int:
+Use = Literal["world", "boxes", "noise", "captions", "swapped", "faults"]
+
+
+def stream(split: Split, use: Use) -> int:
     """First index of the counter-based generators: every use in every split draws from its own stream."""
-    return 8 * SPLITS.index(split) + ("world", "boxes", "noise", "captions", "swapped").index(use)
+    return 8 * SPLITS.index(split) + get_args(Use).index(use)
 
 
 def _draw_kinds(rng: np.random.Generator, count: int) -> np.ndarray:

@@ -19,6 +19,7 @@ from interbert.data.scenes.detector import (
     features_of,
 )
 from interbert.data.scenes.forms import Uniqueness
+from interbert.data.scenes.noise import disturbed
 from interbert.data.scenes.wording import vocabulary
 from interbert.data.scenes.world import WINDOW, Scene, Split, Window, check_split, sample_window, stream
 from interbert.data.store_writer import StoreWriter
@@ -33,7 +34,8 @@ class Told(NamedTuple):
     """What is said of one scene."""
 
     captions: list[Caption]
-    """The first one is distinctive."""
+    """The first one is distinctive, unless it is noisy."""
+    noisy: list[bool]
     swapped: list[tuple[int, Caption]]
     """Falsified versions, each with the number (within the scene) of the caption it was made from."""
 
@@ -47,15 +49,18 @@ def write_scenes(
     captions: int = 5,
     swapped: int = 0,
     regions: tuple[int, int] = DEFAULT_REGIONS,
+    noise: float = 0.0,
 ) -> None:
     """Write a store of scenes and, where it is missing, the folder `tokenizer` beside it.
 
-    `swapped`: falsified captions a scene. `regions`: fewest and most regions of an image.
+    `swapped`: falsified captions a scene. `regions`: fewest and most regions of an image. `noise`: the share of
+    captions that speak of another scene or have lost words.
     """
-    _check(images, seed, split, captions, swapped)
+    _check(images, seed, split, captions, swapped, noise)
     check_regions(regions)
     path = Path(path)
     source = f"scenes seed={seed} split={split} regions={regions[0]}:{regions[1]}"
+    source += f" noise={noise}" if noise else ""
     with StoreWriter(
         path, feature_width, classes=CLASSES, evidence="class_probs", source=source, class_names=CLASS_NAMES
     ) as store:
@@ -66,22 +71,28 @@ def write_scenes(
             features_RD = features_of(found, window, chunk, feature_width)
             _add_images(store, window, chunk, count, found, features_RD)
             first = chunk * CHUNK
-            for image, told in enumerate(tell(window, chunk, count, captions, swapped), start=first):
+            of_scenes = tell(window, chunk, count, captions, swapped, noise)
+            for image, told in enumerate(of_scenes, start=first):
                 _add_captions(store, image, told)
     if not (path.parent / "tokenizer").exists():
         write_word_vocabulary(vocabulary(), path.parent / "tokenizer")
 
 
-def tell(window: Window, chunk: int, count: int, captions: int, swapped: int) -> Iterator[Told]:
+def tell(window: Window, chunk: int, count: int, captions: int, swapped: int, noise: float) -> Iterator[Told]:
     """The captions of the first `count` images of a chunk, one image after another."""
     draws = Draws(generator(window.seed, Purpose.SCENES, stream(window.split, "captions"), chunk))
     swaps = Draws(generator(window.seed, Purpose.SCENES, stream(window.split, "swapped"), chunk))
+    faults = Draws(generator(window.seed, Purpose.SCENES, stream(window.split, "faults"), chunk))
     uniqueness = uniqueness_in(window.seed, window.split, window.number)
     start = chunk * CHUNK - window.number * WINDOW
     for row in range(start, start + count):
         scene = uniqueness.scene(row)
         made = captions_of(scene, row, uniqueness, draws, captions)
-        yield Told(made, _falsify(scene, made, swapped, swaps))
+        false = _falsify(scene, made, swapped, swaps)
+        noisy = [bool(noise) and faults.unit() < noise for _ in made]
+        for place in np.flatnonzero(noisy):
+            made[place] = disturbed(made[place], scene, uniqueness, faults)
+        yield Told(made, noisy, false)
 
 
 @lru_cache(maxsize=1)
@@ -94,7 +105,7 @@ def window_of(seed: int, split: Split, number: int) -> Window:
     return sample_window(seed, split, number)
 
 
-def _check(images: int, seed: int, split: str, captions: int, swapped: int) -> None:
+def _check(images: int, seed: int, split: str, captions: int, swapped: int, noise: float) -> None:
     check_split(split)
     if images < 1:
         raise ValueError(f"{images} images: a store holds at least 1")
@@ -106,6 +117,10 @@ def _check(images: int, seed: int, split: str, captions: int, swapped: int) -> N
         raise ValueError(
             f"{swapped} swapped captions a scene: with {captions} captions from 0 to {MAX_SWAPPED * captions}"
         )
+    if not 0 <= noise <= 1:
+        raise ValueError(f"noise {noise}: it is a share of the captions, from 0 to 1")
+    if noise and swapped:
+        raise ValueError("falsified versions are made of true captions: take swapped or noise, not both")
 
 
 def _falsify(scene: Scene, made: list[Caption], count: int, draws: Draws) -> list[tuple[int, Caption]]:
@@ -140,7 +155,7 @@ def _add_images(
 
 
 def _add_captions(store: StoreWriter, image: int, told: Told) -> None:
-    kinds = [1] + [0] * (len(told.captions) - 1)
+    kinds = [int(not told.noisy[0])] + [0] * (len(told.captions) - 1)
     first = store.add_captions(image, [caption.text for caption in told.captions], kinds)
     for place, false in told.swapped:
         store.add_swapped(first + place, false.text)

@@ -30,7 +30,7 @@ def scenes(window) -> list[Scene]:
 
 @pytest.fixture(scope="module")
 def told(window) -> list[Told]:
-    return list(tell(window, 0, SCENES, captions=5, swapped=4))
+    return list(tell(window, 0, SCENES, captions=5, swapped=4, noise=0.0))
 
 
 def things(*names: str) -> tuple[Phrase, ...]:
@@ -75,6 +75,28 @@ def test_the_first_caption_is_true_of_its_scene_alone(window, scenes, told):
     for row in random.Random(0).sample(range(SCENES), 12):
         claim = read(told[row].captions[0].text)
         assert [other for other, scene in enumerate(everything) if true_of(claim, scene)] == [row]
+
+
+def test_noise_disturbs_a_share_of_the_captions_and_leaves_the_others(window, scenes, told):
+    noisy = list(tell(window, 0, SCENES, captions=5, swapped=0, noise=0.4))
+    assert noisy[:7] == list(tell(window, 0, 7, captions=5, swapped=0, noise=0.4))
+    counts = {"kept": 0, "gaps": 0, "another": 0}
+    for scene, clean, said in zip(scenes, told, noisy, strict=True):
+        assert not any(clean.noisy)
+        for before, after, disturbed in zip(clean.captions, said.captions, said.noisy, strict=True):
+            if not disturbed:
+                assert after == before
+                counts["kept"] += 1
+            elif after.form == before.form:
+                remaining = iter(before.text.split())
+                assert all(word in remaining for word in after.text.split()), "words are lost, none moved"
+                counts["gaps"] += 1
+            else:
+                assert not true_of(read(after.text), scene), (after.text, scene)
+                counts["another"] += 1
+    total = sum(counts.values())
+    assert abs(counts["kept"] / total - 0.6) < 0.05
+    assert abs(counts["gaps"] / total - 0.2) < 0.04
 
 
 def test_other_captions_are_vaguer(scenes, told):

@@ -77,6 +77,22 @@ def test_a_file_may_go_on_into_another_window(tmp_path):
         assert store.caption_text(WINDOW + 2) == recall(name, captions=1).told.captions[0].text
 
 
+def test_a_noisy_store_says_so(tmp_path):
+    write_scenes(tmp_path / "noisy.h5", 40, seed=5, split="test", feature_width=4, captions=2, noise=0.5)
+    with Store(tmp_path / "noisy.h5") as store:
+        assert store.source == "scenes seed=5 split=test regions=6:14 noise=0.5"
+        kinds = store.caption_kind.reshape(40, 2)
+        assert 8 < kinds[:, 0].sum() < 32 and not kinds[:, 1].any()
+        for image in range(40):
+            told = recall(store.image_id(image), captions=2, noise=0.5).told
+            assert [c.text for c in told.captions] == [store.caption_text(2 * image + i) for i in range(2)]
+            assert bool(kinds[image, 0]) != told.noisy[0]
+    with pytest.raises(ValueError, match="from 0 to 1"):
+        write_scenes(tmp_path / "x.h5", 2, seed=5, noise=1.5)
+    with pytest.raises(ValueError, match="swapped or noise, not both"):
+        write_scenes(tmp_path / "x.h5", 2, seed=5, noise=0.5, swapped=1)
+
+
 def test_a_tokenizer_that_is_there_stays(small, tmp_path):
     (tmp_path / "tokenizer").mkdir()
     (tmp_path / "tokenizer" / "mine.txt").write_text("mine")

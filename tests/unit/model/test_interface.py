@@ -164,14 +164,25 @@ def test_base_has_the_size_of_the_paper():
         ({"fusion": "cat"}, "fusion is 'cat'"),
         (
             {"stages": [{"kind": "joint", "layers": 1, "heads": 5, "intermediate_size": 8}]},
-            "does not divide into 5",
+            "768 does not divide into 5 heads; .* such as 4",
         ),
+        (
+            {"stages": [{"kind": "joint", "layers": 0, "heads": 4, "intermediate_size": 8}]},
+            "stages.0..layers is 0; it must be a whole number above 0",
+        ),
+        ({"vocab_size": -1}, "vocab_size is -1"),
+        ({"hidden_size": 0}, "hidden_size is 0"),
+        ({"classes": 0}, "classes is 0"),
         ({"stages": [{"kind": "joint", "layers": 1, "heads": 4}]}, "stages.0. has the fields"),
     ],
 )
 def test_wrong_configurations_are_refused(override, words):
     with pytest.raises(ConfigurationError, match=words):
         InterBertConfig.from_preset("base", **override)
+
+
+def test_data_without_class_evidence_needs_no_region_head():
+    InterBertConfig.from_preset("base", classes=0, prediction_heads=["tokens", "match"])
 
 
 def test_wrong_inputs_are_refused():
