@@ -50,6 +50,11 @@ QUESTIONS: dict[str, dict[str, list[str]]] = {
     "bert": {
         "from nothing": [f"model.override={{{FOUR_LAYERS}}}"],
         "from a BERT of the captions": [f"model.override={{{FOUR_LAYERS}}}", "model.bert=BERT"],
+        "from it, all at one rate": [
+            f"model.override={{{FOUR_LAYERS}}}",
+            "model.bert=BERT",
+            "train.inherited_rate=1.0",
+        ],
     },
     "stages": {
         "clean captions": ["data.train=[CLEAN]"],

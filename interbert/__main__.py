@@ -6,7 +6,7 @@ import sys
 
 # A verb is a module of interbert.commands with HELP, add_arguments(parser) and run(arguments) -> exit code.
 # It imports what is heavy inside run, so that --help answers at once.
-VERBS = ("scenes", "tokenizer", "verify", "inspect", "convert", "settings", "summary")
+VERBS = ("scenes", "tokenizer", "verify", "inspect", "mine", "convert", "settings", "summary")
 
 
 def build_parser() -> argparse.ArgumentParser:

@@ -94,6 +94,8 @@ class MismatchSettings(Closed):
     """How many nearest captions are candidates."""
     hard_max_similarity: float = Field(0.5, gt=0, le=1)
     """Captions at least this similar are left out: they may be true of the image."""
+    hard_table: str | None = None
+    """Candidates mined beforehand by `python -m interbert mine`. Default: mined when the run begins (small sets)."""
     swap_share: float = Field(0.0, ge=0, le=1)
     """Share of the mismatched captions taken from the store's own `swapped` captions, where it has them."""
     text_loss: bool = True

@@ -22,6 +22,7 @@ class Purpose(IntEnum):
     SCENES = 7
     VALIDATION = 8
     BENCHMARK = 9
+    MINING = 10
 
 
 def generator(seed: int, purpose: Purpose, *where: int) -> np.random.Generator:

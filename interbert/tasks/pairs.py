@@ -23,7 +23,7 @@ from interbert.data.unmasked import filled_up, read_regions, unmasked_batch
 from interbert.kernels import native
 from interbert.model.heads import match_log_odds
 from interbert.model.outputs import PackedOutput
-from interbert.tasks.progress import Progress
+from interbert.progress import Progress
 
 BLOCK_BYTES = 256 * 2**20
 """Most bytes of region features that are held at a time."""

@@ -17,7 +17,7 @@ MAY_IMPORT = {
     "commands": {"foundation", "kernels", "data", "model", "objectives", "tasks", "commands"},
     "launch": {"foundation", "kernels", "data", "model", "objectives", "train", "tasks", "commands"},
 }
-FOUNDATION = {"config", "rng", "files", "tokenizer", "__init__"}
+FOUNDATION = {"config", "rng", "files", "progress", "tokenizer", "__init__"}
 
 
 def layer_of(module: str) -> str:

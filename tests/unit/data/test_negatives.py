@@ -5,12 +5,13 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from small_world import open_world, settings
 
 from interbert.data import cache, negatives
+from interbert.data.mining import dense
+from interbert.data.mining.vectors import tfidf
 from interbert.data.negatives import (
     CandidateError,
     candidates_for,
     mine,
     read_candidates,
-    tfidf,
     write_candidates,
 )
 
@@ -33,8 +34,8 @@ def exact(texts, image, top, below):
 
 @pytest.mark.parametrize("few_words", [512, 0])
 def test_finds_exactly_the_nearest_below_the_threshold(corpus, monkeypatch, few_words):
-    monkeypatch.setattr(negatives, "_FEW_WORDS", few_words)
-    monkeypatch.setattr(negatives, "_BLOCK_BYTES", 20_000)
+    monkeypatch.setattr(dense, "FEW_WORDS", few_words)
+    monkeypatch.setattr(dense, "BLOCK_BYTES", 20_000)
     mismatch = settings(mismatch={"hard_share": 0.2, "hard_max_similarity": 0.43}).mismatch
     table = mine(corpus, mismatch)
     texts = [corpus.caption_text(c) for c in range(corpus.captions)]
@@ -49,31 +50,38 @@ def test_finds_exactly_the_nearest_below_the_threshold(corpus, monkeypatch, few_
     assert all(len(set(row[row >= 0])) == (row >= 0).sum() for row in table.rows)
 
 
+def nearest(texts, top, below):
+    weights, owners = tfidf(texts, len(texts)), np.arange(len(texts))
+    return dense.nearest(weights, owners, weights, owners, top, below)
+
+
 def test_among_captions_equally_near_chance_decides():
     texts = [f"red cat number{i}" for i in range(600)]
-    rows = negatives.nearest(tfidf(texts), np.arange(600), 10, 0.99)
+    rows = nearest(texts, 10, 0.99)
     counts = np.bincount(rows.ravel(), minlength=600)
     assert counts.max() < 40 and (counts > 0).mean() > 0.9
 
 
 def test_fewer_candidates_than_asked_for_are_followed_by_minus_one():
     texts = ["red cat here", "red dog there", "green fish swims", "blue"]
-    rows = negatives.nearest(tfidf(texts), np.array([0, 1, 2, 3]), 3, 0.9)
+    rows = nearest(texts, 3, 0.9)
     assert rows.tolist() == [[1, -1, -1], [0, -1, -1], [-1, -1, -1], [-1, -1, -1]]
 
 
 def test_captions_without_any_word_have_no_candidates():
-    assert (negatives.nearest(tfidf(["...", "!"]), np.array([0, 1]), 2, 0.5) == -1).all()
+    assert (nearest(["...", "!"], 2, 0.5) == -1).all()
 
 
 def test_chinese_characters_are_words():
-    weights = tfidf(["红色连衣裙", "红色鞋子abc", "ABC"])
+    weights = tfidf(["红色连衣裙", "红色鞋子abc", "ABC"], 3)
     assert (weights @ weights.T).toarray()[0, 1] > 0 and (weights @ weights.T).toarray()[1, 2] > 0
 
 
 def test_too_many_captions_are_refused(corpus, monkeypatch):
     monkeypatch.setattr(negatives, "MOST_CAPTIONS", 100)
-    with pytest.raises(CandidateError, match=r"180 captions; .* at most 100: .* mismatch.hard_share=0"):
+    with pytest.raises(
+        CandidateError, match=r"180 captions; at most 100 .* interbert mine .* mismatch.hard_share=0"
+    ):
         candidates_for(corpus, settings(mismatch={"hard_share": 0.2}))
 
 
@@ -109,7 +117,7 @@ def test_no_table_where_none_is_drawn_from(corpus):
 def test_a_table_of_other_captions_or_no_table_is_refused(corpus, tmp_path):
     mismatch = settings(mismatch={"hard_share": 0.2}).mismatch
     path = tmp_path / "table.h5"
-    write_candidates(path, mine(corpus, mismatch), mismatch)
+    write_candidates(path, mine(corpus, mismatch))
     assert (read_candidates(path, corpus).rows == mine(corpus, mismatch).rows).all()
     (tmp_path / "other").mkdir()
     with (

@@ -1,0 +1,147 @@
+"""Mining from a data set into a table: on any number of processes or MPI ranks, to be stopped and taken up."""
+
+import os
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from interbert.data import cache
+from interbert.data.mining.calibrate import calibrate
+from interbert.data.mining.job import Job, gather, rows_done, work_off
+from interbert.data.mining.neighbours import NeighbourTable, pooled_features, write_neighbours
+from interbert.data.mining.pruned import PrunedSearch
+from interbert.data.mining.vectors import by_frequency, save_matrix, tfidf
+from interbert.data.negatives import CandidateTable, write_candidates
+from interbert.files import read_json
+from interbert.progress import Progress
+
+_METHOD = 1
+"""Counts up when the way of mining changes, so that no old blocks are joined to new ones."""
+
+
+@dataclass(frozen=True)
+class World:
+    """The MPI ranks that mine together; one by default."""
+
+    rank: int = 0
+    size: int = 1
+    barrier: Callable[[], None] = lambda: None
+    abort: Callable[[], None] = lambda: None
+
+
+def mpi_world() -> World:
+    if not ({"OMPI_COMM_WORLD_SIZE", "PMI_SIZE"} & os.environ.keys()):
+        return World()
+    from mpi4py import MPI
+
+    world = MPI.COMM_WORLD
+    return World(world.Get_rank(), world.Get_size(), world.Barrier, lambda: world.Abort(1))
+
+
+def mine_captions(
+    corpus: Any, output: Path, top: int, below: float, wanted: float, processes: int, world: World
+) -> CandidateTable | None:
+    """The table on the first rank, None on the others."""
+    identity = cache.key(corpus.fingerprint, "captions", top, below, wanted, _METHOD)
+
+    def prepare(folder: Path) -> Job:
+        image_C = np.asarray(corpus.caption_image[: corpus.captions])
+        _say(f"{corpus.captions:,} captions as TF-IDF vectors")
+        weights_CW = tfidf(islice(corpus.texts(), corpus.captions), corpus.captions)
+        found = calibrate(weights_CW, image_C, top, below, wanted)
+        notes = {
+            "searched_captions": found.pool,
+            "dropped_words": found.dropped,
+            "mass": found.mass,
+            "mass_sample": found.sample,
+        }
+        _say(_describe(found, *weights_CW.shape))
+        np.save(folder / "owners.npy", image_C)
+        if found.dropped:
+            PrunedSearch.of(weights_CW, by_frequency(weights_CW)[: found.dropped]).save(folder)
+        else:
+            save_matrix(folder, "weights_CW", weights_CW)
+        kind = "pruned" if found.dropped else "dense"
+        return Job(kind, corpus.captions, top, below, found.pool, identity, notes)
+
+    def finish(job: Job, rows: np.ndarray) -> CandidateTable:
+        table = CandidateTable(rows, corpus.fingerprint, below, job.notes)
+        write_candidates(output, table)
+        return table
+
+    return _mine(output, identity, prepare, finish, processes, world, "captions")
+
+
+def mine_images(corpus: Any, output: Path, top: int, processes: int, world: World) -> NeighbourTable | None:
+    """For each image the `top` nearest others by the cosine of their mean region features."""
+    identity = cache.key(corpus.fingerprint, "images", top, _METHOD)
+
+    def prepare(folder: Path) -> Job:
+        _say(f"means of the region features of {corpus.images:,} images")
+        np.save(folder / "vectors.npy", pooled_features(corpus))
+        np.save(folder / "owners.npy", np.arange(corpus.images))
+        return Job("dense", corpus.images, top, 2.0, corpus.images, identity, {})
+
+    def finish(_: Job, rows: np.ndarray) -> NeighbourTable:
+        table = NeighbourTable(rows, corpus.fingerprint)
+        write_neighbours(output, table)
+        return table
+
+    return _mine(output, identity, prepare, finish, processes, world, "images")
+
+
+def _mine(
+    output: Path,
+    identity: str,
+    prepare: Callable[[Path], Job],
+    finish: Callable[[Job, np.ndarray], Any],
+    processes: int,
+    world: World,
+    unit: str,
+) -> Any:
+    """Inputs, blocks of rows, table; what was done before for the same identity is not done again."""
+    output.parent.mkdir(parents=True, exist_ok=True)
+    folder = output.with_name(f".{output.name}.partial")
+    if world.rank == 0:
+        if not _is_of(folder, identity):
+            shutil.rmtree(folder, ignore_errors=True)
+            folder.mkdir()
+            prepare(folder).save(folder)
+        else:
+            _say(f"going on from {folder}")
+    world.barrier()
+    job = Job.load(folder)
+    with Progress("mining", job.rows, unit, shown=world.rank == 0) as progress:
+        progress.advance(rows_done(folder, job))
+        world.barrier()
+        work_off(folder, job, world.rank, world.size, processes, progress)
+    world.barrier()
+    if world.rank:
+        return None
+    table = finish(job, gather(folder, job))
+    shutil.rmtree(folder)
+    return table
+
+
+def _is_of(folder: Path, identity: str) -> bool:
+    path = folder / "job.json"  # written last, when all inputs are there
+    return path.is_file() and read_json(path)["identity"] == identity
+
+
+def _describe(found: Any, captions: int, words: int) -> str:
+    if found.dropped:
+        way = f"sought without the {found.dropped} most frequent of {words:,} words, judged with all"
+    elif found.pool < captions:
+        way = f"each caption among {found.pool:,} random others, drawn anew for each block"
+    else:
+        return "each caption among all others, exactly"
+    return f"{way}: {found.mass:.1%} of the exact neighbours' similarity on {found.sample} captions"
+
+
+def _say(text: str) -> None:
+    print(text, flush=True)
