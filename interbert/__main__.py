@@ -2,18 +2,20 @@
 
 import argparse
 import importlib
+import keyword
 import sys
 
 # A verb is a module of interbert.commands with HELP, add_arguments(parser) and run(arguments) -> exit code.
 # It imports what is heavy inside run, so that --help answers at once.
-VERBS = ("scenes", "tokenizer", "verify", "inspect", "mine", "convert", "settings", "summary")
+VERBS = ("scenes", "import", "tokenizer", "verify", "inspect", "mine", "convert", "settings", "summary")
 
 
 def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m interbert", description=__doc__)
     verbs = parser.add_subparsers(title="verbs", metavar="VERB", required=True)
     for verb in VERBS:
-        module = importlib.import_module(f"interbert.commands.{verb}")
+        name = f"{verb}_" if keyword.iskeyword(verb) else verb
+        module = importlib.import_module(f"interbert.commands.{name}")
         command = verbs.add_parser(
             verb, help=module.HELP, description=f"{module.HELP[0].upper()}{module.HELP[1:]}."
         )

@@ -38,7 +38,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     from interbert.data.corpus import Corpus
-    from interbert.data.mining.run import mine_captions, mine_images, mpi_world
+    from interbert.data.mining.run import mine_captions, mine_images
+    from interbert.data.mpi import mpi_world
 
     _check(arguments)
     world = mpi_world()

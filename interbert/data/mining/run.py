@@ -1,9 +1,7 @@
 """Mining from a data set into a table: on any number of processes or MPI ranks, to be stopped and taken up."""
 
-import os
 import shutil
 from collections.abc import Callable
-from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -16,31 +14,13 @@ from interbert.data.mining.job import Job, gather, rows_done, work_off
 from interbert.data.mining.neighbours import NeighbourTable, pooled_features, write_neighbours
 from interbert.data.mining.pruned import PrunedSearch
 from interbert.data.mining.vectors import by_frequency, save_matrix, tfidf
+from interbert.data.mpi import World
 from interbert.data.negatives import CandidateTable, write_candidates
 from interbert.files import read_json
 from interbert.progress import Progress
 
 _METHOD = 1
 """Counts up when the way of mining changes, so that no old blocks are joined to new ones."""
-
-
-@dataclass(frozen=True)
-class World:
-    """The MPI ranks that mine together; one by default."""
-
-    rank: int = 0
-    size: int = 1
-    barrier: Callable[[], None] = lambda: None
-    abort: Callable[[], None] = lambda: None
-
-
-def mpi_world() -> World:
-    if not ({"OMPI_COMM_WORLD_SIZE", "PMI_SIZE"} & os.environ.keys()):
-        return World()
-    from mpi4py import MPI
-
-    world = MPI.COMM_WORLD
-    return World(world.Get_rank(), world.Get_size(), world.Barrier, lambda: world.Abort(1))
 
 
 def mine_captions(
