@@ -51,7 +51,7 @@ def main() -> None:
     ]  # fmt: skip
     title = "python -m interbert mine --top 30 --max-similarity 0.5"
     report.table(title, ["", "time", "memory", "of the exact similarity", "with all 30"], rows)
-    report.write_json(arguments.json, figures)
+    report.write_json(arguments.json, {"runs": figures})
 
 
 def parse_arguments() -> argparse.Namespace:
