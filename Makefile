@@ -37,9 +37,9 @@ benchmark: $(VENV)/ready ## Speed of the training step and of the loader, as tab
 	$(RUN) python benchmarks/train_step.py
 	$(RUN) python benchmarks/loader.py
 
-debian-packages: ## What some tests need from the system (as root): mpirun
+debian-packages: ## What some tests need from the system (as root): mpirun, a browser
 	apt-get update -qq
-	DEBIAN_FRONTEND=noninteractive apt-get install -y -qq openmpi-bin
+	DEBIAN_FRONTEND=noninteractive apt-get install -y -qq openmpi-bin chromium
 
 clean: ## Remove .venv (not data/, not runs/)
 	rm -rf $(VENV)

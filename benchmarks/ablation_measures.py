@@ -1,9 +1,16 @@
-"""What an ablation measures of a trained model on held-out scenes."""
+"""What an ablation measures of a trained model on held-out scenes: `ablation_measures.py MODEL STORE` prints it.
 
+A process of its own for each model: transformers cannot load two models in two threads at once.
+"""
+
+import json
+import sys
 from pathlib import Path
 
 import numpy as np
 import torch
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from interbert.data.corpus import Corpus
 from interbert.data.tokens import token_table
@@ -52,3 +59,7 @@ def against_swaps(folder: Path, store: Path) -> dict[str, float]:
             first.append(others[image] > rivals.max())
             above += list(true > false)
     return {"text_r1": float(np.mean(first)), "swapped": float(np.mean(above))}
+
+
+if __name__ == "__main__":
+    print(json.dumps(measure(*map(Path, sys.argv[1:]))))

@@ -18,7 +18,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from benchmarks import report
 from benchmarks.ablation_bert import bert_of_captions
-from benchmarks.ablation_measures import MEASURES, measure
+from benchmarks.ablation_measures import MEASURES
 from interbert.data.scenes.write import write_scenes
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -142,16 +142,27 @@ def train(
     command = [sys.executable, "launch/pretrain.py", "--recipe", "scenes", "--output-dir", str(run)]
     command += ["--deepspeed_config", "ds_configs/cpu.json"]
     command += [part for setting in settings for part in ("--set", setting)]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     run.mkdir(parents=True, exist_ok=True)
-    with open(run / "log.txt", "a") as log:
-        code = subprocess.run(
-            command, cwd=ROOT, env=environment, stdout=log, stderr=log, check=False
-        ).returncode
-    if code:
-        sys.exit(f"{variant}, seed {seed}: the training failed; see {run / 'log.txt'}")
-    place.write_text(json.dumps(measure(run / "export", words["TEST"])))
+    call(command, run / "log.txt")
+    measured = call(
+        [sys.executable, "benchmarks/ablation_measures.py", str(run / "export"), str(words["TEST"])],
+        run / "log.txt",
+    )
+    place.write_text(measured.splitlines()[-1])
     print(f"{question}: {variant}, seed {seed}: {place.read_text()}", flush=True)
+
+
+def call(command: list[str], log: Path) -> str:
+    """What it prints; ends the whole where it fails."""
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    with open(log, "a") as errors:
+        done = subprocess.run(
+            command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=errors, text=True, check=False
+        )
+        errors.write(done.stdout)
+    if done.returncode:
+        raise RuntimeError(f"{' '.join(command[:2])} failed; see {log}")
+    return done.stdout
 
 
 def result_of(arguments: argparse.Namespace, question: str, variant: str, seed: int) -> Path:

@@ -1,15 +1,20 @@
-"""`python -m interbert inspect STORE…`: what is in a data set, as text and as a picture."""
+"""`python -m interbert inspect STORE…`: what is in a data set, as text, as a picture, as a page."""
 
 import argparse
 from pathlib import Path
+from typing import Any
 
-HELP = "show what a data set holds: counts, histograms of lengths, captions, a picture of boxes"
+HELP = "show what a data set holds: counts, histograms of lengths, captions, boxes; as text, picture or page"
+_KINDS = (".png", ".html")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("data", nargs="+", type=Path, help="store files, or directories of shards")
     parser.add_argument(
-        "--output", type=Path, metavar="FILE.png", help="also draw some images' boxes and captions"
+        "--output",
+        type=Path,
+        metavar="FILE",
+        help="also as FILE.png (some images' boxes and captions) or FILE.html (a page with histograms and images)",
     )
     parser.add_argument(
         "--images", type=int, default=6, metavar="N", help="images to draw and to list (default 6)"
@@ -19,15 +24,29 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     from interbert.data.corpus import Corpus
-    from interbert.data.overview import choose_images, describe, picture
+    from interbert.data.overview import choose_images, describe
 
     if arguments.images < 1:
         raise ValueError(f"--images {arguments.images}: give at least 1")
+    output = arguments.output
+    if output and output.suffix not in _KINDS:
+        raise ValueError(f"--output {output}: it must end in {' or '.join(_KINDS)}")
     with Corpus(arguments.data) as corpus:
         images = choose_images(corpus, arguments.images, arguments.image_id)
         print(describe(corpus, images))
-        if arguments.output:
-            arguments.output.parent.mkdir(parents=True, exist_ok=True)
-            picture(corpus, images).save(arguments.output)
-            print(f"\npicture: {arguments.output}")
+        if output:
+            output.parent.mkdir(parents=True, exist_ok=True)
+            _write(corpus, images, output)
+            print(f"\nwritten: {output}")
     return 0
+
+
+def _write(corpus: Any, images: list[int], output: Path) -> None:
+    if output.suffix == ".html":
+        from interbert.data.page import html_page
+
+        output.write_text(html_page(corpus, images), encoding="utf-8")
+    else:
+        from interbert.data.overview import picture
+
+        picture(corpus, images).save(output)

@@ -25,29 +25,56 @@ def choose_images(corpus: Corpus, count: int, ids: Sequence[str] | None = None) 
 
 
 def describe(corpus: Corpus, images: Sequence[int]) -> str:
-    """Counts, histograms of regions and words, and the captions of `images`."""
-    distinctive = int((corpus.caption_kind == 1).sum())
-    per_image = np.bincount(corpus.caption_image[: corpus.captions], minlength=corpus.images)
-    rows = [
-        ("stores", f"{len(corpus.paths)}: {', '.join(str(path) for path in corpus.paths[:4])}"),
-        ("source", ", ".join(dict.fromkeys(s.source for s in corpus.stores if s.source)) or "unknown"),
-        ("images", f"{corpus.images:,}, {int((corpus.sizes == 0).all(axis=1).sum()):,} of unknown size"),
-        ("regions", f"{int(corpus.region_counts.sum()):,}, features {corpus.feature_width} wide"),
-        ("classes", f"{corpus.classes:,}, evidence: {corpus.evidence or 'none'}"),
-        ("captions", f"{corpus.captions:,}, {distinctive:,} of them checked to be true of their image alone"),
-        ("swapped captions", f"{corpus.swapped:,}"),
-        ("without a caption", f"{int((per_image == 0).sum()):,} images"),
-        ("fingerprint", corpus.fingerprint),
-    ]
-    lines = [f"{name:<20}{value}" for name, value in rows]
+    """Counts, what is missing, histograms of regions and words, and the captions of `images`."""
+    lines = [f"{name:<20}{value}" for name, value in counts_of(corpus)]
+    lines += [f"{'missing':<20}{gap}" for gap in missing_parts(corpus)]
     lines += ["", *text_histogram(corpus.region_counts, "regions an image")]
-    lines += ["", *text_histogram(per_image, "captions an image")]
-    lines += ["", *text_histogram(_words(corpus), "words a caption")]
+    lines += ["", *text_histogram(_captions_an_image(corpus), "captions an image")]
+    lines += ["", *text_histogram(lengths_in_words(corpus), "words a caption")]
     captions = captions_of(corpus, images)
     for image in images:
         lines += ["", f"{corpus.image_id(image)}: {corpus.region_counts[image]} regions"]
         lines += [f"  {text}" for text in captions[image]] or ["  (no caption)"]
     return "\n".join(lines)
+
+
+def counts_of(corpus: Corpus) -> list[tuple[str, str]]:
+    distinctive = int((corpus.caption_kind == 1).sum())
+    return [
+        ("stores", f"{len(corpus.paths)}: {', '.join(str(path) for path in corpus.paths[:4])}"),
+        ("source", ", ".join(dict.fromkeys(s.source for s in corpus.stores if s.source)) or "unknown"),
+        ("images", f"{corpus.images:,}"),
+        ("regions", f"{int(corpus.region_counts.sum()):,}, features {corpus.feature_width} wide"),
+        ("classes", f"{corpus.classes:,}, evidence: {corpus.evidence or 'none'}"),
+        ("captions", f"{corpus.captions:,}, {distinctive:,} of them checked to be true of their image alone"),
+        ("swapped captions", f"{corpus.swapped:,}"),
+        ("fingerprint", corpus.fingerprint),
+    ]
+
+
+def missing_parts(corpus: Corpus) -> list[str]:
+    """What a data set may hold and this one does not, in words."""
+    silent = int((_captions_an_image(corpus) == 0).sum())
+    unsized = int((corpus.sizes == 0).all(axis=1).sum())
+    unguarded = [store.path.name for store in corpus.stores if "checksums" not in store.extents]
+    gaps = []
+    if silent:
+        gaps.append(f"{silent:,} of {corpus.images:,} images have no caption: they are never trained on")
+    if unsized:
+        gaps.append(
+            f"{unsized:,} of {corpus.images:,} images are of unknown size: their boxes are shares of 1"
+        )
+    if corpus.evidence is None:
+        gaps.append("no class evidence: the objectives mrm and moc have nothing to learn from")
+    elif corpus.class_names is None:
+        gaps.append("no names of the classes: pictures show numbers")
+    if unguarded:
+        gaps.append(f"no checksums in {', '.join(unguarded)}: damage would not be noticed")
+    return gaps
+
+
+def _captions_an_image(corpus: Corpus) -> np.ndarray:
+    return np.bincount(corpus.caption_image[: corpus.captions], minlength=corpus.images)
 
 
 def captions_of(corpus: Corpus, images: Sequence[int]) -> dict[int, list[str]]:
@@ -75,7 +102,7 @@ def text_histogram(values: np.ndarray, title: str) -> list[str]:
     return lines
 
 
-def _words(corpus: Corpus) -> np.ndarray:
+def lengths_in_words(corpus: Corpus) -> np.ndarray:
     return np.fromiter((len(text.split()) for text in islice(corpus.texts(), corpus.captions)), np.int64)
 
 
@@ -91,14 +118,16 @@ def picture(corpus: Corpus, images: Sequence[int]):
         corpus.read([image], [count], boxes_R4=boxes_R4)
         width, height = corpus.sizes[image].tolist()
         title = captions[image][0] if captions[image] else corpus.image_id(image)
-        scenes.append(drawing.draw_regions(width, height, boxes_R4, _labels(corpus, image, count), title))
+        scenes.append(
+            drawing.draw_regions(width, height, boxes_R4, class_labels(corpus, image, count), title)
+        )
     charts = [drawing.histogram(corpus.region_counts, "regions an image")]
     if corpus.captions:
-        charts.append(drawing.histogram(_words(corpus), "words a caption"))
+        charts.append(drawing.histogram(lengths_in_words(corpus), "words a caption"))
     return drawing.grid([drawing.grid(scenes), drawing.grid(charts)], columns=1)
 
 
-def _labels(corpus: Corpus, image: int, count: int) -> list[str] | None:
+def class_labels(corpus: Corpus, image: int, count: int) -> list[str] | None:
     probs_NK, labels_N = corpus.read_evidence(np.full(count, image), np.arange(count))
     if probs_NK is not None:
         labels_N = probs_NK.argmax(axis=1)
