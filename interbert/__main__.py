@@ -7,7 +7,19 @@ import sys
 
 # A verb is a module of interbert.commands with HELP, add_arguments(parser) and run(arguments) -> exit code.
 # It imports what is heavy inside run, so that --help answers at once.
-VERBS = ("scenes", "import", "tokenizer", "verify", "inspect", "mine", "convert", "settings", "summary")
+VERBS = (
+    "scenes",
+    "import",
+    "extract",
+    "tokenizer",
+    "verify",
+    "inspect",
+    "mine",
+    "convert",
+    "score",
+    "settings",
+    "summary",
+)
 
 
 def build_parser() -> argparse.ArgumentParser:

@@ -96,8 +96,8 @@ def _to_released(arguments: argparse.Namespace) -> int:
 
 def _bert(arguments: argparse.Namespace) -> int:
     from interbert.config import load_recipe
+    from interbert.hub import local_folder
     from interbert.model.convert import load_bert
-    from interbert.model.convert.bert import local_folder
     from interbert.tokenizer import load_tokenizer
 
     _refuse_existing(arguments.output)

@@ -69,17 +69,21 @@ def run(arguments: argparse.Namespace) -> int:
     try:
         captions = Captions(arguments.captions, arguments.split)
         wishes = Wishes(
-            arguments.output, int(arguments.shard_gb * 1e9), arguments.classes, arguments.skip_bad
+            arguments.output,
+            int(arguments.shard_gb * 1e9),
+            arguments.classes,
+            f"{arguments.format}: {', '.join(path.name for path in arguments.input)}",
+            arguments.skip_bad,
         )
-        source_of = _source_of(arguments.format)
-        report = import_rows(lambda: source_of(arguments.input), captions, wishes, world, arguments.format)
+        source = _source_of(arguments.format)(arguments.input)
+        report = import_rows(source, captions, wishes, world, arguments.format)
     except BaseException as error:
         if world.size > 1:  # the others would wait for ever
             print(f"interbert: rank {world.rank}: {error}", flush=True)
             world.abort()
         raise
     if world.rank == 0:
-        print(_summary(arguments.output, report, time.perf_counter() - start))
+        print(summary(arguments.output, report, time.perf_counter() - start))
     return 0
 
 
@@ -99,7 +103,7 @@ def _source_of(name: str) -> Callable[[list[Path]], Any]:
     return source
 
 
-def _summary(output: Path, report: dict[str, Any], seconds: float) -> str:
+def summary(output: Path, report: dict[str, Any], seconds: float) -> str:
     lines = [f"{output}: {report['images']:,} images, {report['captions']:,} captions, in {seconds:.0f} s"]
     told = {
         "without_captions": "images have no caption",

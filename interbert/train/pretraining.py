@@ -11,9 +11,9 @@ from interbert.config import Settings, SettingsError
 from interbert.data.corpus import Corpus
 from interbert.data.plan import Plan
 from interbert.files import write_json, write_text
+from interbert.hub import local_folder
 from interbert.model.configuration import InterBertConfig, preset
 from interbert.model.convert import load_bert
-from interbert.model.convert.bert import local_folder
 from interbert.model.interbert import InterBertForPreTraining
 from interbert.model.loading import load_ours
 from interbert.tokenizer import Tokenizer, load_tokenizer

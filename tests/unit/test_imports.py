@@ -11,13 +11,14 @@ MAY_IMPORT = {
     "data": {"foundation", "data"},
     # The model takes the packed Batch from data, and nothing else: that is the one contract between them.
     "model": {"foundation", "kernels", "data.batch", "model"},
+    "extract": {"foundation", "data", "extract"},
     "objectives": {"foundation", "kernels", "data.batch", "model", "objectives"},
     "train": {"foundation", "kernels", "data", "model", "objectives", "train"},
     "tasks": {"foundation", "kernels", "data", "model", "objectives", "train", "tasks"},
-    "commands": {"foundation", "kernels", "data", "model", "objectives", "tasks", "commands"},
+    "commands": {"foundation", "kernels", "data", "model", "objectives", "extract", "tasks", "commands"},
     "launch": {"foundation", "kernels", "data", "model", "objectives", "train", "tasks", "commands"},
 }
-FOUNDATION = {"config", "rng", "files", "progress", "tokenizer", "__init__"}
+FOUNDATION = {"config", "rng", "files", "hub", "progress", "tokenizer", "__init__"}
 
 
 def layer_of(module: str) -> str:

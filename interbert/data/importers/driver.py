@@ -8,7 +8,6 @@ at once.
 import os
 import shutil
 from collections import Counter
-from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -35,7 +34,9 @@ class Wishes:
     shard_bytes: int
     classes: int
     """Of hard labels; distributions tell it themselves."""
-    skip_bad: int
+    source: str
+    """Where the data is said to come from."""
+    skip_bad: int = 0
     """How many bad rows (of each rank's) are left out before it stops."""
 
 
@@ -56,11 +57,10 @@ class Done:
 
 
 def import_rows(
-    source_of: Callable[[], Source], captions: Captions, wishes: Wishes, world: World, what: str
+    source: Source, captions: Captions, wishes: Wishes, world: World, what: str
 ) -> dict[str, object]:
-    """The report, on every rank."""
+    """The report, on every rank. `what`: of all that decides the content besides files and wishes."""
     folder = wishes.output.with_name(f".{wishes.output.name}.partial")
-    source = source_of()
     identity = _identity(source, captions, wishes, world, what)
     if world.rank == 0:
         _provide(folder, identity)
@@ -148,7 +148,7 @@ def _write_shard(
                 if record.image_id in seen:
                     raise ImportFault(f"image id {record.image_id!r} came before; leave one of them out")
                 if store is None:
-                    store = _open(path, record, wishes)
+                    store = _open(path, record, wishes, source.class_names)
                 image = _add(store, record)
             except ValueError as error:
                 bad.append(_fault(source, number, error, store))
@@ -175,7 +175,7 @@ def _write_shard(
         setattr(done, name, getattr(done, name) + count)
 
 
-def _open(path: Path, record: ImageRecord, wishes: Wishes) -> StoreWriter:
+def _open(path: Path, record: ImageRecord, wishes: Wishes, class_names: list[str] | None) -> StoreWriter:
     """A store for rows like this one."""
     evidence, classes = None, 0
     if record.class_probs_NK is not None:
@@ -187,7 +187,8 @@ def _open(path: Path, record: ImageRecord, wishes: Wishes) -> StoreWriter:
         record.features_ND.shape[1],
         classes=classes,
         evidence=evidence,
-        source=f"imported into {wishes.output.name}",
+        source=wishes.source,
+        class_names=class_names if classes else None,
     )
 
 

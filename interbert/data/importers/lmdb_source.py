@@ -15,6 +15,8 @@ _SHOWN = 60
 class LmdbSource:
     """The records of one LMDB, in the order of its own list of keys where it has one."""
 
+    class_names = None
+
     def __init__(
         self,
         inputs: list[Path],

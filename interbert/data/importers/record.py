@@ -39,6 +39,8 @@ class Source(Protocol):
     files: list[Path]
     """What it is read from: together with their sizes and times the identity of the data."""
     keys: Sequence[Any]
+    class_names: list[str] | None
+    """Of the detector, where they are known."""
 
     def where(self, number: int) -> str:
         """File and row of keys[number], for messages."""

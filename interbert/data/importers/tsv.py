@@ -29,6 +29,8 @@ _NAMES |= {"image_height": "image_h", "product_id": "image_id", "class_labels": 
 
 
 class TsvSource:
+    class_names = None
+
     def __init__(self, inputs: list[Path]) -> None:
         self.files = inputs
         self._starts = [_line_starts(path) for path in inputs]

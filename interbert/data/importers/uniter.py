@@ -16,6 +16,8 @@ from interbert.data.importers.record import ImageRecord, ImportFault, distributi
 class NpzSource:
     """A folder of npz files, or several."""
 
+    class_names = None
+
     def __init__(self, inputs: list[Path]) -> None:
         self.files = [path for folder in inputs for path in sorted(Path(folder).glob("*.npz"))]
         if not self.files:

@@ -10,6 +10,8 @@ from interbert.data.importers.record import ImageRecord, ImportFault
 
 
 class VoltaSource:
+    class_names = None
+
     def __init__(self, inputs: list[Path]) -> None:
         self.files = inputs
         try:

@@ -42,26 +42,6 @@ def load_bert(
     return model, report
 
 
-def local_folder(name: str) -> Path:
-    """A directory as it is; a hub name as what of it lies in, or comes into, the hub's cache."""
-    if Path(name).is_dir():
-        return Path(name)
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
-
-    try:
-        return Path(
-            snapshot_download(
-                name, allow_patterns=["*.json", "*.txt", "model.safetensors", "pytorch_model.bin"]
-            )
-        )
-    except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
-        reason = str(error).strip().split("\n")[0]
-        raise WeightsError(
-            f"{name}: no such directory here, and the hub does not give it ({reason})"
-        ) from None
-
-
 def read_configuration(folder: Path) -> BertConfig:
     if not (folder / "config.json").is_file():
         raise WeightsError(f"{folder}: no config.json; give a local Hugging Face directory of a BERT")

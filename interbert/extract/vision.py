@@ -1,0 +1,173 @@
+"""Regions of images from a Hugging Face model: a detector's queries, or a patch encoder's grid.
+
+Letters: B images, Q queries or patches, N regions kept, D width, K classes (the last one: no object).
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+from torch.nn import functional as F
+from transformers import AutoConfig, AutoImageProcessor, AutoModel, AutoModelForObjectDetection
+from transformers.models.auto.modeling_auto import MODEL_FOR_OBJECT_DETECTION_MAPPING
+
+NO_OBJECT = "no object"
+
+
+class VisionError(ValueError):
+    """A model that regions cannot be had from."""
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Which of a detector's queries become regions, and how fine a patch encoder's grid is."""
+
+    confidence: float = 0.2
+    fewest: int = 10
+    most: int = 36
+    grid: int = 6
+    """Cells a side; patches are averaged within them."""
+    batch: int = 8
+    """Images at a time."""
+
+
+@dataclass(frozen=True)
+class Regions:
+    boxes_N4: np.ndarray
+    """In pixels of the image."""
+    features_ND: np.ndarray
+    class_probs_NK: np.ndarray | None
+
+
+class Vision(Protocol):
+    class_names: list[str] | None
+    choice: Choice
+
+    def regions(self, images: list[Image.Image]) -> list[Regions]: ...
+
+
+def load_vision(folder: Path, choice: Choice, device: torch.device) -> "Detector | PatchEncoder":
+    try:
+        config = AutoConfig.from_pretrained(folder)
+        processor = AutoImageProcessor.from_pretrained(folder)
+    except (OSError, ValueError, ImportError) as error:
+        raise VisionError(
+            f"{folder}: not a vision model with its preprocessor_config.json ({str(error).splitlines()[0]})"
+        ) from None
+    architectures = config.architectures or []
+    if type(config) in MODEL_FOR_OBJECT_DETECTION_MAPPING and any("Detection" in a for a in architectures):
+        model = AutoModelForObjectDetection.from_pretrained(folder)
+        return Detector(model.eval().to(device), processor, choice)
+    model = AutoModel.from_pretrained(folder)
+    model = getattr(model, "vision_model", model)
+    return PatchEncoder(model.eval().to(device), processor, choice, folder)
+
+
+class Detector:
+    """DETR and its family: a region is a query, with its last hidden state, its box and its class distribution."""
+
+    def __init__(self, model, processor, choice: Choice) -> None:
+        self.model, self.processor, self.choice = model, processor, choice
+        names = model.config.id2label
+        self.class_names = [str(names[k]) for k in sorted(names)] + [NO_OBJECT]
+        if len(set(self.class_names)) < len(self.class_names) - 1:
+            self.class_names = [*map(str, range(len(names))), NO_OBJECT]
+
+    def regions(self, images: list[Image.Image]) -> list[Regions]:
+        """Images of one size at a time: padded beside a larger one, an image would have other features."""
+        inputs = [self.processor(images=[image], return_tensors="pt") for image in images]
+        of_shape: dict[torch.Size, list[int]] = {}
+        for number, one in enumerate(inputs):
+            of_shape.setdefault(one["pixel_values"].shape, []).append(number)
+        found: list[Regions | None] = [None] * len(images)
+        for numbers in of_shape.values():
+            for part in batched(numbers, self.choice.batch):
+                regions = self._of_batch([images[n] for n in part], [inputs[n] for n in part])
+                for number, one in zip(part, regions, strict=True):
+                    found[number] = one
+        return found
+
+    @torch.inference_mode()
+    def _of_batch(self, images: list[Image.Image], inputs: list[dict[str, Tensor]]) -> list[Regions]:
+        joined = {name: torch.cat([one[name] for one in inputs]) for name in inputs[0]}
+        output = self.model(**{name: value.to(self.model.device) for name, value in joined.items()})
+        probs_BQK = with_no_object(output.logits.float(), len(self.class_names)).cpu()
+        boxes_BQ4 = output.pred_boxes.float().cpu()
+        hidden_BQD = output.last_hidden_state[:, -boxes_BQ4.shape[1] :].float().cpu()
+        return [
+            self._of_image(image, *parts)
+            for image, *parts in zip(images, probs_BQK, boxes_BQ4, hidden_BQD, strict=True)
+        ]
+
+    def _of_image(self, image: Image.Image, probs_QK: Tensor, boxes_Q4: Tensor, hidden_QD: Tensor) -> Regions:
+        confidence_Q = probs_QK[:, :-1].max(dim=1).values
+        order_Q = confidence_Q.argsort(descending=True, stable=True)
+        sure = int((confidence_Q >= self.choice.confidence).sum())
+        kept_N = order_Q[: min(max(sure, self.choice.fewest), self.choice.most)]
+        centre_N2, size_N2 = boxes_Q4[kept_N].split(2, dim=1)
+        shares_N4 = torch.cat([centre_N2 - size_N2 / 2, centre_N2 + size_N2 / 2], dim=1).clamp(0, 1)
+        boxes_N4 = shares_N4.numpy() * np.array([*image.size, *image.size], np.float32)
+        return Regions(boxes_N4, hidden_QD[kept_N].numpy(), probs_QK[kept_N].numpy())
+
+
+def with_no_object(logits_BQL: Tensor, classes: int) -> Tensor:
+    """A distribution over the classes and "no object", whether the model has a logit for that or not."""
+    if logits_BQL.shape[-1] == classes:
+        return logits_BQL.softmax(-1)
+    # One yes or no for each class: what they leave of 1 is that there is nothing.
+    yes_BQK = logits_BQL.sigmoid()
+    yes_BQK = yes_BQK / yes_BQK.sum(-1, keepdim=True).clamp(min=1)
+    return torch.cat([yes_BQK, (1 - yes_BQK.sum(-1, keepdim=True)).clamp(min=0)], dim=-1)
+
+
+class PatchEncoder:
+    """ViT, CLIP's and DINO's encoders: a region is a cell of a grid over the whole image."""
+
+    class_names = None
+
+    def __init__(self, model, processor, choice: Choice, folder: Path) -> None:
+        self.model, self.processor, self.choice = model, processor, choice
+        size, patch = getattr(model.config, "image_size", None), getattr(model.config, "patch_size", None)
+        if not isinstance(size, int) or not isinstance(patch, int):
+            raise VisionError(
+                f"{folder}: a {model.config.model_type}, neither an object detector nor an encoder of square "
+                "patches (ViT, CLIP, DINO)"
+            )
+        self.size, self.side = size, size // patch
+        if self.side < choice.grid:
+            raise VisionError(f"{folder}: {self.side} patches a side; --grid {choice.grid} must not be finer")
+
+    def regions(self, images: list[Image.Image]) -> list[Regions]:
+        return [one for part in batched(images, self.choice.batch) for one in self._of_batch(list(part))]
+
+    @torch.inference_mode()
+    def _of_batch(self, images: list[Image.Image]) -> list[Regions]:
+        # The whole image, squeezed into the square: what a crop leaves out could not be described.
+        square = {"height": self.size, "width": self.size}
+        options = {"size": square, "do_center_crop": False, "do_resize": True}
+        inputs = self.processor(images=images, return_tensors="pt", **options)
+        output = self.model(pixel_values=inputs["pixel_values"].to(self.model.device))
+        patches_BQD = output.last_hidden_state[:, -(self.side**2) :].float()
+        grid_BDSS = patches_BQD.transpose(1, 2).unflatten(2, (self.side, self.side))
+        cells_BND = F.adaptive_avg_pool2d(grid_BDSS, self.choice.grid).flatten(2).transpose(1, 2).cpu()
+        shares_N4 = _cells(self.choice.grid)
+        return [
+            Regions(shares_N4 * np.array([*image.size, *image.size], np.float32), cells_ND.numpy(), None)
+            for image, cells_ND in zip(images, cells_BND, strict=True)
+        ]
+
+
+def batched(items: list, size: int) -> Iterator[list]:
+    for start in range(0, len(items), size):
+        yield items[start : start + size]
+
+
+def _cells(grid: int) -> np.ndarray:
+    """float32 [N, 4]: the cells of a grid row by row, as shares of the image."""
+    row, column = np.divmod(np.arange(grid * grid), grid)
+    return (np.stack([column, row, column + 1, row + 1], axis=1) / grid).astype(np.float32)
