@@ -32,7 +32,7 @@ def random_candidates(corpus: Corpus, top: int = 30) -> CandidateTable:
     rng = generator(0, Purpose.BENCHMARK, 1)
     rows = rng.integers(0, corpus.captions, (corpus.captions, top), dtype=np.int32)
     own = corpus.caption_image[rows] == corpus.caption_image[: corpus.captions, None]
-    return CandidateTable(np.where(own, (rows + CAPTIONS) % corpus.captions, rows).astype(np.int32), "")
+    return CandidateTable(np.where(own, (rows + CAPTIONS) % corpus.captions, rows).astype(np.int32), "", 0.5)
 
 
 def _write(path: Path, images: int) -> None:

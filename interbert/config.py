@@ -7,7 +7,7 @@ overrides, the number of ranks, and the DeepSpeed config. `python -m interbert s
 import copy
 import re
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -48,6 +48,9 @@ class ModelSettings(Closed):
 class DataSettings(Closed):
     train: list[str] = []
     """Stores to train on: files, or directories of shards. `--data` fills it."""
+    weights: list[Annotated[float, Field(gt=0)]] = []
+    """How often each caption of each of `train` comes in an epoch: 2 twice, 0.5 every second one, drawn anew for
+    each epoch. Empty: all of them once."""
     validation: list[str] = []
     """Stores for validation losses; empty: none are computed."""
     tokenizer: str | None = None
@@ -72,6 +75,17 @@ class DataSettings(Closed):
     """Loader threads of each rank. Changes nothing about what is loaded."""
     verify_checksums: bool = False
     """Check each image's checksum as it is read."""
+    skip_damaged: int = Field(0, ge=0)
+    """How many pairs whose image is damaged may be left out in the whole run, on all ranks; checksums are then
+    checked. They stay in their micro-batch and count for nothing. 0: the first one ends the run."""
+    allow_changed: bool = False
+    """Resume although the data set is not the one that the run began with; the position in it then means less."""
+
+    @model_validator(mode="after")
+    def _a_weight_for_each(self) -> "DataSettings":
+        if self.weights and self.train and len(self.weights) != len(self.train):
+            raise ValueError(f"{len(self.weights)} weights for {len(self.train)} data sets in train")
+        return self
 
 
 class MaskSettings(Closed):

@@ -23,6 +23,7 @@ class Purpose(IntEnum):
     VALIDATION = 8
     BENCHMARK = 9
     MINING = 10
+    MIXTURE = 11
 
 
 def generator(seed: int, purpose: Purpose, *where: int) -> np.random.Generator:

@@ -54,6 +54,8 @@ class Batch:
     epoch: int = 0
     index: int = 0
     """Number of this micro-batch within its epoch."""
+    damaged: tuple[str, ...] = ()
+    """Of each pair whose image could not be had, what was wrong: file, row and id. It counts for nothing."""
 
     @property
     def pairs(self) -> int:

@@ -6,6 +6,7 @@ captions with the swapped (false) ones: [0, captions) true, [captions, captions 
 
 from collections.abc import Iterable, Iterator
 from functools import cached_property
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -21,9 +22,12 @@ class Corpus:
 
     def __init__(self, paths: Iterable[str | Path]):
         self.stores: list[Store] = []
+        self._stores_before = [0]
+        """Of each path, how many stores come before its own; then of all."""
         try:
             for path in map(Path, [paths] if isinstance(paths, str | Path) else paths):
                 self.stores += open_stores(path)
+                self._stores_before.append(len(self.stores))
             if not self.stores:
                 raise StoreError("no data: give at least one store, or a directory of stores")
             refuse_unlike(self.stores)
@@ -73,6 +77,12 @@ class Corpus:
     @cached_property
     def fingerprint(self) -> str:
         return xxhash.xxh3_128("\n".join(store.fingerprint for store in self.stores).encode()).hexdigest()
+
+    @property
+    def caption_ranges(self) -> list[range]:
+        """The numbers of the true captions that each of the given paths holds."""
+        first = self._first_caption[self._stores_before].tolist()
+        return [range(*ends) for ends in pairwise(first)]
 
     def image_id(self, image: int) -> str:
         store, local = self._locate(image, self._first_image, "image")
@@ -139,6 +149,16 @@ class Corpus:
         for image in np.unique(images_P).tolist():
             store, local = self._locate(image, self._first_image, "image")
             store.check_image(local)
+
+    def damaged_images(self, images_P: np.ndarray) -> dict[int, str]:
+        """Those that cannot be read or have changed, and what is wrong with each: file, row and id."""
+        damaged = {}
+        for image in np.unique(images_P).tolist():
+            try:
+                self.check_images(np.array([image]))
+            except (StoreError, OSError) as error:
+                damaged[image] = str(error)
+        return damaged
 
     def close(self) -> None:
         close_all(self.stores)

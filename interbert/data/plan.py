@@ -86,7 +86,8 @@ class EpochPlan:
 class Plan:
     """The endless sequence of micro-batches of a run.
 
-    In epoch e every true caption comes once, in an order drawn from (seed, ORDER, e). A share of the rows is
+    In epoch e every true caption comes once (or as often as `data.weights` says of its data set), in an order
+    drawn from (seed, ORDER, e). A share of the rows is
     then made false (see `Mismatcher`), and consecutive rows are cut into micro-batches by `Capacities`. With
     `masks.sides = alternate` a caption has its words masked in one epoch and its regions in the next.
     Without the objective `itm` nothing is made false; without text (region) objectives nothing of that side
@@ -110,6 +111,7 @@ class Plan:
         self._text_lengths = tokens.lengths
         self._regions = np.minimum(corpus.region_counts, settings.data.max_regions).astype(np.int32)
         self._kinds = _mask_kinds(settings)
+        self._weights = settings.data.weights
         objectives = set(settings.objectives)
         self._mismatcher = Mismatcher(corpus, settings.mismatch, candidates) if "itm" in objectives else None
         self.capacities = Capacities.derive(
@@ -154,7 +156,8 @@ class Plan:
 
     def make(self, epoch: int) -> EpochPlan:
         """The plan of an epoch, computed here and now and not kept."""
-        order = self.draw(Purpose.ORDER, epoch).permutation(self._corpus.captions).astype(np.int32)
+        captions = self._captions_of(epoch)
+        order = captions[self.draw(Purpose.ORDER, epoch).permutation(len(captions))]
         image = self._corpus.caption_image[order].astype(np.int32)
         caption = order.copy()
         is_match = np.ones(len(order), dtype=bool)
@@ -164,6 +167,21 @@ class Plan:
         rows = Rows(image, caption, is_match, mask_kind, np.arange(len(order), dtype=np.int32))
         starts = cut(self.capacities, self._text_lengths[caption], self._regions[image])
         return EpochPlan(rows, starts)
+
+    def _captions_of(self, epoch: int) -> np.ndarray:
+        """int32: the true captions of an epoch, as often as each comes."""
+        if not self._weights:
+            return np.arange(self._corpus.captions, dtype=np.int32)
+        parts = []
+        for number, (mine, weight) in enumerate(zip(self._corpus.caption_ranges, self._weights, strict=True)):
+            captions = np.arange(mine.start, mine.stop, dtype=np.int32)
+            rest = round(weight % 1 * len(captions))
+            drawn = self.draw(Purpose.MIXTURE, epoch, number).permutation(len(captions))[:rest]
+            parts += [captions] * int(weight) + [captions[drawn]]
+        found = np.concatenate(parts)
+        if len(found) == 0:
+            raise ValueError(f"data.weights {self._weights} leave no caption of {self._corpus.captions}")
+        return found
 
 
 def make_draw(seed: int, validation: bool = False) -> Draw:

@@ -13,6 +13,8 @@ from interbert.data.tokens import TokenTable
 from interbert.rng import Purpose
 
 CLASS_OBJECTIVES = frozenset({"mrm", "moc"})
+IGNORED = -100
+"""The label of what counts for nothing."""
 
 
 class Preparer:
@@ -36,6 +38,8 @@ class Preparer:
     def prepare(self, slot: Slot, rows: Rows, epoch: int, index: int) -> Batch:
         """The Batch of these rows, in the slot's memory."""
         images = rows.image.astype(np.int64)
+        damaged = self._corpus.damaged_images(images) if self._settings.data.skip_damaged else {}
+        good_P = ~np.isin(images, np.array(list(damaged), np.int64))
         keep_P = np.minimum(self._corpus.region_counts[images], self._settings.data.max_regions)
         cu_regions = np.zeros(len(rows) + 1, dtype=np.int32)
         np.cumsum(keep_P, out=cu_regions[1:])
@@ -43,7 +47,8 @@ class Preparer:
         boxes_R4 = np.empty((regions, 4), dtype=np.float32)
         if self._settings.data.verify_checksums:
             self._corpus.check_images(images)
-        self._corpus.read(images, keep_P, slot.features_RD.numpy()[:regions], boxes_R4)
+        features_RD = slot.features_RD.numpy()[:regions]
+        self._read(images, keep_P, good_P, features_RD, boxes_R4)
 
         masks, mismatch, where = self._settings.masks, self._settings.mismatch, (epoch, index)
         ids_T, cu_text = self._tokens.gather(rows.caption)
@@ -53,7 +58,7 @@ class Preparer:
             self._vocabulary,
             ids_T,
             cu_text,
-            (rows.mask_kind & MaskKind.TEXT) > 0,
+            ((rows.mask_kind & MaskKind.TEXT) > 0) & good_P,
             rows.is_match | mismatch.text_loss,
             self._capacities.masked_tokens,
         )
@@ -62,7 +67,7 @@ class Preparer:
             self._draw(Purpose.MASK_REGIONS, *where),
             boxes_R4,
             cu_regions,
-            (rows.mask_kind & MaskKind.REGIONS) > 0,
+            ((rows.mask_kind & MaskKind.REGIONS) > 0) & good_P,
             rows.is_match | mismatch.region_loss,
             self._capacities.masked_regions,
         )
@@ -75,14 +80,35 @@ class Preparer:
             "masked_tokens_M": text.rows_M,
             "token_targets_M": text.targets_M,
             "masked_regions_N": region.rows_N,
-            "is_match_P": rows.is_match,
+            "is_match_P": np.where(good_P, rows.is_match, IGNORED),
             "images_P": images,
             "captions_P": rows.caption,
         }
         if self._evidence:
             values |= self._read_evidence(images, cu_regions, region.rows_N)
         sizes = {"max_text": int(np.diff(cu_text).max()), "max_regions": int(keep_P.max())}
-        return slot.batch(values, regions, **sizes, epoch=epoch, index=index)
+        told = tuple(damaged[image] for image in images[~good_P].tolist())
+        return slot.batch(values, regions, **sizes, epoch=epoch, index=index, damaged=told)
+
+    def _read(
+        self,
+        images_P: np.ndarray,
+        keep_P: np.ndarray,
+        good_P: np.ndarray,
+        features_RD: np.ndarray,
+        boxes_R4: np.ndarray,
+    ) -> None:
+        """Features and boxes; zeros and whole images where the stored ones are damaged."""
+        if good_P.all():
+            self._corpus.read(images_P, keep_P, features_RD, boxes_R4)
+            return
+        good_R = np.repeat(good_P, keep_P)
+        kept = self._corpus.read(images_P[good_P], keep_P[good_P])
+        features_RD[good_R], boxes_R4[good_R] = kept
+        features_RD[~good_R] = 0
+        sizes_P2 = np.maximum(self._corpus.sizes[images_P], 1)
+        whole_P4 = np.concatenate([np.zeros_like(sizes_P2), sizes_P2], axis=1)
+        boxes_R4[~good_R] = np.repeat(whole_P4, keep_P, axis=0)[~good_R]
 
     def _read_evidence(
         self, images_P: np.ndarray, cu_regions: np.ndarray, rows_N: np.ndarray

@@ -16,13 +16,17 @@ if TYPE_CHECKING:  # light to import: the command line asks before the seconds t
     from interbert.train.distributed import Ranks
 
 FREE_TO_CHANGE = {
-    "data": {"threads", "validation", "verify_checksums", "train", "tokenizer"},
+    "data": {
+        *("threads", "validation", "verify_checksums", "skip_damaged"),
+        *("train", "tokenizer", "allow_changed"),
+    },
     "train": {
         *("log_every", "validate_every", "validation_micro_batches", "picture_every"),
         *("checkpoint_every", "keep_checkpoints", "export_initial"),
     },
 }
 """Settings that a resumed run may have otherwise; data and tokenizer are compared by fingerprint instead."""
+_DATA = "data fingerprint"
 
 
 def describe_settings(settings: Settings) -> dict[str, Any]:
@@ -41,7 +45,7 @@ def describe_identity(
 ) -> dict[str, Any]:
     """The same with data, tokenizer and ranks, to be compared on resuming."""
     return describe_settings(settings) | {
-        "data fingerprint": corpus.fingerprint,
+        _DATA: corpus.fingerprint,
         "tokenizer fingerprint": tokenizer.fingerprint,
         "ranks": ranks.world_size,
         "ZeRO stage": engine.stage,
@@ -55,14 +59,21 @@ def compare_with_config(config: Path, settings: Settings) -> None:
     compare_identity(config.parent, describe_settings(saved), describe_settings(settings))
 
 
-def compare_identity(path: Path, saved: dict[str, Any], now: dict[str, Any]) -> None:
+def compare_identity(
+    path: Path, saved: dict[str, Any], now: dict[str, Any], other_data: bool = False
+) -> None:
+    """Refuses what is not the same run; with `other_data` the data set may have changed."""
+    free = {_DATA} if other_data else set()
     changed = [
         f"  {key}: {saved.get(key)!r} then, {now.get(key)!r} now"
-        for key in sorted(saved.keys() | now.keys())
+        for key in sorted((saved.keys() | now.keys()) - free)
         if saved.get(key) != now.get(key)
     ]
     if changed:
+        allowed = (
+            "; data.allow_changed=true goes on with other data" if f"  {_DATA}:" in "".join(changed) else ""
+        )
         raise SettingsError(
             f"{path} belongs to another run:\n" + "\n".join(changed) + "\n"
-            "set them back, or start anew with --resume none or another --output-dir"
+            f"set them back, or start anew with --resume none or another --output-dir{allowed}"
         )

@@ -34,6 +34,8 @@ class Progress:
     samples: int = 0
     tokens: int = 0
     skipped_steps: int = 0
+    damaged: int = 0
+    """Pairs left out because their image could not be had."""
     best_loss: float | None = None
     """Lowest validation loss so far."""
     best_step: int | None = None
@@ -76,6 +78,7 @@ def train(run: Training) -> tuple[State, str]:
         data = next(steps)
         waited = time.perf_counter() - asked
         counts, stopping = agree(ranks, data.batches, run.stop.requested)
+        leave_out(run, data.batches, int(counts["damaged"]))
         if stopping:
             save(run)
             return "preempted", f"asked to stop ({run.stop.reason or 'on another rank'})"
@@ -104,14 +107,32 @@ def train(run: Training) -> tuple[State, str]:
 
 def agree(ranks: Ranks, batches: list[Batch], stop: bool) -> tuple[dict[str, float], bool]:
     """The step's one all-reduce: global counts, and whether any rank was asked to stop."""
-    sums = {"tokens": 0, "regions": 0, "pairs": 0, "samples": 0, "all_tokens": 0}
+    sums = {"tokens": 0, "regions": 0, "pairs": 0, "samples": 0, "all_tokens": 0, "damaged": 0}
     for batch in batches:
         for name, count in batch.counts().items():
             sums[name] += count
         sums["samples"] += batch.pairs
+        sums["damaged"] += len(batch.damaged)
         sums["all_tokens"] += batch.tokens
     *totals, stopping = ranks.sum([*sums.values(), float(stop)])
     return dict(zip(sums, totals, strict=True)), stopping > 0
+
+
+def leave_out(run: Training, batches: list[Batch], damaged: int) -> None:
+    """Names the step's damaged images, and ends the run where there were more than allowed: alike on all ranks."""
+    if not damaged:
+        return
+    told = [text for texts in run.ranks.gather([t for b in batches for t in b.damaged]) for text in texts]
+    run.progress.damaged += damaged
+    if run.monitor:
+        for text in dict.fromkeys(told):
+            run.monitor.say(f"step {run.progress.step + 1}: left out: {text}")
+    allowed = run.settings.data.skip_damaged
+    if run.progress.damaged > allowed:
+        raise ValueError(
+            f"{run.progress.damaged} pairs with damaged images, more than data.skip_damaged ({allowed}) allows; the "
+            f"last one: {told[-1]}"
+        )
 
 
 def log_line(run: Training, figures: dict[str, float]) -> None:
@@ -121,6 +142,7 @@ def log_line(run: Training, figures: dict[str, float]) -> None:
         "samples": progress.samples,
         "tokens": progress.tokens,
         "skipped_steps": progress.skipped_steps,
+        "damaged": progress.damaged,
         "memory_gb": memory_gigabytes(run.ranks.device),
     }
     if run.monitor:

@@ -96,7 +96,7 @@ def _prepare(
         _refuse_foreign_folder(folder)
     if found is not None:
         path, state = found
-        compare_identity(path, state.pop("identity"), identity)
+        compare_identity(path, state.pop("identity"), identity, settings.data.allow_changed)
         for name, value in state.items():
             setattr(progress, name, value)
     ranks.main_only(lambda: checkpoint.set_aside(folder.checkpoints, after=progress.step if found else -1))

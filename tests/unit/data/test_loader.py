@@ -275,6 +275,55 @@ def test_checksums_are_verified_where_asked_for(tmp_path):
             load(corpus, 3, settings(data={"verify_checksums": True}))
 
 
+@pytest.fixture
+def damaged(tmp_path):
+    """A store whose images 3 and 11 have changed on the disk, and what it was."""
+    write_store(tmp_path / "s.h5", 20)
+    whole = (tmp_path / "s.h5").read_bytes()
+    with Corpus([tmp_path / "s.h5"]) as corpus:
+        extent, first = corpus.stores[0].extents["features"], corpus.stores[0].offsets
+        with open(tmp_path / "s.h5", "r+b") as file:
+            for image in (3, 11):
+                file.seek(extent.offset + int(first[image]) * extent.row_bytes)
+                file.write(b"\xff" * extent.row_bytes)
+        (tmp_path / "whole").mkdir()
+        (tmp_path / "whole" / "s.h5").write_bytes(whole)
+        yield corpus
+
+
+def test_damaged_images_stay_in_their_batch_and_count_for_nothing(damaged):
+    wanted = settings(data={"skip_damaged": 99, "token_budget": 120})
+    with Corpus([damaged.paths[0].parent / "whole" / "s.h5"]) as whole:
+        sound = load(whole, 2, settings(data={"token_budget": 120}))
+    left_out = 0
+    for (_, ours, _), (_, theirs, _) in zip(load(damaged, 2, wanted), sound, strict=True):
+        for batch, good in zip(ours, theirs, strict=True):
+            assert (batch.cu_text == good.cu_text).all() and (batch.cu_regions == good.cu_regions).all()
+            bad_P = np.isin(batch.images_P, [3, 11])
+            left_out += bad_P.sum()
+            assert len(batch.damaged) == bad_P.sum()
+            assert (batch.is_match_P[bad_P] == -100).all()
+            assert (batch.is_match_P[~bad_P] == good.is_match_P[~bad_P]).all()
+            for rows, cu in (
+                (batch.masked_tokens_M, batch.cu_text),
+                (batch.masked_regions_N, batch.cu_regions),
+            ):
+                pair = np.searchsorted(cu.numpy(), rows.numpy(), side="right") - 1
+                assert not bad_P[pair].any()
+            bad_R = np.repeat(bad_P, np.diff(batch.cu_regions))
+            assert not batch.features_RD[bad_R].any() and torch.isfinite(batch.boxes_R5).all()
+            assert torch.equal(batch.features_RD[~bad_R], good.features_RD[~bad_R])
+            assert torch.equal(batch.boxes_R5[~bad_R], good.boxes_R5[~bad_R])
+            assert all("s.h5" in told and ("'0-3'" in told or "'0-11'" in told) for told in batch.damaged)
+    assert left_out >= 6
+    apart = [load(damaged, 2, wanted, rank, 2) for rank in range(2)]
+    for step, (_, batches, _) in enumerate(load(damaged, 2, wanted)):
+        for number, batch in enumerate(batches):
+            same = apart[number % 2][step][1][number // 2]
+            assert torch.equal(batch.features_RD, same.features_RD)
+            assert torch.equal(batch.is_match_P, same.is_match_P)
+
+
 def test_boxes_of_an_image_of_unknown_size_are_shares_already():
     boxes = np.array([[0.1, 0.2, 0.5, 0.4], [10, 20, 50, 40]], np.float32)
     shares = box_shares(boxes, np.array([1, 1]), np.array([[0, 0], [100, 200]]))

@@ -58,6 +58,24 @@ def test_every_caption_once_an_epoch_in_another_order(make_plan):
     assert (rows.image == corpus.caption_image[rows.caption]).all() and rows.is_match.all()
 
 
+def test_data_sets_are_mixed_by_weight(make_plan):
+    corpus = make_corpus()
+    cut_at = 200
+    corpus.caption_ranges = [range(cut_at), range(cut_at, corpus.captions)]
+    plan = make_plan(corpus, mismatch={"share": 0.0}, data={"weights": [2.25, 0.5]})
+    counts = [np.bincount(plan.epoch(e).rows.caption, minlength=corpus.captions) for e in range(2)]
+    for count in counts:
+        first, second = count[:cut_at], count[cut_at:]
+        assert set(first) == {2, 3} and (first == 3).sum() == 50
+        assert set(second) == {0, 1} and second.sum() == round(0.5 * len(second))
+    assert (counts[0] != counts[1]).any(), "another part in another epoch"
+    again = make_plan(corpus, mismatch={"share": 0.0}, data={"weights": [2.25, 0.5]})
+    assert (again.epoch(1).rows.caption == plan.epoch(1).rows.caption).all()
+    even = make_plan(corpus, mismatch={"share": 0.0}, data={"weights": [1.0, 1.0]})
+    plain = make_plan(corpus, mismatch={"share": 0.0})
+    assert (even.epoch(0).rows.caption == plain.epoch(0).rows.caption).all()
+
+
 def test_a_plan_is_a_function_of_its_settings(make_plan):
     first, second = (make_plan(mismatch={"side": "either"}) for _ in range(2))
     other = make_plan(mismatch={"side": "either"}, train={"seed": 43})
@@ -115,7 +133,7 @@ def test_hard_and_swapped_shares(make_plan):
         others = [c for c in others if image[c] != image[caption]][:2]
         table[caption, : len(others)] = others
     plan = make_plan(
-        corpus, CandidateTable(table, ""), mismatch={"share": 0.8, "hard_share": 0.3, "swap_share": 0.2}
+        corpus, CandidateTable(table, "", 0.5), mismatch={"share": 0.8, "hard_share": 0.3, "swap_share": 0.2}
     )
     counts = {(even, kind): 0 for even in (True, False) for kind in ("all", "hard", "swapped")}
     for epoch in range(40):
@@ -256,7 +274,9 @@ def test_mismatches_that_cannot_be_drawn_are_refused(make_plan):
     with pytest.raises(ValueError, match=r"swap_share 0.6 \+ mismatch.hard_share 0.5 > 1"):
         make_plan(mismatch={"swap_share": 0.6, "hard_share": 0.5})
     with pytest.raises(ValueError, match=r"has 3 rows, the data set 485 captions"):
-        make_plan(candidates=CandidateTable(np.zeros((3, 1), np.int32), ""), mismatch={"hard_share": 0.2})
+        make_plan(
+            candidates=CandidateTable(np.zeros((3, 1), np.int32), "", 0.5), mismatch={"hard_share": 0.2}
+        )
     empty = make_corpus(images=3)
     with pytest.raises(ValueError, match="no captions"):
         Plan(empty, TokenTable(np.zeros(0, np.int32), np.zeros(1, np.int64)), settings())
