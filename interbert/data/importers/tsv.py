@@ -42,21 +42,22 @@ class TsvSource:
             self._headers.append(has_header)
             if has_header:
                 self._starts[number] = self._starts[number][1:]
-        self.keys = [(file, line) for file, starts in enumerate(self._starts) for line in range(len(starts))]
+        self._first = np.cumsum([0, *map(len, self._starts)])
+        self.keys = range(int(self._first[-1]))
 
     def where(self, number: int) -> str:
-        file, line = self.keys[number]
+        file, line = self._place(number)
         return f"{self.files[file]}, line {line + 1 + self._headers[file]}"
 
     def name(self, number: int) -> str | None:
-        file, line = self.keys[number]
+        file, line = self._place(number)
         place = self._columns[file].index("image_id")
         handle = self._handles[file]
         handle.seek(int(self._starts[file][line]))
         return handle.read(2048).split(b"\n")[0].split(b"\t")[place].decode() if place == 0 else None
 
     def read(self, number: int) -> ImageRecord:
-        file, line = self.keys[number]
+        file, line = self._place(number)
         handle = self._handles[file]
         handle.seek(int(self._starts[file][line]))
         cells = handle.readline().rstrip(b"\r\n").split(b"\t")
@@ -81,6 +82,11 @@ class TsvSource:
             if "objects_conf" in row:
                 record.confidence_N = decoded(row["objects_conf"], "objects_conf", 1, count)[:, 0]
         return record
+
+    def _place(self, number: int) -> tuple[int, int]:
+        """(file, line in it)"""
+        file = int(np.searchsorted(self._first, number, side="right")) - 1
+        return file, int(number - self._first[file])
 
 
 def _line_starts(path: Path) -> np.ndarray:
