@@ -1,0 +1,481 @@
+#include "emulator.h"
+
+#include <sys/mman.h>
+
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <mutex>
+
+#if defined(EMULATOR_ASAN)
+#include <sanitizer/common_interface_defs.h>
+#elif defined(EMULATOR_TSAN)
+#include <sanitizer/tsan_interface.h>
+#endif
+#if !defined(__x86_64__)
+#include <ucontext.h>
+#endif
+
+namespace emulator {
+
+namespace {
+
+[[noreturn]] void fail(const char* what, int line);
+
+// What the running fiber knows of itself.
+struct Self {
+  int thread, block, blocks;
+  unsigned char* shared;
+  uint32_t shared_bytes;
+  int copies_started, copies_arrived;
+} self;
+
+constexpr int MOST_COPIES = 4096;
+constexpr int LANES = 32, MOST_THREADS = 1024, WORDS = 10;
+#if defined(EMULATOR_ASAN) || defined(EMULATOR_TSAN)
+constexpr size_t STACK = 512 * 1024;
+#else
+constexpr size_t STACK = 128 * 1024;
+#endif
+const char* const NAMES[] = {"block barrier", "warp barrier", "shuffle", "ldmatrix",
+                             "ldmatrix transposed", "mma fp16", "mma bf16"};
+
+// ---- fibers ---------------------------------------------------------------------------------------------------
+
+#if defined(__x86_64__)
+// Keeps the callee's registers on the old stack, and goes on where the new one left off.
+extern "C" void emulator_switch(void** old_stack, void* new_stack);
+asm(R"(
+.text
+.globl emulator_switch
+.hidden emulator_switch
+.type emulator_switch, @function
+emulator_switch:
+  push %rbp
+  push %rbx
+  push %r12
+  push %r13
+  push %r14
+  push %r15
+  mov %rsp, (%rdi)
+  mov %rsi, %rsp
+  pop %r15
+  pop %r14
+  pop %r13
+  pop %r12
+  pop %rbx
+  pop %rbp
+  ret
+.size emulator_switch, .-emulator_switch
+)");
+using Context = void*;
+#else
+using Context = ucontext_t;
+#endif
+
+struct Fiber {
+  Context context;
+  unsigned char* stack = nullptr;
+  void* sanitizer = nullptr;  // ASan: its fake stack; TSan: its fiber
+  bool ready = false, done = true;
+  Operation waits_for = SYNC_BLOCK;
+  int line = 0;
+  Copy copies[MOST_COPIES];
+  int copies_started = 0;
+  uint32_t in[WORDS], out[WORDS];
+};
+
+struct Warp {
+  int arrived = 0;
+  Operation operation = SYNC_BLOCK;
+  int line = 0, number = 0;
+  uint32_t ready = 0;
+  char turns[2];  // addresses for the sanitizer's happens-before, used alternately
+  int turn = 0;
+};
+
+Fiber* fibers[MOST_THREADS];
+Warp warps[MOST_THREADS / LANES];
+Fiber outside;  // the caller's stack
+int running, threads, done, at_barrier, barrier_line;
+char barrier_turns[2], block_begins, block_ends;
+int barrier_turn;
+void (*the_body)(const void*);
+const void* the_problem;
+
+// Which fiber is next: in order; at random; or the running warp as far as its barriers let it.
+enum Schedule { IN_ORDER, RANDOM, GREEDY } schedule = IN_ORDER;
+uint64_t random_state = 1;
+
+uint32_t draw() {
+  random_state = random_state * 6364136223846793005ull + 1442695040888963407ull;
+  return static_cast<uint32_t>(random_state >> 33);
+}
+
+// Which fiber's stack the sanitizer is told of before a switch, and after it.
+void before_switch(Fiber& from, Fiber& to, const void* bottom, size_t size) {
+#if defined(EMULATOR_ASAN)
+  __sanitizer_start_switch_fiber(&from.sanitizer, bottom, size);
+#elif defined(EMULATOR_TSAN)
+  __tsan_switch_to_fiber(to.sanitizer, __tsan_switch_to_fiber_no_sync);
+#endif
+  (void)from, (void)to, (void)bottom, (void)size;
+}
+
+const void* outside_bottom;
+size_t outside_size;
+
+void after_switch(Fiber& me, bool first) {
+#if defined(EMULATOR_ASAN)
+  const void* bottom;
+  size_t size;
+  __sanitizer_finish_switch_fiber(first ? nullptr : me.sanitizer, &bottom, &size);
+  if (outside_bottom == nullptr) outside_bottom = bottom, outside_size = size;
+#endif
+  (void)me, (void)first;
+}
+
+void switch_to(Fiber& from, Fiber& to) {
+  const bool leaves = &to == &outside;
+  before_switch(from, to, leaves ? outside_bottom : to.stack, leaves ? outside_size : STACK);
+#if defined(__x86_64__)
+  emulator_switch(&from.context, to.context);
+#else
+  swapcontext(&from.context, &to.context);
+#endif
+  after_switch(from, false);
+}
+
+// ---- who is next ----------------------------------------------------------------------------------------------
+
+void set_ready(int thread, bool ready) {
+  const uint32_t bit = 1u << thread % LANES;
+  if (ready)
+    warps[thread / LANES].ready |= bit;
+  else
+    warps[thread / LANES].ready &= ~bit;
+}
+
+int lane_from(uint32_t ready, int first) {
+  const uint32_t turned = first ? ready >> first | ready << (LANES - first) : ready;
+  return (__builtin_ctz(turned) + first) % LANES;
+}
+
+int next_ready() {
+  const int all = threads / LANES, mine = running / LANES;
+  if (schedule != RANDOM && warps[mine].ready) return mine * LANES + lane_from(warps[mine].ready, running % LANES);
+  const int first = schedule == IN_ORDER ? mine + 1 : draw() % all;
+  for (int i = 0; i < all; i++) {
+    const int warp = (first + i) % all;
+    if (warps[warp].ready)
+      return warp * LANES + lane_from(warps[warp].ready, schedule == IN_ORDER ? 0 : draw() % LANES);
+  }
+  return -1;
+}
+
+[[noreturn]] void report_deadlock() {
+  fprintf(stderr, "emulator: nobody can go on. Block %d:\n", self.block);
+  for (int thread = 0; thread < threads; thread++) {
+    const Fiber& fiber = *fibers[thread];
+    if (fiber.done)
+      fprintf(stderr, "  thread %d has ended\n", thread);
+    else
+      fprintf(stderr, "  thread %d waits at line %d (%s)\n", thread, fiber.line, NAMES[fiber.waits_for]);
+  }
+  abort();
+}
+
+void resume(int thread) {
+  running = thread;
+  self.thread = thread;
+  self.copies_started = fibers[thread]->copies_started;
+}
+
+// The running fiber waits or has ended: another one runs, or, when all have ended, the caller.
+void leave() {
+  Fiber& me = *fibers[running];
+  me.copies_started = self.copies_started;
+  if (done == threads) {
+    switch_to(me, outside);
+    return;
+  }
+  const int next = next_ready();
+  if (next < 0) report_deadlock();
+  const bool myself = next == running;
+  resume(next);
+  if (!myself) switch_to(me, *fibers[next]);
+}
+
+void release(char* turn) {
+#if defined(EMULATOR_TSAN)
+  __tsan_release(turn);
+#endif
+  (void)turn;
+}
+
+void acquire(char* turn) {
+#if defined(EMULATOR_TSAN)
+  __tsan_acquire(turn);
+#endif
+  (void)turn;
+}
+
+void live() {
+  after_switch(*fibers[running], true);
+  for (;;) {
+    acquire(&block_begins);
+    the_body(the_problem);
+    release(&block_ends);
+    Fiber& me = *fibers[running];
+    if (self.copies_started) fail("a copy was started and never waited for", 0);
+    me.done = true;
+    done++;
+    set_ready(running, false);
+    leave();
+  }
+}
+
+void make_fiber(int thread) {
+  if (fibers[thread]) return;
+  Fiber* fiber = fibers[thread] = new Fiber;
+  void* memory = mmap(nullptr, STACK + 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (memory == MAP_FAILED) fail("no memory for a stack", 0);
+  mprotect(memory, 4096, PROT_NONE);  // a guard below the stack
+  fiber->stack = static_cast<unsigned char*>(memory) + 4096;
+#if defined(EMULATOR_TSAN)
+  fiber->sanitizer = __tsan_create_fiber(0);
+#endif
+#if defined(__x86_64__)
+  // Tops are staggered, or all fibers would use the same few sets of the cache.
+  auto top = reinterpret_cast<uintptr_t>(fiber->stack + STACK - thread % 16 * 576) & ~uintptr_t{15};
+  auto* words = reinterpret_cast<void**>(top);
+  *--words = nullptr;  // where live() would return to: it never does
+  *--words = reinterpret_cast<void*>(&live);
+  words -= 6;
+  memset(words, 0, 6 * sizeof(void*));
+  fiber->context = words;
+#else
+  getcontext(&fiber->context);
+  fiber->context.uc_stack.ss_sp = fiber->stack;
+  fiber->context.uc_stack.ss_size = STACK;
+  makecontext(&fiber->context, live, 0);
+#endif
+}
+
+// ---- where lanes meet -----------------------------------------------------------------------------------------
+
+void wait_here(Operation operation, int line) {
+  Fiber& me = *fibers[running];
+  me.waits_for = operation, me.line = line;
+  set_ready(running, false);
+}
+
+float half_of(uint16_t bits) {
+  _Float16 half;
+  memcpy(&half, &bits, 2);
+  return static_cast<float>(half);
+}
+
+float bfloat_of(uint16_t bits) {
+  const uint32_t word = static_cast<uint32_t>(bits) << 16;
+  float x;
+  memcpy(&x, &word, 4);
+  return x;
+}
+
+// mma m16n8k16: A 16 x 16 by rows, B 16 x 8 by columns, sums 16 x 8.
+template <float (*value)(uint16_t)>
+void multiply_all(Fiber** lanes) {
+  float a[16][16], b[8][16];
+  for (int lane = 0; lane < LANES; lane++) {
+    const uint32_t* in = lanes[lane]->in;
+    const int row = lane / 4, column = lane % 4 * 2;
+    for (int i = 0; i < 2; i++) {
+      const int shift = 16 * i;
+      a[row][column + i] = value(in[0] >> shift);
+      a[row + 8][column + i] = value(in[1] >> shift);
+      a[row][column + 8 + i] = value(in[2] >> shift);
+      a[row + 8][column + 8 + i] = value(in[3] >> shift);
+      b[row][column + i] = value(in[4] >> shift);
+      b[row][column + 8 + i] = value(in[5] >> shift);
+    }
+  }
+  for (int lane = 0; lane < LANES; lane++) {
+    float sums[4];
+    memcpy(sums, lanes[lane]->in + 6, 16);
+    for (int i = 0; i < 4; i++) {
+      const float *left = a[lane / 4 + i / 2 * 8], *right = b[lane % 4 * 2 + i % 2];
+      float sum = 0;
+      for (int k = 0; k < 16; k++) sum += left[k] * right[k];
+      sums[i] += sum;
+    }
+    memcpy(lanes[lane]->out, sums, 16);
+  }
+}
+
+// Lane l gave row l % 8 of matrix l / 8; it gets two neighbours of row (transposed: of column) l / 4 of each.
+void load_all(Fiber** lanes, bool transposed) {
+  for (int lane = 0; lane < LANES; lane++)
+    for (int matrix = 0; matrix < 4; matrix++) {
+      uint16_t two[2];
+      for (int i = 0; i < 2; i++) {
+        const int far = lane / 4, near = lane % 4 * 2 + i;
+        const int row = transposed ? near : far, column = transposed ? far : near;
+        two[i] = static_cast<uint16_t>(lanes[8 * matrix + row]->in[column / 2] >> 16 * (column % 2));
+      }
+      lanes[lane]->out[matrix] = two[0] | static_cast<uint32_t>(two[1]) << 16;
+    }
+}
+
+void operate(Warp& warp, Fiber** lanes) {
+  switch (warp.operation) {
+    case SHUFFLE:
+      for (int lane = 0; lane < LANES; lane++) lanes[lane]->out[0] = lanes[lane ^ warp.number]->in[0];
+      break;
+    case LOAD:
+    case LOAD_TRANSPOSED:
+      load_all(lanes, warp.operation == LOAD_TRANSPOSED);
+      break;
+    case MULTIPLY_FLOAT16:
+      multiply_all<half_of>(lanes);
+      break;
+    case MULTIPLY_BFLOAT16:
+      multiply_all<bfloat_of>(lanes);
+      break;
+    default:
+      break;
+  }
+}
+
+void meet_warp(Operation operation, int line, int number) {
+  const int warp_number = running / LANES;
+  Warp& warp = warps[warp_number];
+  if (warp.arrived == 0) {
+    warp.operation = operation, warp.line = line, warp.number = number;
+  } else if (warp.operation != operation || warp.line != line || warp.number != number) {
+    fprintf(stderr, "emulator: lanes of warp %d met at line %d (%s) and line %d (%s)\n", warp_number, warp.line,
+            NAMES[warp.operation], line, NAMES[operation]);
+    abort();
+  }
+  // Only a barrier orders what lanes do to memory; the other operations just need them all.
+  char* turn = &warp.turns[warp.turn];
+  if (operation == SYNC_WARP) release(turn);
+  wait_here(operation, line);
+  if (++warp.arrived == LANES) {
+    operate(warp, fibers + warp_number * LANES);
+    warp.arrived = 0;
+    if (operation == SYNC_WARP) warp.turn ^= 1;
+    warp.ready = ~0u;
+  }
+  leave();
+  if (operation == SYNC_WARP) acquire(turn);
+}
+
+void meet_block(int line) {
+  if (at_barrier == 0) barrier_line = line;
+  if (barrier_line != line) {
+    fprintf(stderr, "emulator: threads met at the block barriers of lines %d and %d\n", barrier_line, line);
+    abort();
+  }
+  char* turn = &barrier_turns[barrier_turn];
+  release(turn);
+  wait_here(SYNC_BLOCK, line);
+  if (++at_barrier == threads) {
+    at_barrier = 0;
+    barrier_turn ^= 1;
+    for (int warp = 0; warp < threads / LANES; warp++) warps[warp].ready = ~0u;
+  }
+  leave();
+  acquire(turn);
+}
+
+void run_block(int block, int shared_bytes) {
+  self.block = block;
+  self.shared = static_cast<unsigned char*>(aligned_alloc(128, (shared_bytes + 127) / 128 * 128));
+  self.shared_bytes = shared_bytes;
+  memset(self.shared, 0xff, shared_bytes);
+  done = 0;
+  for (int thread = 0; thread < threads; thread++) {
+    Fiber& fiber = *fibers[thread];
+    fiber.done = false, fiber.copies_started = 0;
+    set_ready(thread, true);
+  }
+  const int first = schedule == IN_ORDER ? 0 : draw() % threads;
+  resume(first);
+  release(&block_begins);
+  switch_to(outside, *fibers[first]);
+  acquire(&block_ends);
+  free(self.shared);
+}
+
+void fail(const char* what, int line) {
+  fprintf(stderr, "emulator: %s (line %d, thread %d of block %d)\n", what, line, self.thread, self.block);
+  abort();
+}
+
+}  // namespace
+
+int thread() { return self.thread; }
+int block() { return self.block; }
+int blocks() { return self.blocks; }
+
+unsigned char* shared(uint32_t place, uint32_t bytes, int line) {
+  if (place % bytes) fail("shared memory is not aligned for this access", line);
+  if (place + bytes > self.shared_bytes) fail("beyond the end of shared memory", line);
+  return self.shared + place;
+}
+
+void check_aligned(const void* global, int line) {
+  if (reinterpret_cast<uintptr_t>(global) % 16) fail("global memory is not aligned to 16 bytes", line);
+}
+
+void start_copy(const Copy& copy, int line) {
+  if (self.copies_started == MOST_COPIES) fail("too many copies at once", line);
+  fibers[running]->copies[self.copies_started++] = copy;
+}
+
+bool next_copy(Copy* copy) {
+  if (self.copies_arrived == self.copies_started) {
+    self.copies_started = self.copies_arrived = 0;
+    return false;
+  }
+  *copy = fibers[running]->copies[self.copies_arrived++];
+  return true;
+}
+
+void meet(Operation operation, int line) {
+  if (operation == SYNC_BLOCK)
+    meet_block(line);
+  else
+    meet_warp(operation, line, 0);
+}
+
+void exchange(Operation operation, int line, const uint32_t* in, int in_words, uint32_t* out, int out_words,
+              int number) {
+  Fiber& me = *fibers[running];
+  memcpy(me.in, in, 4 * in_words);
+  meet_warp(operation, line, number);
+  memcpy(out, me.out, 4 * out_words);
+}
+
+void run(void (*body)(const void*), const void* problem, int blocks, int count, int shared_bytes) {
+  static std::mutex one_at_a_time;
+  const std::lock_guard<std::mutex> lock(one_at_a_time);
+  if (count % LANES || count > MOST_THREADS) fail("a block needs whole warps, 1024 threads at most", 0);
+  threads = count;
+  the_body = body, the_problem = problem;
+  self.blocks = blocks;
+  for (int thread = 0; thread < threads; thread++) make_fiber(thread);
+#if defined(EMULATOR_TSAN)
+  outside.sanitizer = __tsan_get_current_fiber();
+#endif
+  for (int block = 0; block < blocks; block++) run_block(block, shared_bytes);
+}
+
+}  // namespace emulator
+
+// in order, at random, greedy: 0, 1, 2
+extern "C" void interbert_emulator_schedule(int kind, uint64_t seed) {
+  emulator::schedule = static_cast<emulator::Schedule>(kind);
+  emulator::random_state = 2 * seed + 1;
+}

@@ -1,0 +1,40 @@
+// A GPU's block on one CPU thread: each of its threads is a fiber, warps and blocks are where fibers meet.
+//
+// The kernels' own code runs in the fibers, as compiled by the host's compiler (and its sanitizers). What takes all
+// lanes of a warp is done by the last lane to arrive. Shared memory is NaN when a block begins; an asynchronous copy
+// destroys its target when it is started, and arrives only when it is waited for.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+namespace emulator {
+
+enum Operation { SYNC_BLOCK, SYNC_WARP, SHUFFLE, LOAD, LOAD_TRANSPOSED, MULTIPLY_FLOAT16, MULTIPLY_BFLOAT16 };
+
+struct Copy {
+  uint32_t to;
+  const void* from;
+  bool real;
+};
+
+// These are functions, and not compiled with the kernels, so that a sanitizer sees what kernels do, not how.
+int thread();
+int block();
+int blocks();
+// A checked pointer: aligned to `bytes`, within the block's shared memory.
+unsigned char* shared(uint32_t place, uint32_t bytes, int line);
+void start_copy(const Copy& copy, int line);
+// The next copy of this thread that was started and has not arrived; false when there is none.
+bool next_copy(Copy* copy);
+void check_aligned(const void* global, int line);
+
+void meet(Operation operation, int line);
+// Words in, words out, of all 32 lanes of the warp; `number` is the operation's own.
+void exchange(Operation operation, int line, const uint32_t* in, int in_words, uint32_t* out, int out_words,
+              int number);
+
+// Runs body(problem) as every thread of every block.
+void run(void (*body)(const void*), const void* problem, int blocks, int threads, int shared_bytes);
+
+}  // namespace emulator

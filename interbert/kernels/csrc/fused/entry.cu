@@ -1,0 +1,65 @@
+// What the library offers to its caller, in C: compiled for one head width and the longest lengths it supports.
+//
+// -DWIDTH=64 -DFORWARD=16,32,… -DBACKWARD=16,32,… : the buckets of lengths, ascending.
+#include "backward.h"
+#include "forward.h"
+
+namespace {
+
+constexpr int UNSUPPORTED = -1;
+
+template <class T, int KEYS>
+int forward(const Problem& problem, void* stream) {
+  using Shape = ForwardShape<WIDTH, KEYS>;
+  const int units = problem.sequences * problem.heads * Shape::PARTS;
+  return launch<attention_forward<T, WIDTH, KEYS>>(problem, (units + Shape::UNITS - 1) / Shape::UNITS,
+                                                   Shape::THREADS, Shape::SHARED, stream);
+}
+
+template <class T, int KEYS>
+int backward(const Problem& problem, void* stream) {
+  using Shape = BackwardShape<WIDTH, KEYS>;
+  const int units = problem.sequences * problem.heads;
+  return launch<attention_backward<T, WIDTH, KEYS>>(problem, (units + Shape::UNITS - 1) / Shape::UNITS,
+                                                    Shape::THREADS, Shape::SHARED, stream);
+}
+
+// The first bucket that is long enough.
+template <class T, int... BUCKETS>
+int forward_of(const Problem& problem, void* stream) {
+  int result = UNSUPPORTED;
+  (void)((problem.longest <= BUCKETS && (result = forward<T, BUCKETS>(problem, stream), true)) || ...);
+  return result;
+}
+
+template <class T, int... BUCKETS>
+int backward_of(const Problem& problem, void* stream) {
+  int result = UNSUPPORTED;
+  (void)((problem.longest <= BUCKETS && (result = backward<T, BUCKETS>(problem, stream), true)) || ...);
+  return result;
+}
+
+template <template <int, int> class Shape, int... BUCKETS>
+int shared_of(int longest) {
+  int result = UNSUPPORTED;
+  (void)((longest <= BUCKETS && (result = Shape<WIDTH, BUCKETS>::SHARED, true)) || ...);
+  return result;
+}
+
+}  // namespace
+
+extern "C" int interbert_attention_forward(const Problem* problem, void* stream) {
+  return problem->bfloat16 ? forward_of<BFloat16, FORWARD>(*problem, stream)
+                           : forward_of<Float16, FORWARD>(*problem, stream);
+}
+
+extern "C" int interbert_attention_backward(const Problem* problem, void* stream) {
+  return problem->bfloat16 ? backward_of<BFloat16, BACKWARD>(*problem, stream)
+                           : backward_of<Float16, BACKWARD>(*problem, stream);
+}
+
+extern "C" int interbert_attention_shared_bytes(int longest, int backward) {
+  return backward ? shared_of<BackwardShape, BACKWARD>(longest) : shared_of<ForwardShape, FORWARD>(longest);
+}
+
+extern "C" const char* interbert_attention_error(int error) { return error_text(error); }
