@@ -12,7 +12,7 @@ DS_CONFIG ?= $(if $(GPU),ds_configs/zero0_bf16.json,ds_configs/cpu.json)
 RANKS ?= $(if $(GPU),1,2)
 
 .DEFAULT_GOAL := help
-.PHONY: help pretrain test lint format benchmark debian-packages clean
+.PHONY: help pretrain test test-kernels lint format benchmark debian-packages clean
 
 help: ## This list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 18
@@ -24,6 +24,9 @@ pretrain: $(VENV)/ready ## Make the embedded data, pretrain on it, evaluate befo
 
 test: $(VENV)/ready ## The test suite
 	$(RUN) python -m pytest
+
+test-kernels: $(VENV)/ready ## The whole proof of the fused kernels: every length, sanitizers, broken sources
+	$(RUN) python -m pytest tests/kernels -m "thorough or not thorough"
 
 lint: $(VENV)/ready ## ruff, format and lint
 	$(BIN)/ruff format --check .

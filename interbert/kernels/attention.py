@@ -13,9 +13,14 @@ from torch import Tensor
 from interbert.kernels import native
 from interbert.kernels.attention_tiles import attention_tiles
 from interbert.kernels.buckets import attention_buckets
+from interbert.kernels.compile import Unavailable
 from interbert.kernels.flash_torch import attention_flash, flash_unusable
+from interbert.kernels.fused import attention_fused
+from interbert.kernels.fused_build import architecture, library
+from interbert.kernels.fused_table import supported
 from interbert.kernels.reference import attention_reference
 from interbert.kernels.sdpa import attention_sdpa
+from interbert.kernels.self_check import failed_check
 
 log = logging.getLogger(__name__)
 
@@ -25,7 +30,11 @@ BACKENDS = {
     "buckets": attention_buckets,
     "tiles": attention_tiles,
     "flash": attention_flash,
+    "fused": attention_fused,
+    "host": attention_fused,
 }
+DEVICES = {"fused": "cuda", "host": "cpu", "flash": "cuda"}
+"""Of backends that are for one kind of device alone."""
 
 
 def attention(
@@ -37,26 +46,51 @@ def attention(
     order: Tensor | None = None,
     backend: str = "auto",
 ) -> Tensor:
-    """[T, H, d]. `rng` and `order` are for kernels that draw or schedule on their own; these ones do not."""
+    """[T, H, d]. `rng` (int64 [2], seed and offset) rules the dropout, and `order` (int32 [units], a unit being
+    `sequence * H + head`, longest first) the schedule, of the fused kernels; the others draw and schedule on their
+    own, and only the reference draws by `rng` too."""
+    device = qkv_T3Hd.device
     if backend == "auto":
-        backend, reason = _choose(qkv_T3Hd)
-        say_once(backend, reason, str(qkv_T3Hd.device.type), str(qkv_T3Hd.dtype), qkv_T3Hd.shape[-1])
+        backend, reason = _choose(qkv_T3Hd, max_seqlen)
+        say_once(backend, reason, device.type, str(qkv_T3Hd.dtype), qkv_T3Hd.shape[-1])
     elif backend not in BACKENDS:
         raise ValueError(f"no attention backend {backend!r}: take auto or one of {', '.join(BACKENDS)}")
     if qkv_T3Hd.shape[0] == 0:
         return qkv_T3Hd[:, 0]
+    if DEVICES.get(backend, device.type) != device.type:
+        raise ValueError(
+            f"attention backend {backend} is for {DEVICES[backend]}, the tensors are on {device}: take auto"
+        )
     return BACKENDS[backend](qkv_T3Hd, cu_seqlens, max_seqlen, dropout_p, rng, order)
 
 
-def _choose(qkv_T3Hd: Tensor) -> tuple[str, str]:
+def _choose(qkv_T3Hd: Tensor, max_seqlen: int) -> tuple[str, str]:
     if native.serves(qkv_T3Hd):
         return "tiles", "our own kernel, on tile registers"
     if qkv_T3Hd.device.type == "cpu":
         return "buckets", "products over sequences of similar length"
-    reason = flash_unusable(qkv_T3Hd)
-    if reason is None:
-        return "flash", "FlashAttention-2 of torch serves it"
-    return "sdpa", f"flash: {reason}"
+    fused = fused_unusable(qkv_T3Hd, max_seqlen)
+    if fused is None:
+        return "fused", "our own kernel"
+    flash = flash_unusable(qkv_T3Hd)
+    if flash is None:
+        return "flash", f"FlashAttention-2 of torch serves it; fused: {fused}"
+    return "sdpa", f"fused: {fused}; flash: {flash}"
+
+
+def fused_unusable(qkv_T3Hd: Tensor, max_seqlen: int) -> str | None:
+    """Why our own kernels do not serve these tensors; None when they do."""
+    width, device = qkv_T3Hd.shape[-1], qkv_T3Hd.device
+    if device.type != "cuda":
+        return "no CUDA tensor"
+    arch = architecture(device)
+    if not supported(width, max_seqlen, qkv_T3Hd.dtype, arch, backward=qkv_T3Hd.requires_grad):
+        return f"not made for {qkv_T3Hd.dtype}, head width {width}, {max_seqlen} tokens on sm_{arch}"
+    try:
+        library(width, arch)
+    except Unavailable as reason:
+        return str(reason)
+    return failed_check(width, device)
 
 
 @cache

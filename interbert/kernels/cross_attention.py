@@ -1,6 +1,6 @@
 """Attention of one packed stream's queries to another one's keys, pair by pair.
 
-q_NHd: rows of the asking stream, pair p owning cu_q[p]:cu_q[p+1]; k_MHd, v_MHd: those of the other, by cu_k.
+q_NHd: rows of the asking stream, pair p owning cu_q[p]:cu_q[p+1]; kv_M2Hd: keys and values of the other, by cu_kv.
 Where the other stream of a pair is empty nothing is seen, and zeros come out.
 """
 
@@ -15,20 +15,20 @@ from interbert.kernels.reference import attention_probabilities
 
 def cross_attention(
     q_NHd: Tensor,
-    k_MHd: Tensor,
-    v_MHd: Tensor,
+    kv_M2Hd: Tensor,
     cu_q: Tensor,
-    cu_k: Tensor,
+    cu_kv: Tensor,
     max_q: int,
-    max_k: int,
+    max_kv: int,
     dropout_p: float = 0.0,
 ) -> Tensor:
     """[N, H, d], over pairs padded to the longest."""
+    k_MHd, v_MHd = kv_M2Hd.unbind(1)
     if q_NHd.shape[0] == 0 or k_MHd.shape[0] == 0:
         # Still a function of all three, so that every rank's parameters get their (zero) gradients.
         return q_NHd * 0 + k_MHd.sum() * 0 + v_MHd.sum() * 0
     queries_BQ, asks_BQ = _places(cu_q, max_q)
-    keys_BK, seen_BK = _places(cu_k, max_k)
+    keys_BK, seen_BK = _places(cu_kv, max_kv)
     q, k, v = (_padded(x, rows) for x, rows in ((q_NHd, queries_BQ), (k_MHd, keys_BK), (v_MHd, keys_BK)))
     # A softmax over nothing would be NaN: who sees nothing looks at padding, and forgets it.
     nothing_B = ~seen_BK.any(1)
@@ -40,13 +40,11 @@ def cross_attention(
     return flat.index_copy(0, rows, out.flatten(0, 1))[:-1]
 
 
-def cross_attention_reference(
-    q_NHd: Tensor, k_MHd: Tensor, v_MHd: Tensor, cu_q: Tensor, cu_k: Tensor
-) -> Tensor:
+def cross_attention_reference(q_NHd: Tensor, kv_M2Hd: Tensor, cu_q: Tensor, cu_kv: Tensor) -> Tensor:
     """As it is defined, one pair after another; without dropout."""
     parts = []
-    for asks, seen in zip(pairwise(cu_q.tolist()), pairwise(cu_k.tolist()), strict=True):
-        q, k, v = q_NHd[slice(*asks)], k_MHd[slice(*seen)], v_MHd[slice(*seen)]
+    for asks, seen in zip(pairwise(cu_q.tolist()), pairwise(cu_kv.tolist()), strict=True):
+        q, (k, v) = q_NHd[slice(*asks)], kv_M2Hd[slice(*seen)].unbind(1)
         if k.shape[0] == 0:
             parts.append(torch.zeros_like(q))
             continue

@@ -1,22 +1,19 @@
 """Our own CPU kernels (csrc/cpu): bf16 on the tile registers (AMX) of newer x86 processors.
 
-They are plain C functions, compiled once by g++ in seconds, kept in the user's cache under a name that is a digest
-of source, flags and compiler, and called through ctypes. Where they cannot be had, the torch twins serve.
+They are plain C functions, compiled once by g++ in seconds. Where they cannot be had, the torch twins serve.
 """
 
 import ctypes
-import hashlib
 import logging
 import os
 import platform
-import shutil
-import subprocess
-import tempfile
 from functools import cache
 from pathlib import Path
 
 import torch
 from torch import Tensor
+
+from interbert.kernels.compile import Unavailable, build, cache_folder, digest, host_compiler
 
 log = logging.getLogger(__name__)
 
@@ -29,10 +26,6 @@ FLAGS = [
 
 # Of arch_prctl(2): Linux gives a process the tile registers when it asks.
 _ARCH_PRCTL, _ASK, _TILE_DATA = 158, 0x1023, 18
-
-
-class Unavailable(Exception):
-    """Why there are no native kernels here."""
 
 
 def serves(*tensors: Tensor | None) -> bool:
@@ -77,12 +70,10 @@ def _compiled() -> Path:
         raise Unavailable(f"the processor lacks {', '.join(sorted(missing))}")
     if ctypes.CDLL(None).syscall(_ARCH_PRCTL, _ASK, _TILE_DATA) != 0:
         raise Unavailable("the kernel does not give out tile registers")
-    compiler = os.environ.get("CXX") or "g++"
-    if shutil.which(compiler) is None:
-        raise Unavailable(f"no {compiler}: install g++ 12 or later")
-    target = _cache_folder() / f"cpu-{_digest(compiler)}.so"
+    compiler = host_compiler()
+    target = cache_folder() / f"cpu-{digest(compiler, FLAGS, SOURCES)}.so"
     if not target.exists():
-        _compile(compiler, target)
+        build(target, _commands(compiler))
     return target
 
 
@@ -93,32 +84,10 @@ def _processor_flags() -> set[str]:
     return set()
 
 
-def _cache_folder() -> Path:
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(base) / "interbert" / "kernels"
-
-
-def _digest(compiler: str) -> str:
-    version = subprocess.run([compiler, "--version"], capture_output=True, check=False).stdout
-    parts = [version, " ".join(FLAGS).encode()]
-    parts += [path.read_bytes() for path in sorted(SOURCES.iterdir())]
-    return hashlib.sha256(b"\0".join(parts)).hexdigest()[:16]
-
-
-def _compile(compiler: str, target: Path) -> None:
-    """Into a folder of its own, then renamed: several ranks may do it at once."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=target.parent) as folder:
-        objects = []
-        for source in sorted(SOURCES.glob("*.cpp")):
-            objects.append(str(Path(folder) / source.with_suffix(".o").name))
-            _run([compiler, *FLAGS, "-c", str(source), "-o", objects[-1]])
-        # Not linked against an OpenMP of its own: torch has loaded one, and two would fight for the cores.
-        _run([compiler, "-shared", *objects, "-o", str(Path(folder) / "all.so")])
-        os.replace(Path(folder) / "all.so", target)
-
-
-def _run(command: list[str]) -> None:
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise Unavailable(f"{' '.join(command)} failed:\n{done.stderr.strip()[-2000:]}")
+def _commands(compiler: str) -> list[list[str]]:
+    commands, objects = [], []
+    for source in sorted(SOURCES.glob("*.cpp")):
+        objects.append(f"{{folder}}/{source.stem}.o")
+        commands.append([compiler, *FLAGS, "-c", str(source), "-o", objects[-1]])
+    # Not linked against an OpenMP of its own: torch has loaded one, and two would fight for the cores.
+    return [*commands, [compiler, "-shared", *objects, "-o", "{folder}/library.so"]]

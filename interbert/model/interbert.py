@@ -268,8 +268,8 @@ def ask_packed(layout: Layout) -> Ask:
     text, image = (layout.cu_text, layout.max_text), (layout.cu_image, layout.max_image)
 
     def ask(who: str, queries: Tensor, other: Tensor, dropout_p: float) -> Tensor:
-        (cu_q, max_q), (cu_k, max_k) = (text, image) if who == "text" else (image, text)
-        return cross_attention(queries, other[:, 1], other[:, 2], cu_q, cu_k, max_q, max_k, dropout_p)
+        (cu_q, max_q), (cu_kv, max_kv) = (text, image) if who == "text" else (image, text)
+        return cross_attention(queries, other[:, 1:], cu_q, cu_kv, max_q, max_kv, dropout_p)
 
     return ask
 

@@ -184,7 +184,7 @@ int main(int count, char** arguments) {
   const int seed = atoi(arguments[2]);
   std::vector<int> lengths;
   for (int i = 3; i < count; i++) lengths.push_back(atoi(arguments[i]));
-  for (const bool bfloat16 : {false, true})
+  for (const bool bfloat16 : {true, false})
     for (const int threshold : {0, 64}) {
       interbert_emulator_schedule(atoi(arguments[1]), uint64_t(seed) * 4 + bfloat16 * 2 + (threshold > 0));
       check({lengths, threshold, bfloat16, 0}, seed);

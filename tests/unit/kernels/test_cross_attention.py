@@ -16,7 +16,9 @@ def test_it_is_its_definition(asks, seen):
 
     def inputs():
         torch.manual_seed(1)
-        return [torch.randn(n, 2, 8, requires_grad=True) for n in (sum(asks), sum(seen), sum(seen))]
+        return [
+            torch.randn(n, *rest, 2, 8, requires_grad=True) for n, *rest in ((sum(asks),), (sum(seen), 2))
+        ]
 
     weight = torch.randn(sum(asks), 2, 8)
     found, expected = inputs(), inputs()

@@ -11,7 +11,7 @@
 template <int D, int KEYS>
 struct BackwardShape {
   static constexpr int WARPS = KEYS / 16;
-  static constexpr int UNITS = KEYS <= 16 ? 4 : KEYS <= 32 ? 2 : 1;  // that share a block
+  static constexpr int UNITS = units_in_block(D, KEYS);
   static constexpr int UNIT_THREADS = WARPS * 32;
   static constexpr int THREADS = UNITS * UNIT_THREADS;
   static constexpr int CHUNKS = D / 8;

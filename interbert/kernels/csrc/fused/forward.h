@@ -10,7 +10,7 @@ struct ForwardShape {
   static constexpr int PARTS = KEYS > 192 ? 2 : 1;
   static constexpr int ROWS = KEYS / PARTS;
   static constexpr int WARPS = ROWS / 16;
-  static constexpr int UNITS = KEYS <= 16 ? 4 : KEYS <= 32 ? 2 : 1;  // that share a block
+  static constexpr int UNITS = units_in_block(D, KEYS);
   static constexpr int UNIT_THREADS = WARPS * 32;
   static constexpr int THREADS = UNITS * UNIT_THREADS;
   static constexpr int CHUNKS = D / 8;

@@ -19,6 +19,12 @@ struct Problem {
   int32_t bfloat16;
 };
 
+// Short units share a block, to fill it with four warps; wide ones would take too much shared memory for that.
+constexpr int units_in_block(int width, int keys) {
+  const int four_warps = keys <= 16 ? 4 : keys <= 32 ? 2 : 1;
+  return width > 96 && four_warps > 1 ? four_warps / 2 : four_warps;
+}
+
 // Where a head's elements of a token begin, in bytes; a token has `parts` times all heads.
 DEVICE int64_t element(const Problem& p, int parts, int token, int part, int unit, int64_t head_bytes) {
   return ((static_cast<int64_t>(token) * parts + part) * p.heads + unit % p.heads) * head_bytes;

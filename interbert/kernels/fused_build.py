@@ -1,0 +1,121 @@
+"""The fused kernels' libraries: one a head width and architecture, or for the emulator, compiled when first needed.
+
+The same sources are compiled by nvcc for GPUs, and by g++ together with an emulator of a GPU's threads for tests.
+"""
+
+import ctypes
+import logging
+import os
+import shutil
+from functools import cache
+from pathlib import Path
+
+import torch
+
+from interbert.kernels.compile import Unavailable, build, cache_folder, digest, host_compiler, run
+from interbert.kernels.fused_table import buckets
+
+log = logging.getLogger(__name__)
+
+SOURCES = Path(__file__).parent / "csrc" / "fused"
+HOST_FLAGS = ["-std=c++17", "-O2", "-fPIC", "-Wall", "-Wno-unknown-pragmas"]
+DEVICE_FLAGS = ["-std=c++17", "-O3"]
+
+
+class Problem(ctypes.Structure):
+    """As in csrc/fused/problem.h."""
+
+    _fields_ = [
+        ("qkv", ctypes.c_void_p),
+        ("grad", ctypes.c_void_p),
+        ("out", ctypes.c_void_p),
+        ("logsum", ctypes.c_void_p),
+        ("offsets", ctypes.c_void_p),
+        ("order", ctypes.c_void_p),
+        ("rng", ctypes.c_void_p),
+        ("tokens", ctypes.c_int32),
+        ("sequences", ctypes.c_int32),
+        ("heads", ctypes.c_int32),
+        ("longest", ctypes.c_int32),
+        ("threshold", ctypes.c_int32),
+        ("bfloat16", ctypes.c_int32),
+    ]
+
+
+def architecture(device: torch.device) -> int | None:
+    """90 for sm_90; None for a CPU, which is the emulator's."""
+    if device.type != "cuda":
+        return None
+    major, minor = torch.cuda.get_device_capability(device)
+    return 10 * major + minor
+
+
+@cache
+def library(width: int, arch: int | None) -> ctypes.CDLL:
+    """Raises Unavailable with the reason; the result, either way, holds for the process."""
+    failure = _failures.get((width, arch))
+    if failure:
+        raise Unavailable(failure)
+    try:
+        found = ctypes.CDLL(str(compiled(width, arch)))
+    except (Unavailable, OSError) as reason:
+        _failures[width, arch] = str(reason)
+        raise Unavailable(str(reason)) from None
+    found.interbert_attention_error.restype = ctypes.c_char_p
+    return found
+
+
+_failures: dict[tuple[int, int | None], str] = {}
+
+
+def compiled(width: int, arch: int | None) -> Path:
+    """The library's file, made if it is not there."""
+    compiler = host_compiler() if arch is None else nvcc()
+    flags = definitions(width, arch)
+    name = "emulated" if arch is None else f"sm_{arch}"
+    target = cache_folder() / f"attention-{width}-{name}-{digest(compiler, flags, SOURCES)}.so"
+    if not target.exists():
+        log.info("compiling fused attention, head width %d, for %s", width, name)
+        build(
+            target,
+            _host_commands(compiler, flags) if arch is None else [device_command(compiler, flags, arch)],
+        )
+    return target
+
+
+def nvcc() -> str:
+    homes = [os.environ.get("CUDA_HOME"), os.environ.get("CUDA_PATH"), "/usr/local/cuda"]
+    for candidate in (shutil.which("nvcc"), *(f"{home}/bin/nvcc" for home in homes if home)):
+        if candidate and Path(candidate).exists():
+            return candidate
+    raise Unavailable("no nvcc: install the CUDA toolkit, or set CUDA_HOME")
+
+
+def definitions(width: int, arch: int | None) -> list[str]:
+    # nvcc takes a comma in a flag for the end of a value.
+    comma = "," if arch is None else "\\,"
+    lists = (comma.join(map(str, buckets(width, arch, backward))) for backward in (False, True))
+    forward, backward = lists
+    return [f"-DWIDTH={width}", f"-DFORWARD={forward}", f"-DBACKWARD={backward}"]
+
+
+def device_command(compiler: str, flags: list[str], arch: int, cubin: Path | None = None) -> list[str]:
+    """With `cubin`, code of the device alone goes there and nvcc tells what resources it takes."""
+    output = ["-shared", "-Xcompiler", "-fPIC", "-o", "{folder}/library.so"]
+    if cubin:
+        output = ["-cubin", "-Xptxas", "-v", "-o", str(cubin)]
+    return [compiler, *DEVICE_FLAGS, f"-arch=sm_{arch}", *flags, *output, str(SOURCES / "entry.cu")]
+
+
+def resources(width: int, arch: int, cubin: Path) -> str:
+    """nvcc's report on every kernel of a head width: registers, spills, local memory."""
+    return run(device_command(nvcc(), definitions(width, arch), arch, cubin))
+
+
+def _host_commands(compiler: str, flags: list[str]) -> list[list[str]]:
+    objects = ["{folder}/emulator.o", "{folder}/entry.o"]
+    return [
+        [compiler, *HOST_FLAGS, "-c", str(SOURCES / "emulator.cpp"), "-o", objects[0]],
+        [compiler, *HOST_FLAGS, *flags, "-x", "c++", "-c", str(SOURCES / "entry.cu"), "-o", objects[1]],
+        [compiler, "-shared", *objects, "-o", "{folder}/library.so"],
+    ]

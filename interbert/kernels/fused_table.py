@@ -1,0 +1,46 @@
+"""Which calls the fused kernels serve: the one truth that dispatch, compilation and tests read.
+
+What bounds a length is registers, shared memory, or both. The registers' bounds are those at which nvcc reports
+neither spills nor local memory; shared memory is counted as the kernels lay it out.
+"""
+
+import torch
+
+BUCKETS = (16, 32, 48, 64, 96, 128, 144, 160, 256)
+"""A kernel is compiled for each; a call takes the first that its longest sequence fits in."""
+
+LONGEST = {32: (256, 160), 64: (256, 160), 96: (128, 128), 128: (128, 96)}
+"""By head width: the longest sequence forward and backward that registers allow."""
+
+SHARED_KB = {80: 163, 86: 99, 87: 163, 89: 99, 90: 227, 100: 227, 103: 227, 120: 99}
+"""By architecture: what a block may have of shared memory."""
+
+DTYPES = (torch.float16, torch.bfloat16)
+
+
+def supported(width: int, length: int, dtype: torch.dtype, arch: int | None, backward: bool = True) -> bool:
+    """Whether sequences of up to `length` are served; with `backward`, by both passes. No `arch`: the emulator."""
+    passes = (False, True) if backward else (False,)
+    return dtype in DTYPES and all(length <= longest(width, arch, one) for one in passes)
+
+
+def longest(width: int, arch: int | None, backward: bool) -> int:
+    """0 where nothing is."""
+    return max(buckets(width, arch, backward), default=0)
+
+
+def buckets(width: int, arch: int | None, backward: bool) -> list[int]:
+    if width not in LONGEST or (arch is not None and arch not in SHARED_KB):
+        return []
+    room = SHARED_KB[arch] * 1024 if arch is not None else float("inf")
+    fitting = [b for b in BUCKETS if b <= LONGEST[width][backward]]
+    return [b for b in fitting if shared_bytes(width, b, backward) <= room]
+
+
+def shared_bytes(width: int, bucket: int, backward: bool) -> int:
+    """Of a block: two stages of tiles; backward, the square through which probabilities pass as well."""
+    units = max(64 // bucket, 1) // (2 if width > 96 and bucket <= 32 else 1)
+    if backward:
+        return units * (2 * 4 * bucket * width * 2 + bucket * bucket * 2)
+    queries = bucket // 2 if bucket > 192 else bucket
+    return units * 2 * (queries + 2 * bucket) * width * 2

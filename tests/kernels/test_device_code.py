@@ -1,0 +1,50 @@
+"""What nvcc makes of the kernels: every one compiles, with no spills and no local memory."""
+
+import re
+
+import pytest
+
+from interbert.kernels.compile import Unavailable
+from interbert.kernels.fused_build import nvcc, resources
+from interbert.kernels.fused_table import LONGEST, SHARED_KB, buckets
+
+KERNEL = re.compile(
+    r"Compiling entry function '\w*?attention_(?P<kind>forward|backward)I\w*?Float16"
+    r"Li(?P<width>\d+)ELi(?P<bucket>\d+)"
+    r".*?(?P<stack>\d+) bytes stack frame, (?P<stores>\d+) bytes spill stores, (?P<loads>\d+) bytes spill loads"
+    r".*?Used (?P<registers>\d+) registers",
+    re.DOTALL,
+)
+
+
+def needs_nvcc():
+    try:
+        nvcc()
+    except Unavailable as reason:
+        pytest.skip(str(reason))
+
+
+def check(width, arch, cubin):
+    report = resources(width, arch, cubin)
+    found = [match.groupdict() for match in KERNEL.finditer(report)]
+    expected = sum(2 * len(buckets(width, arch, backward)) for backward in (False, True))
+    assert len(found) == expected, report
+    for kernel in found:
+        assert kernel["stack"] == kernel["stores"] == kernel["loads"] == "0", kernel
+        rows = int(kernel["bucket"]) // (2 if kernel["bucket"] == "256" else 1)
+        # Two threads a row; their warps are dealt out to four parts of 16,384 registers.
+        warps_of_a_part = -(-max(rows, 64) * 2 // 128)
+        assert warps_of_a_part * 32 * int(kernel["registers"]) <= 16384, kernel
+
+
+def test_base_width_fits_hopper(tmp_path):
+    needs_nvcc()
+    check(64, 90, tmp_path / "kernels.cubin")
+
+
+@pytest.mark.thorough
+@pytest.mark.parametrize("arch", sorted(SHARED_KB))
+@pytest.mark.parametrize("width", sorted(LONGEST))
+def test_every_width_fits_every_architecture(width, arch, tmp_path):
+    needs_nvcc()
+    check(width, arch, tmp_path / "kernels.cubin")

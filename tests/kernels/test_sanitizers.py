@@ -1,0 +1,31 @@
+"""The kernels' source under sanitizers, in several schedules of its threads."""
+
+import pytest
+from harness import SCHEDULES, compile_check, failure_of
+
+LENGTHS = {
+    16: [16, 1, 0, 5, 15, 0],
+    32: [32, 17, 3, 0, 31, 16],
+    64: [60, 33, 0, 9, 64, 1],
+    144: [140, 1, 97, 0, 16, 17, 60, 2],
+}
+
+
+@pytest.mark.parametrize("sanitizer", ["address", "thread"])
+def test_clean_at_one_width(sanitizer, tmp_path):
+    program = compile_check(tmp_path, sanitizer, 64, [16, 32, 64])
+    for schedule in ("random", "greedy"):
+        for longest in (16, 32, 64):
+            assert failure_of(program, schedule, longest, LENGTHS[longest]) is None
+
+
+@pytest.mark.thorough
+@pytest.mark.parametrize("sanitizer", ["none", "address", "thread"])
+@pytest.mark.parametrize(("width", "longest"), [(32, 144), (64, 144), (64, 160), (96, 128), (128, 96)])
+def test_clean_everywhere(sanitizer, width, longest, tmp_path):
+    program = compile_check(tmp_path, sanitizer, width, [16, 32, 48, 64, longest])
+    for schedule in SCHEDULES:
+        for lengths in LENGTHS.values():
+            lengths = [min(length, longest) for length in lengths]
+            assert failure_of(program, schedule, 7, lengths) is None
+        assert failure_of(program, schedule, 8, [longest, 47, 48, 33, 3]) is None
