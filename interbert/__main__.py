@@ -17,6 +17,7 @@ VERBS = (
     "mine",
     "convert",
     "score",
+    "build-kernels",
     "settings",
     "summary",
 )
@@ -26,7 +27,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m interbert", description=__doc__)
     verbs = parser.add_subparsers(title="verbs", metavar="VERB", required=True)
     for verb in VERBS:
-        name = f"{verb}_" if keyword.iskeyword(verb) else verb
+        name = f"{verb}_" if keyword.iskeyword(verb) else verb.replace("-", "_")
         module = importlib.import_module(f"interbert.commands.{name}")
         command = verbs.add_parser(
             verb, help=module.HELP, description=f"{module.HELP[0].upper()}{module.HELP[1:]}."

@@ -51,6 +51,8 @@ class Batch:
     """int64 index of each pair's image in the data set; for logs and pictures, never for the model."""
     captions_P: Tensor
     """int64 index of each pair's caption in the data set."""
+    order_3P: Tensor | None = None
+    """int32: the pairs by their text tokens, by their regions and by both, most first; for kernels that schedule."""
     epoch: int = 0
     index: int = 0
     """Number of this micro-batch within its epoch."""

@@ -30,6 +30,7 @@ class Slot:
     is_match_P: Tensor
     images_P: Tensor
     captions_P: Tensor
+    order_3P: Tensor
 
     @classmethod
     def make(
@@ -58,6 +59,8 @@ class Slot:
             is_match_P=tensor(sizes.pairs),
             images_P=tensor(sizes.pairs),
             captions_P=tensor(sizes.pairs),
+            # Flat, as a batch may have fewer pairs.
+            order_3P=tensor(3 * sizes.pairs, dtype=torch.int32),
         )
 
     def fill(self, name: str, values: np.ndarray) -> Tensor:
@@ -71,5 +74,6 @@ class Slot:
         parts = {name: self.fill(name, array) for name, array in values.items()}
         parts["token_types_T"] = self.token_types_T[: len(values["input_ids_T"])]
         parts["features_RD"] = self.features_RD[:regions]
+        parts["order_3P"] = parts["order_3P"].view(3, -1)
         missing = {field.name for field in fields(self)} - set(parts)
         return Batch(**parts, **dict.fromkeys(missing), **rest)

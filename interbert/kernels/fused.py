@@ -43,8 +43,13 @@ def draw_rng(device: torch.device) -> Tensor:
 
 def units_longest_first(cu_seqlens: Tensor, heads: int) -> Tensor:
     """int32 [units], computed where the offsets are."""
-    sequences = cu_seqlens.diff().argsort(descending=True, stable=True)
-    return (sequences[:, None] * heads + torch.arange(heads, device=cu_seqlens.device)).flatten().int()
+    return units_of_sequences(cu_seqlens.diff().argsort(descending=True, stable=True), heads)
+
+
+def units_of_sequences(sequences_B: Tensor, heads: int) -> Tensor:
+    """int32 [units]: all heads of the first sequence, then all of the second one, and so on."""
+    head_H = torch.arange(heads, device=sequences_B.device)
+    return (sequences_B[:, None] * heads + head_H).flatten().int()
 
 
 def _refuse_unserved(qkv_T3Hd: Tensor, max_seqlen: int) -> None:

@@ -70,16 +70,22 @@ _failures: dict[tuple[int, int | None], str] = {}
 
 def compiled(width: int, arch: int | None) -> Path:
     """The library's file, made if it is not there."""
+    return _made(f"attention-{width}", "entry.cu", definitions(width, arch), arch)
+
+
+def primitives(arch: int | None) -> ctypes.CDLL:
+    """Trials of the single operations that the kernels are written with."""
+    return ctypes.CDLL(str(_made("primitives", "primitives_check.cu", [], arch)))
+
+
+def _made(name: str, source: str, flags: list[str], arch: int | None) -> Path:
     compiler = host_compiler() if arch is None else nvcc()
-    flags = definitions(width, arch)
-    name = "emulated" if arch is None else f"sm_{arch}"
-    target = cache_folder() / f"attention-{width}-{name}-{digest(compiler, flags, SOURCES)}.so"
+    machine = "emulated" if arch is None else f"sm_{arch}"
+    target = cache_folder() / f"{name}-{machine}-{digest(compiler, flags, SOURCES)}.so"
     if not target.exists():
-        log.info("compiling fused attention, head width %d, for %s", width, name)
-        build(
-            target,
-            _host_commands(compiler, flags) if arch is None else [device_command(compiler, flags, arch)],
-        )
+        log.info("compiling %s for %s", name, machine)
+        host, device = host_commands(compiler, source, flags), device_command(compiler, source, flags, arch)
+        build(target, host if arch is None else [device])
     return target
 
 
@@ -99,23 +105,25 @@ def definitions(width: int, arch: int | None) -> list[str]:
     return [f"-DWIDTH={width}", f"-DFORWARD={forward}", f"-DBACKWARD={backward}"]
 
 
-def device_command(compiler: str, flags: list[str], arch: int, cubin: Path | None = None) -> list[str]:
+def device_command(
+    compiler: str, source: str, flags: list[str], arch: int | None, cubin: Path | None = None
+) -> list[str]:
     """With `cubin`, code of the device alone goes there and nvcc tells what resources it takes."""
     output = ["-shared", "-Xcompiler", "-fPIC", "-o", "{folder}/library.so"]
     if cubin:
         output = ["-cubin", "-Xptxas", "-v", "-o", str(cubin)]
-    return [compiler, *DEVICE_FLAGS, f"-arch=sm_{arch}", *flags, *output, str(SOURCES / "entry.cu")]
+    return [compiler, *DEVICE_FLAGS, f"-arch=sm_{arch}", *flags, *output, str(SOURCES / source)]
 
 
 def resources(width: int, arch: int, cubin: Path) -> str:
     """nvcc's report on every kernel of a head width: registers, spills, local memory."""
-    return run(device_command(nvcc(), definitions(width, arch), arch, cubin))
+    return run(device_command(nvcc(), "entry.cu", definitions(width, arch), arch, cubin))
 
 
-def _host_commands(compiler: str, flags: list[str]) -> list[list[str]]:
-    objects = ["{folder}/emulator.o", "{folder}/entry.o"]
+def host_commands(compiler: str, source: str, flags: list[str]) -> list[list[str]]:
+    objects = ["{folder}/emulator.o", "{folder}/kernels.o"]
     return [
         [compiler, *HOST_FLAGS, "-c", str(SOURCES / "emulator.cpp"), "-o", objects[0]],
-        [compiler, *HOST_FLAGS, *flags, "-x", "c++", "-c", str(SOURCES / "entry.cu"), "-o", objects[1]],
+        [compiler, *HOST_FLAGS, *flags, "-x", "c++", "-c", str(SOURCES / source), "-o", objects[1]],
         [compiler, "-shared", *objects, "-o", "{folder}/library.so"],
     ]

@@ -1,6 +1,7 @@
 """InterBERT: joint layers over image and text, then layers of its own for each stream. Mathematics only."""
 
 from collections.abc import Collection
+from functools import cache
 
 import torch
 from torch import Tensor, nn
@@ -10,6 +11,7 @@ from transformers import initialization as init
 from interbert.data.batch import Batch
 from interbert.kernels import attention
 from interbert.kernels.cross_attention import cross_attention
+from interbert.kernels.fused import units_of_sequences
 from interbert.kernels.reference import attention_probabilities
 from interbert.model.configuration import InterBertConfig
 from interbert.model.embeddings import ImageEmbeddings, TextEmbeddings, image_tokens, whole_images
@@ -96,6 +98,7 @@ class InterBertModel(InterBertPreTrainedModel):
             max_text=batch.max_text,
             max_regions=batch.max_regions,
             global_token=self.config.global_token != "none",
+            order_3P=batch.order_3P,
         )
 
     def pool(self, streams: Streams, layout: Layout) -> tuple[Tensor | None, Tensor | None]:
@@ -249,6 +252,9 @@ class InterBertForPreTraining(InterBertPreTrainedModel):
         return self.heads[head](x_NH) if head in self.heads else None
 
 
+STREAMS = ("text", "image", "joint")
+
+
 def attend_packed(layout: Layout, kind: str) -> Attend:
     """Attention within each pair's rows of the stream `kind`."""
     cu, longest = {
@@ -257,8 +263,14 @@ def attend_packed(layout: Layout, kind: str) -> Attend:
         "image": (layout.cu_image, layout.max_image),
     }[kind]
 
+    @cache
+    def order(heads: int) -> Tensor | None:
+        if layout.order_3P is None or not cu.is_cuda:
+            return None
+        return units_of_sequences(layout.order_3P[STREAMS.index(kind)], heads)
+
     def attend(qkv_N3Hd: Tensor, dropout_p: float) -> Tensor:
-        return attention(qkv_N3Hd, cu, longest, dropout_p)
+        return attention(qkv_N3Hd, cu, longest, dropout_p, order=order(qkv_N3Hd.shape[2]))
 
     return attend
 

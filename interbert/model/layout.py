@@ -37,6 +37,8 @@ class Layout:
     max_image: int
     max_joint: int
     """Upper bounds of the lengths; max_joint may be loose."""
+    order_3P: Tensor | None = None
+    """int32: the pairs by their text tokens, by their image tokens and by both, most first."""
 
     @property
     def image_tokens(self) -> int:
@@ -64,6 +66,7 @@ def layout(
     max_text: int,
     max_regions: int,
     global_token: bool = True,
+    order_3P: Tensor | None = None,
 ) -> Layout:
     """The layout of pairs with these offsets; `tokens` and `regions` are the numbers of rows, T and R."""
     device = cu_text.device
@@ -103,6 +106,7 @@ def layout(
         max_text=max_text,
         max_image=max_regions + added,
         max_joint=max_text + max_regions + added,
+        order_3P=order_3P,
     )
 
 

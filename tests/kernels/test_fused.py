@@ -185,7 +185,8 @@ def test_dropout_bytes_are_even():
 
 
 def test_operators_are_well_formed():
-    qkv, _, cu = make([9, 4], 64, torch.bfloat16)
+    # Without rows behind the last sequence: their sums are nobody's, and are not written.
+    qkv, _, cu = make([9, 4], 64, torch.bfloat16, tail=0)
     arguments = (qkv.requires_grad_(), cu, RNG, None, 9, 26)
     torch.library.opcheck(torch.ops.interbert.attention, arguments)
 

@@ -46,7 +46,7 @@ MASKS = [
     Mutation("dropped going forward", "forward.h", "if (dropout.threshold) drop(", "if (false) drop("),
     Mutation("zeros below a tile's rows", "problem.h", "chunk * 16, real);", "chunk * 16, true);"),
     Mutation("rows written to the end", "problem.h", "if (row < length) write_16", "write_16"),
-    Mutation("zeros behind the last sequence", "problem.h", "fill_rows(p.out + used", "if (false) fill_rows(p.out + used"),
+    Mutation("zeros behind the last row", "problem.h", "fill_rows(p.out + used", "if (0) fill_rows(p.out + used"),
     Mutation("items to the end", "problem.h", "if (number >= p.sequences * p.heads * PARTS) return item;"),
 ]  # fmt: skip
 LENGTHS = [[64, 60, 33, 0, 9, 49], [16, 1, 0, 5, 15, 3, 2]]

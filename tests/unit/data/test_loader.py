@@ -328,3 +328,12 @@ def test_boxes_of_an_image_of_unknown_size_are_shares_already():
     boxes = np.array([[0.1, 0.2, 0.5, 0.4], [10, 20, 50, 40]], np.float32)
     shares = box_shares(boxes, np.array([1, 1]), np.array([[0, 0], [100, 200]]))
     np.testing.assert_allclose(shares, [[0.1, 0.2, 0.5, 0.4, 0.08], [0.1, 0.1, 0.5, 0.2, 0.04]], rtol=1e-6)
+
+
+def test_pairs_are_listed_longest_first(corpus):
+    for _, batches, _ in load(corpus, 3):
+        for batch in batches:
+            text_P, regions_P = batch.cu_text.diff(), batch.cu_regions.diff()
+            for order_P, keys_P in zip(batch.order_3P, (text_P, regions_P, text_P + regions_P), strict=True):
+                assert sorted(order_P.tolist()) == list(range(batch.pairs))
+                assert (keys_P[order_P.long()].diff() <= 0).all()
