@@ -2,6 +2,8 @@
 
 Each does forward, backward, gradient clipping and AdamW on the same pairs, with dropout on. The matrix peak
 is measured in the same run: of a large square product, and of the best of the model's own products.
+
+`--device cuda` times a GPU; `--pairs 512` and more are what fills one.
 """
 
 import argparse
@@ -34,7 +36,7 @@ def main() -> None:
     torch.set_num_threads(arguments.threads)
     reuse_freed_memory()  # as training does on a CPU; for all contenders alike
     config = InterBertConfig.from_preset(arguments.preset)
-    batch = make_batch(config, arguments.pairs)
+    batch = make_batch(config, arguments.pairs).to(arguments.device)
     operations = model_operations(config, batch)
     figures: dict[str, Any] = {"pairs": batch.pairs, "tokens": batch.tokens, "model_operations": operations}
     for precision in arguments.precisions:
@@ -51,6 +53,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--precisions", nargs="+", default=["bf16", "fp32"], choices=list(DTYPES))
     parser.add_argument("--models", nargs="+", default=list(CONTENDERS), choices=list(CONTENDERS))
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
     parser.add_argument("--json", metavar="FILE", help="also write the figures here")
     return parser.parse_args()
 
@@ -62,13 +65,13 @@ def measure(
     dtype = DTYPES[precision]
     found: dict[str, Any] = {
         "seconds": {},
-        "square": [square_peak(dtype)],
+        "square": [square_peak(dtype, arguments.device)],
         "own": [own_peak(config, batch, dtype)],
     }
     for name in arguments.models:
         torch.manual_seed(0)
         found["seconds"][name] = time_steps(*CONTENDERS[name](config, batch, dtype), arguments.steps)
-        found["square"].append(square_peak(dtype))
+        found["square"].append(square_peak(dtype, arguments.device))
     found["own"].append(own_peak(config, batch, dtype))
     return found
 
@@ -77,21 +80,28 @@ def time_steps(model: torch.nn.Module, loss_of: Callable[[], torch.Tensor], step
     optimizer = Optimizer(model)
     seconds = []
     for _ in range(steps + 1):
-        start = time.perf_counter()
+        start = now()
         loss_of().backward()
         optimizer.step()
-        seconds.append(time.perf_counter() - start)
+        seconds.append(now() - start)
     return seconds[1:]
 
 
+def now() -> float:
+    """When all that was asked of the device is done."""
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+    return time.perf_counter()
+
+
 def packed(config: InterBertConfig, batch: Batch, dtype: torch.dtype):
-    model = InterBertForPreTraining.from_seed(config, 0).to(dtype).train()
+    model = InterBertForPreTraining.from_seed(config, 0).to(batch.cu_text.device, dtype).train()
     heads = objectives.needs(OBJECTIVES)
     return model, lambda: total_loss(model.forward_packed(batch, heads), batch)
 
 
 def padded(config: InterBertConfig, batch: Batch, dtype: torch.dtype):
-    model = InterBertForPreTraining.from_seed(config, 0).to(dtype).train()
+    model = InterBertForPreTraining.from_seed(config, 0).to(batch.cu_text.device, dtype).train()
     return model, lambda: total_loss(forward_padded(model, batch, TEXT[1], REGIONS[1]), batch)
 
 
@@ -113,7 +123,7 @@ def visual_bert(config: InterBertConfig, batch: Batch, dtype: torch.dtype):
         intermediate_size=joint.intermediate_size,
         visual_embedding_dim=config.feature_width,
     )
-    model = VisualBertForPreTraining(theirs).to(dtype).train()
+    model = VisualBertForPreTraining(theirs).to(batch.cu_text.device, dtype).train()
     labels_T = torch.full_like(batch.input_ids_T, -100)
     labels_T[batch.masked_tokens_M] = batch.token_targets_M
     ids, text_mask = pad(batch.input_ids_T, batch.cu_text, TEXT[1])
@@ -135,9 +145,9 @@ def visual_bert(config: InterBertConfig, batch: Batch, dtype: torch.dtype):
 CONTENDERS = {"packed": packed, "padded twin": padded, "VisualBERT": visual_bert}
 
 
-def square_peak(dtype: torch.dtype, size: int = 4096) -> float:
+def square_peak(dtype: torch.dtype, device: str, size: int = 4096) -> float:
     """Operations a second of size x size x size."""
-    a, b = torch.randn(size, size).to(dtype), torch.randn(size, size).to(dtype)
+    a, b = (torch.randn(size, size).to(device, dtype) for _ in range(2))
     return 2 * size**3 / best_time(lambda: a @ b)
 
 
@@ -146,8 +156,11 @@ def own_peak(config: InterBertConfig, batch: Batch, dtype: torch.dtype) -> float
     H, inner, rows = config.hidden_size, config.encoder_stages[0].intermediate_size, batch.tokens
     rates = []
     for inputs, outputs in ((H, 3 * H), (H, H), (H, inner), (inner, H)):
-        x, w = torch.randn(rows, inputs).to(dtype), torch.randn(outputs, inputs).to(dtype)
-        g = torch.randn(rows, outputs).to(dtype)
+        device = batch.cu_text.device
+        x, w, g = (
+            torch.randn(*shape).to(device, dtype)
+            for shape in ((rows, inputs), (outputs, inputs), (rows, outputs))
+        )
         for product in (lambda x=x, w=w: x @ w.t(), lambda g=g, w=w: g @ w, lambda g=g, x=x: g.t() @ x):
             rates.append(2 * rows * inputs * outputs / best_time(product))
     return max(rates)
@@ -157,9 +170,9 @@ def best_time(function: Callable[[], Any], repeats: int = 4) -> float:
     function()
     best = float("inf")
     for _ in range(repeats):
-        start = time.perf_counter()
+        start = now()
         function()
-        best = min(best, time.perf_counter() - start)
+        best = min(best, now() - start)
     return best
 
 
@@ -171,9 +184,19 @@ def print_table(precision: str, found: dict[str, Any], operations: float, batch:
     for name, seconds in best.items():
         # Padding and a word head over every place are not work that the model asks for.
         rate = operations / seconds if name != "VisualBERT" else None
-        share = [f"{rate / square:.0%}", f"{rate / own:.0%}"] if rate else ["", ""]
-        rows.append([name, seconds, batch.pairs / seconds, f"{against / seconds:.2f}x", *share])
-    header = ["", "s/step", "pairs/s", "VisualBERT = 1", "of 4096^3", "of own best"]
+        share = [f"{rate / 1e12:.3g}", f"{rate / square:.0%}", f"{rate / own:.0%}"] if rate else ["", "", ""]
+        rates = [batch.pairs / seconds, batch.tokens / seconds]
+        rows.append([name, seconds, *rates, f"{against / seconds:.2f}x", *share])
+    header = [
+        "",
+        "s/step",
+        "pairs/s",
+        "tokens/s",
+        "VisualBERT = 1",
+        "model TFLOP/s",
+        "of 4096^3",
+        "of own best",
+    ]
     report.table(f"{precision}, {batch.pairs} pairs a step ({report.machine()})", header, rows)
     print(f"matrix peak: {square / 1e9:,.0f} GFLOP/s at 4096^3, {own / 1e9:,.0f} in the model's best product")
 
