@@ -140,6 +140,8 @@ class TrainSettings(Closed):
     """On weight matrices only; never on biases and LayerNorms."""
     clip: float = Field(1.0, gt=0)
     """Largest gradient norm."""
+    cuda_graphs: bool = False
+    """Replay the encoder's layers from CUDA graphs, at fixed capacities: for small models on fast GPUs."""
     log_every: int = Field(10, ge=1)
     """Steps between two lines of metrics."""
     validate_every: int = Field(1000, ge=1)

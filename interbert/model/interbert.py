@@ -16,6 +16,7 @@ from interbert.kernels.reference import attention_probabilities
 from interbert.model.configuration import InterBertConfig
 from interbert.model.embeddings import ImageEmbeddings, TextEmbeddings, image_tokens, whole_images
 from interbert.model.encoder import Ask, Attend, Streams, layers_of
+from interbert.model.fixed import FixedStage, run_fixed
 from interbert.model.heads import ClsMatchHead, FusedMatchHead, Pooler, PredictionHead, match_probability
 from interbert.model.layout import Layout, layout
 from interbert.model.outputs import InterBertOutput, PackedOutput
@@ -57,6 +58,8 @@ class InterBertModel(InterBertPreTrainedModel):
         pools = config.match_head == "fused"
         self.text_pooler = Pooler(config) if pools else None
         self.image_pooler = Pooler(config) if pools else None
+        self.fixed: dict[int, FixedStage] = {}
+        """Stages that training runs at a fixed shape, by their number."""
         self.post_init()
 
     def get_input_embeddings(self) -> nn.Module:
@@ -68,8 +71,12 @@ class InterBertModel(InterBertPreTrainedModel):
     def encode(self, batch: Batch | PackedInputs, layout: Layout) -> Streams:
         """Hidden states of a packed batch."""
         streams = self.embed(batch, layout)
-        for stage in self.stages:
-            if stage.kind == "cross":
+        for number, stage in enumerate(self.stages):
+            if self.training and number in self.fixed:
+                cu, _ = offsets_of(layout, stage.kind)
+                order = order_of(layout, stage.kind, self.fixed[number].heads)
+                streams.put(stage.kind, run_fixed(self.fixed[number], streams.get(stage.kind), cu, order))
+            elif stage.kind == "cross":
                 streams.put_apart(*stage(streams.image_VH, streams.text_TH, ask_packed(layout)))
             else:
                 streams.put(stage.kind, stage(streams.get(stage.kind), attend_packed(layout, stage.kind)))
@@ -257,22 +264,30 @@ STREAMS = ("text", "image", "joint")
 
 def attend_packed(layout: Layout, kind: str) -> Attend:
     """Attention within each pair's rows of the stream `kind`."""
-    cu, longest = {
-        "joint": (layout.cu_joint, layout.max_joint),
-        "text": (layout.cu_text, layout.max_text),
-        "image": (layout.cu_image, layout.max_image),
-    }[kind]
-
-    @cache
-    def order(heads: int) -> Tensor | None:
-        if layout.order_3P is None or not cu.is_cuda:
-            return None
-        return units_of_sequences(layout.order_3P[STREAMS.index(kind)], heads)
+    cu, longest = offsets_of(layout, kind)
+    # Once for all layers of a stage.
+    order = cache(lambda heads: order_of(layout, kind, heads) if cu.is_cuda else None)
 
     def attend(qkv_N3Hd: Tensor, dropout_p: float) -> Tensor:
         return attention(qkv_N3Hd, cu, longest, dropout_p, order=order(qkv_N3Hd.shape[2]))
 
     return attend
+
+
+def offsets_of(layout: Layout, kind: str) -> tuple[Tensor, int]:
+    """Offsets of the stream's rows, and a bound on the longest pair."""
+    return {
+        "joint": (layout.cu_joint, layout.max_joint),
+        "text": (layout.cu_text, layout.max_text),
+        "image": (layout.cu_image, layout.max_image),
+    }[kind]
+
+
+def order_of(layout: Layout, kind: str, heads: int) -> Tensor | None:
+    """The stream's units, longest first, if the batch says."""
+    if layout.order_3P is None:
+        return None
+    return units_of_sequences(layout.order_3P[STREAMS.index(kind)], heads)
 
 
 def ask_packed(layout: Layout) -> Ask:

@@ -24,6 +24,7 @@ from interbert.train.distributed import Ranks
 from interbert.train.engine import Engine
 from interbert.train.export import export
 from interbert.train.feed import build_loader, build_plan, fill_caches, tokenizer_folder, validation_batches
+from interbert.train.graphs import capture_layers
 from interbert.train.identity import compare_identity, describe_identity
 from interbert.train.loop import Progress, Training, train
 from interbert.train.monitor import Monitor
@@ -110,6 +111,8 @@ def _prepare(
         export(engine, tokenizer, folder.initial, ranks)
     ranks.main_only(lambda: fill_caches(settings, corpus, tokenizer))
     plan = build_plan(settings, corpus, tokenizer)
+    if settings.train.cuda_graphs:
+        capture_layers(model, settings, request.engine, plan.capacities)
     loader = build_loader(settings, corpus, tokenizer, plan, ranks, progress.position)
     validation = build_validation(settings, tokenizer)
     monitor = Monitor(folder, settings, progress.step, request.last_step) if ranks.is_main else None

@@ -1,0 +1,68 @@
+"""A stage at a fixed shape: its rows are padded to a capacity, so that CUDA graphs can replay it.
+
+Padding costs a copy and the layers' work on it; for that, hundreds of launches become one. Only the layers are
+replayed. Gradients leave the graph as autograd's, so hooks on parameters (ZeRO's) fire as ever.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from interbert.kernels import attention
+from interbert.model.encoder import StageLayers
+
+
+@dataclass(frozen=True)
+class StageCapacity:
+    rows: int
+    pairs: int
+    longest: int
+
+
+class FixedStage(nn.Module):
+    """Tensors of one shape in, a tensor of one shape out."""
+
+    def __init__(self, stage: StageLayers, capacity: StageCapacity) -> None:
+        super().__init__()
+        self.stage, self.capacity = stage, capacity
+
+    def forward(self, x_NH: Tensor, cu: Tensor, order: Tensor) -> Tensor:
+        """`order`: int32 [units]. Rows behind the last offset belong to nobody; what they become means nothing."""
+
+        def attend(qkv_N3Hd: Tensor, dropout_p: float) -> Tensor:
+            return attention(qkv_N3Hd, cu, self.capacity.longest, dropout_p, order=order)
+
+        return self.stage(x_NH, attend)
+
+    def captured(self, hidden_size: int, device: torch.device, dtype: torch.dtype) -> "FixedStage":
+        """Itself, with forward and backward of training replayed from graphs."""
+        capacity = self.capacity
+        x_NH = torch.randn(capacity.rows, hidden_size, device=device, dtype=dtype, requires_grad=True)
+        # As many tokens as there may be, in pairs as equal as may be: a trial run, whose result nobody sees.
+        cu = torch.linspace(0, min(capacity.rows, capacity.pairs * capacity.longest), capacity.pairs + 1)
+        order = torch.arange(capacity.pairs * self.heads, dtype=torch.int32, device=device)
+        return torch.cuda.make_graphed_callables(self, (x_NH, cu.int().to(device), order))
+
+    @property
+    def heads(self) -> int:
+        return self.stage[0].heads
+
+
+def run_fixed(fixed: FixedStage, x_NH: Tensor, cu: Tensor, order: Tensor | None) -> Tensor:
+    """The stage on any number of rows and pairs within its capacity."""
+    rows, pairs, capacity = x_NH.shape[0], cu.numel() - 1, fixed.capacity
+    if rows > capacity.rows or pairs > capacity.pairs:
+        raise ValueError(
+            f"{rows} rows of {pairs} pairs came to a stage that CUDA graphs hold at {capacity.rows} rows of "
+            f"{capacity.pairs} pairs; raise data.text_capacity, data.region_capacity and data.pair_capacity, or set "
+            "train.cuda_graphs=false"
+        )
+    padded_NH = F.pad(x_NH, (0, 0, 0, capacity.rows - rows))
+    padded_cu = torch.cat([cu, cu[-1:].expand(capacity.pairs - pairs)])
+    units = pairs * fixed.heads
+    all_units = torch.arange(capacity.pairs * fixed.heads, dtype=torch.int32, device=cu.device)
+    if order is not None:  # the empty pairs come last in either case
+        all_units[:units] = order
+    return fixed(padded_NH, padded_cu, all_units)[:rows]

@@ -1,0 +1,88 @@
+"""Whether the fused kernels are taken, and what is said when they are not."""
+
+import json
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+from interbert.kernels import attention as chooser
+from interbert.kernels import self_check
+from interbert.kernels.attention import _choose, fused_unusable
+from interbert.kernels.compile import Unavailable
+
+
+def looks_like_cuda(width=64, dtype=torch.bfloat16, training=True):
+    return SimpleNamespace(
+        shape=(100, 3, 2, width),
+        device=torch.device("cuda"),
+        dtype=dtype,
+        requires_grad=training,
+        is_cuda=True,
+    )
+
+
+@pytest.fixture
+def hopper(monkeypatch):
+    """A GPU whose kernels were built and trusted."""
+    monkeypatch.setattr(chooser, "architecture", lambda device: 90)
+    monkeypatch.setattr(chooser, "library", lambda width, arch: None)
+    monkeypatch.setattr(chooser, "failed_check", lambda width, device: None)
+    monkeypatch.setattr(chooser, "flash_unusable", lambda qkv: None)
+
+
+def test_fused_is_first(hopper):
+    assert _choose(looks_like_cuda(), 140) == ("fused", "our own kernel")
+    assert _choose(looks_like_cuda(training=False), 250)[0] == "fused"
+
+
+@pytest.mark.parametrize(
+    ("given", "longest", "reason"),
+    [
+        ({"width": 80}, 50, "head width 80"),
+        ({}, 161, "161 tokens on sm_90"),
+        ({"dtype": torch.float32}, 50, "torch.float32"),
+    ],
+)
+def test_what_is_not_in_the_table_goes_on_to_flash(hopper, given, longest, reason):
+    backend, said = _choose(looks_like_cuda(**given), longest)
+    assert backend == "flash" and reason in said
+
+
+def test_no_compiler_no_fused(hopper, monkeypatch):
+    def missing(width, arch):
+        raise Unavailable("no nvcc: install the CUDA toolkit, or set CUDA_HOME")
+
+    monkeypatch.setattr(chooser, "library", missing)
+    monkeypatch.setattr(chooser, "flash_unusable", lambda qkv: "no flash here")
+    backend, said = _choose(looks_like_cuda(), 50)
+    assert backend == "sdpa" and "no nvcc" in said and "no flash here" in said
+
+
+def test_a_failed_trial_is_a_reason(hopper, monkeypatch):
+    monkeypatch.setattr(chooser, "failed_check", lambda width, device: "forward is off by 0.5")
+    assert "off by 0.5" in fused_unusable(looks_like_cuda(), 50)
+
+
+def test_a_trial_passes_in_the_emulator():
+    assert self_check.check(64, torch.device("cpu"), seconds=0.5) is None
+
+
+def test_a_wrong_kernel_fails_its_trial(monkeypatch):
+    wrong = lambda qkv, *rest: qkv[:, 2] * 1.1  # noqa: E731
+    monkeypatch.setattr(self_check, "attention_fused", wrong)
+    assert "forward is off by" in self_check.check(64, torch.device("cpu"))
+    monkeypatch.setattr(self_check, "attention_fused", lambda qkv, *rest: qkv[:, 2] * float("nan"))
+    assert "forward is off by nan" in self_check.check(64, torch.device("cpu"))
+
+
+def test_a_verdict_is_kept_with_the_library(monkeypatch, tmp_path):
+    monkeypatch.setattr(self_check, "compiled", lambda width, arch: tmp_path / "library.so")
+    monkeypatch.setattr(self_check, "check", lambda width, device: "it is wrong")
+    self_check.failed_check.cache_clear()
+    assert self_check.failed_check(64, torch.device("cpu")) == "it is wrong"
+    assert json.loads((tmp_path / "library.json").read_text())["failure"] == "it is wrong"
+    self_check.failed_check.cache_clear()
+    monkeypatch.setattr(self_check, "check", lambda width, device: pytest.fail("asked again"))
+    assert self_check.failed_check(64, torch.device("cpu")) == "it is wrong"
+    self_check.failed_check.cache_clear()

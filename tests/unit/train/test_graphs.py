@@ -1,0 +1,108 @@
+"""The encoder's layers at fixed shapes, and replayed from CUDA graphs where there is a GPU."""
+
+import dataclasses
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from interbert import objectives
+from interbert.config import Settings, SettingsError
+from interbert.data.capacities import Capacities
+from interbert.model import InterBertForPreTraining
+from interbert.model.fixed import FixedStage, run_fixed
+from interbert.train.deepspeed_config import EngineConfig
+from interbert.train.graphs import capture_layers, check_capturable, stage_capacities
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "model"))
+from batches import make_batch, tiny_config
+
+NAMES = ["msm", "mrm", "itm"]
+CAPACITIES = Capacities(tokens=70, text=40, regions=30, pairs=6, masked_tokens=20, masked_regions=20)
+SETTINGS = Settings(name="small", data={"max_text_tokens": 12, "max_regions": 10})
+ENGINE = EngineConfig("config.json", {}, stage=1, precision="bf16", offload=False, accumulation=1)
+BATCHES = [([5, 9, 3], [4, 1, 7]), ([12, 2, 6, 4], [3, 10, 2, 5]), ([3], [1])]
+
+
+def loss_and_gradients(model, batch):
+    model.zero_grad()
+    torch.manual_seed(0)  # the embeddings have dropout too
+    found = objectives.losses(NAMES, model.forward_packed(batch, objectives.needs(NAMES)), batch)
+    loss = sum(part.sum / part.count for part in found.values())
+    loss.backward()
+    return loss.detach(), {name: p.grad.clone() for name, p in model.named_parameters() if p.grad is not None}
+
+
+def test_fixed_shapes_change_nothing():
+    model = InterBertForPreTraining.from_seed(tiny_config(), 0).train()
+    for module in model.modules():
+        if hasattr(module, "hidden_dropout"):
+            module.hidden_dropout = module.attention_dropout = 0.0
+    expected = [loss_and_gradients(model, make_batch(*lengths)) for lengths in BATCHES]
+    shapes = []
+    for number, capacity in stage_capacities(model, SETTINGS, CAPACITIES).items():
+        fixed = FixedStage(model.interbert.stages[number], capacity)
+        fixed.register_forward_pre_hook(lambda module, given: shapes.append([tuple(x.shape) for x in given]))
+        model.interbert.fixed[number] = fixed
+    assert not any("fixed" in name for name in model.state_dict())
+    for lengths, (loss, gradients) in zip(BATCHES, expected, strict=True):
+        found, others = loss_and_gradients(model, make_batch(*lengths))
+        torch.testing.assert_close(found, loss)
+        assert others.keys() == gradients.keys()
+        for name, gradient in gradients.items():
+            torch.testing.assert_close(others[name], gradient, rtol=1e-4, atol=1e-6, msg=name)
+    assert shapes[:3] == shapes[3:6] == shapes[6:] and len(shapes) == 9
+
+
+def test_evaluation_keeps_its_own_shapes():
+    model = InterBertForPreTraining.from_seed(tiny_config(), 0).eval()
+    capacity = dataclasses.replace(stage_capacities(model, SETTINGS, CAPACITIES)[0], rows=1)
+    model.interbert.fixed[0] = FixedStage(model.interbert.stages[0], capacity)
+    model.forward_packed(make_batch(*BATCHES[0]), {"match"})
+
+
+def test_more_than_the_capacity_is_refused_with_the_settings_to_raise():
+    model = InterBertForPreTraining.from_seed(tiny_config(), 0)
+    capacity = stage_capacities(model, SETTINGS, CAPACITIES)[1]
+    fixed = FixedStage(model.interbert.stages[1], capacity)
+    cu = torch.tensor([0, 41], dtype=torch.int32)
+    with pytest.raises(ValueError, match=r"41 rows of 1 pairs.*40 rows of 6 pairs.*data.text_capacity"):
+        run_fixed(fixed, torch.zeros(41, 24), cu, None)
+
+
+def test_what_cannot_be_captured_is_refused():
+    model = InterBertForPreTraining.from_seed(tiny_config(), 0)
+    with pytest.raises(SettingsError, match=r"config.json has ZeRO stage 3.*stage 2 or lower"):
+        check_capturable(model, dataclasses.replace(ENGINE, stage=3))
+    with pytest.raises(SettingsError, match=r"runs on a CPU; set train.cuda_graphs=false"):
+        check_capturable(model, ENGINE)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_replayed_is_eager():
+    stages = [
+        {
+            "kind": kind,
+            "layers": 2,
+            "heads": 2,
+            "intermediate_size": 128,
+            "attention_dropout": 0.0,
+            "hidden_dropout": 0.0,
+        }
+        for kind in ("joint", "text", "image")
+    ]
+    config = tiny_config(hidden_size=128, stages=stages)
+    model = InterBertForPreTraining.from_seed(config, 0).to("cuda", torch.bfloat16).train()
+    batches = [make_batch(*lengths).to("cuda") for lengths in BATCHES]
+    expected = [loss_and_gradients(model, batch) for batch in batches]
+    seen = []
+    weight = model.interbert.stages[0][0].qkv.weight
+    weight.register_post_accumulate_grad_hook(lambda parameter: seen.append(parameter.grad.norm().item()))
+    capture_layers(model, SETTINGS, ENGINE, CAPACITIES)
+    for batch, (loss, gradients) in zip(batches, expected, strict=True):
+        found, others = loss_and_gradients(model, batch)
+        torch.testing.assert_close(found, loss, rtol=1e-2, atol=1e-2)
+        for name, gradient in gradients.items():
+            torch.testing.assert_close(others[name], gradient, rtol=2e-2, atol=2e-2, msg=name)
+    assert len(seen) == len(batches)
