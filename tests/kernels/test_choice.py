@@ -1,15 +1,18 @@
 """Whether the fused kernels are taken, and what is said when they are not."""
 
+import importlib
 import json
 from types import SimpleNamespace
 
 import pytest
 import torch
 
-from interbert.kernels import attention as chooser
 from interbert.kernels import self_check
 from interbert.kernels.attention import _choose, fused_unusable
 from interbert.kernels.compile import Unavailable
+
+# The package offers the function under the module's name.
+chooser = importlib.import_module("interbert.kernels.attention")
 
 
 def looks_like_cuda(width=64, dtype=torch.bfloat16, training=True):
