@@ -130,6 +130,13 @@ def test_a_larger_bucket_changes_little():
         torch.testing.assert_close(x, y, rtol=1e-3, atol=1e-3)
 
 
+def test_rows_of_no_sequence_are_zeros():
+    qkv = torch.randn(7, 3, 2, 64).half()
+    for cu in (torch.tensor([0]), torch.tensor([0, 0, 0])):
+        out, grad = both_passes(attention_fused, qkv, qkv[:, 0], cu, 16, 0.0, None, None)
+        assert not out.any() and not grad.any()
+
+
 def test_units_are_listed_longest_first():
     cu = torch.tensor([0, 3, 10, 10, 15])
     assert units_longest_first(cu, 2).tolist() == [2, 3, 6, 7, 0, 1, 4, 5]

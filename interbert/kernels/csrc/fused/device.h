@@ -126,7 +126,7 @@ DEVICE float exp2_of(float x) {
 
 DEVICE float log2_of(float x) { return __log2f(x); }
 
-// As many blocks as fit on the device at once, and no more than there is work for; the error, 0 if none.
+// As many blocks as fit on the device at once, and no more than there is work for, but one; the error, 0 if none.
 template <auto kernel, class Problem>
 int launch(const Problem& problem, int most, int threads, int shared, void* stream) {
   static thread_local int known_device = -1, fitting = 0;
@@ -141,7 +141,8 @@ int launch(const Problem& problem, int most, int threads, int shared, void* stre
     known_device = device;
   }
   if (fitting == 0) return cudaErrorLaunchOutOfResources;
-  kernel<<<most < fitting ? most : fitting, threads, shared, static_cast<cudaStream_t>(stream)>>>(problem);
+  const int wanted = most < fitting ? most : fitting;
+  kernel<<<wanted ? wanted : 1, threads, shared, static_cast<cudaStream_t>(stream)>>>(problem);
   return cudaGetLastError();
 }
 

@@ -128,7 +128,7 @@ inline uint32_t fresh(uint32_t x) { return x; }
 template <auto kernel, class Problem>
 int launch(const Problem& problem, int most, int threads, int shared, void*) {
   const auto body = [](const void* given) { kernel(*static_cast<const Problem*>(given)); };
-  emulator::run(body, &problem, most < 3 ? most : 3, threads, shared);
+  emulator::run(body, &problem, most < 1 ? 1 : most < 3 ? most : 3, threads, shared);
   return 0;
 }
 
