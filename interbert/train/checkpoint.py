@@ -1,23 +1,29 @@
 """Checkpoints that are whole or not there.
 
-    checkpoints/step_N/engine/…       what DeepSpeed saves, all ranks
-                      state.json      where the run stands: step, position in the data, counters, identity
-                      manifest.json   size and sha256 of every other file; written last
+    checkpoints/step_N/part_R.safetensors   each parameter's weight and moments, whole, in fp32; shared among ranks
+                       state.json           where the run stands: step, position in the data, counters, identity
+                       manifest.json        size and sha256 of every other file; written last
 
-Saved under a temporary name, forced to disk, renamed. DeepSpeed's files are pickles, that is, code: nothing is
-loaded before the manifest has been checked.
+They know neither the ZeRO stage nor the number of ranks, and hold no code. Saved under a temporary name, forced to
+disk, renamed. Nothing is loaded before the manifest has been checked.
 """
 
 import hashlib
+import os
 import shutil
 from pathlib import Path
 from typing import Any
 
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
 from interbert.files import read_json, settle_folder, write_json
+from interbert.train import whole_state
 from interbert.train.distributed import Ranks
 
 MANIFEST = "manifest.json"
-TAG = "engine"
 
 
 class CheckpointError(ValueError):
@@ -29,36 +35,32 @@ def save(engine, checkpoints: Path, state: dict[str, Any], ranks: Ranks) -> Path
     final = checkpoints / f"step_{state['step']}"
     partial = checkpoints / f".step_{state['step']}.partial"
     ranks.main_only(lambda: (shutil.rmtree(partial, ignore_errors=True), partial.mkdir(parents=True)))
-    failures = _save_parts(engine, partial)
-    problems = [f"rank {rank}: {texts[0]}" for rank, texts in enumerate(ranks.gather(failures)) if texts]
+    failure = _save_part(engine, partial / f"part_{ranks.rank}.safetensors", ranks)
+    problems = [f"rank {rank}: {text}" for rank, text in enumerate(ranks.gather(failure)) if text]
     if problems:
         ranks.main_only(lambda: shutil.rmtree(partial, ignore_errors=True))
         raise CheckpointError(f"{final} could not be saved: " + "; ".join(problems))
+    state = state | {"engine": whole_state.counters(engine)}
     ranks.main_only(lambda: _seal(partial, final, state))
     return final
 
 
-def _save_parts(engine, partial: Path) -> list[str]:
-    """DeepSpeed's files of this rank. A write that fails is noted and passed over, for the other ranks wait for this
-    one in DeepSpeed's barriers; returns what failed."""
-    failures: list[str] = []
-    writer = engine.checkpoint_engine
-    write = writer.save
-
-    def save(*arguments, **named):
-        try:
-            return write(*arguments, **named)
-        except Exception as error:
-            failures.append(str(error))
-
-    writer.save = save
+def _save_part(engine, file: Path, ranks: Ranks) -> str:
+    """Every rank's turn comes up once in as many parameters. What fails is returned, for the others must not wait."""
+    mine: dict[str, Tensor] = {}
+    for number, (name, tensors) in enumerate(whole_state.gather(engine)):
+        if number % ranks.world_size == ranks.rank:
+            mine |= {f"{key}/{name}": _on_host(value) for key, value in tensors.items()}
     try:
-        engine.save_checkpoint(str(partial), tag=TAG, save_latest=False)
-    except Exception as error:
-        failures.append(str(error))
-    finally:
-        writer.save = write
-    return failures
+        save_file(mine, file)
+    except (OSError, SafetensorError) as error:
+        return str(error) or type(error).__name__
+    return ""
+
+
+def _on_host(x: Tensor) -> Tensor:
+    """A copy: the whole may be a view of what training goes on to change."""
+    return x.detach().to("cpu", copy=True).contiguous()
 
 
 def _seal(partial: Path, final: Path, state: dict[str, Any]) -> None:
@@ -81,6 +83,11 @@ def verify(checkpoint: Path) -> dict[str, Any]:
         raise CheckpointError(f"{checkpoint}: no {MANIFEST}, so it was never finished") from None
     except (ValueError, KeyError, TypeError):
         raise CheckpointError(f"{manifest_path} is damaged: not a manifest") from None
+    for path in _files(checkpoint):
+        if path.is_symlink():
+            raise CheckpointError(f"{path} is a link: a checkpoint's files lie in its own folder")
+        if path.stat().st_uid not in (os.getuid(), checkpoint.parent.stat().st_uid):
+            raise CheckpointError(f"{path} belongs to another user than you and the folder of checkpoints")
     there = {str(path.relative_to(checkpoint)) for path in _files(checkpoint)} - {MANIFEST}
     for name in sorted(set(files) | there):
         if name not in there:
@@ -122,11 +129,21 @@ def find(resume: str, checkpoints: Path, warn) -> tuple[Path, dict[str, Any]] | 
     return None
 
 
-def load(engine, checkpoint: Path) -> None:
-    """Loads weights and optimizer from a checkpoint that has been verified."""
-    loaded, _ = engine.load_checkpoint(str(checkpoint), tag=TAG, load_lr_scheduler_states=False)
-    if loaded is None:
-        raise CheckpointError(f"{checkpoint}: DeepSpeed found nothing to load in it")
+def load(engine, checkpoint: Path, state: dict[str, Any]) -> None:
+    """Sets weights and optimizer from a checkpoint that has been verified, with its state."""
+    parts = [safe_open(file, "pt") for file in sorted(checkpoint.glob("part_*.safetensors"))]
+    where = {name: part for part in parts for name in part.keys()}  # noqa: SIM118
+
+    def read(parameter: str) -> dict[str, Tensor]:
+        names = {key: f"{key}/{parameter}" for key in whole_state.KEYS}
+        missing = [name for name in names.values() if name not in where]
+        if missing:
+            raise CheckpointError(f"{checkpoint} lacks {', '.join(missing)}: it is of another model")
+        return {key: where[name].get_tensor(name) for key, name in names.items()}
+
+    with torch.no_grad():
+        whole_state.scatter(engine, read)
+    whole_state.set_counters(engine, state["engine"])
 
 
 def prune(checkpoints: Path, keep: int, best: int | None) -> None:
@@ -159,7 +176,7 @@ def step_of(checkpoint: Path) -> int:
 
 
 def _files(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.rglob("*") if path.is_file())
+    return sorted(path for path in folder.rglob("*") if path.is_symlink() or path.is_file())
 
 
 def _describe(path: Path) -> dict[str, Any]:

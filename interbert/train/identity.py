@@ -13,7 +13,6 @@ if TYPE_CHECKING:  # light to import: the command line asks before the seconds t
     from interbert.data.corpus import Corpus
     from interbert.tokenizer import Tokenizer
     from interbert.train.deepspeed_config import EngineConfig
-    from interbert.train.distributed import Ranks
 
 FREE_TO_CHANGE = {
     "data": {
@@ -41,14 +40,12 @@ def describe_settings(settings: Settings) -> dict[str, Any]:
 
 
 def describe_identity(
-    settings: Settings, corpus: Corpus, tokenizer: Tokenizer, engine: EngineConfig, ranks: Ranks
+    settings: Settings, corpus: Corpus, tokenizer: Tokenizer, engine: EngineConfig
 ) -> dict[str, Any]:
-    """The same with data, tokenizer and ranks, to be compared on resuming."""
+    """The same with data, tokenizer and precision, to be compared on resuming. Ranks and ZeRO stage may change."""
     return describe_settings(settings) | {
         _DATA: corpus.fingerprint,
         "tokenizer fingerprint": tokenizer.fingerprint,
-        "ranks": ranks.world_size,
-        "ZeRO stage": engine.stage,
         "precision": engine.precision,
     }
 

@@ -16,6 +16,7 @@ from interbert.train.engine import Engine
 from interbert.train.feed import Upload
 from interbert.train.monitor import Monitor, memory_gigabytes
 from interbert.train.optimizer import set_learning_rate
+from interbert.train.probe import probe_loss
 from interbert.train.profiling import StepProfiler
 from interbert.train.run_folder import RunFolder, State
 from interbert.train.stop import StopRequest
@@ -171,7 +172,8 @@ def save(run: Training) -> None:
     """A checkpoint of this step, if it is not there yet."""
     if run.saved_step == run.progress.step:
         return
-    state = asdict(run.progress) | {"identity": run.identity}
+    probe = probe_loss(run.engine, run.ranks)
+    state = asdict(run.progress) | {"identity": run.identity, "probe": probe}
     path = checkpoint.save(run.engine.deepspeed, run.folder.checkpoints, state, run.ranks)
     run.ranks.main_only(
         lambda: checkpoint.prune(

@@ -29,6 +29,7 @@ from interbert.train.identity import compare_identity, describe_identity
 from interbert.train.loop import Progress, Training, train
 from interbert.train.monitor import Monitor
 from interbert.train.pictures import PairPicture
+from interbert.train.probe import check_probe, probe_loss
 from interbert.train.profiling import StepProfiler
 from interbert.train.run_folder import EXIT_CODES, RunFolder, describe_environment
 from interbert.train.stop import StopRequest
@@ -91,13 +92,14 @@ def _prepare(
     corpus = Corpus(settings.data.train)
     _check_validation(corpus, settings)
     tokenizer = load_tokenizer(tokenizer_folder(settings))
-    identity = describe_identity(settings, corpus, tokenizer, request.engine, ranks)
+    identity = describe_identity(settings, corpus, tokenizer, request.engine)
     found = ranks.main_only(lambda: checkpoint.find(request.resume, folder.checkpoints, log.warning))
     if found is None and request.resume == "latest":
         _refuse_foreign_folder(folder)
     if found is not None:
         path, state = found
         compare_identity(path, state.pop("identity"), identity, settings.data.allow_changed)
+        saved = {name: state.pop(name) for name in ("engine", "probe")}
         for name, value in state.items():
             setattr(progress, name, value)
     ranks.main_only(lambda: checkpoint.set_aside(folder.checkpoints, after=progress.step if found else -1))
@@ -106,7 +108,9 @@ def _prepare(
     model = build_model(settings, corpus, tokenizer)
     engine = Engine(model, settings, request.engine)
     if found is not None:
-        checkpoint.load(engine.deepspeed, path)
+        checkpoint.load(engine.deepspeed, path, saved)
+        found_loss = probe_loss(engine, ranks)
+        check_probe(found_loss, saved["probe"], request.engine.precision, str(path))
     elif settings.train.export_initial:
         export(engine, tokenizer, folder.initial, ranks)
     ranks.main_only(lambda: fill_caches(settings, corpus, tokenizer))

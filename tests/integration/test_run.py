@@ -2,13 +2,18 @@
 
 import json
 import signal
+import sys
 import time
+from pathlib import Path
 
 import pytest
 import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from interbert.model.interbert import InterBertForPreTraining
+from interbert.train.checkpoint import _describe
+
+BIN = Path(sys.executable).parent
 
 
 def weights(runs, name):
@@ -91,6 +96,30 @@ def test_resumed_twice_within_an_epoch_equals_uninterrupted(runs, whole):
     assert same(weights(runs, "pieces"), weights(runs, whole))
 
 
+def test_resumed_on_other_ranks_and_stages_goes_on(runs, whole):
+    """One rank without ZeRO, two with ZeRO-2, one with ZeRO-3: the same global batches, losses equal to rounding."""
+    runs.python("moved", "--max-steps", "3", config="zero0_fp32")
+    two = [str(BIN / "deepspeed"), "--num_gpus", "2"]
+    assert "resumed from" in runs.run([*two, *runs.command("moved", "--max-steps", "6", config="zero2_fp32")])
+    runs.python("moved", "--max-steps", "9", config="zero3_fp32")
+    assert runs.losses("moved") == pytest.approx(runs.losses(whole), rel=1e-4)
+    ours, theirs = weights(runs, "moved"), weights(runs, whole)
+    assert max(float((ours[name] - theirs[name]).abs().max()) for name in theirs) < 1e-4
+
+
+def test_weights_that_give_another_loss_are_noticed(runs):
+    runs.python("probed", "--max-steps", "1")
+    state = runs.folder / "probed" / "checkpoints" / "step_1" / "state.json"
+    said = json.loads(state.read_text())
+    state.write_text(json.dumps(said | {"probe": said["probe"] + 1}))
+    manifest = state.parent / "manifest.json"
+    listed = json.loads(manifest.read_text())
+    listed["files"]["state.json"] = _describe(state)
+    manifest.write_text(json.dumps(listed))
+    output = runs.python("probed", "--max-steps", "2", code=1)
+    assert "the probe's loss is" in output and "Traceback" not in output
+
+
 def test_finished_run_says_so_at_once(runs, whole):
     before = (runs.folder / whole / "metrics.jsonl").stat().st_mtime
     assert "finished, at step 9 or beyond" in runs.python(whole, "--max-steps", "9")
@@ -104,8 +133,6 @@ def test_resuming_with_other_settings_is_refused(runs, whole):
 
 
 def test_terminated_run_saves_and_goes_on(runs, whole):
-    import sys
-
     words = [
         sys.executable,
         *runs.command("stopped", "--max-steps", "2000", sets=("train.schedule_steps=2000",)),

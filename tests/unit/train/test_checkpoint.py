@@ -1,51 +1,97 @@
 import json
-from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
+from torch import nn
 
 from interbert.train import checkpoint
 from interbert.train.checkpoint import CheckpointError
 from interbert.train.distributed import Ranks
 
+PART = "part_0.safetensors"
 ONE_RANK = Ranks(0, 1, 0, torch.device("cpu"), "test")
 
 
-class Engine:
-    """What checkpoint.save needs of DeepSpeed: something that writes files into a folder."""
-
-    def __init__(self, fails: bool = False) -> None:
-        self.fails = fails
-
-        self.checkpoint_engine = self
-
-    def save(self, weights, path):
-        path.write_bytes(weights)
-        if self.fails:
-            raise OSError(28, "No space left on device")
-
-    def save_checkpoint(self, folder, tag, save_latest):
-        (Path(folder) / tag).mkdir()
-        self.checkpoint_engine.save(b"x" * 1000, Path(folder) / tag / "weights.pt")
+def make_engine(seed=0):
+    """What checkpoints need of DeepSpeed without ZeRO: the step's model and a plain optimizer."""
+    torch.manual_seed(seed)
+    model = nn.Sequential(nn.Linear(8, 16), nn.Linear(16, 3))
+    optimizer = torch.optim.AdamW(model.parameters(), lr=0.1)
+    engine = SimpleNamespace(module=SimpleNamespace(model=model), optimizer=optimizer)
+    train(engine)
+    return engine
 
 
-def save(folder, step, **engine):
-    return checkpoint.save(Engine(**engine), folder, {"step": step, "epoch": 0}, ONE_RANK)
+def train(engine):
+    engine.module.model(torch.ones(2, 8)).square().sum().backward()
+    engine.optimizer.step()
+    engine.optimizer.zero_grad()
+
+
+def save(folder, step, engine=None):
+    return checkpoint.save(engine or make_engine(), folder, {"step": step, "epoch": 0}, ONE_RANK)
+
+
+def test_saved_and_loaded_goes_on_alike(tmp_path):
+    engine, other = make_engine(0), make_engine(1)
+    path = save(tmp_path, 3, engine)
+    checkpoint.load(other, path, checkpoint.verify(path))
+    for each in (engine, other):
+        train(each)
+    for mine, theirs in zip(engine.module.model.parameters(), other.module.model.parameters(), strict=True):
+        assert torch.equal(mine, theirs)
+
+
+def test_half_precision_copies_of_a_plain_optimizer_are_served(tmp_path):
+    """As fp16 without ZeRO keeps them: fp32 masters beside the parameters."""
+    engines = []
+    for seed in (0, 1):
+        engine = make_engine(seed)
+        masters = [p.detach().clone() for p in engine.module.model.parameters()]
+        base = torch.optim.AdamW(masters, lr=0.1)
+        engine.module.model.half()
+        parameters = list(engine.module.model.parameters())
+        engine.optimizer = SimpleNamespace(
+            optimizer=base, fp16_groups=[parameters], fp32_groups=[masters], cur_scale=8.0
+        )
+        engines.append(engine)
+    engines[0].optimizer.cur_scale = 1024.0
+    path = save(tmp_path, 1, engines[0])
+    checkpoint.load(engines[1], path, checkpoint.verify(path))
+    assert engines[1].optimizer.cur_scale == 1024.0
+    for name in ("fp16_groups", "fp32_groups"):
+        first, second = (getattr(engine.optimizer, name)[0] for engine in engines)
+        assert all(torch.equal(x, y) for x, y in zip(first, second, strict=True))
+
+
+def test_a_checkpoint_of_another_model_is_refused(tmp_path):
+    path = save(tmp_path, 1)
+    other = make_engine()
+    other.module.model.append(nn.Linear(3, 1))
+    with pytest.raises(CheckpointError, match=r"lacks weight/2.weight.*another model"):
+        checkpoint.load(other, path, checkpoint.verify(path))
 
 
 def test_saved_and_found(tmp_path):
     save(tmp_path, 3)
     save(tmp_path, 20)
     path, state = checkpoint.find("latest", tmp_path, print)
-    assert path == tmp_path / "step_20" and state == {"step": 20, "epoch": 0}
+    assert path == tmp_path / "step_20" and (state["step"], state["epoch"]) == (20, 0)
     assert checkpoint.find(str(tmp_path / "step_3"), tmp_path, print)[1]["step"] == 3
     assert checkpoint.find("none", tmp_path, print) is None
 
 
-def test_failure_leaves_nothing_and_keeps_the_last(tmp_path):
+def test_failure_leaves_nothing_and_keeps_the_last(tmp_path, monkeypatch):
     save(tmp_path, 1)
+
+    def half_written(tensors, path):
+        path.write_bytes(b"half")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(checkpoint, "save_file", half_written)
     with pytest.raises(CheckpointError, match="No space left"):
-        save(tmp_path, 2, fails=True)
+        save(tmp_path, 2)
     assert [path.name for path in tmp_path.iterdir()] == ["step_1"]
 
 
@@ -56,15 +102,19 @@ def flip(path):
 
 
 DAMAGE = {
-    "flipped bit": (lambda c: flip(c / "engine/weights.pt"), "weights.pt: sha256"),
+    "flipped bit": (lambda c: flip(c / PART), "safetensors: sha256"),
     "truncated": (
-        lambda c: (c / "engine/weights.pt").write_bytes(b"x" * 10),
-        "weights.pt: bytes is 10, expected 1000",
+        lambda c: (c / PART).write_bytes(b"x" * 10),
+        "safetensors: bytes is 10, expected",
     ),
-    "missing": (lambda c: (c / "engine/weights.pt").unlink(), "weights.pt is missing"),
-    "foreign file": (lambda c: (c / "engine/more.pt").write_bytes(b"boo"), "more.pt is not in the manifest"),
+    "missing": (lambda c: (c / PART).unlink(), "safetensors is missing"),
+    "foreign file": (lambda c: (c / "more.pt").write_bytes(b"boo"), "more.pt is not in the manifest"),
     "no manifest": (lambda c: (c / "manifest.json").unlink(), "never finished"),
     "empty manifest": (lambda c: (c / "manifest.json").write_text(""), "manifest.json is damaged"),
+    "link": (
+        lambda c: ((c / PART).rename(c.parent / "part"), (c / PART).symlink_to(c.parent / "part")),
+        "is a link",
+    ),
     "changed state": (lambda c: (c / "state.json").write_text(json.dumps({"step": 9})), "state.json"),
 }
 
@@ -84,13 +134,13 @@ def test_damage_is_named_and_an_older_one_is_taken(tmp_path, damage):
 
 
 def test_all_damaged_is_an_error_not_a_fresh_start(tmp_path):
-    flip(save(tmp_path, 1) / "engine/weights.pt")
+    flip(save(tmp_path, 1) / PART)
     with pytest.raises(CheckpointError, match="none of the 1 checkpoints"):
         checkpoint.find("latest", tmp_path, lambda text: None)
 
 
 def test_half_saved_folder_is_no_checkpoint(tmp_path):
-    (tmp_path / ".step_5.partial" / "engine").mkdir(parents=True)
+    (tmp_path / ".step_5.partial" / "more").mkdir(parents=True)
     assert checkpoint.find("latest", tmp_path, print) is None
     save(tmp_path, 5)
     assert [path.name for path in tmp_path.iterdir()] == ["step_5"]
@@ -111,3 +161,18 @@ def test_checkpoints_that_a_run_went_back_behind_are_set_aside(tmp_path):
     assert sorted(path.name for path in tmp_path.glob("left_*/step_*")) == ["step_20", "step_30"]
     checkpoint.set_aside(tmp_path, after=-1)
     assert checkpoint.find("latest", tmp_path, print) is None
+
+
+def test_files_of_another_user_are_refused(tmp_path, monkeypatch):
+    path = save(tmp_path, 1)
+    monkeypatch.setattr(checkpoint.os, "getuid", lambda: 12345)
+    mine = path.parent.stat().st_uid
+    checkpoint.verify(path)  # the folder's owner is trusted with what lies in it
+    try:
+        import os
+
+        os.chown(path / PART, mine + 1, -1)
+    except PermissionError:
+        pytest.skip("only root can give files away")
+    with pytest.raises(CheckpointError, match="belongs to another user"):
+        checkpoint.verify(path)

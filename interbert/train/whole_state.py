@@ -1,0 +1,174 @@
+"""What training has learnt, whole and without ranks: each parameter's fp32 weight and its optimizer's moments.
+
+DeepSpeed scatters these over ranks in another way at each ZeRO stage. Here a parameter's numbers are gathered, or set
+from the whole, whatever the stage and the number of ranks: so a checkpoint knows of neither.
+"""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+WEIGHT, MOMENTS = "weight", ("exp_avg", "exp_avg_sq")
+KEYS = (WEIGHT, *MOMENTS)
+SCALER_FIELDS = ("cur_scale", "cur_iter", "last_overflow_iter", "cur_hysteresis")
+
+
+def named_parameters(engine) -> list[tuple[str, nn.Parameter]]:
+    """Of the model itself, in the same order on all ranks; tied ones once."""
+    return list(engine.module.model.named_parameters())
+
+
+def gather(engine) -> Iterator[tuple[str, dict[str, Tensor]]]:
+    """Each parameter's name and {weight, exp_avg, exp_avg_sq}, whole, in fp32. All ranks must go through it."""
+    access = _access(engine)
+    for name, parameter in named_parameters(engine):
+        yield name, {key: access.get(parameter, key).float() for key in KEYS}
+
+
+def scatter(engine, read: Callable[[str], dict[str, Tensor]]) -> None:
+    """The reverse; `read` gives a parameter's whole tensors, on each rank."""
+    access = _access(engine)
+    for name, parameter in named_parameters(engine):
+        for key, value in read(name).items():
+            access.set(parameter, key, value)
+
+
+def counters(engine) -> dict[str, Any]:
+    """What is not a tensor of a parameter: steps taken by the optimizer, the loss scale and its history."""
+    return {"optimizer_steps": _steps(engine), "scaler": _read_fields(_scaler(engine))}
+
+
+def set_counters(engine, saved: dict[str, Any]) -> None:
+    _set_steps(engine, saved["optimizer_steps"])
+    scaler = _scaler(engine)
+    for name, value in saved["scaler"].items():
+        if hasattr(scaler, name):
+            setattr(scaler, name, value)
+
+
+class _Plain:
+    """An optimizer that sees the parameters themselves, or fp32 copies of them, one for each."""
+
+    def __init__(self, optimizer: torch.optim.Optimizer, masters: dict[nn.Parameter, Tensor]) -> None:
+        self._state, self._masters = optimizer.state, masters
+
+    def get(self, parameter: nn.Parameter, key: str) -> Tensor:
+        master = self._masters.get(parameter, parameter)
+        return master.detach() if key == WEIGHT else self._moments(master)[key]
+
+    def set(self, parameter: nn.Parameter, key: str, value: Tensor) -> None:
+        self.get(parameter, key).copy_(value)
+        if key == WEIGHT:
+            parameter.detach().copy_(value)
+
+    def _moments(self, master: Tensor) -> dict[str, Tensor]:
+        """Before the first step there are none: they are zeros."""
+        state = self._state[master]
+        for key in MOMENTS:
+            state.setdefault(key, torch.zeros_like(master))
+        state.setdefault("step", torch.zeros((), dtype=torch.float32, device=master.device))
+        return state
+
+
+class _Scattered:
+    """ZeRO 1 and 2 and bf16 without ZeRO: each rank holds a piece of what all parameters are, one after another."""
+
+    def __init__(self, optimizer) -> None:
+        for group in optimizer.optimizer.param_groups:
+            _Plain(optimizer.optimizer, {})._moments(group["params"][0])
+        # DeepSpeed links them after its first group's first step, when the other groups have none.
+        optimizer._hp_optimizer_states_linked = False
+        optimizer._lazy_init_hp_params_optimizer_state()
+
+    def get(self, parameter: nn.Parameter, key: str) -> Tensor:
+        return parameter.get_full_hp_param(None if key == WEIGHT else key)
+
+    def set(self, parameter: nn.Parameter, key: str, value: Tensor) -> None:
+        parameter.set_full_hp_param(value.to(parameter.device), None if key == WEIGHT else key)
+        if key == WEIGHT:
+            parameter.detach().copy_(value)
+
+
+class _Partitioned:
+    """ZeRO 3: each rank holds a piece of each parameter."""
+
+    def __init__(self, optimizer) -> None:
+        self._optimizer = optimizer
+        for flat in optimizer.fp32_partitioned_groups_flat:
+            _Plain(optimizer.optimizer, {})._moments(flat)
+
+    def get(self, parameter: nn.Parameter, key: str) -> Tensor:
+        return self._optimizer.get_full_hp_param(parameter, None if key == WEIGHT else key)
+
+    def set(self, parameter: nn.Parameter, key: str, value: Tensor) -> None:
+        import deepspeed
+
+        piece, _ = self._optimizer._get_fp32_opt_state_partition(
+            parameter, False, None if key == WEIGHT else key
+        )
+        pieces = _padded(value.flatten(), piece.numel()).view(-1, piece.numel())
+        piece.copy_(pieces[self._optimizer._get_param_partition_rank(parameter)])
+        if key == WEIGHT:
+            with torch.no_grad(), deepspeed.zero.GatheredParameters(parameter, modifier_rank=0):
+                parameter.copy_(value)
+
+
+def _padded(flat: Tensor, piece: int) -> Tensor:
+    return torch.nn.functional.pad(flat, (0, -flat.numel() % piece))
+
+
+def _access(engine) -> _Plain | _Scattered | _Partitioned:
+    optimizer = engine.optimizer
+    if isinstance(optimizer, torch.optim.Optimizer):
+        return _Plain(optimizer, {})
+    parameters = [parameter for _, parameter in named_parameters(engine)]
+    if hasattr(parameters[0], "ds_id"):
+        return _Partitioned(optimizer)
+    if hasattr(parameters[0], "_hp_mapping"):
+        return _Scattered(optimizer)
+    # fp16 without ZeRO: an fp32 copy of each parameter, or of all of a group one after another.
+    masters = {}
+    for number, group in enumerate(optimizer.fp16_groups):
+        if hasattr(optimizer, "fp32_groups"):
+            masters |= dict(zip(group, optimizer.fp32_groups[number], strict=True))
+            continue
+        raise ValueError(
+            "fp16 without ZeRO and with apex's fused optimizer keeps its weights in a form that checkpoints do not "
+            "read; take a ZeRO-1 config (ds_configs/zero1_fp16.json)"
+        )
+    return _Plain(optimizer.optimizer, masters)
+
+
+def _base(engine) -> torch.optim.Optimizer:
+    optimizer = engine.optimizer
+    return optimizer if isinstance(optimizer, torch.optim.Optimizer) else optimizer.optimizer
+
+
+def _steps(engine) -> int:
+    """Some optimizers count in their state, some in their groups."""
+    base = _base(engine)
+    found = [state["step"] for state in base.state.values() if "step" in state]
+    found += [group["step"] for group in base.param_groups if "step" in group]
+    return int(found[0]) if found else 0
+
+
+def _set_steps(engine, steps: int) -> None:
+    base = _base(engine)
+    for place in (*base.state.values(), *base.param_groups):
+        if "step" in place:
+            place["step"] = (
+                torch.full_like(place["step"], steps) if isinstance(place["step"], Tensor) else steps
+            )
+
+
+def _scaler(engine) -> Any:
+    """Where the loss scale lives: in the optimizer, or in an object of its own."""
+    optimizer = engine.optimizer
+    return getattr(optimizer, "loss_scaler", optimizer)
+
+
+def _read_fields(scaler: Any) -> dict[str, float]:
+    there = {name: getattr(scaler, name, None) for name in SCALER_FIELDS}
+    return {name: value for name, value in there.items() if isinstance(value, int | float)}
