@@ -152,6 +152,12 @@ class TrainSettings(Closed):
     """Steps between two pictures of a validation pair in TensorBoard."""
     checkpoint_every: int = Field(1000, ge=1)
     """Steps between two checkpoints."""
+    max_skipped: int = Field(20, ge=1)
+    """Steps in a row that may be skipped for non-finite losses or gradients before the run ends."""
+    patience: float = Field(300, gt=0)
+    """Seconds without a step, or 20 usual steps if that is longer, after which a rank counts as hung and ends."""
+    save_patience: float = Field(600, gt=0)
+    """The same for a save, and for a round of validation."""
     export_initial: bool = False
     """Also export the model before its first step (to `initial/`), to compare with."""
     keep_checkpoints: int = Field(3, ge=2)

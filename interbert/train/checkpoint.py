@@ -34,7 +34,17 @@ def save(engine, checkpoints: Path, state: dict[str, Any], ranks: Ranks) -> Path
     """Saves from all ranks; a failure on any of them leaves no new checkpoint and is raised on all."""
     final = checkpoints / f"step_{state['step']}"
     partial = checkpoints / f".step_{state['step']}.partial"
-    ranks.main_only(lambda: (shutil.rmtree(partial, ignore_errors=True), partial.mkdir(parents=True)))
+
+    def make_room() -> None:
+        shutil.rmtree(partial, ignore_errors=True)
+        partial.mkdir(parents=True)
+        try:
+            check_space(partial, size_of(engine), f"saving {final.name}")
+        except CheckpointError:
+            partial.rmdir()
+            raise
+
+    ranks.main_only(make_room)
     failure = _save_part(engine, partial / f"part_{ranks.rank}.safetensors", ranks)
     problems = [f"rank {rank}: {text}" for rank, text in enumerate(ranks.gather(failure)) if text]
     if problems:
@@ -43,6 +53,21 @@ def save(engine, checkpoints: Path, state: dict[str, Any], ranks: Ranks) -> Path
     state = state | {"engine": whole_state.counters(engine)}
     ranks.main_only(lambda: _seal(partial, final, state))
     return final
+
+
+def size_of(engine) -> int:
+    """Bytes of a checkpoint: three fp32 numbers a parameter, and a little."""
+    numbers = (getattr(p, "ds_numel", p.numel()) for _, p in whole_state.named_parameters(engine))
+    return 4 * len(whole_state.KEYS) * sum(numbers) + 2**20
+
+
+def check_space(folder: Path, needed: int, what: str) -> None:
+    free = shutil.disk_usage(folder).free
+    if free < needed:
+        raise CheckpointError(
+            f"{folder}: {free / 1e9:.2f} GB are free, and {what} takes {needed / 1e9:.2f} GB; make room, lower "
+            "train.keep_checkpoints, or name a folder on another disk by --output-dir"
+        )
 
 
 def _save_part(engine, file: Path, ranks: Ranks) -> str:

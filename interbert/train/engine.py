@@ -88,7 +88,15 @@ class Engine:
         engine = self.deepspeed
         if not self.config.clips_itself:
             before = engine.skipped_steps
-            engine.step()
+            try:
+                engine.step()
+            except Exception as error:
+                if "loss scale already at minimum" not in str(error):
+                    raise
+                raise ValueError(
+                    "fp16's loss scale has fallen to its minimum: gradients are not finite at any scale. Lower "
+                    "train.learning_rate, or train in bf16 (ds_configs/zero1_bf16.json)"
+                ) from None
             norm = engine.get_global_grad_norm()
             norm = float(norm) if norm is not None else math.nan
             return norm, engine.skipped_steps > before

@@ -10,6 +10,7 @@ from interbert.data.batch import Batch
 from interbert.data.loader import Loader
 from interbert.data.plan import Position
 from interbert.train import checkpoint
+from interbert.train.bad_steps import note_bad_step
 from interbert.train.class_head import ClassHead
 from interbert.train.distributed import Ranks
 from interbert.train.engine import Engine
@@ -21,6 +22,7 @@ from interbert.train.profiling import StepProfiler
 from interbert.train.run_folder import RunFolder, State
 from interbert.train.stop import StopRequest
 from interbert.train.validation import Validation
+from interbert.train.watchdog import Watchdog
 from interbert.train.window import Window
 
 
@@ -35,6 +37,7 @@ class Progress:
     samples: int = 0
     tokens: int = 0
     skipped_steps: int = 0
+    skipped_in_a_row: int = 0
     damaged: int = 0
     """Pairs left out because their image could not be had."""
     best_loss: float | None = None
@@ -57,6 +60,7 @@ class Training:
     monitor: Monitor | None
     """On rank 0."""
     stop: StopRequest
+    watchdog: Watchdog
     profiler: StepProfiler
     progress: Progress
     class_head: ClassHead | None
@@ -78,11 +82,11 @@ def train(run: Training) -> tuple[State, str]:
         upload.wait()  # what the last step's copies read is written over from here on
         data = next(steps)
         waited = time.perf_counter() - asked
-        counts, stopping = agree(ranks, data.batches, run.stop.requested)
+        counts, stopping = agree(ranks, data.batches, bool(run.stop.asked()))
         leave_out(run, data.batches, int(counts["damaged"]))
         if stopping:
             save(run)
-            return "preempted", f"asked to stop ({run.stop.reason or 'on another rank'})"
+            return "preempted", f"asked to stop ({why_stopped(run)})"
 
         rate = set_learning_rate(run.engine.deepspeed.optimizer, progress.step, every)
         result = run.engine.step(upload(data.batches), data.numbers, progress.step, run.engine.scales(counts))
@@ -92,8 +96,10 @@ def train(run: Training) -> tuple[State, str]:
         progress.samples += int(counts["samples"])
         progress.tokens += int(counts["all_tokens"])
         progress.skipped_steps += result.skipped
+        note_bad_step(run, data.batches, result)
         window.add(result.stats, counts, waited)
         run.profiler.step(progress.step)
+        run.watchdog.step(progress.step)
 
         if progress.step % every.log_every == 0 or progress.step == run.last_step:
             log_line(run, window.close(ranks) | {"lr": rate, "grad_norm": result.grad_norm})
@@ -136,6 +142,13 @@ def leave_out(run: Training, batches: list[Batch], damaged: int) -> None:
         )
 
 
+def why_stopped(run: Training) -> str:
+    """What the ranks that were asked say; the file that asked is removed."""
+    reasons = run.ranks.gather(run.stop.asked())
+    run.ranks.main_only(run.stop.done)
+    return ", ".join(dict.fromkeys(f"{r}, rank {i}" for i, r in enumerate(reasons) if r))
+
+
 def log_line(run: Training, figures: dict[str, float]) -> None:
     progress = run.progress
     figures |= {
@@ -151,7 +164,8 @@ def log_line(run: Training, figures: dict[str, float]) -> None:
 
 
 def validate(run: Training) -> None:
-    figures = run.validation.losses(run.engine, run.ranks)
+    with run.watchdog.phase("validation"):
+        figures = run.validation.losses(run.engine, run.ranks)
     if run.monitor:
         run.monitor.validation(
             run.progress.step, {f"validation/{name}": value for name, value in figures.items()}
@@ -163,7 +177,8 @@ def validate(run: Training) -> None:
 
 
 def draw(run: Training) -> None:
-    image = run.validation.picture(run.engine, run.ranks)
+    with run.watchdog.phase("picture"):
+        image = run.validation.picture(run.engine, run.ranks)
     if run.monitor and image is not None:
         run.monitor.picture(run.progress.step, image)
 
@@ -172,9 +187,10 @@ def save(run: Training) -> None:
     """A checkpoint of this step, if it is not there yet."""
     if run.saved_step == run.progress.step:
         return
-    probe = probe_loss(run.engine, run.ranks)
-    state = asdict(run.progress) | {"identity": run.identity, "probe": probe}
-    path = checkpoint.save(run.engine.deepspeed, run.folder.checkpoints, state, run.ranks)
+    with run.watchdog.phase("save"):
+        probe = probe_loss(run.engine, run.ranks)
+        state = asdict(run.progress) | {"identity": run.identity, "probe": probe}
+        path = checkpoint.save(run.engine.deepspeed, run.folder.checkpoints, state, run.ranks)
     run.ranks.main_only(
         lambda: checkpoint.prune(
             run.folder.checkpoints, run.settings.train.keep_checkpoints, run.progress.best_step

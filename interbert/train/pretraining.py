@@ -34,6 +34,7 @@ from interbert.train.profiling import StepProfiler
 from interbert.train.run_folder import EXIT_CODES, RunFolder, describe_environment
 from interbert.train.stop import StopRequest
 from interbert.train.validation import Validation
+from interbert.train.watchdog import Watchdog
 
 log = logging.getLogger(__name__)
 
@@ -57,10 +58,11 @@ class Request:
 
 def pretrain(request: Request, ranks: Ranks) -> int:
     """Runs, and leaves an honest status.json whatever happens; returns the exit code."""
-    stop = StopRequest()
+    stop = StopRequest(request.folder.stop_file, ranks.launcher)
+    watchdog = Watchdog(request.folder, ranks.rank, request.settings.train)
     progress = Progress()
     try:
-        run, tokenizer = _prepare(request, ranks, progress, stop)
+        run, tokenizer = _prepare(request, ranks, progress, stop, watchdog)
         if ranks.is_main:
             request.folder.write_status("running", progress.step, "training")
         try:
@@ -71,11 +73,13 @@ def pretrain(request: Request, ranks: Ranks) -> int:
             if run.monitor:
                 run.monitor.close()
         if state == "finished":
-            export(run.engine, tokenizer, request.folder.export, ranks)
+            with watchdog.phase("export"):
+                export(run.engine, tokenizer, request.folder.export, ranks)
     except Exception as error:
         state, reason = "failed", f"{type(error).__name__}: {error}"
         if not isinstance(error, ValueError):
             traceback.print_exc()
+    watchdog.close()
     if state == "failed":  # whichever rank it was: rank 0 may only ever see it killed
         reason = request.folder.write_failure(ranks.rank, progress.step, reason)
     elif ranks.is_main:
@@ -86,7 +90,7 @@ def pretrain(request: Request, ranks: Ranks) -> int:
 
 
 def _prepare(
-    request: Request, ranks: Ranks, progress: Progress, stop: StopRequest
+    request: Request, ranks: Ranks, progress: Progress, stop: StopRequest, watchdog: Watchdog
 ) -> tuple[Training, Tokenizer]:
     settings, folder = request.settings, request.folder
     corpus = Corpus(settings.data.train)
@@ -107,6 +111,8 @@ def _prepare(
         _write_description(request, ranks)
     model = build_model(settings, corpus, tokenizer)
     engine = Engine(model, settings, request.engine)
+    two = 2 * checkpoint.size_of(engine.deepspeed)
+    ranks.main_only(lambda: checkpoint.check_space(folder.path, two, "a run, which keeps two checkpoints,"))
     if found is not None:
         checkpoint.load(engine.deepspeed, path, saved)
         found_loss = probe_loss(engine, ranks)
@@ -132,6 +138,7 @@ def _prepare(
         ranks=ranks,
         monitor=monitor,
         stop=stop,
+        watchdog=watchdog,
         profiler=StepProfiler(request.profile, folder.profile, ranks.rank),
         progress=progress,
         class_head=class_head_of(corpus, settings),

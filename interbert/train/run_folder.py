@@ -42,6 +42,18 @@ class RunFolder:
         return self.path / "checkpoints"
 
     @property
+    def heartbeats(self) -> Path:
+        return self.path / "heartbeats"
+
+    @property
+    def bad_steps(self) -> Path:
+        return self.path / "bad_steps.jsonl"
+
+    @property
+    def stop_file(self) -> Path:
+        return self.path / "STOP"
+
+    @property
     def profile(self) -> Path:
         return self.path / "profile"
 

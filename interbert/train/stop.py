@@ -1,19 +1,43 @@
-"""A request to stop. The handler only sets a flag; the loop acts on it at the next step, on all ranks alike."""
+"""A request to stop: by a signal, by a file, or because the launcher is gone.
 
+Nothing happens when it is made; the loop asks at each step, and all ranks stop at the same one.
+"""
+
+import os
 import signal
+import time
+from pathlib import Path
+
+LAUNCHERS = ("deepspeed", "torchrun", "mpirun")
+"""They start ranks and stay: when one is gone, nobody would end its ranks."""
+FILE_EVERY = 1.0
+"""Seconds between two looks for the file."""
 
 
 class StopRequest:
-    def __init__(self) -> None:
-        self.reason = ""
+    def __init__(self, file: Path, launcher: str = "python") -> None:
+        self._file, self._looked = file, 0.0
+        self._parent = os.getppid() if launcher in LAUNCHERS else None
+        self._reason = ""
         for name in ("SIGTERM", "SIGINT", "SIGUSR1"):
             signal.signal(getattr(signal, name), self._note)
 
-    @property
-    def requested(self) -> bool:
-        return bool(self.reason)
+    def asked(self) -> str:
+        """Why to stop; nothing if nobody asked."""
+        if not self._reason and self._parent is not None and os.getppid() != self._parent:
+            self._reason = "the launcher is gone"
+        now = time.monotonic()
+        if not self._reason and now - self._looked >= FILE_EVERY:
+            self._looked = now
+            if self._file.exists():
+                self._reason = f"file {self._file.name}"
+        return self._reason
+
+    def done(self) -> None:
+        """The stop was obeyed: the file has served."""
+        self._file.unlink(missing_ok=True)
 
     def _note(self, number: int, frame) -> None:
-        self.reason = signal.Signals(number).name
+        self._reason = signal.Signals(number).name
         if number == signal.SIGINT:  # whoever presses Ctrl-C again does not want to wait
             signal.signal(signal.SIGINT, signal.default_int_handler)

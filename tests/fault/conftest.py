@@ -1,0 +1,5 @@
+"""Real processes, started as people start them."""
+
+from processes import runs
+
+__all__ = ["runs"]

@@ -1,0 +1,168 @@
+"""A run under faults: real processes, stopped, killed, frozen, orphaned, starved of disk, or fed bad numbers."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from contextlib import suppress
+from pathlib import Path
+
+import psutil
+import pytest
+
+BIN = Path(sys.executable).parent
+TWO = [str(BIN / "torchrun"), "--nproc_per_node", "2", "--master_port"]
+LONG = ("train.schedule_steps=5000", "train.checkpoint_every=5000", "train.picture_every=5000")
+
+
+class Started:
+    """A run on two ranks, read up to a step."""
+
+    def __init__(self, runs, name: str, port: int, *sets: str, launcher: str = "torchrun") -> None:
+        command = runs.command(name, "--max-steps", "5000", sets=(*LONG, *sets))
+        first = [str(BIN / "deepspeed"), "--num_gpus", "2", "--master_port", str(port)]
+        first = [*TWO, str(port)] if launcher == "torchrun" else first
+        self.folder = runs.folder / name
+        self.process = runs.start([*first, *command], start_new_session=True)
+
+    def until(self, step: int) -> "Started":
+        for line in self.process.stdout:
+            if line.startswith(f"step {step}/"):
+                return self
+        raise AssertionError("it ended before")
+
+    def ranks(self) -> list[psutil.Process]:
+        found = [
+            p
+            for p in psutil.Process(self.process.pid).children(recursive=True)
+            if self._rank_of(p) is not None
+        ]
+        return sorted(found, key=self._rank_of)
+
+    @staticmethod
+    def _rank_of(process: psutil.Process) -> int | None:
+        words = process.cmdline()
+        is_rank = any(
+            word.endswith("launch/pretrain.py") for word in words[:4]
+        ) and "launch.py" not in " ".join(words)
+        rank = process.environ().get("RANK")
+        return int(rank) if is_rank and rank is not None else None
+
+    def end(self, seconds: float) -> str:
+        try:
+            output, _ = self.process.communicate(timeout=seconds)
+        finally:
+            with suppress(ProcessLookupError):
+                os.killpg(self.process.pid, signal.SIGKILL)
+        return output
+
+    def status(self) -> dict:
+        return json.loads((self.folder / "status.json").read_text())
+
+    def wait_for(self, state: str, seconds: float) -> dict:
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            if self.status()["state"] == state:
+                return self.status()
+            time.sleep(0.2)
+        raise AssertionError(f"not {state} after {seconds} s: {self.status()}")
+
+
+def saved(run: Started, step: int) -> bool:
+    return (run.folder / "checkpoints" / f"step_{step}" / "manifest.json").is_file()
+
+
+def test_a_stop_file_stops_all_ranks_at_a_step(runs):
+    run = Started(runs, "stop_file", 29811).until(3)
+    (run.folder / "STOP").touch()
+    run.end(30)
+    status = run.status()
+    assert status["state"] == "preempted" and "file STOP" in status["reason"] and status["exit_code"] == 75
+    assert saved(run, status["step"]) and not (run.folder / "STOP").exists()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1])
+def test_a_signal_to_one_rank_stops_all(runs, number):
+    run = Started(runs, f"signalled_{number.name}", 29812).until(3)
+    run.ranks()[1].send_signal(number)
+    run.end(30)
+    status = run.status()
+    assert status["state"] == "preempted" and f"{number.name}, rank 1" in status["reason"]
+    assert saved(run, status["step"])
+
+
+def test_ranks_whose_launcher_died_save_and_end(runs):
+    run = Started(runs, "orphaned", 29813, launcher="deepspeed").until(3)
+    ranks = run.ranks()
+    launcher = ranks[0].parent()
+    launcher.kill()
+    status = run.wait_for("preempted", 30)
+    run.end(10)
+    assert "the launcher is gone" in status["reason"] and saved(run, status["step"])
+    assert not psutil.wait_procs(ranks, timeout=20)[1]
+
+
+def test_a_frozen_rank_is_found_and_named(runs):
+    run = Started(runs, "frozen", 29814, "train.patience=4").until(3)
+    frozen = run.ranks()[1]
+    frozen.suspend()
+    began = time.monotonic()
+    status = run.wait_for("failed", 60)
+    frozen.kill()
+    run.end(30)
+    assert time.monotonic() - began < 60
+    assert "hangs" in status["reason"] and "rank 1 (" in status["reason"].split("least far")[1]
+    traces = (run.folder / "hang_rank0.txt").read_text()
+    assert "Thread" in traces and "loop.py" in traces
+
+
+def test_a_killed_rank_ends_the_others(runs):
+    run = Started(runs, "killed", 29815).until(3)
+    survivor, victim = run.ranks()
+    victim.kill()
+    assert not psutil.wait_procs([survivor], timeout=60)[1]
+    run.end(30)
+    assert run.status()["state"] == "failed"
+
+
+def test_numbers_that_stay_bad_end_the_run_with_a_record(runs):
+    sets = ("train.learning_rate=1e30", "train.warmup_share=0", "train.max_skipped=3")
+    output = runs.python("diverged", "--max-steps", "50", sets=sets, code=1)
+    assert "3 steps in a row had non-finite losses" in output and "Traceback" not in output
+    records = [json.loads(x) for x in (runs.folder / "diverged" / "bad_steps.jsonl").read_text().splitlines()]
+    assert len(records) == 3 and records[-1]["grad_norm"] is None
+    rank = records[0]["ranks"][0]
+    assert rank["micro_batches"][0].startswith("0:") and rank["images"] and "msm" in rank["loss_sums"]
+    assert runs.status("diverged")["state"] == "failed"
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=3m", "tmpfs", str(folder)], capture_output=True
+    )
+    if mounted.returncode:
+        pytest.skip("only root can mount a small disk")
+    yield folder
+    subprocess.run(["umount", "-l", str(folder)], check=True)
+
+
+def test_too_small_a_disk_is_said_before_training(runs, small_disk):
+    output = runs.python("anywhere", "--max-steps", "2", "--output-dir", str(small_disk / "run"), code=1)
+    assert "GB are free" in output and "--output-dir" in output and "step 1/" not in output
+
+
+def test_a_checkpoint_damaged_on_disk_is_passed_over(runs):
+    sets = ("train.checkpoint_every=2",)
+    runs.python("bitten", "--max-steps", "4", sets=sets)
+    part = next((runs.folder / "bitten" / "checkpoints" / "step_4").glob("part_*"))
+    data = bytearray(part.read_bytes())
+    data[len(data) // 2] ^= 1
+    part.write_bytes(data)
+    output = runs.python("bitten", "--max-steps", "6", sets=sets)
+    assert "passed over" in output and "sha256" in output and "resumed from" in output and "step_2" in output
+    assert runs.status("bitten")["state"] == "finished"
