@@ -23,7 +23,7 @@ from interbert.train.run_folder import RunFolder, State
 from interbert.train.stop import StopRequest
 from interbert.train.validation import Validation
 from interbert.train.watchdog import Watchdog
-from interbert.train.window import Window
+from interbert.train.window import Spike, Window
 
 
 @dataclass
@@ -91,18 +91,20 @@ def train(run: Training) -> tuple[State, str]:
         rate = set_learning_rate(run.engine.deepspeed.optimizer, progress.step, every)
         result = run.engine.step(upload(data.batches), data.numbers, progress.step, run.engine.scales(counts))
 
+        read = f"epoch {progress.epoch}, micro-batches from {progress.index}"
         progress.step += 1
         progress.epoch, progress.index = data.position.epoch, data.position.index
         progress.samples += int(counts["samples"])
         progress.tokens += int(counts["all_tokens"])
         progress.skipped_steps += result.skipped
         note_bad_step(run, data.batches, result)
-        window.add(result.stats, counts, waited)
+        window.add(progress.step, read, result.stats, counts, waited)
         run.profiler.step(progress.step)
         run.watchdog.step(progress.step)
 
         if progress.step % every.log_every == 0 or progress.step == run.last_step:
             log_line(run, window.close(ranks) | {"lr": rate, "grad_norm": result.grad_norm})
+            tell_spikes(run, window.spikes)
         if run.validation and (progress.step % every.validate_every == 0 or progress.step == run.last_step):
             validate(run)
         if run.validation and (progress.step % every.picture_every == 0 or progress.step == run.last_step):
@@ -161,6 +163,13 @@ def log_line(run: Training, figures: dict[str, float]) -> None:
     }
     if run.monitor:
         run.monitor.log(progress.step, figures)
+
+
+def tell_spikes(run: Training, spikes: list[Spike]) -> None:
+    for spike in spikes if run.monitor else ():
+        run.monitor.say(
+            f"step {spike.step}: loss {spike.loss:.4g}, where {spike.usual:.4g} was usual; it read {spike.read}"
+        )
 
 
 def validate(run: Training) -> None:

@@ -1,6 +1,10 @@
 """Figures gathered between two lines of metrics."""
 
+import math
+import statistics
 import time
+from collections import deque
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -8,6 +12,19 @@ from torch import Tensor
 from interbert import objectives
 from interbert.train.distributed import Ranks
 from interbert.train.engine import summarise
+
+HISTORY, LEAST, FAR = 200, 50, 8
+"""A step's loss is a spike when it lies `FAR` usual deviations above the median of the last `HISTORY` steps, of which
+there must be `LEAST`."""
+
+
+@dataclass
+class Spike:
+    step: int
+    loss: float
+    usual: float
+    read: str
+    """What the step read."""
 
 
 class Window:
@@ -17,37 +34,51 @@ class Window:
         self.weights = weights
         self.tokens_full = tokens_full
         """Tokens that a step would hold if every micro-batch were full."""
+        self._history: deque[float] = deque(maxlen=HISTORY)
+        self.spikes: list[Spike] = []
+        """Of the window closed last."""
         self._start()
 
     def _start(self) -> None:
         self.began = time.perf_counter()
         self.waited = 0.0
-        self.steps = 0
-        self.stats: Tensor | float = 0
-        self.counts: dict[str, float] = {}
+        self.steps: list[tuple[int, str, dict[str, float], Tensor]] = []
 
-    def add(self, stats: Tensor, counts: dict[str, float], waited: float) -> None:
+    def add(self, step: int, read: str, stats: Tensor, counts: dict[str, float], waited: float) -> None:
         """stats: of this rank; counts: of all ranks."""
-        self.stats = self.stats + stats
+        self.steps.append((step, read, counts, stats))
         self.waited += waited
-        self.steps += 1
-        for name, value in counts.items():
-            self.counts[name] = self.counts.get(name, 0.0) + value
 
     def close(self, ranks: Ranks) -> dict[str, float]:
         """Figures over all ranks; call on all of them. Starts the next window."""
-        assert isinstance(self.stats, torch.Tensor)
-        sums = ranks.sum(self.stats.double().flatten().tolist())
+        own = torch.stack([stats for *_, stats in self.steps]).double()
+        of_steps = torch.tensor(ranks.sum(own.flatten().tolist())).view(len(self.steps), -1)
         seconds = time.perf_counter() - self.began
-        values = []
-        for i, name in enumerate(self.weights):
-            values += [sums[2 * i], sums[2 * i + 1], self.counts[objectives.COUNTED_BY[name]]]
-        figures = summarise(list(self.weights), values, self.weights)
+        counts = {name: sum(c[name] for _, _, c, _ in self.steps) for name in self.steps[0][2]}
+        figures = self._means(of_steps.sum(0).tolist(), counts)
         figures |= {
-            "samples_per_second": self.counts["samples"] / seconds,
-            "tokens_per_second": self.counts["all_tokens"] / seconds,
+            "samples_per_second": counts["samples"] / seconds,
+            "tokens_per_second": counts["all_tokens"] / seconds,
             "data_wait_share": self.waited / seconds,
-            "packing_efficiency": self.counts["all_tokens"] / (self.steps * self.tokens_full),
+            "packing_efficiency": counts["all_tokens"] / (len(self.steps) * self.tokens_full),
         }
+        self.spikes = []
+        for (step, read, its_counts, _), sums in zip(self.steps, of_steps.tolist(), strict=True):
+            self._judge(step, read, self._means(sums, its_counts)["loss"])
         self._start()
         return figures
+
+    def _means(self, sums: list[float], counts: dict[str, float]) -> dict[str, float]:
+        values = []
+        for i, name in enumerate(self.weights):
+            values += [sums[2 * i], sums[2 * i + 1], counts[objectives.COUNTED_BY[name]]]
+        return summarise(list(self.weights), values, self.weights)
+
+    def _judge(self, step: int, read: str, loss: float) -> None:
+        if len(self._history) >= LEAST:
+            usual = statistics.median(self._history)
+            deviation = statistics.median(abs(x - usual) for x in self._history)
+            if loss > usual + FAR * max(deviation, 1e-3 * abs(usual)):
+                self.spikes.append(Spike(step, loss, usual, read))
+        if math.isfinite(loss):
+            self._history.append(loss)
