@@ -16,6 +16,7 @@ from interbert.train.handover import hand_over
 from interbert.train.identity import compare_with_config
 from interbert.train.profiling import parse_window
 from interbert.train.run_folder import RunFolder
+from interbert.train.stop import StopRequest
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -91,7 +92,9 @@ def main() -> int:
             print(f"{folder}: finished, at step {last_step} or beyond; --resume none trains it again")
         return 0
 
+    stop = StopRequest(RunFolder(folder).stop_file)
     if not arguments.dry_run:
+        stop.listen()
         RunFolder(folder).make()
     check_paths([*settings.data.train, *settings.data.validation], arguments.resume)
 
@@ -105,6 +108,7 @@ def main() -> int:
         max_steps=arguments.max_steps,
         profile=window,
         dry_run=arguments.dry_run,
+        stop=stop,
     )
 
 

@@ -9,6 +9,7 @@ from interbert.train.dry_run import describe_dry_run
 from interbert.train.pretraining import Request, pretrain
 from interbert.train.run_folder import RunFolder
 from interbert.train.stages import run_stages
+from interbert.train.stop import StopRequest
 
 
 def run_pretraining(
@@ -20,6 +21,7 @@ def run_pretraining(
     max_steps: int | None,
     profile: tuple[int, int] | None,
     dry_run: bool,
+    stop: StopRequest,
 ) -> int:
     ranks = start_ranks()
 
@@ -27,7 +29,7 @@ def run_pretraining(
         engine = load_engine_config(deepspeed_config, settings, ranks.world_size)
         check_device(engine)
         settings = provide_data(settings, ranks)
-        request = Request(settings, engine, RunFolder(folder), resume, max_steps, profile)
+        request = Request(settings, engine, RunFolder(folder), resume, max_steps, profile, stop)
         if dry_run:
             described = describe_dry_run(request, ranks)
             if ranks.is_main:

@@ -49,6 +49,7 @@ class Request:
     resume: str
     max_steps: int | None
     profile: tuple[int, int] | None
+    stop: StopRequest
 
     @property
     def last_step(self) -> int:
@@ -58,7 +59,8 @@ class Request:
 
 def pretrain(request: Request, ranks: Ranks) -> int:
     """Runs, and leaves an honest status.json whatever happens; returns the exit code."""
-    stop = StopRequest(request.folder.stop_file, ranks.launcher)
+    stop = request.stop
+    stop.watch_launcher(ranks.launcher)
     watchdog = Watchdog(request.folder, ranks.rank, request.settings.train)
     progress = Progress()
     try:

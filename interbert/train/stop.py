@@ -15,16 +15,22 @@ FILE_EVERY = 1.0
 
 
 class StopRequest:
-    def __init__(self, file: Path, launcher: str = "python") -> None:
+    def __init__(self, file: Path) -> None:
         self._file, self._looked = file, 0.0
-        self._parent = os.getppid() if launcher in LAUNCHERS else None
+        self._parent, self._has_launcher = os.getppid(), False
         self._reason = ""
+
+    def listen(self) -> None:
+        """First thing: until then a signal ends the process."""
         for name in ("SIGTERM", "SIGINT", "SIGUSR1"):
             signal.signal(getattr(signal, name), self._note)
 
+    def watch_launcher(self, launcher: str) -> None:
+        self._has_launcher = launcher in LAUNCHERS
+
     def asked(self) -> str:
         """Why to stop; nothing if nobody asked."""
-        if not self._reason and self._parent is not None and os.getppid() != self._parent:
+        if not self._reason and self._has_launcher and os.getppid() != self._parent:
             self._reason = "the launcher is gone"
         now = time.monotonic()
         if not self._reason and now - self._looked >= FILE_EVERY:

@@ -1,0 +1,29 @@
+"""Clusters on this machine: for root, with Debian's packages (`make cluster-packages`)."""
+
+import os
+import shutil
+
+import pytest
+from processes import runs
+from slurm import Slurm
+
+__all__ = ["runs"]
+
+
+def needs_root_and(*programs: str) -> None:
+    missing = [program for program in programs if shutil.which(program) is None]
+    if os.getuid() != 0:
+        pytest.skip("a cluster on one machine is made by root")
+    if missing:
+        pytest.skip(f"not installed: {', '.join(missing)} (make cluster-packages)")
+
+
+@pytest.fixture(scope="session")
+def slurm(tmp_path_factory):
+    needs_root_and("slurmctld", "slurmd", "munged", "sbatch", "srun")
+    cluster = Slurm(tmp_path_factory.mktemp("slurm"))
+    try:
+        cluster.start()
+        yield cluster
+    finally:
+        cluster.stop()

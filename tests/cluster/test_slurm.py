@@ -1,0 +1,108 @@
+"""launch/slurm on a real SLURM of two nodes."""
+
+import re
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from processes import ROOT
+
+from interbert.model.interbert import InterBertForPreTraining
+
+pytestmark = pytest.mark.cluster
+BIN = Path(sys.executable).parent
+STEPS = 4000
+LONG = (
+    f"train.schedule_steps={STEPS}",
+    "train.checkpoint_every=5000",
+    "train.picture_every=5000",
+    "train.validate_every=5000",
+)
+
+
+def submit(slurm, runs, name, *more, flags=(), sets=LONG, steps=STEPS):
+    words = runs.command(name, "--max-steps", str(steps), *more, sets=sets)[1:]
+    job = [
+        "sbatch",
+        "--parsable",
+        "--nodes=2",
+        "--ntasks-per-node=1",
+        f"--output={slurm.folder}/{name}_%j.log",
+    ]
+    slurm.environment |= {"INTERBERT_PYTHON": sys.executable, "OMP_NUM_THREADS": "1"}
+    slurm.environment.pop("XDG_CACHE_HOME", None)
+    said = slurm.ask(*job, *flags, "launch/slurm/pretrain.sbatch", *words, cwd=ROOT).strip()
+    assert re.fullmatch(r"\d+", said), said
+    return said
+
+
+def log_of(slurm, name) -> str:
+    return "\n".join(path.read_text() for path in sorted(slurm.folder.glob(f"{name}_*.log")))
+
+
+def weights(runs, name):
+    return InterBertForPreTraining.from_pretrained(runs.folder / name / "export").state_dict()
+
+
+def test_a_job_that_is_out_of_time_is_requeued_and_ends_as_if_it_had_not_been(slurm, runs):
+    job = submit(slurm, runs, "long", flags=("--time=2", "--signal=USR1@60"))
+    state = slurm.wait_for(job, 400)
+    said = log_of(slurm, "long")
+    assert state == "COMPLETED", said
+    assert (
+        "requeueing" in said
+        and "SIGUSR1" in said
+        and "resumed from" in said
+        and re.search(r"[1-9]\d* restarts so far", said)
+    )
+    assert runs.status("long")["state"] == "finished" and "by srun" in said
+
+    runs.run(
+        [
+            str(BIN / "torchrun"),
+            "--nproc_per_node",
+            "2",
+            *runs.command("unbroken", "--max-steps", str(STEPS), sets=LONG),
+        ]
+    )
+    ours, theirs = weights(runs, "long"), weights(runs, "unbroken")
+    assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
+
+
+def test_a_failed_run_is_not_requeued(slurm, runs):
+    sets = ("train.learning_rate=1e30", "train.warmup_share=0", "train.max_skipped=2")
+    job = submit(slurm, runs, "doomed", sets=sets, steps=50)
+    assert slurm.wait_for(job, 120) == "FAILED"
+    said = log_of(slurm, "doomed")
+    assert "failed: ValueError: 2 steps in a row" in said and "requeueing" not in said
+
+
+def test_restarts_have_a_limit(slurm, runs):
+    slurm.environment["INTERBERT_RESTARTS"] = "0"
+    (runs.folder / "limited").mkdir()
+    (runs.folder / "limited" / "STOP").touch()
+    job = submit(slurm, runs, "limited", steps=50)
+    state = slurm.wait_for(job, 120)
+    slurm.environment.pop("INTERBERT_RESTARTS")
+    said = log_of(slurm, "limited")
+    assert state == "FAILED" and "preempted, and requeued 0 times already" in said, said
+
+
+def test_an_array_is_a_seed_each(slurm, runs):
+    job = submit(slurm, runs, "seeds", flags=("--array=1-2",), sets=("train.validate_every=50",), steps=2)
+    for task in (1, 2):
+        assert slurm.wait_for(f"{job}_{task}", 120) == "COMPLETED", log_of(slurm, "seeds")
+    configs = [(runs.folder / f"seeds_seed{task}" / "config.yaml").read_text() for task in (1, 2)]
+    assert "seed: 1\n" in configs[0] and "seed: 2\n" in configs[1]
+    assert all(runs.status(f"seeds_seed{task}")["state"] == "finished" for task in (1, 2))
+
+
+def test_without_a_folder_it_says_what_is_missing(slurm):
+    script = "source launch/slurm/run.sh; run_until_done launch/pretrain.py --recipe scenes"
+    assert "give --output-dir" in slurm.ask("bash", "-c", script, cwd=ROOT)
+
+
+def test_the_scripts_pass_bash(slurm):
+    for script in ("launch/slurm/pretrain.sbatch", "launch/slurm/run.sh"):
+        assert slurm.ask("bash", "-n", script, cwd=ROOT) == ""
