@@ -50,6 +50,11 @@ def parse_arguments() -> argparse.Namespace:
     add("--seed", type=int, metavar="N", help="short for --set train.seed=N")
     add("--profile", metavar="A:B", help="trace steps A to B into the run's profile/ folder")
     add("--dry-run", action="store_true", help="check settings, batch arithmetic and data, then exit")
+    imagined = parser.add_argument_group("a dry run as on another machine")
+    imagined.add_argument("--world-size", type=int, metavar="N", help="ranks")
+    imagined.add_argument("--nodes", type=int, metavar="N", help="nodes that they are on")
+    imagined.add_argument("--rank-tflops", type=float, metavar="X", help="model TFLOP/s of a rank (250)")
+    imagined.add_argument("--node-gbps", type=float, metavar="X", help="GB/s between nodes, each way (50)")
     add(
         "--local_rank", type=int, default=0, help=argparse.SUPPRESS
     )  # launchers append it; the environment decides
@@ -65,6 +70,25 @@ def check_paths(data: list[str], resume: str) -> None:
         raise ValueError(
             f"no checkpoint at {resume}: give --resume latest, none, or a folder such as checkpoints/step_100"
         )
+
+
+def imagined_machine(arguments: argparse.Namespace) -> dict[str, float]:
+    given = {
+        "ranks": arguments.world_size,
+        "nodes": arguments.nodes,
+        "tflops": arguments.rank_tflops,
+        "gigabytes": arguments.node_gbps,
+    }
+    given = {name: value for name, value in given.items() if value is not None}
+    if given and not arguments.dry_run:
+        raise ValueError(
+            "--world-size, --nodes, --rank-tflops and --node-gbps imagine a machine: give --dry-run too"
+        )
+    if any(value <= 0 for value in given.values()):
+        raise ValueError("--world-size, --nodes, --rank-tflops and --node-gbps must be positive")
+    if given.get("ranks", 1) % given.get("nodes", 1):
+        raise ValueError(f"{given.get('ranks', 1)} ranks cannot be shared equally by {given['nodes']} nodes")
+    return given
 
 
 def main() -> int:
@@ -108,6 +132,7 @@ def main() -> int:
         max_steps=arguments.max_steps,
         profile=window,
         dry_run=arguments.dry_run,
+        machine=imagined_machine(arguments),
         stop=stop,
     )
 

@@ -8,8 +8,12 @@ from interbert.train.distributed import Ranks, start_ranks
 from interbert.train.dry_run import describe_dry_run
 from interbert.train.pretraining import Request, pretrain
 from interbert.train.run_folder import RunFolder
+from interbert.train.scale import Machine
 from interbert.train.stages import run_stages
 from interbert.train.stop import StopRequest
+
+ASSUMED = {"tflops": 250.0, "gigabytes": 50.0}
+"""Of a dry run that is told nothing else: what public encoder trainers reach on a recent GPU, and 400 Gbit/s."""
 
 
 def run_pretraining(
@@ -21,17 +25,21 @@ def run_pretraining(
     max_steps: int | None,
     profile: tuple[int, int] | None,
     dry_run: bool,
+    machine: dict[str, float],
     stop: StopRequest,
 ) -> int:
     ranks = start_ranks()
 
     def run(settings: Settings, folder: Path, max_steps: int | None) -> int:
-        engine = load_engine_config(deepspeed_config, settings, ranks.world_size)
+        imagined = Machine(**{"ranks": ranks.world_size, "nodes": 1, **ASSUMED, **machine})
+        engine = load_engine_config(
+            deepspeed_config, settings, imagined.ranks if dry_run else ranks.world_size
+        )
         check_device(engine)
         settings = provide_data(settings, ranks)
         request = Request(settings, engine, RunFolder(folder), resume, max_steps, profile, stop)
         if dry_run:
-            described = describe_dry_run(request, ranks)
+            described = describe_dry_run(request, ranks, imagined)
             if ranks.is_main:
                 print(described)
             return 0

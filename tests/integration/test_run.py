@@ -157,6 +157,15 @@ def test_dry_run_trains_nothing(runs):
     assert not (runs.folder / "dry").exists()
 
 
+def test_dry_run_imagines_a_cluster(runs):
+    sets = ("train.micro_batches=1024",)
+    said = runs.python("dry", "--dry-run", "--world-size", "1024", "--nodes", "128", sets=sets)
+    assert "1024 ranks x 1 accumulated" in said and "1024 ranks on 128 nodes" in said and "efficiency" in said
+    said = runs.python("dry", "--dry-run", "--world-size", "1000", sets=sets, code=1)
+    assert "1000 ranks cannot share equally" in said
+    assert "give --dry-run too" in runs.python("dry", "--world-size", "4", code=1)
+
+
 @pytest.mark.parametrize(
     ("more", "sets", "words"),
     [

@@ -1,0 +1,88 @@
+"""What a run would take on many ranks: memory a rank, bytes on the wire a step, and the time that leaves for work.
+
+A small model, with these rules (n parameters, N ranks, A micro-batches accumulated on a rank; docs/cluster.md):
+
+    state     16 bytes a parameter: weights and gradients, and the optimizer's fp32 master and moments. ZeRO 1 shares
+              the optimizer's 12 (fp32: 8) among ranks, ZeRO 2 the gradients too, ZeRO 3 the weights too.
+    wire      bytes that a rank sends and receives in a step, each way. ZeRO 0 and 1: one reduction and one spreading
+              of all gradients or weights. ZeRO 2 reduces at every micro-batch, ZeRO 3 gathers weights twice besides.
+    time      work / (work + what the wire takes beyond the backward pass that it overlaps with).
+"""
+
+from dataclasses import dataclass
+
+STATE_BYTES = 16
+OPTIMIZER_BYTES = {"fp32": 8, "bf16": 12, "fp16": 12}
+NUMBER_BYTES = {"fp32": 4, "bf16": 2, "fp16": 2}
+OVERLAPPED = 2 / 3
+"""Of a step's work, the share (backward) that communication may hide behind."""
+
+
+@dataclass(frozen=True)
+class Machine:
+    ranks: int
+    nodes: int
+    tflops: float
+    """Model TFLOP/s of a rank."""
+    gigabytes: float
+    """GB/s between nodes, each way, of a node."""
+
+
+@dataclass(frozen=True)
+class Estimate:
+    stage: int
+    state_bytes: float
+    wire_bytes: float
+    work_seconds: float
+    wire_seconds: float
+
+    @property
+    def efficiency(self) -> float:
+        exposed = max(0.0, self.wire_seconds - OVERLAPPED * self.work_seconds)
+        return self.work_seconds / (self.work_seconds + exposed)
+
+
+def state_bytes(stage: int, parameters: int, precision: str, ranks: int) -> float:
+    number, optimizer = NUMBER_BYTES[precision], OPTIMIZER_BYTES[precision]
+    parts = (optimizer, number, STATE_BYTES - optimizer - number)  # optimizer, gradients, weights
+    return parameters * sum(size / ranks if stage > i else size for i, size in enumerate(parts))
+
+
+def wire_bytes(stage: int, parameters: int, precision: str, ranks: int, accumulation: int) -> float:
+    """Of a rank, each way: a ring passes all but its own share of what it reduces or spreads."""
+    passes = {0: 2, 1: 2, 2: accumulation + 1, 3: 3 * accumulation}[stage]
+    return passes * parameters * NUMBER_BYTES[precision] * (ranks - 1) / ranks
+
+
+def estimate(
+    stage: int, parameters: int, precision: str, accumulation: int, operations: float, machine: Machine
+) -> Estimate:
+    """`operations`: of a rank in a step."""
+    wire = wire_bytes(stage, parameters, precision, machine.ranks, accumulation)
+    # A ring through all ranks leaves each node once, so a rank's bytes cross the wire of its node once.
+    bandwidth = machine.gigabytes * 1e9 if machine.nodes > 1 else float("inf")
+    return Estimate(
+        stage,
+        state_bytes(stage, parameters, precision, machine.ranks),
+        wire,
+        operations / (machine.tflops * 1e12),
+        wire / bandwidth,
+    )
+
+
+def describe_scale(
+    parameters: int, precision: str, accumulation: int, operations: float, machine: Machine
+) -> list[str]:
+    lines = [
+        f"scale      {machine.ranks} ranks on {machine.nodes} nodes; {parameters / 1e6:.1f}M parameters; assumed: "
+        f"{machine.tflops:g} model TFLOP/s a rank (--rank-tflops), {machine.gigabytes:g} GB/s a node (--node-gbps)",
+        "           ZeRO   state a rank   sent a rank and step   step      efficiency",
+    ]
+    for stage in range(4):
+        found = estimate(stage, parameters, precision, accumulation, operations, machine)
+        seconds = found.work_seconds / found.efficiency
+        lines.append(
+            f"           {stage:4}   {found.state_bytes / 1e9:9.2f} GB   {found.wire_bytes / 1e9:17.3f} GB   "
+            f"{seconds:6.3f} s   {found.efficiency:9.0%}"
+        )
+    return lines
