@@ -18,6 +18,7 @@ VERBS = (
     "convert",
     "score",
     "build-kernels",
+    "doctor",
     "settings",
     "summary",
 )
