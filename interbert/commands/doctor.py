@@ -33,9 +33,9 @@ def run(arguments: argparse.Namespace) -> int:
                 print(finding, flush=True)
                 wrong += finding.state == "wrong"
     if any(name in os.environ for name in STARTED):
-        from interbert.tasks.meeting import meet
+        from interbert.tasks.meeting import try_meeting
 
-        finding, speaks = meet(arguments.deadline)
+        finding, speaks = try_meeting(arguments.deadline)
         wrong += finding.state == "wrong"
         if speaks:
             print(finding, flush=True)

@@ -14,6 +14,7 @@ import torch.distributed as dist
 from transformers.utils.logging import disable_progress_bar
 
 from interbert.kernels.host_memory import reuse_freed_memory
+from interbert.train.rendezvous import meet, name_interface
 
 
 @dataclass
@@ -98,6 +99,9 @@ def start_ranks(timeout_minutes: float = 30) -> Ranks:
     if rank > 0:  # what holds for all ranks is said once
         logging.getLogger("interbert").setLevel(logging.WARNING)
     timeout = timedelta(minutes=timeout_minutes)
+    name_interface()
+    store = dist.PrefixStore("ranks", meet(rank, world_size))
+    dist.init_process_group(backend, store=store, rank=rank, world_size=world_size, timeout=timeout)
     deepspeed.init_distributed(dist_backend=backend, timeout=timeout, verbose=False, auto_mpi_discovery=False)
     host_group = dist.new_group(backend="gloo") if backend == "nccl" else None
     return Ranks(rank, world_size, local_rank, device, launcher, host_group)
