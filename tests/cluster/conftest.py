@@ -4,6 +4,7 @@ import os
 import shutil
 
 import pytest
+from hosts import Hosts
 from processes import runs
 from slurm import Slurm
 
@@ -27,3 +28,14 @@ def slurm(tmp_path_factory):
         yield cluster
     finally:
         cluster.stop()
+
+
+@pytest.fixture(scope="session")
+def hosts(tmp_path_factory):
+    needs_root_and("ip", "sshd", "ssh", "ssh-keygen", "pdsh", "tc")
+    two = Hosts(tmp_path_factory.mktemp("hosts"))
+    try:
+        two.start()
+        yield two
+    finally:
+        two.stop()

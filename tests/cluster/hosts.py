@@ -1,0 +1,144 @@
+"""Two hosts on this machine: network namespaces with an address and an sshd each, joined by a bridge."""
+
+import shlex
+import subprocess
+import time
+from pathlib import Path
+
+NAMES = ("ibh1", "ibh2")
+BRIDGE = "ibbridge"
+SSHD = """Port 22
+ListenAddress {address}
+HostKey {folder}/host_key
+AuthorizedKeysFile {folder}/key.pub
+PermitRootLogin yes
+PasswordAuthentication no
+StrictModes no
+UsePAM no
+PidFile {folder}/{name}.pid
+"""
+SSH = """Host *
+  IdentityFile {folder}/key
+  StrictHostKeyChecking no
+  UserKnownHostsFile /dev/null
+  LogLevel ERROR
+Host ibh1
+  HostName 10.77.0.1
+Host ibh2
+  HostName 10.77.0.2
+"""
+
+
+class Hosts:
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._daemons: list[subprocess.Popen] = []
+
+    def start(self) -> None:
+        self._clear()
+        for name in ("key", "host_key"):
+            run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(self.folder / name))
+        (self.folder / "config").write_text(SSH.format(folder=self.folder))
+        (self.folder / "hosts").write_text("".join(f"{name} slots=1\n" for name in NAMES))
+        # ssh looks for its settings in the home of the user whatever HOME says.
+        (self.folder / "bin").mkdir()
+        wrapper = self.folder / "bin" / "ssh"
+        wrapper.write_text(f'#!/bin/sh\nexec /usr/bin/ssh -F {self.folder}/config "$@"\n')
+        wrapper.chmod(0o755)
+        run("ip", "link", "add", BRIDGE, "type", "bridge")
+        run("ip", "link", "set", BRIDGE, "up")
+        Path("/run/sshd").mkdir(exist_ok=True)
+        for number, name in enumerate(NAMES, start=1):
+            self._start_host(name, f"10.77.0.{number}")
+
+    def _start_host(self, name: str, address: str) -> None:
+        run("ip", "netns", "add", name)
+        run("ip", "link", "add", f"{name}v", "type", "veth", "peer", "name", "eth0", "netns", name)
+        run("ip", "link", "set", f"{name}v", "master", BRIDGE, "up")
+        for words in (
+            ("addr", "add", f"{address}/24", "dev", "eth0"),
+            ("link", "set", "eth0", "up"),
+            ("link", "set", "lo", "up"),
+        ):
+            run("ip", "-n", name, *words)
+        config = self.folder / f"{name}.conf"
+        config.write_text(SSHD.format(folder=self.folder, name=name, address=address))
+        self._daemons.append(
+            subprocess.Popen(["ip", "netns", "exec", name, "/usr/sbin/sshd", "-D", "-f", str(config)])
+        )
+        deadline = time.monotonic() + 10
+        while subprocess.run(
+            self.on(name, f"{self.folder}/bin/ssh", name, "true"), capture_output=True
+        ).returncode:
+            assert time.monotonic() < deadline, f"the sshd of {name} did not start"
+            time.sleep(0.2)
+
+    def on(self, name: str, *words: str) -> list[str]:
+        return ["ip", "netns", "exec", name, *words]
+
+    def deepspeed(self, command: list[str], *flags: str, hostfile: str = "") -> list[str]:
+        """`deepspeed script …`, typed on the first host with launcher flags behind the script."""
+        flags = ("--hostfile", hostfile or str(self.folder / "hosts"), "--master_addr", "10.77.0.1", *flags)
+        words = shlex.join(["deepspeed", *command, *flags])
+        return self.on(NAMES[0], "sh", "-c", f"PATH={self.folder}/bin:$PATH; exec {words}")
+
+    def cut(self, name: str) -> None:
+        run("ip", "link", "set", f"{name}v", "down")
+
+    def join(self, name: str) -> None:
+        run("ip", "link", "set", f"{name}v", "up")
+
+    def shape(self, megabits: float, milliseconds: float) -> None:
+        """What each host sends is slowed down."""
+        for name in NAMES:
+            run(
+                "tc",
+                "-n",
+                name,
+                "qdisc",
+                "replace",
+                "dev",
+                "eth0",
+                "root",
+                "netem",
+                "delay",
+                f"{milliseconds}ms",
+                "rate",
+                f"{megabits}mbit",
+                "limit",
+                "100000",
+            )
+
+    def block(self, name: str, port: int) -> None:
+        """What a host sends to this port is lost."""
+        run("tc", "-n", name, "qdisc", "add", "dev", "eth0", "root", "handle", "1:", "prio")
+        match = ["match", "ip", "dport", str(port), "0xffff", "flowid", "1:3"]
+        run("tc", "-n", name, "filter", "add", "dev", "eth0", "parent", "1:", "protocol", "ip", "u32", *match)
+        run("tc", "-n", name, "qdisc", "add", "dev", "eth0", "parent", "1:3", "netem", "loss", "100%")
+
+    def unshape(self, *names: str) -> None:
+        for name in names or NAMES:
+            run("tc", "-n", name, "qdisc", "del", "dev", "eth0", "root")
+
+    def sent(self, name: str) -> int:
+        """Bytes that a host has sent."""
+        counter = self.on(name, "cat", "/sys/class/net/eth0/statistics/tx_bytes")
+        return int(subprocess.run(counter, capture_output=True, text=True, check=True).stdout)
+
+    def stop(self) -> None:
+        for daemon in self._daemons:
+            daemon.terminate()
+            daemon.wait(timeout=10)
+        self._clear()
+
+    @staticmethod
+    def _clear() -> None:
+        for name in NAMES:
+            subprocess.run(["ip", "netns", "pids", name], capture_output=True)
+            subprocess.run(["ip", "netns", "del", name], capture_output=True)
+        subprocess.run(["ip", "link", "del", BRIDGE], capture_output=True)
+
+
+def run(*words: str) -> None:
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, f"{' '.join(words)}: {done.stderr}"

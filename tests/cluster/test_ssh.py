@@ -1,0 +1,82 @@
+"""`deepspeed --hostfile` over two hosts with an sshd each."""
+
+import time
+
+import pytest
+
+pytestmark = pytest.mark.cluster
+LONG = (
+    "train.schedule_steps=5000",
+    "train.checkpoint_every=5000",
+    "train.picture_every=5000",
+    "train.patience=6",
+)
+
+
+@pytest.fixture(scope="module")
+def alone(runs) -> list[float]:
+    runs.python("alone", "--max-steps", "4")
+    return runs.losses("alone")
+
+
+@pytest.mark.parametrize("stage", [1, 2, 3])
+def test_two_hosts_train_as_one_machine_does(hosts, runs, alone, stage):
+    name = f"hosts_zero{stage}"
+    command = runs.command(name, "--max-steps", "4", config=f"zero{stage}_fp32")
+    said = runs.run(hosts.deepspeed(command))
+    assert "2 rank(s) by deepspeed" in said
+    assert runs.losses(name) == pytest.approx(alone, rel=1e-4)
+
+
+def test_include_and_exclude(hosts, runs):
+    said = runs.run(hosts.deepspeed(runs.command("one_of_two", "--max-steps", "1"), "--exclude", "ibh2"))
+    assert "1 rank(s) by deepspeed" in said
+
+
+def refused(hosts, runs, name, *flags, hostfile="", **options):
+    """What is said by a run that cannot start, within a minute."""
+    began = time.monotonic()
+    process = runs.start(hosts.deepspeed(runs.command(name, "--max-steps", "1"), *flags, hostfile=hostfile))
+    said, _ = process.communicate(timeout=70)
+    assert process.returncode != 0, said
+    assert time.monotonic() - began < 65
+    return said
+
+
+def test_a_missing_hostfile(hosts, runs):
+    assert "no-such-hosts" in refused(hosts, runs, "no_hostfile", hostfile="/tmp/no-such-hosts")
+
+
+def test_a_host_that_does_not_answer(hosts, runs, tmp_path):
+    (tmp_path / "hosts").write_text("ibh1 slots=1\n10.77.0.9 slots=1\n")
+    said = refused(hosts, runs, "absent", hostfile=str(tmp_path / "hosts"))
+    assert "10.77.0.9" in said
+
+
+def test_a_blocked_port(hosts, runs):
+    hosts.block("ibh2", 29777)
+    try:
+        said = refused(hosts, runs, "blocked", "--master_port", "29777")
+    finally:
+        hosts.unshape("ibh2")
+    assert "ranks 1 never came to 10.77.0.1:29777" in said or "did not reach 10.77.0.1:29777" in said
+
+
+def test_a_cut_link_ends_both_sides_and_can_be_resumed(hosts, runs):
+    command = runs.command("cut", "--max-steps", "5000", sets=(*LONG, "train.checkpoint_every=20"))
+    process = runs.start(hosts.deepspeed(command))
+    for line in process.stdout:
+        if line.startswith("step 30/"):
+            break
+    hosts.cut("ibh2")
+    began = time.monotonic()
+    try:
+        folder = runs.folder / "cut"
+        while runs.status("cut")["state"] != "failed" or len(list(folder.glob("failed_rank*.json"))) < 2:
+            assert time.monotonic() - began < 60, runs.status("cut")
+            time.sleep(0.5)
+    finally:
+        hosts.join("ibh2")
+        process.communicate(timeout=60)
+    said = runs.python("cut", "--max-steps", "40", sets=(*LONG, "train.checkpoint_every=20"))
+    assert "resumed from" in said and runs.status("cut")["state"] == "finished"
