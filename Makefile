@@ -12,7 +12,7 @@ DS_CONFIG ?= $(if $(GPU),ds_configs/zero0_bf16.json,ds_configs/cpu.json)
 RANKS ?= $(if $(GPU),1,2)
 
 .DEFAULT_GOAL := help
-.PHONY: help pretrain test test-kernels lint format benchmark debian-packages clean
+.PHONY: help pretrain test test-kernels test-fault test-cluster cluster-packages lint format benchmark debian-packages clean
 
 help: ## This list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 18
@@ -27,6 +27,12 @@ test: $(VENV)/ready ## The test suite
 
 test-kernels: $(VENV)/ready ## The whole proof of the fused kernels: every length, sanitizers, broken sources
 	$(RUN) python -m pytest tests/kernels -m "thorough or not thorough"
+
+test-fault: $(VENV)/ready ## Runs that are killed, frozen, orphaned, starved of disk
+	$(RUN) python -m pytest tests/fault
+
+test-cluster: $(VENV)/ready cluster-packages ## ssh hosts and a SLURM on this machine (as root)
+	$(RUN) python -m pytest tests/cluster -m cluster
 
 lint: $(VENV)/ready ## ruff, format and lint
 	$(BIN)/ruff format --check .
@@ -43,6 +49,11 @@ benchmark: $(VENV)/ready ## Speed of the training step and of the loader, as tab
 debian-packages: ## What some tests need from the system (as root): mpirun, a browser
 	apt-get update -qq
 	DEBIAN_FRONTEND=noninteractive apt-get install -y -qq openmpi-bin chromium
+
+cluster-packages: ## What the tests of clusters need from the system (as root): SLURM, sshd, pdsh
+	@for program in slurmctld sshd pdsh munged tc; do command -v $$program >/dev/null || missing=1; done; \
+	if [ "$$missing" ]; then apt-get update -qq && \
+	  DEBIAN_FRONTEND=noninteractive apt-get install -y -qq slurm-wlm munge openssh-server pdsh iproute2; fi
 
 clean: ## Remove .venv (not data/, not runs/)
 	rm -rf $(VENV)

@@ -8,7 +8,7 @@ from datetime import timedelta
 import psutil
 import torch.distributed as dist
 
-PATIENCE = float(os.environ.get("INTERBERT_RENDEZVOUS_SECONDS", "50"))
+PATIENCE = float(os.environ.get("INTERBERT_RENDEZVOUS_SECONDS", "35"))
 """Seconds that the first rank waits for the last one."""
 
 

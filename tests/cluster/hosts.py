@@ -1,8 +1,11 @@
 """Two hosts on this machine: network namespaces with an address and an sshd each, joined by a bridge."""
 
+import os
 import shlex
+import signal
 import subprocess
 import time
+from contextlib import suppress
 from pathlib import Path
 
 NAMES = ("ibh1", "ibh2")
@@ -88,37 +91,20 @@ class Hosts:
     def join(self, name: str) -> None:
         run("ip", "link", "set", f"{name}v", "up")
 
-    def shape(self, megabits: float, milliseconds: float) -> None:
-        """What each host sends is slowed down."""
+    def shape(self, megabits: float) -> None:
+        """What each host sends passes a bucket of this rate."""
         for name in NAMES:
-            run(
-                "tc",
-                "-n",
-                name,
-                "qdisc",
-                "replace",
-                "dev",
-                "eth0",
-                "root",
-                "netem",
-                "delay",
-                f"{milliseconds}ms",
-                "rate",
-                f"{megabits}mbit",
-                "limit",
-                "100000",
-            )
+            bucket = ["tbf", "rate", f"{megabits}mbit", "burst", "256k", "latency", "400ms"]
+            run("tc", "-n", name, "qdisc", "replace", "dev", "eth0", "root", *bucket)
 
-    def block(self, name: str, port: int) -> None:
-        """What a host sends to this port is lost."""
-        run("tc", "-n", name, "qdisc", "add", "dev", "eth0", "root", "handle", "1:", "prio")
-        match = ["match", "ip", "dport", str(port), "0xffff", "flowid", "1:3"]
-        run("tc", "-n", name, "filter", "add", "dev", "eth0", "parent", "1:", "protocol", "ip", "u32", *match)
-        run("tc", "-n", name, "qdisc", "add", "dev", "eth0", "parent", "1:3", "netem", "loss", "100%")
-
-    def unshape(self, *names: str) -> None:
-        for name in names or NAMES:
+    def unshape(self) -> None:
+        for name in NAMES:
             run("tc", "-n", name, "qdisc", "del", "dev", "eth0", "root")
+
+    def block(self, name: str, address: str, port: int, lift: bool = False) -> None:
+        """What a host sends to this port is lost; or no longer."""
+        verb = "del" if lift else "add"
+        run("ip", "-n", name, "rule", verb, "to", address, "dport", str(port), "blackhole")
 
     def sent(self, name: str) -> int:
         """Bytes that a host has sent."""
@@ -133,9 +119,16 @@ class Hosts:
 
     @staticmethod
     def _clear() -> None:
+        """What an earlier run may have left, too: a namespace lives as long as a process in it."""
         for name in NAMES:
-            subprocess.run(["ip", "netns", "pids", name], capture_output=True)
-            subprocess.run(["ip", "netns", "del", name], capture_output=True)
+            pids = subprocess.run(
+                ["ip", "netns", "pids", name], capture_output=True, text=True, check=False
+            ).stdout
+            for pid in pids.split():
+                with suppress(ProcessLookupError):
+                    os.kill(int(pid), signal.SIGKILL)
+            subprocess.run(["ip", "netns", "del", name], capture_output=True, check=False)
+            subprocess.run(["ip", "link", "del", f"{name}v"], capture_output=True, check=False)
         subprocess.run(["ip", "link", "del", BRIDGE], capture_output=True)
 
 
