@@ -94,7 +94,7 @@ class Hosts:
     def shape(self, megabits: float) -> None:
         """What each host sends passes a bucket of this rate."""
         for name in NAMES:
-            bucket = ["tbf", "rate", f"{megabits}mbit", "burst", "256k", "latency", "400ms"]
+            bucket = ["tbf", "rate", f"{megabits}mbit", "burst", "16k", "latency", "2s"]
             run("tc", "-n", name, "qdisc", "replace", "dev", "eth0", "root", *bucket)
 
     def unshape(self) -> None:
