@@ -29,6 +29,8 @@ def run_pretraining(
     stop: StopRequest,
 ) -> int:
     ranks = start_ranks()
+    if not dry_run:
+        ranks.main_only(RunFolder(folder).lock)
 
     def run(settings: Settings, folder: Path, max_steps: int | None) -> int:
         imagined = Machine(**{"ranks": ranks.world_size, "nodes": 1, **ASSUMED, **machine})

@@ -1,5 +1,6 @@
 """The folder of a run: where each thing lies, its state, and what it ran on."""
 
+import fcntl
 import os
 import platform
 import subprocess
@@ -8,13 +9,16 @@ import time
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
-from typing import Any, Literal
+from typing import IO, Any, Literal
 
 from interbert.files import read_json, write_json
 
 State = Literal["running", "finished", "preempted", "failed"]
 EXIT_CODES: dict[State, int | None] = {"running": None, "finished": 0, "preempted": 75, "failed": 1}
 """75 is EX_TEMPFAIL: start it again and it goes on."""
+
+
+_LOCKS: list[IO[str]] = []
 
 
 @dataclass(frozen=True)
@@ -79,6 +83,23 @@ class RunFolder:
             raise ValueError(
                 f"--output-dir {self.path}: cannot be written to ({reason}); name another folder"
             )
+
+    def lock(self) -> None:
+        """Keeps other runs out of this folder for as long as this process lives."""
+        path = self.path / ".lock"
+        held = open(path, "a+")  # noqa: SIM115 (held for life)
+        try:
+            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            held.seek(0)
+            raise ValueError(
+                f"{self.path} is in use by a run that is alive ({held.read().strip() or 'unknown'}); let it end, stop "
+                f"it (touch {self.stop_file}), or name another --output-dir"
+            ) from None
+        held.truncate(0)
+        held.write(f"process {os.getpid()} on {platform.node()}\n")
+        held.flush()
+        _LOCKS.append(held)
 
     def read_status(self) -> dict[str, Any] | None:
         path = self.path / "status.json"

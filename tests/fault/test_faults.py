@@ -138,6 +138,33 @@ def test_numbers_that_stay_bad_end_the_run_with_a_record(runs):
     assert runs.status("diverged")["state"] == "failed"
 
 
+def test_a_folder_takes_one_run_at_a_time(runs):
+    run = Started(runs, "taken", 29816).until(3)
+    said = runs.python("taken", "--max-steps", "5000", sets=LONG, code=1)
+    assert "is in use by a run that is alive (process" in said and "Traceback" not in said
+    assert run.status()["state"] == "running"
+    (run.folder / "STOP").touch()
+    run.end(30)
+    assert run.status()["state"] == "preempted"
+
+
+def test_a_killed_group_is_started_again_and_goes_on(runs):
+    """torchrun's elastic restarts."""
+    sets = (
+        "train.schedule_steps=400",
+        "train.checkpoint_every=20",
+        "train.picture_every=400",
+        "train.validate_every=400",
+    )
+    command = runs.command("elastic", "--max-steps", "400", sets=sets)
+    first = [str(BIN / "torchrun"), "--nproc_per_node", "2", "--max-restarts", "2", "--master_port", "29817"]
+    run = Started.__new__(Started)
+    run.folder, run.process = runs.folder / "elastic", runs.start([*first, *command], start_new_session=True)
+    run.until(45).ranks()[1].kill()
+    said = run.end(150)
+    assert "resumed from" in said and run.status()["state"] == "finished", said
+
+
 @pytest.fixture
 def small_disk(tmp_path):
     folder = tmp_path / "disk"

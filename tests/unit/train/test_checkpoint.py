@@ -101,6 +101,14 @@ def flip(path):
     path.write_bytes(data)
 
 
+def list_file(checkpoint, name):
+    """Has the manifest name one more file."""
+    manifest = checkpoint / "manifest.json"
+    listed = json.loads(manifest.read_text())
+    listed["files"][name] = {"bytes": 1, "sha256": "0"}
+    manifest.write_text(json.dumps(listed))
+
+
 DAMAGE = {
     "flipped bit": (lambda c: flip(c / PART), "safetensors: sha256"),
     "truncated": (
@@ -111,6 +119,7 @@ DAMAGE = {
     "foreign file": (lambda c: (c / "more.pt").write_bytes(b"boo"), "more.pt is not in the manifest"),
     "no manifest": (lambda c: (c / "manifest.json").unlink(), "never finished"),
     "empty manifest": (lambda c: (c / "manifest.json").write_text(""), "manifest.json is damaged"),
+    "path that leaves it": (lambda c: list_file(c, "../../elsewhere"), "elsewhere is missing"),
     "link": (
         lambda c: ((c / PART).rename(c.parent / "part"), (c / PART).symlink_to(c.parent / "part")),
         "is a link",
