@@ -7,45 +7,14 @@ import torch
 from torch import Tensor
 
 from interbert.files import settle_folder
+from interbert.train import whole_state
 from interbert.train.distributed import Ranks
 
 
 def full_weights(engine) -> dict[str, Tensor]:
     """fp32 weights by name on the CPU, from whatever ZeRO stage and precision. Call on all ranks."""
-    from deepspeed.utils import safe_get_full_fp32_param
-
-    masters = _masters_of_stage_0(engine.deepspeed.optimizer)
-    weights = {}
-    for name, parameter in engine.model.named_parameters():
-        if id(parameter) in masters:
-            value = masters[id(parameter)]
-        elif engine.config.stage > 0:
-            value = safe_get_full_fp32_param(parameter)
-        else:
-            assert engine.config.precision == "fp32", (
-                f"no fp32 weight of {name}: DeepSpeed keeps them elsewhere"
-            )
-            value = parameter
-        assert value is not None, f"no fp32 weight of {name}"
-        weights[name] = (
-            value.detach().float().cpu().reshape(getattr(parameter, "ds_shape", parameter.shape)).clone()
-        )
-    return weights
-
-
-def _masters_of_stage_0(optimizer) -> dict[int, Tensor]:
-    """With 16-bit weights at stage 0: the fp32 weight of each parameter, by its id."""
-    masters = {}
-    if hasattr(optimizer, "fp16_groups") and hasattr(optimizer, "fp32_groups"):
-        for low, high in zip(optimizer.fp16_groups, optimizer.fp32_groups, strict=True):
-            masters.update({id(p): q for p, q in zip(low, high, strict=True)})
-    elif hasattr(optimizer, "fp16_groups") and hasattr(optimizer, "fp32_groups_flat"):  # of fused optimizers
-        for low, flat in zip(optimizer.fp16_groups, optimizer.fp32_groups_flat, strict=True):
-            start = 0
-            for parameter in low:
-                masters[id(parameter)] = flat[start : start + parameter.numel()].view_as(parameter)
-                start += parameter.numel()
-    return masters
+    found = whole_state.gather(engine.deepspeed, (whole_state.WEIGHT,))
+    return {name: tensors[whole_state.WEIGHT].to("cpu", copy=True) for name, tensors in found}
 
 
 def export(engine, tokenizer, folder: Path, ranks: Ranks) -> None:

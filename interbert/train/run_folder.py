@@ -93,8 +93,8 @@ class RunFolder:
         except BlockingIOError:
             held.seek(0)
             raise ValueError(
-                f"{self.path} is in use by a run that is alive ({held.read().strip() or 'unknown'}); let it end, stop "
-                f"it (touch {self.stop_file}), or name another --output-dir"
+                f"{self.path} is in use by a run that is alive ({held.read().strip() or 'unknown'}); let it "
+                f"end, stop it (touch {self.stop_file}), or name another --output-dir"
             ) from None
         held.truncate(0)
         held.write(f"process {os.getpid()} on {platform.node()}\n")

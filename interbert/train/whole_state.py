@@ -5,6 +5,7 @@ from the whole, whatever the stage and the number of ranks: so a checkpoint know
 """
 
 from collections.abc import Callable, Iterator
+from itertools import accumulate
 from typing import Any
 
 import torch
@@ -20,11 +21,11 @@ def named_parameters(engine) -> list[tuple[str, nn.Parameter]]:
     return list(engine.module.model.named_parameters())
 
 
-def gather(engine) -> Iterator[tuple[str, dict[str, Tensor]]]:
+def gather(engine, keys: tuple[str, ...] = KEYS) -> Iterator[tuple[str, dict[str, Tensor]]]:
     """Each parameter's name and {weight, exp_avg, exp_avg_sq}, whole, in fp32. All ranks must go through it."""
     access = _access(engine)
     for name, parameter in named_parameters(engine):
-        yield name, {key: access.get(parameter, key).float() for key in KEYS}
+        yield name, {key: access.get(parameter, key).float() for key in keys}
 
 
 def scatter(engine, read: Callable[[str], dict[str, Tensor]]) -> None:
@@ -49,35 +50,40 @@ def set_counters(engine, saved: dict[str, Any]) -> None:
 
 
 class _Plain:
-    """An optimizer that sees the parameters themselves, or fp32 copies of them, one for each."""
+    """An optimizer that sees the parameters themselves; or fp32 copies of them, alone or one after another."""
 
-    def __init__(self, optimizer: torch.optim.Optimizer, masters: dict[nn.Parameter, Tensor]) -> None:
-        self._state, self._masters = optimizer.state, masters
+    def __init__(
+        self, optimizer: torch.optim.Optimizer, places: dict[nn.Parameter, tuple[Tensor, int]]
+    ) -> None:
+        """places: the copy that holds a parameter, and where in it."""
+        self._state, self._places = optimizer.state, places
 
     def get(self, parameter: nn.Parameter, key: str) -> Tensor:
-        master = self._masters.get(parameter, parameter)
-        return master.detach() if key == WEIGHT else self._moments(master)[key]
+        copy, start = self._places.get(parameter, (parameter, 0))
+        held = copy.detach() if key == WEIGHT else ensure_moments(self._state[copy], copy)[key]
+        return held.flatten()[start : start + parameter.numel()].view(parameter.shape)
 
     def set(self, parameter: nn.Parameter, key: str, value: Tensor) -> None:
         self.get(parameter, key).copy_(value)
         if key == WEIGHT:
             parameter.detach().copy_(value)
 
-    def _moments(self, master: Tensor) -> dict[str, Tensor]:
-        """Before the first step there are none: they are zeros."""
-        state = self._state[master]
-        for key in MOMENTS:
-            state.setdefault(key, torch.zeros_like(master))
-        state.setdefault("step", torch.zeros((), dtype=torch.float32, device=master.device))
-        return state
+
+def ensure_moments(state: dict[str, Tensor], weight: Tensor) -> dict[str, Tensor]:
+    """Before the first step there are none: they are zeros."""
+    for key in MOMENTS:
+        state.setdefault(key, torch.zeros_like(weight))
+    state.setdefault("step", torch.zeros((), dtype=torch.float32, device=weight.device))
+    return state
 
 
 class _Scattered:
     """ZeRO 1 and 2 and bf16 without ZeRO: each rank holds a piece of what all parameters are, one after another."""
 
     def __init__(self, optimizer) -> None:
-        for group in optimizer.optimizer.param_groups:
-            _Plain(optimizer.optimizer, {})._moments(group["params"][0])
+        base = optimizer.optimizer
+        for group in base.param_groups:
+            ensure_moments(base.state[group["params"][0]], group["params"][0])
         # DeepSpeed links them after its first group's first step, when the other groups have none.
         optimizer._hp_optimizer_states_linked = False
         optimizer._lazy_init_hp_params_optimizer_state()
@@ -97,7 +103,7 @@ class _Partitioned:
     def __init__(self, optimizer) -> None:
         self._optimizer = optimizer
         for flat in optimizer.fp32_partitioned_groups_flat:
-            _Plain(optimizer.optimizer, {})._moments(flat)
+            ensure_moments(optimizer.optimizer.state[flat], flat)
 
     def get(self, parameter: nn.Parameter, key: str) -> Tensor:
         return self._optimizer.get_full_hp_param(parameter, None if key == WEIGHT else key)
@@ -129,16 +135,16 @@ def _access(engine) -> _Plain | _Scattered | _Partitioned:
     if hasattr(parameters[0], "_hp_mapping"):
         return _Scattered(optimizer)
     # fp16 without ZeRO: an fp32 copy of each parameter, or of all of a group one after another.
-    masters = {}
+    places = {}
     for number, group in enumerate(optimizer.fp16_groups):
         if hasattr(optimizer, "fp32_groups"):
-            masters |= dict(zip(group, optimizer.fp32_groups[number], strict=True))
+            places |= {p: (copy, 0) for p, copy in zip(group, optimizer.fp32_groups[number], strict=True)}
             continue
-        raise ValueError(
-            "fp16 without ZeRO and with apex's fused optimizer keeps its weights in a form that checkpoints do not "
-            "read; take a ZeRO-1 config (ds_configs/zero1_fp16.json)"
-        )
-    return _Plain(optimizer.optimizer, masters)
+        starts = [0, *accumulate(p.numel() for p in group)]
+        places |= {
+            p: (optimizer.fp32_groups_flat[number], start) for p, start in zip(group, starts, strict=False)
+        }
+    return _Plain(optimizer.optimizer, places)
 
 
 def _base(engine) -> torch.optim.Optimizer:
