@@ -28,6 +28,10 @@ def meet(rank: int, world_size: int, seconds: float = PATIENCE) -> dist.Store:
             address, port, world_size, rank == 0 and not agent, wait, wait_for_workers=False
         )
     except (RuntimeError, ValueError) as error:
+        if "EADDR" in str(error) or "in use" in str(error):
+            raise RendezvousError(
+                f"port {port} is taken, perhaps by another run on this host: give this one another --master_port"
+            ) from None
         raise RendezvousError(
             f"{where} did not reach {address}:{port} in {seconds:.0f} s ({str(error).splitlines()[0][:120]}). Rank 0 "
             f"listens there: is {address} its address, seen from here, and the port open in the firewall? "
