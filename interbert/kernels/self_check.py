@@ -49,8 +49,10 @@ def failed_check(width: int, device: torch.device) -> str | None:
     return failure
 
 
+@torch.inference_mode(False)
+@torch.enable_grad()
 def check(width: int, device: torch.device, seconds: float = SECONDS) -> str | None:
-    """The first thing that is wrong; None when nothing is, in the time there is."""
+    """The first thing that is wrong; None when nothing is, in the time there is. Whoever asks may be evaluating."""
     began = time.monotonic()
     for dtype in ERRORS:
         for longest_here in reversed([b for b in BUCKETS if b <= longest(width, architecture(device), True)]):

@@ -127,7 +127,12 @@ def verify(checkpoint: Path) -> dict[str, Any]:
                 )
     if "state.json" not in files:
         raise CheckpointError(f"{checkpoint}: the manifest names no state.json")
-    return read_json(checkpoint / "state.json")
+    state = read_json(checkpoint / "state.json")
+    if "engine" not in state:
+        raise CheckpointError(
+            f"{checkpoint} is of an older version, whose checkpoints this one does not read"
+        )
+    return state
 
 
 def find(resume: str, checkpoints: Path, warn) -> tuple[Path, dict[str, Any]] | None:

@@ -150,6 +150,17 @@ def test_damage_is_named_and_an_older_one_is_taken(tmp_path, damage):
     assert len(said) == 1 and "step_2" in said[0]
 
 
+def test_a_checkpoint_of_an_older_version_is_told_as_one(tmp_path):
+    path = save(tmp_path, 1)
+    state = path / "state.json"
+    state.write_text(json.dumps({"step": 1}))
+    manifest = json.loads((path / "manifest.json").read_text())
+    manifest["files"]["state.json"] = checkpoint._describe(state)
+    (path / "manifest.json").write_text(json.dumps(manifest))
+    with pytest.raises(CheckpointError, match="older version"):
+        checkpoint.verify(path)
+
+
 def test_all_damaged_is_an_error_not_a_fresh_start(tmp_path):
     flip(save(tmp_path, 1) / PART)
     with pytest.raises(CheckpointError, match="none of the 1 checkpoints"):
