@@ -55,6 +55,7 @@ class Engine:
             tree["zero_allow_untested_optimizer"] = True
         step = PretrainStep(model, dict(settings.objectives))
         self.deepspeed, _, _, _ = deepspeed.initialize(model=step, optimizer=optimizer, config=tree)
+        self.deepspeed.train()  # a model that was read from a folder comes without dropout
         self.model = model
         self.basic_optimizer = optimizer
 
