@@ -29,7 +29,7 @@ test-kernels: $(VENV)/ready ## The whole proof of the fused kernels: every lengt
 	$(RUN) python -m pytest tests/kernels -m "thorough or not thorough"
 
 test-fault: $(VENV)/ready ## Runs that are killed, frozen, orphaned, starved of disk
-	$(RUN) python -m pytest tests/fault
+	$(RUN) python -m pytest tests/fault -m "thorough or not thorough"
 
 test-cluster: $(VENV)/ready cluster-packages ## ssh hosts and a SLURM on this machine (as root)
 	$(RUN) python -m pytest tests/cluster -m cluster

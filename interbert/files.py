@@ -1,5 +1,7 @@
 """Writing so that a file or folder is either whole or not there."""
 
+import errno
+import hashlib
 import json
 import math
 import os
@@ -7,20 +9,42 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+SUMS = "SHA256SUMS"
+
 
 def write_text(path: Path, text: str) -> None:
     """Replaces `path` by one with this text, in one step."""
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")  # several processes may do it at once
-    with open(partial, "w") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(partial, path)
+    try:
+        with open(partial, "w") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(partial, path)
+    except OSError:
+        partial.unlink(missing_ok=True)
+        raise
 
 
 def write_json(path: Path, value: Any) -> None:
-    write_text(path, json.dumps(strict(value), indent=2, allow_nan=False) + "\n")
+    write_text(path, _json(value))
+
+
+def _json(value: Any) -> str:
+    return json.dumps(strict(value), indent=2, allow_nan=False) + "\n"
+
+
+def replace_json(path: Path, value: Any) -> None:
+    """As write_json; on a full disk the file that is there is written over, for that takes no room."""
+    try:
+        write_json(path, value)
+    except OSError as error:
+        if error.errno != errno.ENOSPC or not path.exists():
+            raise
+        with open(path, "r+") as file:
+            file.write(_json(value))
+            file.truncate()
 
 
 def strict(value: Any) -> Any:
@@ -39,6 +63,38 @@ def read_json(path: Path) -> Any:
         raise ValueError(
             f"{path}, line {error.lineno}: not JSON ({error.msg}); restore it, or remove it"
         ) from None
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path}: not text ({error.reason}); restore it, or remove it") from None
+
+
+def digest(path: Path) -> str:
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def write_sums(folder: Path) -> None:
+    """A list of the folder's files that `sha256sum -c` reads too."""
+    names = sorted(path.name for path in folder.iterdir() if path.is_file() and path.name != SUMS)
+    write_text(folder / SUMS, "".join(f"{digest(folder / name)}  {name}\n" for name in names))
+
+
+def check_sums(folder: Path) -> None:
+    """Each file against the folder's list, if it has one."""
+    if not (folder / SUMS).is_file():
+        return
+    for number, line in enumerate((folder / SUMS).read_text(errors="replace").splitlines(), 1):
+        expected, _, name = line.partition("  ")
+        path = folder / name
+        if not name or path.parent != folder:
+            raise ValueError(
+                f"{folder / SUMS}, line {number}: not a sum and a name; restore it, or remove it"
+            )
+        found = digest(path) if path.is_file() else "missing"
+        if found != expected:
+            raise ValueError(
+                f"{path}: its sha256 is {found}, {SUMS} says {expected}; restore it, or remove {SUMS} if you "
+                "changed it"
+            )
 
 
 def settle_folder(partial: Path, final: Path) -> None:

@@ -59,10 +59,10 @@ class Runs:
         pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
         return subprocess.Popen(words, cwd=ROOT, env=environment, **pipes, **options)
 
-    def run(self, words: list[str], code: int | None = 0) -> str:
+    def run(self, words: list[str], code: int | None = 0, seconds: float = 180) -> str:
         process = self.start(words)
         try:
-            output, _ = process.communicate(timeout=180)
+            output, _ = process.communicate(timeout=seconds)
         finally:
             process.kill()
         if code is not None:

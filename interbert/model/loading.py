@@ -2,8 +2,10 @@
 
 from pathlib import Path
 
+from safetensors import SafetensorError
 from transformers import AutoConfig
 
+from interbert.files import check_sums
 from interbert.model.interbert import InterBertForPreTraining
 from interbert.model.tasks import InterBertForTasks
 
@@ -13,6 +15,7 @@ def load_ours(folder: str | Path) -> InterBertForPreTraining:
     folder = Path(folder)
     if not (folder / "config.json").is_file():
         raise ValueError(f"{folder}: no config.json; give a directory such as runs/<name>/export")
+    check_sums(folder)
     config = AutoConfig.from_pretrained(folder)
     if config.model_type != "interbert":
         raise ValueError(
@@ -22,8 +25,10 @@ def load_ours(folder: str | Path) -> InterBertForPreTraining:
     kind = kinds.get((config.architectures or [""])[0], InterBertForPreTraining)
     try:
         # Another shape is reported below with the rest, not raised in torch's words.
-        model, found = kind.from_pretrained(folder, output_loading_info=True, ignore_mismatched_sizes=True)
-    except OSError as error:
+        model, found = kind.from_pretrained(
+            folder, output_loading_info=True, ignore_mismatched_sizes=True, use_safetensors=True
+        )
+    except (OSError, SafetensorError) as error:
         raise ValueError(f"{folder}: the weights cannot be read ({error})") from None
     faults = [
         f"{what.replace('_', ' ')}: {', '.join(map(str, sorted(found[what])))}"

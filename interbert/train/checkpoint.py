@@ -8,7 +8,6 @@ They know neither the ZeRO stage nor the number of ranks, and hold no code. Save
 disk, renamed. Nothing is loaded before the manifest has been checked.
 """
 
-import hashlib
 import os
 import shutil
 from pathlib import Path
@@ -19,7 +18,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from interbert.files import read_json, settle_folder, write_json
+from interbert.files import digest, read_json, settle_folder, write_json
 from interbert.train import whole_state
 from interbert.train.distributed import Ranks
 
@@ -34,24 +33,16 @@ def save(engine, checkpoints: Path, state: dict[str, Any], ranks: Ranks) -> Path
     """Saves from all ranks; a failure on any of them leaves no new checkpoint and is raised on all."""
     final = checkpoints / f"step_{state['step']}"
     partial = checkpoints / f".step_{state['step']}.partial"
-
-    def make_room() -> None:
-        shutil.rmtree(partial, ignore_errors=True)
-        partial.mkdir(parents=True)
-        try:
-            check_space(partial, size_of(engine), f"saving {final.name}")
-        except CheckpointError:
-            partial.rmdir()
-            raise
-
-    ranks.main_only(make_room)
-    failure = _save_part(engine, partial / f"part_{ranks.rank}.safetensors", ranks)
-    problems = [f"rank {rank}: {text}" for rank, text in enumerate(ranks.gather(failure)) if text]
-    if problems:
-        ranks.main_only(lambda: shutil.rmtree(partial, ignore_errors=True))
-        raise CheckpointError(f"{final} could not be saved: " + "; ".join(problems))
-    state = state | {"engine": whole_state.counters(engine)}
-    ranks.main_only(lambda: _seal(partial, final, state))
+    try:
+        ranks.main_only(lambda: _make_room(partial, size_of(engine), final.name))
+        parts = _save_parts(engine, partial, ranks)
+        whole = state | {"engine": whole_state.counters(engine)}
+        ranks.main_only(lambda: _seal(partial, final, whole, parts))
+    except OSError as error:
+        raise CheckpointError(f"{final} could not be saved: {error}") from None
+    finally:
+        if ranks.is_main:  # all that is left of it after a failure, nothing otherwise
+            shutil.rmtree(partial, ignore_errors=True)
     return final
 
 
@@ -65,22 +56,41 @@ def check_space(folder: Path, needed: int, what: str) -> None:
     free = shutil.disk_usage(folder).free
     if free < needed:
         raise CheckpointError(
-            f"{folder}: {free / 1e9:.2f} GB are free, and {what} takes {needed / 1e9:.2f} GB; make room, lower "
+            f"{folder}: {free / 1e9:.3g} GB are free, and {what} takes {needed / 1e9:.3g} GB; make room, lower "
             "train.keep_checkpoints, or name a folder on another disk by --output-dir"
         )
 
 
-def _save_part(engine, file: Path, ranks: Ranks) -> str:
-    """Every rank's turn comes up once in as many parameters. What fails is returned, for the others must not wait."""
+def _make_room(partial: Path, needed: int, what: str) -> None:
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    check_space(partial, needed, f"saving {what}")
+
+
+def _save_parts(engine, partial: Path, ranks: Ranks) -> dict[str, dict[str, Any]]:
+    """Each rank writes its part and says what it wrote: name -> size and sha256."""
+    name = f"part_{ranks.rank}.safetensors"
+    written, problem = {}, ""
+    mine = _own_share(engine, ranks)
+    try:
+        save_file(mine, partial / name)
+        written = {name: _describe(partial / name)}
+    except (OSError, SafetensorError) as error:  # not raised yet, for the others must not wait
+        problem = str(error) or type(error).__name__
+    told = ranks.gather((written, problem))
+    problems = [f"rank {rank}: {problem}" for rank, (_, problem) in enumerate(told) if problem]
+    if problems:
+        raise OSError("; ".join(problems))
+    return {name: described for written, _ in told for name, described in written.items()}
+
+
+def _own_share(engine, ranks: Ranks) -> dict[str, Tensor]:
+    """Every rank's turn comes up once in as many parameters."""
     mine: dict[str, Tensor] = {}
     for number, (name, tensors) in enumerate(whole_state.gather(engine)):
         if number % ranks.world_size == ranks.rank:
             mine |= {f"{key}/{name}": _on_host(value) for key, value in tensors.items()}
-    try:
-        save_file(mine, file)
-    except (OSError, SafetensorError) as error:
-        return str(error) or type(error).__name__
-    return ""
+    return mine
 
 
 def _on_host(x: Tensor) -> Tensor:
@@ -88,15 +98,17 @@ def _on_host(x: Tensor) -> Tensor:
     return x.detach().to("cpu", copy=True).contiguous()
 
 
-def _seal(partial: Path, final: Path, state: dict[str, Any]) -> None:
-    try:
-        write_json(partial / "state.json", state)
-        files = {str(path.relative_to(partial)): _describe(path) for path in _files(partial)}
-        write_json(partial / MANIFEST, {"step": state["step"], "files": files})
-        settle_folder(partial, final)
-    except BaseException:
-        shutil.rmtree(partial, ignore_errors=True)
-        raise
+def _seal(partial: Path, final: Path, state: dict[str, Any], parts: dict[str, dict[str, Any]]) -> None:
+    for name, described in parts.items():
+        path = partial / name
+        if not path.is_file() or path.stat().st_size != described["bytes"]:
+            raise CheckpointError(
+                f"{path} was written, but rank 0 does not see it; let --output-dir lie on a disk that all hosts see"
+            )
+    write_json(partial / "state.json", state)
+    files = parts | {"state.json": _describe(partial / "state.json")}
+    write_json(partial / MANIFEST, {"step": state["step"], "files": files})
+    settle_folder(partial, final)
 
 
 def verify(checkpoint: Path) -> dict[str, Any]:
@@ -161,7 +173,7 @@ def find(resume: str, checkpoints: Path, warn) -> tuple[Path, dict[str, Any]] | 
 
 def load(engine, checkpoint: Path, state: dict[str, Any]) -> None:
     """Sets weights and optimizer from a checkpoint that has been verified, with its state."""
-    parts = [safe_open(file, "pt") for file in sorted(checkpoint.glob("part_*.safetensors"))]
+    parts = [_open(file) for file in sorted(checkpoint.glob("part_*.safetensors"))]
     where = {name: part for part in parts for name in part.keys()}  # noqa: SIM118
 
     def read(parameter: str) -> dict[str, Tensor]:
@@ -176,11 +188,32 @@ def load(engine, checkpoint: Path, state: dict[str, Any]) -> None:
     whole_state.set_counters(engine, state["engine"])
 
 
-def prune(checkpoints: Path, keep: int, best: int | None) -> None:
-    """Removes all but the `keep` latest and the best one."""
-    for checkpoint in list_checkpoints(checkpoints)[:-keep]:
-        if step_of(checkpoint) != best:
-            shutil.rmtree(checkpoint)
+def _open(part: Path):
+    try:
+        return safe_open(part, "pt")
+    except (SafetensorError, OSError) as error:
+        raise CheckpointError(f"{part}: not a safetensors file ({error})") from None
+
+
+def prune(checkpoints: Path, keep: int, best: int | None, resumed: int | None, warn) -> None:
+    """Removes all but the `keep` latest and the best one; the one resumed from only once the newest one verifies."""
+    found = list_checkpoints(checkpoints)
+    for checkpoint in found[:-keep]:
+        if step_of(checkpoint) == best:
+            continue
+        if step_of(checkpoint) == resumed:
+            try:
+                verify(found[-1])
+            except CheckpointError as error:
+                warn(f"{checkpoint}, which the run went on from, is kept: {error}")
+                continue
+        shutil.rmtree(checkpoint)
+
+
+def sweep(checkpoints: Path) -> None:
+    """Removes what saves left that were killed."""
+    for partial in checkpoints.glob(".step_*.partial"):
+        shutil.rmtree(partial)
 
 
 def set_aside(checkpoints: Path, after: int) -> list[Path]:
@@ -210,5 +243,4 @@ def _files(folder: Path) -> list[Path]:
 
 
 def _describe(path: Path) -> dict[str, Any]:
-    with open(path, "rb") as file:
-        return {"bytes": path.stat().st_size, "sha256": hashlib.file_digest(file, "sha256").hexdigest()}
+    return {"bytes": path.stat().st_size, "sha256": digest(path)}

@@ -11,6 +11,7 @@ from interbert.train.run_folder import RunFolder
 from interbert.train.scale import Machine
 from interbert.train.stages import run_stages
 from interbert.train.stop import StopRequest
+from interbert.train.witness import post_witness
 
 ASSUMED = {"tflops": 250.0, "gigabytes": 50.0}
 """Of a dry run that is told nothing else: what public encoder trainers reach on a recent GPU, and 400 Gbit/s."""
@@ -31,6 +32,8 @@ def run_pretraining(
     ranks = start_ranks()
     if not dry_run:
         ranks.main_only(RunFolder(folder).lock)
+        if ranks.is_main:
+            post_witness(RunFolder(folder))
 
     def run(settings: Settings, folder: Path, max_steps: int | None) -> int:
         imagined = Machine(**{"ranks": ranks.world_size, "nodes": 1, **ASSUMED, **machine})

@@ -173,14 +173,17 @@ def _ask(*command: str) -> str:
 
 def own_address() -> str:
     """Where other hosts reach this one: its name often means a loopback address."""
-    address = socket.gethostbyname(socket.gethostname())
-    if not address.startswith("127."):
+    name = socket.gethostname()
+    try:
+        address = socket.gethostbyname(name)
+    except socket.gaierror:
+        address = ""
+    if address and not address.startswith("127."):
         return address
     found = _ask("hostname", "-I").split()
     if not found:
-        raise ValueError(
-            f"{socket.gethostname()} knows itself only as {address}: set MASTER_ADDR to rank 0's address"
-        )
+        known = f"knows itself only as {address}" if address else "does not know its own name"
+        raise ValueError(f"{name} {known}: set MASTER_ADDR to rank 0's address")
     return found[0]
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from interbert.files import settle_folder
+from interbert.files import settle_folder, write_sums
 from interbert.train import whole_state
 from interbert.train.distributed import Ranks
 
@@ -33,6 +33,7 @@ def _write(model_class, config, weights: dict[str, Tensor], tokenizer, folder: P
     model.save_pretrained(partial)
     tokenizer.save(partial)
     _compare(model, model_class.from_pretrained(partial), partial)
+    write_sums(partial)
     settle_folder(partial, folder)
 
 

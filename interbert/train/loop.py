@@ -67,6 +67,8 @@ class Training:
     last_step: int
     identity: dict[str, Any]
     """What must be the same when the run is taken up again."""
+    resumed_step: int | None
+    """Step of the checkpoint that the run went on from."""
     saved_step: int
     """Step of the newest checkpoint."""
 
@@ -200,10 +202,9 @@ def save(run: Training) -> None:
         probe = probe_loss(run.engine, run.ranks)
         state = asdict(run.progress) | {"identity": run.identity, "probe": probe}
         path = checkpoint.save(run.engine.deepspeed, run.folder.checkpoints, state, run.ranks)
+    keep, best = run.settings.train.keep_checkpoints, run.progress.best_step
     run.ranks.main_only(
-        lambda: checkpoint.prune(
-            run.folder.checkpoints, run.settings.train.keep_checkpoints, run.progress.best_step
-        )
+        lambda: checkpoint.prune(run.folder.checkpoints, keep, best, run.resumed_step, run.monitor.say)
     )
     run.saved_step = run.progress.step
     if run.monitor:

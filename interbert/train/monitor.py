@@ -109,11 +109,11 @@ def drop_lines_after(metrics: Path, step: int) -> None:
     if not metrics.is_file():
         return
     kept = []
-    for line in metrics.read_text().splitlines():
+    for line in metrics.read_text(errors="replace").splitlines():
         try:
             if json.loads(line)["step"] <= step:
                 kept.append(line + "\n")
-        except (ValueError, KeyError):
+        except (ValueError, KeyError, TypeError):
             continue
     write_text(metrics, "".join(kept))
 

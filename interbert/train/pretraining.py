@@ -99,6 +99,7 @@ def _prepare(
     _check_validation(corpus, settings)
     tokenizer = load_tokenizer(tokenizer_folder(settings))
     identity = describe_identity(settings, corpus, tokenizer, request.engine)
+    ranks.main_only(lambda: checkpoint.sweep(folder.checkpoints))
     found = ranks.main_only(lambda: checkpoint.find(request.resume, folder.checkpoints, log.warning))
     if found is None and request.resume == "latest":
         _refuse_foreign_folder(folder)
@@ -146,6 +147,7 @@ def _prepare(
         class_head=class_head_of(corpus, settings),
         last_step=request.last_step,
         identity=identity,
+        resumed_step=progress.step if found else None,
         saved_step=progress.step if found else -1,
     )
     return run, tokenizer

@@ -1,17 +1,19 @@
 """The folder of a run: where each thing lies, its state, and what it ran on."""
 
 import fcntl
+import math
 import os
 import platform
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 from typing import IO, Any, Literal
 
-from interbert.files import read_json, write_json
+from interbert.files import read_json, replace_json, write_json
 
 State = Literal["running", "finished", "preempted", "failed"]
 EXIT_CODES: dict[State, int | None] = {"running": None, "finished": 0, "preempted": 75, "failed": 1}
@@ -88,9 +90,7 @@ class RunFolder:
         """Keeps other runs out of this folder for as long as this process lives."""
         path = self.path / ".lock"
         held = open(path, "a+")  # noqa: SIM115 (held for life)
-        try:
-            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+        if not _wait_for(held, seconds=2):  # who died a moment ago may not have been told yet
             held.seek(0)
             raise ValueError(
                 f"{self.path} is in use by a run that is alive ({held.read().strip() or 'unknown'}); let it "
@@ -104,8 +104,11 @@ class RunFolder:
     def read_status(self) -> dict[str, Any] | None:
         path = self.path / "status.json"
         status = read_json(path) if path.is_file() else None
-        if status is not None and not {"state", "step"} <= set(status):
-            raise ValueError(f"{path}: lacks state or step; restore it, or remove it")
+        if status is None:
+            return None
+        whole = isinstance(status, dict) and status.get("state") in EXIT_CODES
+        if not whole or not isinstance(status.get("step"), int):
+            raise ValueError(f"{path}: lacks a state or a step; restore it, or remove it")
         return status
 
     def finished_at(self, last_step: int) -> bool:
@@ -116,7 +119,7 @@ class RunFolder:
 
     def write_status(self, state: State, step: int, reason: str) -> None:
         status = {"state": state, "step": step, "reason": reason, "exit_code": EXIT_CODES[state]}
-        write_json(self.path / "status.json", status)
+        replace_json(self.path / "status.json", status)
         if state != "failed":
             for left in self.path.glob("failed_rank*.json"):
                 left.unlink(missing_ok=True)
@@ -127,13 +130,30 @@ class RunFolder:
         One rank's failure soon is every rank's, for the others lose their partner. So each leaves a note with the
         time, and the first one's reason stands, whoever writes last.
         """
-        write_json(self.path / f"failed_rank{rank}.json", {"time": time.time(), "reason": reason})
+        with suppress(OSError):  # on a full disk the reason still goes into status.json
+            write_json(self.path / f"failed_rank{rank}.json", {"time": time.time(), "reason": reason})
         if rank == 0:
             time.sleep(1)  # the note of the one who failed first may still be on its way
-        notes = [read_json(path) for path in self.path.glob("failed_rank*.json")]
+        notes = [{"time": math.inf, "reason": reason}]
+        for path in self.path.glob("failed_rank*.json"):
+            with suppress(ValueError, OSError):  # a full disk may have torn it
+                notes.append(read_json(path))
         reason = min(notes, key=lambda note: note["time"])["reason"]
         self.write_status("failed", step, reason)
         return reason
+
+
+def _wait_for(file: IO[str], seconds: float) -> bool:
+    """Locks it, unless another process keeps it for longer than this."""
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return True
+        except BlockingIOError:
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(0.05)
 
 
 PACKAGES = (

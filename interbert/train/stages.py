@@ -36,6 +36,8 @@ def run_stages(
         if not own.finished_at(steps):
             if ranks.is_main:
                 print(f"stage {number + 1} of {len(settings.stages)}: {stage.name}", flush=True)
+                if not dry_run:
+                    whole.write_status("running", done, f"stage {stage.name}")
             code = run(place, own.path, steps)
             ranks.main_only(lambda own=own, done=done: _tell(whole, own, done, dry_run))
             if code != EXIT_CODES["finished"]:

@@ -3,21 +3,24 @@
 Nothing happens when it is made; the loop asks at each step, and all ranks stop at the same one.
 """
 
-import os
 import signal
 import time
 from pathlib import Path
 
+import psutil
+
 LAUNCHERS = ("deepspeed", "torchrun", "mpirun")
 """They start ranks and stay: when one is gone, nobody would end its ranks."""
-FILE_EVERY = 1.0
-"""Seconds between two looks for the file."""
+PYTHON_LAUNCHERS = ("deepspeed", "torchrun", "torch.distributed", "launch/")
+MPI_LAUNCHERS = ("mpirun", "mpiexec", "orterun", "orted", "prterun", "prted", "hydra_pmi_proxy")
+LOOK_EVERY = 1.0
+"""Seconds between two looks for the file and for the launcher."""
 
 
 class StopRequest:
     def __init__(self, file: Path) -> None:
         self._file, self._looked = file, 0.0
-        self._parent, self._has_launcher = os.getppid(), False
+        self._launchers, self._has_launcher = chain_of_launchers(), False
         self._reason = ""
 
     def listen(self) -> None:
@@ -30,13 +33,13 @@ class StopRequest:
 
     def asked(self) -> str:
         """Why to stop; nothing if nobody asked."""
-        if not self._reason and self._has_launcher and os.getppid() != self._parent:
-            self._reason = "the launcher is gone"
         now = time.monotonic()
-        if not self._reason and now - self._looked >= FILE_EVERY:
+        if not self._reason and now - self._looked >= LOOK_EVERY:
             self._looked = now
             if self._file.exists():
                 self._reason = f"file {self._file.name}"
+            elif self._has_launcher and any(parent_of(child) != parent for child, parent in self._launchers):
+                self._reason = "the launcher is gone"
         return self._reason
 
     def done(self) -> None:
@@ -47,3 +50,36 @@ class StopRequest:
         self._reason = signal.Signals(number).name
         if number == signal.SIGINT:  # whoever presses Ctrl-C again does not want to wait
             signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def chain_of_launchers() -> list[tuple[int, int]]:
+    """(process, its parent), from this one up: a launcher may have been started by another one.
+
+    What started the first launcher may go, as a shell does after `nohup`.
+    """
+    process, links = psutil.Process(), []
+    try:
+        while (parent := process.parent()) is not None:
+            launches = is_launcher(parent)
+            if launches or not links:
+                links.append((process.pid, parent.pid))
+            if not launches:
+                break
+            process = parent
+    except psutil.Error:  # another user's, or just gone
+        pass
+    return links
+
+
+def is_launcher(process: psutil.Process) -> bool:
+    program, words = Path(process.exe()).name, process.cmdline()[1:6]
+    if program.startswith("python"):
+        return any(name in word for word in words for name in PYTHON_LAUNCHERS)
+    return program in MPI_LAUNCHERS
+
+
+def parent_of(process: int) -> int | None:
+    try:
+        return psutil.Process(process).ppid()
+    except psutil.Error:
+        return None

@@ -21,9 +21,16 @@ value_of() {
   echo "$found"
 }
 
-# One word of a run's status.json.
+# One word of a run's status.json, which has a line for each.
 status_word() {
-  python3 -c 'import json, sys; print(json.load(open(sys.argv[1])).get(sys.argv[2], ""))' "$1/status.json" "$2"
+  sed -n "s/^ *\"$2\": \"\(.*\)\",*$/\1/p" "$1/status.json"
+}
+
+# Where SLURM itself reaches the job's first node; asked here, for a container may have no scontrol.
+first_address() {
+  local first
+  first=$(scontrol show hostnames "$SLURM_JOB_NODELIST" | head -n 1)
+  scontrol show node "$first" --oneliner | tr ' ' '\n' | sed -n 's/^NodeAddr=//p'
 }
 
 run_until_done() {
@@ -42,7 +49,9 @@ run_until_done() {
   # What is installed beside the interpreter (ninja) is found as in its activated environment.
   [[ $python == */* ]] && PATH=$(cd "$(dirname "$python")" && pwd):$PATH
 
-  say "${SLURM_RESTART_COUNT:-0} restarts so far; $folder"
+  export MASTER_ADDR=${MASTER_ADDR:-$(first_address)}
+
+  say "${SLURM_RESTART_COUNT:-0} restarts so far; $folder; ranks meet at $MASTER_ADDR"
   # One rank that ends takes the others along only after a minute: they are ending too, and may be saving.
   # shellcheck disable=SC2086
   srun --kill-on-bad-exit=0 --wait=60 ${INTERBERT_SRUN-} ${INTERBERT_PREFIX-} "$python" -u "$script" "$@" || code=$?

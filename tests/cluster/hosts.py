@@ -4,6 +4,7 @@ import os
 import shlex
 import signal
 import subprocess
+import sys
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -35,7 +36,7 @@ Host ibh2
 class Hosts:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self._daemons: list[subprocess.Popen] = []
+        self._daemons: dict[str, subprocess.Popen] = {}
 
     def start(self) -> None:
         self._clear()
@@ -66,9 +67,7 @@ class Hosts:
             run("ip", "-n", name, *words)
         config = self.folder / f"{name}.conf"
         config.write_text(SSHD.format(folder=self.folder, name=name, address=address))
-        self._daemons.append(
-            subprocess.Popen(["ip", "netns", "exec", name, "/usr/sbin/sshd", "-D", "-f", str(config)])
-        )
+        self._daemons[name] = subprocess.Popen(self.on(name, "/usr/sbin/sshd", "-D", "-f", str(config)))
         deadline = time.monotonic() + 10
         while subprocess.run(
             self.on(name, f"{self.folder}/bin/ssh", name, "true"), capture_output=True
@@ -77,7 +76,26 @@ class Hosts:
             time.sleep(0.2)
 
     def on(self, name: str, *words: str) -> list[str]:
-        return ["ip", "netns", "exec", name, *words]
+        """These words as typed on a host: with its network and its name."""
+        named = ("unshare", "--uts", "sh", "-c", 'hostname "$0"; exec "$@"', name)
+        return ["ip", "netns", "exec", name, *named, *words]
+
+    def mpirun(self, command: list[str]) -> list[str]:
+        """A rank on each host, started from the first."""
+        tcp = [word for kind in ("btl", "oob") for word in ("--mca", f"{kind}_tcp_if_include", "eth0")]
+        words = ["mpirun", "--allow-run-as-root", "--host", ",".join(NAMES), "-n", "2", *tcp]
+        words += ["--mca", "plm_rsh_agent", f"{self.folder}/bin/ssh", "-x", "PATH", "-x", "OMP_NUM_THREADS"]
+        return self.on(NAMES[0], *words, sys.executable, *command)
+
+    def hide(self, name: str, folder: Path) -> None:
+        """This host, and no other, no longer has what is in the folder."""
+        self._in_mounts_of(name, "mount", "-t", "tmpfs", "tmpfs", str(folder))
+
+    def show(self, name: str, folder: Path) -> None:
+        self._in_mounts_of(name, "umount", str(folder))
+
+    def _in_mounts_of(self, name: str, *words: str) -> None:
+        run("nsenter", "-t", str(self._daemons[name].pid), "-m", *words)
 
     def deepspeed(self, command: list[str], *flags: str, hostfile: str = "") -> list[str]:
         """`deepspeed script …`, typed on the first host with launcher flags behind the script."""
@@ -112,7 +130,7 @@ class Hosts:
         return int(subprocess.run(counter, capture_output=True, text=True, check=True).stdout)
 
     def stop(self) -> None:
-        for daemon in self._daemons:
+        for daemon in self._daemons.values():
             daemon.terminate()
             daemon.wait(timeout=10)
         self._clear()

@@ -70,6 +70,31 @@ def test_a_job_that_is_out_of_time_is_requeued_and_ends_as_if_it_had_not_been(sl
     assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
 
 
+CONTAINER = """#!/bin/sh
+# A namespace of its own, with another name and without SLURM's commands.
+exec unshare --mount --uts sh -c '
+  hostname in-a-container
+  mount --bind /dev/null "$(command -v scontrol)"
+  exec "$@"
+' container "$@"
+"""
+
+
+def test_in_a_container(slurm, runs):
+    container = slurm.folder / "container"
+    container.write_text(CONTAINER)
+    container.chmod(0o755)
+    slurm.environment["INTERBERT_PREFIX"] = str(container)
+    try:
+        job = submit(slurm, runs, "contained", steps=2)
+        state = slurm.wait_for(job, 120)
+    finally:
+        slurm.environment.pop("INTERBERT_PREFIX")
+    assert state == "COMPLETED", log_of(slurm, "contained")
+    assert "2 rank(s) by srun" in log_of(slurm, "contained")
+    assert runs.status("contained")["state"] == "finished"
+
+
 def test_a_failed_run_is_not_requeued(slurm, runs):
     sets = ("train.learning_rate=1e30", "train.warmup_share=0", "train.max_skipped=2")
     job = submit(slurm, runs, "doomed", sets=sets, steps=50)

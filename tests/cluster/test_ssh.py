@@ -1,10 +1,14 @@
 """`deepspeed --hostfile` over two hosts with an sshd each."""
 
+import re
+import sys
 import time
+from pathlib import Path
 
 import pytest
 
 pytestmark = pytest.mark.cluster
+BIN = Path(sys.executable).parent
 LONG = (
     "train.schedule_steps=5000",
     "train.checkpoint_every=5000",
@@ -51,6 +55,37 @@ def test_a_host_that_does_not_answer(hosts, runs, tmp_path):
     (tmp_path / "hosts").write_text("ibh1 slots=1\n10.77.0.9 slots=1\n")
     said = refused(hosts, runs, "absent", hostfile=str(tmp_path / "hosts"))
     assert "10.77.0.9" in said
+
+
+def test_a_host_without_the_interpreter(hosts, runs):
+    folder = Path(sys.executable).parent
+    hosts.hide("ibh2", folder)
+    try:
+        said = refused(hosts, runs, "no_interpreter")
+    finally:
+        hosts.show("ibh2", folder)
+    assert re.search(r"ibh2: .*python.*: (No such file|not found)", said), said
+    assert "ranks 1 never came to 10.77.0.1" in said, said
+
+
+def test_mpirun_over_two_hosts(hosts, runs, alone):
+    said = runs.run(hosts.mpirun(runs.command("hosts_mpi", "--max-steps", "4")))
+    assert "2 rank(s) by mpirun" in said
+    assert runs.losses("hosts_mpi") == pytest.approx(alone, rel=1e-4)
+
+
+def test_torchrun_over_two_hosts(hosts, runs, alone):
+    command = runs.command("hosts_torchrun", "--max-steps", "4")
+    meet = ["--nnodes", "2", "--nproc_per_node", "1", "--rdzv_backend", "c10d", "--rdzv_id", "two"]
+    meet += ["--rdzv_endpoint", "10.77.0.1:29400"]
+    started = [
+        runs.start(hosts.on(name, str(BIN / "torchrun"), *meet, "--local_addr", address, *command))
+        for name, address in (("ibh1", "10.77.0.1"), ("ibh2", "10.77.0.2"))
+    ]
+    said = [process.communicate(timeout=120)[0] for process in started]
+    assert [process.returncode for process in started] == [0, 0], said
+    assert "2 rank(s) by torchrun" in "".join(said)
+    assert runs.losses("hosts_torchrun") == pytest.approx(alone, rel=1e-4)
 
 
 def test_a_blocked_port(hosts, runs):

@@ -3,7 +3,6 @@
 import json
 import os
 import signal
-import subprocess
 import sys
 import time
 from contextlib import suppress
@@ -165,21 +164,8 @@ def test_a_killed_group_is_started_again_and_goes_on(runs):
     assert "resumed from" in said and run.status()["state"] == "finished", said
 
 
-@pytest.fixture
-def small_disk(tmp_path):
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=3m", "tmpfs", str(folder)], capture_output=True
-    )
-    if mounted.returncode:
-        pytest.skip("only root can mount a small disk")
-    yield folder
-    subprocess.run(["umount", "-l", str(folder)], check=True)
-
-
-def test_too_small_a_disk_is_said_before_training(runs, small_disk):
-    output = runs.python("anywhere", "--max-steps", "2", "--output-dir", str(small_disk / "run"), code=1)
+def test_too_small_a_disk_is_said_before_training(runs, tiny_disk):
+    output = runs.python("anywhere", "--max-steps", "2", "--output-dir", str(tiny_disk / "run"), code=1)
     assert "GB are free" in output and "--output-dir" in output and "step 1/" not in output
 
 

@@ -1,4 +1,5 @@
 import json
+import pickle
 from types import SimpleNamespace
 
 import pytest
@@ -177,8 +178,50 @@ def test_half_saved_folder_is_no_checkpoint(tmp_path):
 def test_prune_keeps_the_latest_and_the_best(tmp_path):
     for step in (10, 20, 30, 100):
         save(tmp_path, step)
-    checkpoint.prune(tmp_path, keep=2, best=10)
+    checkpoint.prune(tmp_path, keep=2, best=10, resumed=None, warn=print)
     assert [path.name for path in checkpoint.list_checkpoints(tmp_path)] == ["step_10", "step_30", "step_100"]
+
+
+def test_the_one_resumed_from_is_kept_until_a_newer_one_verifies(tmp_path):
+    for step in (10, 20, 30):
+        save(tmp_path, step)
+    said = []
+    good = (tmp_path / "step_30" / PART).read_bytes()
+    flip(tmp_path / "step_30" / PART)
+    checkpoint.prune(tmp_path, 2, None, 10, said.append)
+    assert len(checkpoint.list_checkpoints(tmp_path)) == 3 and "is kept" in said[0] and "sha256" in said[0]
+    (tmp_path / "step_30" / PART).write_bytes(good)
+    checkpoint.prune(tmp_path, 2, None, 10, said.append)
+    assert [path.name for path in checkpoint.list_checkpoints(tmp_path)] == ["step_20", "step_30"]
+
+
+def test_what_a_killed_save_left_is_swept(tmp_path):
+    save(tmp_path, 1)
+    (tmp_path / ".step_5.partial" / "more").mkdir(parents=True)
+    checkpoint.sweep(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["step_1"]
+
+
+def test_a_part_that_is_no_safetensors_file_is_named_and_never_run(tmp_path):
+    path = save(tmp_path, 1)
+    payload = pickle.dumps(Payload(tmp_path / "owned"))
+    (path / PART).write_bytes(payload)
+    manifest = json.loads((path / "manifest.json").read_text())
+    manifest["files"][PART] = checkpoint._describe(path / PART)
+    (path / "manifest.json").write_text(json.dumps(manifest))
+    with pytest.raises(CheckpointError, match=r"part_0.safetensors: not a safetensors file"):
+        checkpoint.load(make_engine(), path, checkpoint.verify(path))
+    assert not (tmp_path / "owned").exists()
+
+
+class Payload:
+    """A pickle that makes a file when it is loaded."""
+
+    def __init__(self, file):
+        self.file = file
+
+    def __reduce__(self):
+        return (open, (str(self.file), "w"))
 
 
 def test_checkpoints_that_a_run_went_back_behind_are_set_aside(tmp_path):

@@ -1,0 +1,66 @@
+"""A small process that outlives rank 0 and writes its end into status.json, should it be killed.
+
+It waits for a pipe that closes when rank 0 is gone, however that happens.
+"""
+
+import fcntl
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+from interbert.files import read_json
+from interbert.train.run_folder import RunFolder
+
+KILLED = (
+    "rank 0 was killed from outside or ran out of memory; the same command goes on from the last checkpoint"
+)
+
+
+def post_witness(folder: RunFolder) -> None:
+    """Call on rank 0, once it holds the folder's lock."""
+    reading, _ = os.pipe()
+    quiet = subprocess.DEVNULL
+    words = [sys.executable, "-m", "interbert.train.witness", str(folder.path.resolve())]
+    # Apart from the run's session, so that what kills all of the run's processes does not reach it.
+    subprocess.Popen(
+        words,
+        stdin=reading,
+        stdout=quiet,
+        stderr=quiet,
+        cwd=Path(__file__).parents[2],
+        start_new_session=True,
+    )
+    os.close(reading)  # the other end stays open, in no other process, for as long as this one lives
+
+
+def watch(folder: RunFolder) -> None:
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1):
+        signal.signal(number, signal.SIG_IGN)
+    os.read(0, 1)
+    with open(folder.path / ".lock", "a") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return  # another run has begun, whose status this is now
+        for status in (folder.path / "status.json", *folder.path.glob("*/status.json")):
+            tell(RunFolder(status.parent))
+
+
+def tell(folder: RunFolder) -> None:
+    status = folder.read_status()
+    if status is not None and status["state"] == "running":
+        folder.write_status("failed", max(status["step"], last_heard(folder)), KILLED)
+
+
+def last_heard(folder: RunFolder) -> int:
+    """Step of rank 0's last sign of life."""
+    try:
+        return read_json(folder.heartbeats / "rank_0.json")["step"]
+    except (OSError, ValueError):
+        return 0
+
+
+if __name__ == "__main__":
+    watch(RunFolder(Path(sys.argv[1])))

@@ -1,0 +1,103 @@
+"""Ctrl-C: what the terminal sends to everything that was started, at once."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+from processes import ROOT
+from test_faults import BIN, LONG, Started
+
+
+@pytest.mark.parametrize("launcher", ["deepspeed", pytest.param("torchrun", marks=pytest.mark.thorough)])
+def test_ctrl_c_on_a_launcher_saves_and_ends(runs, launcher):
+    run = Started(runs, f"ctrl_c_{launcher}", 29819, launcher=launcher).until(3)
+    ranks = run.ranks()
+    os.killpg(run.process.pid, signal.SIGINT)
+    began = time.monotonic()
+    status = run.wait_for("preempted", 30)
+    said = run.end(30)
+    assert time.monotonic() - began < 30, said
+    assert "SIGINT" in status["reason"] and status["exit_code"] == 75, said
+    assert (run.folder / "checkpoints" / f"step_{status['step']}" / "manifest.json").is_file()
+    assert not any(rank.is_running() for rank in ranks)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, pytest.param(signal.SIGUSR1, marks=pytest.mark.thorough)])
+def test_a_signal_to_the_launcher_saves_and_ends(runs, number):
+    """It reaches the ranks late or never; then the launcher is gone, which they see."""
+    run = Started(runs, f"launcher_{number.name}", 29820, launcher="deepspeed").until(3)
+    ranks = run.ranks()
+    run.process.send_signal(number)
+    status = run.wait_for("preempted", 30)
+    run.end(30)
+    assert (run.folder / "checkpoints" / f"step_{status['step']}" / "manifest.json").is_file()
+    assert not any(rank.is_running() for rank in ranks)
+
+
+@pytest.mark.thorough
+def test_ctrl_c_on_make_pretrain(tmp_path):
+    """In a copy of the project, with the virtual environment of this one; then it goes on."""
+    copy = tmp_path / "interbert"
+    for name in ("interbert", "launch", "ds_configs"):
+        shutil.copytree(ROOT / name, copy / name)
+    for name in ("Makefile", "requirements.txt"):
+        shutil.copy2(ROOT / name, copy / name)
+    (copy / ".venv").symlink_to(os.path.dirname(BIN))
+    environment = {k: v for k, v in os.environ.items() if k != "XDG_CACHE_HOME"}
+    words = ["make", "pretrain", "VENV=.venv", f"PYTHON={sys.executable}"]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
+    make = subprocess.Popen(words, cwd=copy, env=environment, start_new_session=True, **pipes)
+    said = []
+    for line in make.stdout:
+        said.append(line)
+        if line.startswith("step 1"):
+            break
+    else:
+        pytest.fail("".join(said))
+    os.killpg(make.pid, signal.SIGINT)
+    rest, _ = make.communicate(timeout=30)
+    assert make.returncode != 0, "".join(said) + rest
+    status = (copy / "runs/scenes/status.json").read_text()
+    assert '"preempted"' in status and "SIGINT" in status
+
+    again = subprocess.Popen(words, cwd=copy, env=environment, start_new_session=True, **pipes)
+    for line in again.stdout:
+        if line.startswith("resumed from"):
+            break
+    else:
+        pytest.fail("it started again from nothing")
+    os.killpg(again.pid, signal.SIGINT)
+    again.communicate(timeout=60)
+
+
+def test_two_that_resume_at_once(runs):
+    sets = (*LONG, "train.schedule_steps=300", "train.checkpoint_every=100", "train.validate_every=5000")
+    runs.python("doubled", "--max-steps", "10", sets=sets)
+    words = [sys.executable, *runs.command("doubled", "--max-steps", "300", sets=sets)]
+    both = [runs.start(words) for _ in range(2)]
+    ends = [(process.communicate(timeout=120)[0], process.returncode) for process in both]
+    codes = sorted(code for _, code in ends)
+    assert codes == [0, 1], ends
+    refused = next(said for said, code in ends if code == 1)
+    assert "is in use by a run that is alive" in refused and "Traceback" not in refused
+    steps = [line["step"] for line in runs.metrics("doubled") if "loss" in line]
+    assert steps == list(range(1, 301))
+
+
+def test_a_run_whose_only_process_is_killed_is_not_left_running(runs):
+    words = [sys.executable, *runs.command("murdered", "--max-steps", "5000", sets=LONG)]
+    process = runs.start(words)
+    for line in process.stdout:
+        if line.startswith("step 3/"):
+            break
+    process.kill()
+    process.communicate()
+    deadline = time.monotonic() + 20
+    while (status := runs.status("murdered"))["state"] != "failed":
+        assert time.monotonic() < deadline, status
+        time.sleep(0.1)
+    assert "rank 0 was killed" in status["reason"] and status["exit_code"] == 1

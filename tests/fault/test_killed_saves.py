@@ -1,0 +1,100 @@
+"""A save that is killed, with no chance to clean up: at each of its stages, and at any moment."""
+
+import os
+import random
+import signal
+import time
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+import torch
+from torch import nn
+
+from interbert import files
+from interbert.train import checkpoint
+from interbert.train.distributed import Ranks
+
+ONE_RANK = Ranks(0, 1, 0, torch.device("cpu"), "test")
+
+
+def engine_of(value: float):
+    """What checkpoints need of DeepSpeed without ZeRO; all weights have this value."""
+    model = nn.Linear(256, 64)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.fill_(value)
+    return SimpleNamespace(
+        module=SimpleNamespace(model=model), optimizer=torch.optim.AdamW(model.parameters())
+    )
+
+
+def save(folder: Path, step: int) -> None:
+    checkpoint.save(engine_of(step), folder, {"step": step}, ONE_RANK)
+
+
+def in_a_child(work) -> int:
+    """Forks, so that what is killed is a process and not its beginning; returns its id."""
+    child = os.fork()
+    if child == 0:
+        try:
+            work()
+        finally:
+            os._exit(0)
+    return child
+
+
+def check(folder: Path, latest: set[int]) -> int:
+    """What is found is whole and holds its own step's weights; what was half saved is swept away."""
+    path, state = checkpoint.find("latest", folder, pytest.fail)
+    loaded = engine_of(-1)
+    checkpoint.load(loaded, path, state)
+    assert state["step"] in latest
+    assert all(bool((p == state["step"]).all()) for p in loaded.module.model.parameters())
+    checkpoint.sweep(folder)
+    assert not list(folder.glob(".*.partial"))
+    return state["step"]
+
+
+def die(*arguments, **named) -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+KILLED_IN = {
+    "looking for room": (checkpoint, "check_space"),
+    "writing a part": (checkpoint, "save_file"),
+    "hashing": (checkpoint, "_describe"),
+    "writing the state": (checkpoint, "write_json"),
+    "renaming": (checkpoint, "settle_folder"),
+    "forcing to disk": (files, "_fsync"),
+}
+
+
+@pytest.mark.parametrize("moment", KILLED_IN)
+def test_killed_at_each_stage(tmp_path, monkeypatch, moment):
+    save(tmp_path, 1)
+    owner, name = KILLED_IN[moment]
+
+    def killed_save():
+        monkeypatch.setattr(owner, name, die)
+        save(tmp_path, 2)
+
+    _, how = os.waitpid(in_a_child(killed_save), 0)
+    assert os.WTERMSIG(how) == signal.SIGKILL
+    check(tmp_path, {1})
+    save(tmp_path, 2)
+    check(tmp_path, {2})
+
+
+def test_killed_at_any_moment(tmp_path):
+    save(tmp_path, 1)
+    drawn, seen = random.Random(0), set()
+    for step in range(2, 32):
+        child = in_a_child(lambda step=step: save(tmp_path, step))
+        time.sleep(drawn.uniform(0, 0.02))
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+        before = max(seen | {1})
+        seen.add(check(tmp_path, {before, step}))
+    assert len(seen) > 3  # some were killed too late to matter, or nothing was tried
+    assert len(seen) < 30
