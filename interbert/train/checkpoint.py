@@ -8,6 +8,7 @@ They know neither the ZeRO stage nor the number of ranks, and hold no code. Save
 disk, renamed. Nothing is loaded before the manifest has been checked.
 """
 
+import math
 import os
 import shutil
 from pathlib import Path
@@ -15,12 +16,12 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 
 from interbert.files import digest, read_json, settle_folder, write_json
 from interbert.train import whole_state
 from interbert.train.distributed import Ranks
+from interbert.train.part_file import PartFile
 
 MANIFEST = "manifest.json"
 
@@ -70,32 +71,33 @@ def _make_room(partial: Path, needed: int, what: str) -> None:
 def _save_parts(engine, partial: Path, ranks: Ranks) -> dict[str, dict[str, Any]]:
     """Each rank writes its part and says what it wrote: name -> size and sha256."""
     name = f"part_{ranks.rank}.safetensors"
-    written, problem = {}, ""
-    mine = _own_share(engine, ranks)
-    try:
-        save_file(mine, partial / name)
-        written = {name: _describe(partial / name)}
-    except (OSError, SafetensorError) as error:  # not raised yet, for the others must not wait
-        problem = str(error) or type(error).__name__
-    told = ranks.gather((written, problem))
+    told = ranks.gather(_save_part(engine, partial / name, ranks))
     problems = [f"rank {rank}: {problem}" for rank, (_, problem) in enumerate(told) if problem]
     if problems:
         raise OSError("; ".join(problems))
-    return {name: described for written, _ in told for name, described in written.items()}
+    return {f"part_{rank}.safetensors": described for rank, (described, _) in enumerate(told)}
 
 
-def _own_share(engine, ranks: Ranks) -> dict[str, Tensor]:
-    """Every rank's turn comes up once in as many parameters."""
-    mine: dict[str, Tensor] = {}
-    for number, (name, tensors) in enumerate(whole_state.gather(engine)):
-        if number % ranks.world_size == ranks.rank:
-            mine |= {f"{key}/{name}": _on_host(value) for key, value in tensors.items()}
-    return mine
+def _save_part(engine, path: Path, ranks: Ranks) -> tuple[dict[str, Any], str]:
+    """What was written, and what failed: not raised yet, for the others gather together with this rank."""
+    shapes = {name: whole_state.shape_of(p) for name, p in whole_state.named_parameters(engine)}
+    owners = share_out({name: math.prod(shape) for name, shape in shapes.items()}, ranks.world_size)
+    own = [name for name in shapes if owners[name] == ranks.rank]
+    file = PartFile(path, {f"{key}/{name}": shapes[name] for name in own for key in whole_state.KEYS})
+    for name, tensors in whole_state.gather(engine):
+        if owners[name] == ranks.rank:
+            for key in whole_state.KEYS:
+                file.add(tensors[key])
+    return file.close()
 
 
-def _on_host(x: Tensor) -> Tensor:
-    """A copy: the whole may be a view of what training goes on to change."""
-    return x.detach().to("cpu", copy=True).contiguous()
+def share_out(sizes: dict[str, int], ranks: int) -> dict[str, int]:
+    """name -> rank, so that all ranks have about as much; the same wherever it is asked."""
+    loads, owners = [0] * ranks, {}
+    for name in sorted(sizes, key=lambda name: (-sizes[name], name)):
+        owners[name] = loads.index(min(loads))
+        loads[owners[name]] += sizes[name]
+    return owners
 
 
 def _seal(partial: Path, final: Path, state: dict[str, Any], parts: dict[str, dict[str, Any]]) -> None:

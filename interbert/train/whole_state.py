@@ -21,6 +21,11 @@ def named_parameters(engine) -> list[tuple[str, nn.Parameter]]:
     return list(engine.module.model.named_parameters())
 
 
+def shape_of(parameter: nn.Parameter) -> tuple[int, ...]:
+    """Its whole shape, at ZeRO 3 too."""
+    return tuple(getattr(parameter, "ds_shape", parameter.shape))
+
+
 def gather(engine, keys: tuple[str, ...] = KEYS) -> Iterator[tuple[str, dict[str, Tensor]]]:
     """Each parameter's name and {weight, exp_avg, exp_avg_sq}, whole, in fp32. All ranks must go through it."""
     access = _access(engine)

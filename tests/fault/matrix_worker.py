@@ -15,7 +15,6 @@ from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError
 from safetensors.torch import load_file
 
 ROOT = Path(__file__).parents[2]
@@ -23,7 +22,7 @@ sys.path.insert(0, str(ROOT))
 
 from interbert import files
 from interbert.config import load_recipe
-from interbert.train import checkpoint
+from interbert.train import checkpoint, part_file
 from interbert.train.command import provide_data
 from interbert.train.deepspeed_config import load_engine_config
 from interbert.train.distributed import Ranks, start_ranks
@@ -162,11 +161,11 @@ def nan_loss(ranks: Ranks, steps):
     return undone()
 
 
-def fails_at(owner, function: str, error: Exception, name: str = "", place: int = 0):
-    """The function fails when its argument at `place` lies in the faulty save and is called `name`."""
+def fails_at(owner, function: str, error: Exception, name: str):
+    """The function fails when its first argument lies in the faulty save and is called `name`."""
 
     def new(old, *arguments, **named):
-        path = Path(arguments[place])
+        path = Path(arguments[0])
         if FAULTY in str(path) and path.name.endswith(name):
             raise error
         return old(*arguments, **named)
@@ -175,25 +174,40 @@ def fails_at(owner, function: str, error: Exception, name: str = "", place: int 
 
 
 def half_written():
-    def new(old, tensors, path):
-        if FAULTY not in str(path):
-            return old(tensors, path)
-        path.write_bytes(b"half of it")
-        raise NO_SPACE
+    class FullDisk(part_file.PartFile):
+        def __init__(self, path, shapes):
+            super().__init__(path, shapes)
+            self.room = 10 if FAULTY in str(path) else math.inf
 
-    return patched(checkpoint, "save_file", new)
+        def add(self, tensor):
+            self.room -= 1
+            if self.room < 0:
+                self._problem = str(NO_SPACE)
+            super().add(tensor)
+
+    return patched(checkpoint, "PartFile", lambda old, *arguments: FullDisk(*arguments))
+
+
+def unsynced():
+    def new(old, descriptor):
+        path = Path(os.readlink(f"/proc/self/fd/{descriptor}"))
+        if FAULTY in str(path) and path.suffix == ".safetensors":
+            raise BROKEN
+        old(descriptor)
+
+    return patched(os, "fsync", new)
 
 
 def unseen_by_rank_0():
     """The folder is on a disk of this host alone."""
 
-    def new(old, path):
-        found = old(path)
-        if FAULTY in str(path) and path.suffix == ".safetensors":
+    def new(old, engine, path, ranks):
+        found = old(engine, path, ranks)
+        if FAULTY in str(path):
             path.unlink()
         return found
 
-    return patched(checkpoint, "digest", new)
+    return patched(checkpoint, "_save_part", new)
 
 
 def no_room():
@@ -220,15 +234,14 @@ FAULTS: dict[str, Callable] = {
     "no_room": no_room,
     "no_folder": fails_at(Path, "mkdir", PermissionError(errno.EACCES, "Permission denied"), ".partial"),
     "half_written": half_written,
-    "unwritable": fails_at(checkpoint, "save_file", SafetensorError("Error while serializing"), place=1),
-    "unreadable": fails_at(checkpoint, "digest", BROKEN, ".safetensors"),
+    "unsynced": unsynced,
     "unseen": unseen_by_rank_0,
     "no_state": fails_at(checkpoint, "write_json", NO_SPACE, "state.json"),
     "no_manifest": fails_at(checkpoint, "write_json", NO_SPACE, "manifest.json"),
     "no_fsync": fails_at(files, "_fsync", BROKEN, ".safetensors"),
     "no_rename": fails_at(os, "rename", BROKEN, ".partial"),
 }
-ON_ANY_RANK = ("half_written", "unwritable", "unreadable")
+ON_ANY_RANK = ("half_written", "unsynced")
 ON_OTHERS = ("unseen",)
 
 

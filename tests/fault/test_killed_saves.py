@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from interbert import files
-from interbert.train import checkpoint
+from interbert.train import checkpoint, part_file
 from interbert.train.distributed import Ranks
 
 ONE_RANK = Ranks(0, 1, 0, torch.device("cpu"), "test")
@@ -62,8 +62,10 @@ def die(*arguments, **named) -> None:
 
 KILLED_IN = {
     "looking for room": (checkpoint, "check_space"),
-    "writing a part": (checkpoint, "save_file"),
-    "hashing": (checkpoint, "_describe"),
+    "beginning a part": (part_file, "_header"),
+    "writing a part": (part_file.PartFile, "add"),
+    "ending a part": (part_file.PartFile, "close"),
+    "hashing the state": (checkpoint, "_describe"),
     "writing the state": (checkpoint, "write_json"),
     "renaming": (checkpoint, "settle_folder"),
     "forcing to disk": (files, "_fsync"),

@@ -14,15 +14,14 @@ SAID = {
     "no_room": "GB are free, and saving step_4 takes",
     "no_folder": "Permission denied",
     "half_written": "No space left on device",
-    "unwritable": "Error while serializing",
-    "unreadable": "Input/output error",
+    "unsynced": "Input/output error",
     "unseen": "rank 0 does not see it; let --output-dir lie on a disk that all hosts see",
     "no_state": "No space left on device",
     "no_manifest": "No space left on device",
     "no_fsync": "Input/output error",
     "no_rename": "Input/output error",
 }
-ANY_RANK = ("half_written", "unwritable", "unreadable")
+ANY_RANK = ("half_written", "unsynced")
 CASES = [
     (fault, rank)
     for fault in SAID

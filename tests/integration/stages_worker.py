@@ -7,11 +7,11 @@ import argparse
 import dataclasses
 import json
 import math
+import os
 import sys
 from pathlib import Path
 
 import torch
-from safetensors.torch import save_file
 
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT))
@@ -23,7 +23,7 @@ from interbert.data.plan import Position
 from interbert.data.scenes.write import write_scenes
 from interbert.objectives import COUNTED_BY
 from interbert.tokenizer import load_tokenizer
-from interbert.train import checkpoint
+from interbert.train import checkpoint, part_file
 from interbert.train.deepspeed_config import load_engine_config
 from interbert.train.distributed import start_ranks
 from interbert.train.engine import Engine, summarise
@@ -34,7 +34,7 @@ from interbert.train.optimizer import set_learning_rate
 from interbert.train.pretraining import build_model
 
 STAGE = "{kind: %s, layers: 1, heads: 2, intermediate_size: 64, hidden_dropout: %s, attention_dropout: %s}"
-STEPS = 4
+STEPS, FSYNC = 4, os.fsync
 
 
 def encoder(dropout: float) -> str:
@@ -154,13 +154,13 @@ class Trainings:
         engine, _ = self.build(stage, "fp32")
         folder = self.data.parent / f"failing_{stage}"
         if self.ranks.rank == self.ranks.world_size - 1:
-            checkpoint.save_file = no_space
+            part_file.os.fsync = no_space
         said = ""
         try:
             checkpoint.save(engine.deepspeed, folder, {"step": 1}, self.ranks)
         except checkpoint.CheckpointError as error:
             said = str(error)
-        checkpoint.save_file = save_file
+        part_file.os.fsync = FSYNC
         return {"said": self.ranks.gather(said), "left": [str(path) for path in folder.rglob("*")]}
 
     def train(self, stage, precision, *sets, dropout=0.1, poison=None, merged=False, unmasked=()) -> dict:

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from interbert.train import checkpoint
+from interbert.train import checkpoint, part_file
 from interbert.train.checkpoint import CheckpointError
 from interbert.train.distributed import Ranks
 
@@ -94,11 +94,10 @@ def test_saved_and_found(tmp_path):
 def test_failure_leaves_nothing_and_keeps_the_last(tmp_path, monkeypatch):
     save(tmp_path, 1)
 
-    def half_written(tensors, path):
-        path.write_bytes(b"half")
+    def full(descriptor):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(checkpoint, "save_file", half_written)
+    monkeypatch.setattr(part_file.os, "fsync", full)
     with pytest.raises(CheckpointError, match="No space left"):
         save(tmp_path, 2)
     assert [path.name for path in tmp_path.iterdir()] == ["step_1"]
