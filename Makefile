@@ -28,11 +28,11 @@ test: $(VENV)/ready ## The test suite
 test-kernels: $(VENV)/ready ## The whole proof of the fused kernels: every length, sanitizers, broken sources
 	$(RUN) python -m pytest tests/kernels -m "thorough or not thorough"
 
-test-fault: $(VENV)/ready ## Runs that are killed, frozen, orphaned, starved of disk
-	$(RUN) python -m pytest tests/fault -m "thorough or not thorough"
+test-fault: $(VENV)/ready ## Every fault at every ZeRO stage: killed, frozen, orphaned, starved of disk
+	$(RUN) python -m pytest tests/fault -m "thorough or not thorough" -rs
 
 test-cluster: $(VENV)/ready cluster-packages ## ssh hosts and a SLURM on this machine (as root)
-	$(RUN) python -m pytest tests/cluster -m cluster
+	$(RUN) python -m pytest tests/cluster -m cluster -rs
 
 lint: $(VENV)/ready ## ruff, format and lint
 	$(BIN)/ruff format --check .
@@ -51,9 +51,9 @@ debian-packages: ## What some tests need from the system (as root): mpirun, a br
 	DEBIAN_FRONTEND=noninteractive apt-get install -y -qq openmpi-bin chromium
 
 cluster-packages: ## What the tests of clusters need from the system (as root): SLURM, sshd, pdsh
-	@for program in slurmctld sshd pdsh munged tc; do command -v $$program >/dev/null || missing=1; done; \
+	@for program in slurmctld sshd pdsh munged tc mpirun; do command -v $$program >/dev/null || missing=1; done; \
 	if [ "$$missing" ]; then apt-get update -qq && \
-	  DEBIAN_FRONTEND=noninteractive apt-get install -y -qq slurm-wlm munge openssh-server pdsh iproute2; fi
+	  DEBIAN_FRONTEND=noninteractive apt-get install -y -qq slurm-wlm munge openssh-server pdsh iproute2 openmpi-bin; fi
 
 clean: ## Remove .venv (not data/, not runs/)
 	rm -rf $(VENV)

@@ -117,10 +117,10 @@ def verify(checkpoint: Path) -> dict[str, Any]:
     """Checks every file against the manifest; returns the state. Raises CheckpointError naming what is wrong."""
     manifest_path = checkpoint / MANIFEST
     try:
-        files = read_json(manifest_path)["files"]
+        files = {name: dict(described) for name, described in read_json(manifest_path)["files"].items()}
     except FileNotFoundError:
         raise CheckpointError(f"{checkpoint}: no {MANIFEST}, so it was never finished") from None
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, AttributeError):
         raise CheckpointError(f"{manifest_path} is damaged: not a manifest") from None
     for path in _files(checkpoint):
         if path.is_symlink():
@@ -135,9 +135,9 @@ def verify(checkpoint: Path) -> dict[str, Any]:
             raise CheckpointError(f"{checkpoint / name} is not in the manifest: it does not belong there")
         found, expected = _describe(checkpoint / name), files[name]
         for field in ("bytes", "sha256"):
-            if found[field] != expected[field]:
+            if found[field] != expected.get(field):
                 raise CheckpointError(
-                    f"{checkpoint / name}: {field} is {found[field]}, expected {expected[field]}"
+                    f"{checkpoint / name}: {field} is {found[field]}, expected {expected.get(field)}"
                 )
     if "state.json" not in files:
         raise CheckpointError(f"{checkpoint}: the manifest names no state.json")

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import subprocess
 
 import pytest
 from hosts import Hosts
@@ -12,11 +13,19 @@ __all__ = ["runs"]
 
 
 def needs_root_and(*programs: str) -> None:
+    """Skips with the reason, which `pytest -rs` prints."""
     missing = [program for program in programs if shutil.which(program) is None]
     if os.getuid() != 0:
         pytest.skip("a cluster on one machine is made by root")
     if missing:
         pytest.skip(f"not installed: {', '.join(missing)} (make cluster-packages)")
+
+
+def needs_namespaces() -> None:
+    tried = subprocess.run(["ip", "netns", "add", "ibprobe"], capture_output=True, text=True)
+    subprocess.run(["ip", "netns", "del", "ibprobe"], capture_output=True)
+    if tried.returncode:
+        pytest.skip(f"no network namespaces can be made here ({tried.stderr.strip()})")
 
 
 @pytest.fixture(scope="session")
@@ -33,6 +42,7 @@ def slurm(tmp_path_factory):
 @pytest.fixture(scope="session")
 def hosts(tmp_path_factory):
     needs_root_and("ip", "sshd", "ssh", "ssh-keygen", "pdsh", "tc")
+    needs_namespaces()
     two = Hosts(tmp_path_factory.mktemp("hosts"))
     try:
         two.start()

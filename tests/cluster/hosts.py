@@ -10,7 +10,8 @@ from contextlib import suppress
 from pathlib import Path
 
 NAMES = ("ibh1", "ibh2")
-BRIDGE = "ibbridge"
+BRIDGE, FAR_BRIDGE = "ibbridge", "ibfar"
+TAPS = ("ibtap1", "ibtap2")
 SSHD = """Port 22
 ListenAddress {address}
 HostKey {folder}/host_key
@@ -21,15 +22,15 @@ StrictModes no
 UsePAM no
 PidFile {folder}/{name}.pid
 """
+NAMES_KNOWN = """127.0.0.1 localhost
+10.77.0.1 ibh1
+10.77.0.2 ibh2
+"""
 SSH = """Host *
   IdentityFile {folder}/key
   StrictHostKeyChecking no
   UserKnownHostsFile /dev/null
   LogLevel ERROR
-Host ibh1
-  HostName 10.77.0.1
-Host ibh2
-  HostName 10.77.0.2
 """
 
 
@@ -37,6 +38,7 @@ class Hosts:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self._daemons: dict[str, subprocess.Popen] = {}
+        self._relay: subprocess.Popen | None = None
 
     def start(self) -> None:
         self._clear()
@@ -44,6 +46,7 @@ class Hosts:
             run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(self.folder / name))
         (self.folder / "config").write_text(SSH.format(folder=self.folder))
         (self.folder / "hosts").write_text("".join(f"{name} slots=1\n" for name in NAMES))
+        (self.folder / "names").write_text(NAMES_KNOWN)
         # ssh looks for its settings in the home of the user whatever HOME says.
         (self.folder / "bin").mkdir()
         wrapper = self.folder / "bin" / "ssh"
@@ -76,8 +79,9 @@ class Hosts:
             time.sleep(0.2)
 
     def on(self, name: str, *words: str) -> list[str]:
-        """These words as typed on a host: with its network and its name."""
-        named = ("unshare", "--uts", "sh", "-c", 'hostname "$0"; exec "$@"', name)
+        """These words as typed on a host: with its network, its name, and the names that it knows."""
+        become = f'hostname "$0"; mount --bind {self.folder}/names /etc/hosts; exec "$@"'
+        named = ("unshare", "--uts", "--mount", "sh", "-c", become, name)
         return ["ip", "netns", "exec", name, *named, *words]
 
     def mpirun(self, command: list[str]) -> list[str]:
@@ -119,6 +123,23 @@ class Hosts:
         for name in NAMES:
             run("tc", "-n", name, "qdisc", "del", "dev", "eth0", "root")
 
+    def delay(self, seconds: float) -> None:
+        """What a host sends reaches the other so much later: the second one moves to the far end of a slow wire."""
+        words = [sys.executable, str(Path(__file__).with_name("relay.py")), *TAPS, str(seconds)]
+        self._relay = subprocess.Popen(words, stdout=subprocess.PIPE)
+        assert self._relay.stdout.readline() == b"ready\n"
+        run("ip", "link", "add", FAR_BRIDGE, "type", "bridge")
+        for device, bridge in zip((*TAPS, f"{NAMES[1]}v"), (BRIDGE, FAR_BRIDGE, FAR_BRIDGE), strict=True):
+            run("ip", "link", "set", device, "master", bridge, "up")
+        run("ip", "link", "set", FAR_BRIDGE, "up")
+
+    def undelay(self) -> None:
+        run("ip", "link", "set", f"{NAMES[1]}v", "master", BRIDGE)
+        self._relay.kill()
+        self._relay.wait()
+        self._relay = None
+        run("ip", "link", "del", FAR_BRIDGE)
+
     def block(self, name: str, address: str, port: int, lift: bool = False) -> None:
         """What a host sends to this port is lost; or no longer."""
         verb = "del" if lift else "add"
@@ -130,7 +151,7 @@ class Hosts:
         return int(subprocess.run(counter, capture_output=True, text=True, check=True).stdout)
 
     def stop(self) -> None:
-        for daemon in self._daemons.values():
+        for daemon in (*self._daemons.values(), *([self._relay] if self._relay else [])):
             daemon.terminate()
             daemon.wait(timeout=10)
         self._clear()
@@ -147,7 +168,8 @@ class Hosts:
                     os.kill(int(pid), signal.SIGKILL)
             subprocess.run(["ip", "netns", "del", name], capture_output=True, check=False)
             subprocess.run(["ip", "link", "del", f"{name}v"], capture_output=True, check=False)
-        subprocess.run(["ip", "link", "del", BRIDGE], capture_output=True)
+        for bridge in (BRIDGE, FAR_BRIDGE):
+            subprocess.run(["ip", "link", "del", bridge], capture_output=True)
 
 
 def run(*words: str) -> None:

@@ -12,7 +12,7 @@ from interbert.model.interbert import InterBertForPreTraining
 
 pytestmark = pytest.mark.cluster
 BIN = Path(sys.executable).parent
-STEPS = 4000
+STEPS = 2500
 LONG = (
     f"train.schedule_steps={STEPS}",
     "train.checkpoint_every=5000",

@@ -3,8 +3,10 @@
 import re
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
+import psutil
 import pytest
 
 pytestmark = pytest.mark.cluster
@@ -35,6 +37,30 @@ def test_two_hosts_train_as_one_machine_does(hosts, runs, alone, stage):
 def test_include_and_exclude(hosts, runs):
     said = runs.run(hosts.deepspeed(runs.command("one_of_two", "--max-steps", "1"), "--exclude", "ibh2"))
     assert "1 rank(s) by deepspeed" in said
+
+
+def test_the_environment_is_carried_over(hosts, runs, tmp_path, monkeypatch):
+    """And a file STOP stops both hosts."""
+    (tmp_path / "environment").write_text("OF_THE_FILE=yes\n")
+    monkeypatch.setenv("DS_ENV_FILE", str(tmp_path / "environment"))
+    monkeypatch.setenv("PYTHONHASHSEED", "77")
+    process = runs.start(hosts.deepspeed(runs.command("carried", "--max-steps", "5000", sets=LONG)))
+    for line in process.stdout:
+        if "step 3/" in line:
+            break
+    found = [p.environ() for p in psutil.process_iter() if is_rank(p)]
+    (runs.folder / "carried" / "STOP").touch()
+    said, _ = process.communicate(timeout=60)
+    assert sorted(environment["RANK"] for environment in found) == ["0", "1"]
+    assert all(e.get("OF_THE_FILE") == "yes" and e.get("PYTHONHASHSEED") == "77" for e in found)
+    assert runs.status("carried")["state"] == "preempted", said
+
+
+def is_rank(process: psutil.Process) -> bool:
+    with suppress(psutil.Error):
+        words = process.cmdline()[:4]
+        return any(word.endswith("launch/pretrain.py") for word in words) and "RANK" in process.environ()
+    return False
 
 
 def refused(hosts, runs, name, *flags, hostfile="", **options):

@@ -117,6 +117,29 @@ def test_a_frozen_rank_is_found_and_named(runs):
     assert "Thread" in traces and "loop.py" in traces
 
 
+STALLED = """
+import runpy, sys, time
+from interbert.train.part_file import PartFile
+PartFile.close = lambda self: time.sleep(1000)
+runpy.run_path(sys.argv[0], run_name="__main__")
+"""
+
+
+def test_a_save_that_stalls_is_cut_off(runs):
+    sets = (*LONG, "train.save_patience=3")
+    words = [sys.executable, "-c", f"import sys; sys.argv.pop(0)\n{STALLED}"]
+    process = runs.start([*words, *runs.command("stalled", "--max-steps", "5000", sets=sets)])
+    for line in process.stdout:
+        if line.startswith("step 3/"):
+            break
+    process.terminate()
+    said, _ = process.communicate(timeout=30)
+    status = runs.status("stalled")
+    assert process.returncode == 1 and status["state"] == "failed", said
+    assert "rank 0 hangs" in status["reason"] and "in phase 'save'" in status["reason"]
+    assert "_save_part" in (runs.folder / "stalled" / "hang_rank0.txt").read_text()
+
+
 def test_a_killed_rank_ends_the_others(runs):
     run = Started(runs, "killed", 29815).until(3)
     survivor, victim = run.ranks()

@@ -150,6 +150,32 @@ def test_damage_is_named_and_an_older_one_is_taken(tmp_path, damage):
     assert len(said) == 1 and "step_2" in said[0]
 
 
+@pytest.mark.parametrize("name", ["manifest.json", "state.json", PART])
+def test_whatever_bit_flips_it_is_noticed_or_changes_nothing(tmp_path, name):
+    path = save(tmp_path, 1)
+    whole, state = (path / name).read_bytes(), checkpoint.verify(path)
+    noticed = 0
+    for bit in range(0, 8 * len(whole), 1 if name == "manifest.json" else 7):
+        data = bytearray(whole)
+        data[bit // 8] ^= 1 << bit % 8
+        (path / name).write_bytes(data)
+        try:
+            assert checkpoint.verify(path) == state
+        except CheckpointError:
+            noticed += 1
+    assert noticed > 7 * len(whole) if name == "manifest.json" else noticed > len(whole)
+
+
+@pytest.mark.parametrize("name", ["manifest.json", "state.json", PART])
+def test_wherever_a_file_is_cut_it_is_noticed(tmp_path, name):
+    path = save(tmp_path, 1)
+    whole = (path / name).read_bytes()
+    for length in range(0, len(whole.rstrip()), 5):
+        (path / name).write_bytes(whole[:length])
+        with pytest.raises(CheckpointError):
+            checkpoint.verify(path)
+
+
 def test_a_checkpoint_of_an_older_version_is_told_as_one(tmp_path):
     path = save(tmp_path, 1)
     state = path / "state.json"

@@ -1,0 +1,28 @@
+"""A run that is taken up by other numbers of ranks at other ZeRO stages is still the same run."""
+
+import sys
+
+import pytest
+from test_faults import BIN
+
+pytestmark = pytest.mark.thorough
+SETS = ("train.micro_batches=4",)
+LEGS = [(1, 0), (2, 1), (4, 2), (4, 3), (2, 0), (1, 3), (4, 0), (2, 2)]
+"""(ranks, ZeRO stage), two steps each."""
+
+
+def test_one_run_on_1_2_and_4_ranks_at_all_stages(runs):
+    steps = 2 * len(LEGS)
+    runs.python("steady", "--max-steps", str(steps), config="zero0_fp32", sets=SETS)
+    for leg, (ranks, stage) in enumerate(LEGS, 1):
+        launcher = [str(BIN / "torchrun"), "--nproc_per_node", str(ranks), "--master_port", "29821"]
+        start = launcher if ranks > 1 else [sys.executable]
+        command = runs.command("moving", "--max-steps", str(2 * leg), config=f"zero{stage}_fp32", sets=SETS)
+        said = runs.run([*start, *command])
+        assert ("resumed from" in said) == (leg > 1) and f"{ranks} rank(s)" in said
+    assert runs.losses("moving") == pytest.approx(runs.losses("steady"), rel=2e-4)
+    seen = {
+        name: [line["samples"] for line in runs.metrics(name) if "samples" in line]
+        for name in ("moving", "steady")
+    }
+    assert seen["moving"] == seen["steady"]
