@@ -4,9 +4,11 @@ A small model, with these rules (n parameters, N ranks, A micro-batches accumula
 
     state     16 bytes a parameter: weights and gradients, and the optimizer's fp32 master and moments. ZeRO 1 shares
               the optimizer's 12 (fp32: 8) among ranks, ZeRO 2 the gradients too, ZeRO 3 the weights too.
-    wire      bytes that a rank sends and receives in a step, each way. ZeRO 0 and 1: one reduction and one spreading
-              of all gradients or weights. ZeRO 2 reduces at every micro-batch, ZeRO 3 gathers weights twice besides.
-    time      work / (work + what the wire takes beyond the backward pass that it overlaps with).
+    wire      bytes that a rank sends and receives in a step, each way, as DeepSpeed does it: ZeRO 0 to 2 give all
+              ranks all gradients (two passes over them), ZeRO 2 at every micro-batch; ZeRO 1 and 2 then spread the
+              weights (one pass). ZeRO 3 gathers the weights and shares out the gradients in each micro-batch; beyond
+              a billion parameters it gathers twice.
+    time      work / (work + what the wire takes beyond the backward pass that it overlaps with). Delay is left out.
 """
 
 from dataclasses import dataclass
@@ -14,6 +16,10 @@ from dataclasses import dataclass
 STATE_BYTES = 16
 OPTIMIZER_BYTES = {"fp32": 8, "bf16": 12, "fp16": 12}
 NUMBER_BYTES = {"fp32": 4, "bf16": 2, "fp16": 2}
+SHARING_OUT = {"nccl": 1, "gloo": 2}
+"""Passes of a reduction that leaves each rank its share; gloo gives everything to all."""
+KEPT_GATHERED = 1_000_000_000
+"""Parameters that ZeRO 3 keeps on a rank from forward to backward (stage3_max_live_parameters)."""
 OVERLAPPED = 2 / 3
 """Of a step's work, the share (backward) that communication may hide behind."""
 
@@ -48,9 +54,12 @@ def state_bytes(stage: int, parameters: int, precision: str, ranks: int) -> floa
     return parameters * sum(size / ranks if stage > i else size for i, size in enumerate(parts))
 
 
-def wire_bytes(stage: int, parameters: int, precision: str, ranks: int, accumulation: int) -> float:
+def wire_bytes(
+    stage: int, parameters: int, precision: str, ranks: int, accumulation: int, backend: str = "nccl"
+) -> float:
     """Of a rank, each way: a ring passes all but its own share of what it reduces or spreads."""
-    passes = {0: 2, 1: 2, 2: accumulation + 1, 3: 3 * accumulation}[stage]
+    share_out, gathers = SHARING_OUT[backend], 1 if parameters <= KEPT_GATHERED else 2
+    passes = {0: 2, 1: 2 + 1, 2: 2 * accumulation + 1, 3: (gathers + share_out) * accumulation}[stage]
     return passes * parameters * NUMBER_BYTES[precision] * (ranks - 1) / ranks
 
 

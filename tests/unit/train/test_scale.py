@@ -14,9 +14,13 @@ def test_state_is_shared_as_the_stages_say():
 
 
 def test_wire_counts_what_each_stage_sends():
-    assert wire_bytes(1, N, "bf16", 4, 1) == wire_bytes(0, N, "bf16", 4, 3) == 2 * 2e6 * 3 / 4
-    assert wire_bytes(2, N, "bf16", 4, 3) == 4 * 2e6 * 3 / 4
-    assert wire_bytes(3, N, "fp32", 2, 2) == 6 * 4e6 / 2
+    once = 2e6 * 3 / 4
+    assert wire_bytes(0, N, "bf16", 4, 3) == 2 * once
+    assert wire_bytes(1, N, "bf16", 4, 3) == 3 * once
+    assert wire_bytes(2, N, "bf16", 4, 3) == 7 * once
+    assert wire_bytes(3, N, "bf16", 4, 3) == 6 * once
+    assert wire_bytes(3, N, "bf16", 4, 3, "gloo") == 9 * once
+    assert wire_bytes(3, 2 * 10**9, "bf16", 4, 3) == 9 * 4e9 * 3 / 4
     assert wire_bytes(3, N, "bf16", 1, 1) == 0
 
 
