@@ -119,15 +119,13 @@ class _Partitioned:
         piece, _ = self._optimizer._get_fp32_opt_state_partition(
             parameter, False, None if key == WEIGHT else key
         )
-        pieces = _padded(value.flatten(), piece.numel()).view(-1, piece.numel())
-        piece.copy_(pieces[self._optimizer._get_param_partition_rank(parameter)])
+        start = self._optimizer._get_param_partition_rank(parameter) * piece.numel()
+        own = value.flatten()[start : start + piece.numel()]  # shorter, or nothing, on the last ranks
+        piece[: own.numel()].copy_(own)
+        piece[own.numel() :].zero_()
         if key == WEIGHT:
             with torch.no_grad(), deepspeed.zero.GatheredParameters(parameter, modifier_rank=0):
                 parameter.copy_(value)
-
-
-def _padded(flat: Tensor, piece: int) -> Tensor:
-    return torch.nn.functional.pad(flat, (0, -flat.numel() % piece))
 
 
 def _access(engine) -> _Plain | _Scattered | _Partitioned:
