@@ -11,6 +11,7 @@ import argparse
 import os
 import shutil
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -57,7 +58,7 @@ def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--folder", type=Path, default=Path("runs/checkpoint_benchmark"), help="on the disk")
+    parser.add_argument("--folder", type=Path, default=Path("runs"), help="on the disk to be measured")
     parser.add_argument("--preset", default="base", choices=["tiny", "small", "base"])
     parser.add_argument("--pairs", type=int, default=64, help="of each rank's micro-batch, to time a step")
     parser.add_argument("--stages", type=int, nargs="+", default=[0, 1, 2, 3])
@@ -67,7 +68,7 @@ def parse_arguments() -> argparse.Namespace:
 
 
 def measure(engine: Engine, arguments: argparse.Namespace, ranks: Ranks) -> dict[str, float]:
-    folder = arguments.folder
+    folder = Path(ranks.main_only(lambda: new_folder(arguments.folder)))
     batch = make_batch(engine.model.config, arguments.pairs).to(ranks.device)
     scales = engine.scales(batch.counts())
     step = [
@@ -81,7 +82,7 @@ def measure(engine: Engine, arguments: argparse.Namespace, ranks: Ranks) -> dict
     verify = timed(lambda: ranks.main_only(lambda: state.update(checkpoint.verify(saved[0]))), ranks)
     state = ranks.share(state)
     load = timed(lambda: checkpoint.load(engine.deepspeed, saved[0], state), ranks)
-    ranks.main_only(lambda: shutil.rmtree(folder))
+    ranks.main_only(lambda: shutil.rmtree(saved[0]))
     disk = timed(lambda: ranks.main_only(lambda: write(folder, size)), ranks)
     return {
         "bytes": size,
@@ -92,6 +93,11 @@ def measure(engine: Engine, arguments: argparse.Namespace, ranks: Ranks) -> dict
         "set": load,
         "disk": disk,
     }
+
+
+def new_folder(parent: Path) -> str:
+    parent.mkdir(parents=True, exist_ok=True)
+    return tempfile.mkdtemp(prefix="checkpoint_benchmark_", dir=parent)
 
 
 def timed(work: Callable, ranks: Ranks) -> float:
@@ -110,7 +116,6 @@ def synchronize(ranks: Ranks) -> None:
 
 
 def write(folder: Path, size: int) -> None:
-    folder.mkdir(parents=True)
     block = os.urandom(2**24)
     with open(folder / "bytes", "wb") as file:
         for _ in range(size // len(block)):

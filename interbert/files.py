@@ -5,6 +5,7 @@ import hashlib
 import json
 import math
 import os
+import platform
 import shutil
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,8 @@ SUMS = "SHA256SUMS"
 def write_text(path: Path, text: str) -> None:
     """Replaces `path` by one with this text, in one step."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")  # several processes may do it at once
+    # Several processes may do it at once, on several hosts.
+    partial = path.with_name(f".{path.name}.{platform.node()}.{os.getpid()}.partial")
     try:
         with open(partial, "w") as file:
             file.write(text)

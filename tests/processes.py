@@ -5,12 +5,19 @@ import os
 import shutil
 import subprocess
 import sys
+import threading
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
+import psutil
 import pytest
 
 ROOT = Path(__file__).parents[1]
 LAUNCHER_VARIABLES = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT", "LOCAL_SIZE")
+
+LONGEST = 1500
+"""Seconds that a process may live."""
 
 SMALL = [
     "model.override={hidden_size: 32, pooler_size: 32, stages: ["
@@ -35,6 +42,7 @@ class Runs:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self._started: list[subprocess.Popen] = []
         self.settings = [*SMALL, f"scenes.folder={folder / 'scenes'}"]
 
     def command(self, name: str, *more: str, config: str = "cpu", sets: tuple[str, ...] = ()) -> list[str]:
@@ -57,7 +65,17 @@ class Runs:
         # DeepSpeed keeps the op it builds in the user's cache: a fresh cache would build it for every launch.
         environment.pop("XDG_CACHE_HOME", None)
         pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
-        return subprocess.Popen(words, cwd=ROOT, env=environment, **pipes, **options)
+        process = subprocess.Popen(words, cwd=ROOT, env=environment, **pipes, **options)
+        self._started.append(process)
+        # Whoever reads its lines waits for as long as it lives.
+        limit = threading.Timer(LONGEST, end_all, [process])
+        limit.daemon = True
+        limit.start()
+        return process
+
+    def close(self) -> None:
+        for process in self._started:
+            end_all(process)
 
     def run(self, words: list[str], code: int | None = 0, seconds: float = 180) -> str:
         process = self.start(words)
@@ -82,9 +100,20 @@ class Runs:
         return json.loads((self.folder / name / "status.json").read_text())
 
 
+def end_all(process: subprocess.Popen) -> None:
+    """It and all that it started."""
+    with suppress(psutil.Error):
+        family = [*psutil.Process(process.pid).children(recursive=True), psutil.Process(process.pid)]
+        for member in family:
+            with suppress(psutil.Error):
+                member.kill()
+
+
 @pytest.fixture(scope="session")
-def runs(tmp_path_factory) -> Runs:
-    return Runs(tmp_path_factory.mktemp("runs"))
+def runs(tmp_path_factory) -> Iterator[Runs]:
+    made = Runs(tmp_path_factory.mktemp("runs"))
+    yield made
+    made.close()
 
 
 def needs(program: str):

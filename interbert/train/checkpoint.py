@@ -115,6 +115,13 @@ def _seal(partial: Path, final: Path, state: dict[str, Any], parts: dict[str, di
 
 def verify(checkpoint: Path) -> dict[str, Any]:
     """Checks every file against the manifest; returns the state. Raises CheckpointError naming what is wrong."""
+    try:
+        return _verify(checkpoint)
+    except OSError as error:
+        raise CheckpointError(f"{checkpoint} cannot be read: {error}") from None
+
+
+def _verify(checkpoint: Path) -> dict[str, Any]:
     manifest_path = checkpoint / MANIFEST
     try:
         files = {name: dict(described) for name, described in read_json(manifest_path)["files"].items()}
@@ -209,7 +216,10 @@ def prune(checkpoints: Path, keep: int, best: int | None, resumed: int | None, w
             except CheckpointError as error:
                 warn(f"{checkpoint}, which the run went on from, is kept: {error}")
                 continue
-        shutil.rmtree(checkpoint)
+        try:
+            shutil.rmtree(checkpoint)
+        except OSError as error:
+            warn(f"{checkpoint} could not be removed: {error}")
 
 
 def sweep(checkpoints: Path) -> None:
@@ -223,7 +233,8 @@ def set_aside(checkpoints: Path, after: int) -> list[Path]:
     (or from nothing) has left them, and `latest` must not find them again. Nothing is deleted."""
     left = [checkpoint for checkpoint in list_checkpoints(checkpoints) if step_of(checkpoint) > after]
     if left:
-        folder = checkpoints / f"left_{len(list(checkpoints.glob('left_*'))) + 1}"
+        used = [int(n) for p in checkpoints.glob("left_*") if (n := p.name.removeprefix("left_")).isdigit()]
+        folder = checkpoints / f"left_{max(used, default=0) + 1}"
         folder.mkdir()
         for checkpoint in left:
             checkpoint.rename(folder / checkpoint.name)

@@ -1,5 +1,6 @@
 """What launch/pretrain.py does: make or check the data, resolve everything, then run or only report."""
 
+import os
 from pathlib import Path
 
 from interbert.config import SceneSettings, Settings, SettingsError
@@ -7,7 +8,7 @@ from interbert.train.deepspeed_config import check_device, load_engine_config
 from interbert.train.distributed import Ranks, start_ranks
 from interbert.train.dry_run import describe_dry_run
 from interbert.train.pretraining import Request, pretrain
-from interbert.train.run_folder import RunFolder
+from interbert.train.run_folder import EXIT_CODES, RunFolder
 from interbert.train.scale import Machine
 from interbert.train.stages import run_stages
 from interbert.train.stop import StopRequest
@@ -30,10 +31,13 @@ def run_pretraining(
     stop: StopRequest,
 ) -> int:
     ranks = start_ranks()
+    own = RunFolder(folder)
     if not dry_run:
-        ranks.main_only(RunFolder(folder).lock)
+        ranks.main_only(own.begin)
         if ranks.is_main:
-            post_witness(RunFolder(folder))
+            post_witness(own)
+    if ranks.sum([was_restarted()])[0] > 0:
+        resume = "latest"  # whatever was asked for when it was started by hand
 
     def run(settings: Settings, folder: Path, max_steps: int | None) -> int:
         imagined = Machine(**{"ranks": ranks.world_size, "nodes": 1, **ASSUMED, **machine})
@@ -52,14 +56,30 @@ def run_pretraining(
 
     try:
         if not settings.stages:
-            return run(settings, folder, max_steps)
+            return leaving(run(settings, folder, max_steps))
         if resume not in ("latest", "none"):
             raise SettingsError(
                 f"--resume {resume}: a recipe of stages knows where it stands; give latest or none"
             )
-        return run_stages(settings, folder, run, max_steps, dry_run, ranks)
+        return leaving(run_stages(settings, folder, run, max_steps, dry_run, ranks))
+    except Exception as error:
+        if not dry_run:
+            own.write_failure(ranks.rank, 0, f"{type(error).__name__}: {error}")
+        raise
     finally:
         ranks.close()
+
+
+def was_restarted() -> float:
+    """By SLURM or by torchrun, with the words of its first start."""
+    counts = [os.environ.get(name, "0") for name in ("SLURM_RESTART_COUNT", "TORCHELASTIC_RESTART_COUNT")]
+    return float(any(int(count) > 0 for count in counts))
+
+
+def leaving(code: int) -> int:
+    """torchrun starts again whoever ends with another code than 0, also those that were asked to stop."""
+    restarts = int(os.environ.get("TORCHELASTIC_MAX_RESTARTS", "0")) > 0
+    return 0 if restarts and code == EXIT_CODES["preempted"] else code
 
 
 def provide_data(settings: Settings, ranks: Ranks) -> Settings:

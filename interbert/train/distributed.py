@@ -77,7 +77,7 @@ class Ranks:
             dist.destroy_process_group()
 
 
-def start_ranks(timeout_minutes: float = 30) -> Ranks:
+def start_ranks(timeout_minutes: float = 120) -> Ranks:
     """Finds out how the process was started and joins the others. Call once, first thing."""
     launcher = name_rendezvous()
     rank, world_size = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
@@ -123,12 +123,14 @@ def name_rendezvous() -> str:
     environment = os.environ
     if "RANK" in environment and "WORLD_SIZE" in environment:
         return "torchrun" if "TORCHELASTIC_RUN_ID" in environment else "deepspeed"
-    if "SLURM_STEP_ID" in environment and "SLURM_PROCID" in environment:
-        _rendezvous_by_slurm(environment)
-        return "srun"
-    if "OMPI_COMM_WORLD_SIZE" in environment or "PMI_SIZE" in environment:
+    by_srun = "SLURM_STEP_ID" in environment and "SLURM_PROCID" in environment
+    # srun may speak PMI; and within a job mpirun's own daemons are started by srun.
+    if "OMPI_COMM_WORLD_SIZE" in environment or ("PMI_SIZE" in environment and not by_srun):
         _rendezvous_by_mpi(environment)
         return "mpirun"
+    if by_srun:
+        _rendezvous_by_slurm(environment)
+        return "srun"
     environment.update(RANK="0", WORLD_SIZE="1", LOCAL_RANK="0", LOCAL_WORLD_SIZE="1")
     environment.update(MASTER_ADDR="127.0.0.1", MASTER_PORT=str(free_port()))
     return "python"

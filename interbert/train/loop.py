@@ -84,6 +84,8 @@ def train(run: Training) -> tuple[State, str]:
         upload.wait()  # what the last step's copies read is written over from here on
         data = next(steps)
         waited = time.perf_counter() - asked
+        if run.monitor and run.monitor.unheard:
+            run.stop.ask("nobody reads its output any more")
         counts, stopping = agree(ranks, data.batches, bool(run.stop.asked()))
         leave_out(run, data.batches, int(counts["damaged"]))
         if stopping:
@@ -200,6 +202,11 @@ def save(run: Training) -> None:
         return
     with run.watchdog.phase("save"):
         probe = probe_loss(run.engine, run.ranks)
+        if not math.isfinite(probe):  # alike on all ranks
+            raise checkpoint.CheckpointError(
+                f"step {run.progress.step} is not saved: the model gives a loss that is no number; go on from the "
+                "last checkpoint with a lower train.learning_rate"
+            )
         state = asdict(run.progress) | {"identity": run.identity, "probe": probe}
         path = checkpoint.save(run.engine.deepspeed, run.folder.checkpoints, state, run.ranks)
     keep, best = run.settings.train.keep_checkpoints, run.progress.best_step

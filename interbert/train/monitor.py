@@ -1,6 +1,7 @@
 """What a run says while it trains: metrics.jsonl, TensorBoard, a progress bar or plain lines. Rank 0 only."""
 
 import json
+import os
 import sys
 import time
 from pathlib import Path
@@ -36,6 +37,8 @@ class Monitor:
             for summary in hparams(set_ones, dict.fromkeys(COMPARED, 0.0)):
                 self._events.file_writer.add_summary(summary)
         self._bar, self._on_terminal = None, sys.stderr.isatty()
+        self.unheard = False
+        """Whoever read what is printed has gone, as when the connection to a launcher breaks."""
         self._first_step = step
         self._last_step = last_step
         self._clock = (time.monotonic(), step)
@@ -51,7 +54,7 @@ class Monitor:
             self._bar.set_postfix_str(_beside_bar(figures))
         else:
             shown = " ".join(f"{name}={figures[name]:.3g}" for name in _shown(figures))
-            print(f"step {step}/{self._last_step} {shown} eta {self._eta(step)}", flush=True)
+            self._print(f"step {step}/{self._last_step} {shown} eta {self._eta(step)}")
 
     def validation(self, step: int, figures: dict[str, float]) -> None:
         self._write({"step": step, **figures})
@@ -68,7 +71,14 @@ class Monitor:
         if self._bar is not None:
             self._bar.write(text, file=sys.stderr)
         else:
+            self._print(text)
+
+    def _print(self, text: str) -> None:
+        try:
             print(text, flush=True)
+        except OSError:
+            self.unheard = True
+            sys.stdout = open(os.devnull, "w")  # noqa: SIM115 (for the rest of this process)
 
     def close(self) -> None:
         self._lines.close()

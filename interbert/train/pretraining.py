@@ -81,6 +81,8 @@ def pretrain(request: Request, ranks: Ranks) -> int:
         state, reason = "failed", f"{type(error).__name__}: {error}"
         if not isinstance(error, ValueError):
             traceback.print_exc()
+    except KeyboardInterrupt:
+        state, reason = "failed", "interrupted a second time, before it had saved"
     watchdog.close()
     if state == "failed":  # whichever rank it was: rank 0 may only ever see it killed
         reason = request.folder.write_failure(ranks.rank, progress.step, reason)
@@ -132,6 +134,7 @@ def _prepare(
     if monitor:
         begun = f"resumed from {path}" if found else "started"
         monitor.say(f"{begun}: {describe_run(model, corpus, plan, request, ranks)}")
+    own = found is not None and path.resolve().parent == folder.checkpoints.resolve()
     run = Training(
         settings=settings,
         engine=engine,
@@ -147,8 +150,8 @@ def _prepare(
         class_head=class_head_of(corpus, settings),
         last_step=request.last_step,
         identity=identity,
-        resumed_step=progress.step if found else None,
-        saved_step=progress.step if found else -1,
+        resumed_step=progress.step if own else None,
+        saved_step=progress.step if own else -1,
     )
     return run, tokenizer
 

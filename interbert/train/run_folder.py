@@ -1,9 +1,12 @@
 """The folder of a run: where each thing lies, its state, and what it ran on."""
 
+import errno
 import fcntl
+import logging
 import math
 import os
 import platform
+import shutil
 import subprocess
 import sys
 import time
@@ -14,6 +17,8 @@ from pathlib import Path
 from typing import IO, Any, Literal
 
 from interbert.files import read_json, replace_json, write_json
+
+log = logging.getLogger(__name__)
 
 State = Literal["running", "finished", "preempted", "failed"]
 EXIT_CODES: dict[State, int | None] = {"running": None, "finished": 0, "preempted": 75, "failed": 1}
@@ -86,16 +91,24 @@ class RunFolder:
                 f"--output-dir {self.path}: cannot be written to ({reason}); name another folder"
             )
 
+    def begin(self) -> None:
+        """Takes the folder, and says so; what an earlier run left about its end is removed."""
+        self.lock()
+        for left in self.path.glob("failed_rank*.json"):
+            left.unlink(missing_ok=True)
+        shutil.rmtree(self.heartbeats, ignore_errors=True)
+        self.write_status("running", self.last_step(), "preparing")
+
     def lock(self) -> None:
         """Keeps other runs out of this folder for as long as this process lives."""
         path = self.path / ".lock"
         held = open(path, "a+")  # noqa: SIM115 (held for life)
-        if not _wait_for(held, seconds=2):  # who died a moment ago may not have been told yet
+        if not wait_for_lock(held, seconds=2):  # a witness may have it, for a moment
             held.seek(0)
             raise ValueError(
                 f"{self.path} is in use by a run that is alive ({held.read().strip() or 'unknown'}); let it "
                 f"end, stop it (touch {self.stop_file}), or name another --output-dir"
-            ) from None
+            )
         held.truncate(0)
         held.write(f"process {os.getpid()} on {platform.node()}\n")
         held.flush()
@@ -110,6 +123,10 @@ class RunFolder:
         if not whole or not isinstance(status.get("step"), int):
             raise ValueError(f"{path}: lacks a state or a step; restore it, or remove it")
         return status
+
+    def last_step(self) -> int:
+        status = self.read_status()
+        return status["step"] if status else 0
 
     def finished_at(self, last_step: int) -> bool:
         """Whether a run to this step has nothing left to do."""
@@ -139,11 +156,14 @@ class RunFolder:
             with suppress(ValueError, OSError):  # a full disk may have torn it
                 notes.append(read_json(path))
         reason = min(notes, key=lambda note: note["time"])["reason"]
+        # A run that fails before it knows where it stood must not forget that it stood somewhere.
+        with suppress(ValueError):
+            step = max(step, self.last_step())
         self.write_status("failed", step, reason)
         return reason
 
 
-def _wait_for(file: IO[str], seconds: float) -> bool:
+def wait_for_lock(file: IO[str], seconds: float) -> bool:
     """Locks it, unless another process keeps it for longer than this."""
     deadline = time.monotonic() + seconds
     while True:
@@ -154,6 +174,11 @@ def _wait_for(file: IO[str], seconds: float) -> bool:
             if time.monotonic() > deadline:
                 return False
             time.sleep(0.05)
+        except OSError as error:
+            if error.errno not in (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP):
+                raise
+            log.warning("%s: this file system has no locks; see that no two runs take this folder", file.name)
+            return True
 
 
 PACKAGES = (

@@ -25,8 +25,10 @@ class StopRequest:
 
     def listen(self) -> None:
         """First thing: until then a signal ends the process."""
-        for name in ("SIGTERM", "SIGINT", "SIGUSR1"):
-            signal.signal(getattr(signal, name), self._note)
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1):
+            signal.signal(number, self._note)
+        if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # which nohup asks for
+            signal.signal(signal.SIGHUP, self._note)
 
     def watch_launcher(self, launcher: str) -> None:
         self._has_launcher = launcher in LAUNCHERS
@@ -41,6 +43,9 @@ class StopRequest:
             elif self._has_launcher and any(parent_of(child) != parent for child, parent in self._launchers):
                 self._reason = "the launcher is gone"
         return self._reason
+
+    def ask(self, reason: str) -> None:
+        self._reason = self._reason or reason
 
     def done(self) -> None:
         """The stop was obeyed: the file has served."""

@@ -12,6 +12,7 @@ import time
 from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 
 from interbert.config import TrainSettings
 from interbert.files import read_json, write_json
@@ -19,82 +20,108 @@ from interbert.train.run_folder import EXIT_CODES, RunFolder
 
 MEDIANS = 20
 """So many times the usual length of a step is a hang, if that is longer than the patience."""
+STARTING = 2 * 3600.0
+"""Seconds until the first step: data may take its time."""
 EVERY = 0.5
+SUSPENDED = 5.0
+"""A longer time between two looks was not spent running."""
 HEARTBEAT = 2.0
+TELLING = 15.0
+"""Seconds for writing down what hangs."""
+
+
+@dataclass(frozen=True)
+class Place:
+    phase: str
+    step: int
+    since: float
+    limit: float
+    """Seconds that it may take."""
 
 
 class Watchdog:
     def __init__(self, folder: RunFolder, rank: int, settings: TrainSettings) -> None:
         self._folder, self._rank, self._settings = folder, rank, settings
         self._lengths: deque[float] = deque(maxlen=50)
-        self._step, self._phase = 0, "starting"
-        self._since = time.monotonic()
-        self._limit: float | None = None  # until the first step is done: data may take its time
+        self._enter("starting", STARTING, 0)
         self._ended = threading.Event()
-        self._thread = threading.Thread(target=self._watch, name="watchdog", daemon=True)
-        self._thread.start()
+        # Apart from each other: a disk that hangs keeps the one that writes, not the one that counts.
+        self._threads = [
+            threading.Thread(target=work, name=f"watchdog {work.__name__}", daemon=True)
+            for work in (self._watch, self._beat)
+        ]
+        for thread in self._threads:
+            thread.start()
 
     def step(self, step: int) -> None:
         """A step is done, the next one begins."""
-        now = time.monotonic()
-        if self._phase == "step":
-            self._lengths.append(now - self._since)
+        if self._place.phase == "step":
+            self._lengths.append(time.monotonic() - self._place.since)
         self._enter("step", self._step_limit(), step)
 
     @contextmanager
     def phase(self, name: str) -> Iterator[None]:
         """Something that is no step and may take longer: saving, validation."""
-        self._enter(name, self._settings.save_patience, self._step)
+        self._enter(name, self._settings.save_patience, self._place.step)
         try:
             yield
         finally:
-            self._enter("between steps", self._step_limit(), self._step)
+            self._enter("between steps", self._step_limit(), self._place.step)
 
     def close(self) -> None:
         self._ended.set()
-        self._thread.join(timeout=5)
+        for thread in self._threads:
+            thread.join(timeout=5)
 
-    def _enter(self, phase: str, limit: float | None, step: int) -> None:
-        self._step, self._phase, self._limit, self._since = step, phase, limit, time.monotonic()
+    def _enter(self, phase: str, limit: float, step: int) -> None:
+        self._place = Place(phase, step, time.monotonic(), limit)
 
-    def _step_limit(self) -> float | None:
-        if not self._lengths:
-            return None
+    def _step_limit(self) -> float:
+        if not self._lengths:  # the first ones may compile kernels
+            return max(self._settings.patience, self._settings.save_patience)
         return max(self._settings.patience, MEDIANS * statistics.median(self._lengths))
 
     def _watch(self) -> None:
-        told = -HEARTBEAT
-        while True:
+        slept, looked = 0.0, time.monotonic()
+        judged = self._place
+        while not self._ended.wait(EVERY):
             now = time.monotonic()
-            if now - told >= HEARTBEAT:
-                told = now
-                with suppress(OSError):  # a full disk is told by whoever needs it
-                    self._beat()
-            if self._ended.wait(EVERY):
-                return
-            now = time.monotonic()
-            limit = self._limit
-            if limit is not None and now - self._since > limit:
-                self._end(now - self._since)
+            # Whoever was suspended was not hanging in that time.
+            slept += max(0.0, now - looked - SUSPENDED)
+            looked = now
+            if judged is not self._place:
+                judged, slept = self._place, 0.0
+            stood = now - judged.since - slept
+            if stood > judged.limit:
+                self._end(judged, stood)
 
     def _beat(self) -> None:
-        where = {"time": time.time(), "step": self._step, "phase": self._phase}
-        write_json(self._folder.heartbeats / f"rank_{self._rank}.json", where)
+        while True:
+            place = self._place
+            where = {"time": time.time(), "step": place.step, "phase": place.phase}
+            with suppress(OSError):  # a full disk is told by whoever needs it
+                write_json(self._folder.heartbeats / f"rank_{self._rank}.json", where)
+            if self._ended.wait(HEARTBEAT):
+                return
 
-    def _end(self, stood: float) -> None:
+    def _end(self, place: Place, stood: float) -> None:
         usual = f", a step usually takes {statistics.median(self._lengths):.2g} s" if self._lengths else ""
-        traces = self._folder.path / f"hang_rank{self._rank}.txt"
         reason = (
-            f"rank {self._rank} hangs: {stood:.0f} s in phase {self._phase!r} of step {self._step + 1}{usual}"
+            f"rank {self._rank} hangs: {stood:.0f} s in phase {place.phase!r} of step {place.step + 1}{usual}"
         )
-        try:
-            with open(traces, "w") as file:
-                faulthandler.dump_traceback(file, all_threads=True)
-            reason += f"; {self._who_is_behind()}; what each thread was doing: {traces}"
-            reason = self._folder.write_failure(self._rank, self._step, reason)
-        finally:
-            print(f"failed: {reason}", file=sys.stderr, flush=True)
-            os._exit(EXIT_CODES["failed"])
+        print(f"failed: {reason}", file=sys.stderr, flush=True)
+        # The disk may be what hangs.
+        telling = threading.Thread(target=self._tell, args=(reason, place.step), daemon=True)
+        telling.start()
+        telling.join(timeout=TELLING)
+        os._exit(EXIT_CODES["failed"])
+
+    def _tell(self, reason: str, step: int) -> None:
+        traces = self._folder.path / f"hang_rank{self._rank}.txt"
+        with open(traces, "w") as file:
+            faulthandler.dump_traceback(file, all_threads=True)
+        reason += f"; {self._who_is_behind()}; what each thread was doing: {traces}"
+        print(f"failed: {self._folder.write_failure(self._rank, step, reason)}", file=sys.stderr, flush=True)
 
     def _who_is_behind(self) -> str:
         found = {}
@@ -103,10 +130,11 @@ class Watchdog:
                 found[int(path.stem.removeprefix("rank_"))] = read_json(path)
         if not found:
             return "no rank has told where it is"
+        found = {rank: found[rank] for rank in sorted(found, key=lambda rank: found[rank]["time"])}
         last = min(where["step"] for where in found.values())
         behind = [
-            f"rank {rank} ({found[rank]['phase']}, heard of {time.time() - found[rank]['time']:.0f} s ago)"
-            for rank in sorted(found)
-            if found[rank]["step"] == last
+            f"rank {rank} ({where['phase']}, heard of {time.time() - where['time']:.0f} s ago)"
+            for rank, where in found.items()
+            if where["step"] == last
         ]
-        return f"least far, at step {last}: {', '.join(behind[:8])}"
+        return f"least far, at step {last}, longest unheard first: {', '.join(behind[:8])}"

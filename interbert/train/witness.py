@@ -3,7 +3,6 @@
 It waits for a pipe that closes when rank 0 is gone, however that happens.
 """
 
-import fcntl
 import os
 import signal
 import subprocess
@@ -11,7 +10,7 @@ import sys
 from pathlib import Path
 
 from interbert.files import read_json
-from interbert.train.run_folder import RunFolder
+from interbert.train.run_folder import RunFolder, wait_for_lock
 
 KILLED = (
     "rank 0 was killed from outside or ran out of memory; the same command goes on from the last checkpoint"
@@ -40,10 +39,9 @@ def watch(folder: RunFolder) -> None:
         signal.signal(number, signal.SIG_IGN)
     os.read(0, 1)
     with open(folder.path / ".lock", "a") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return  # another run has begun, whose status this is now
+        # The pipe may close well before the lock is free; if it stays taken, another run has begun.
+        if not wait_for_lock(lock, seconds=30):
+            return
         for status in (folder.path / "status.json", *folder.path.glob("*/status.json")):
             tell(RunFolder(status.parent))
 

@@ -34,7 +34,7 @@ first_address() {
 }
 
 run_until_done() {
-  local script=$1 folder python code=0 state
+  local script=$1 folder python code=0 state before
   shift
   folder=$(value_of --output-dir "$@")
   if [[ -z $folder ]]; then
@@ -49,6 +49,7 @@ run_until_done() {
   # What is installed beside the interpreter (ninja) is found as in its activated environment.
   [[ $python == */* ]] && PATH=$(cd "$(dirname "$python")" && pwd):$PATH
 
+  before=$(stat -c '%i %y' "$folder/status.json" 2>/dev/null || true)
   export MASTER_ADDR=${MASTER_ADDR:-$(first_address)}
 
   say "${SLURM_RESTART_COUNT:-0} restarts so far; $folder; ranks meet at $MASTER_ADDR"
@@ -57,6 +58,9 @@ run_until_done() {
   srun --kill-on-bad-exit=0 --wait=60 ${INTERBERT_SRUN-} ${INTERBERT_PREFIX-} "$python" -u "$script" "$@" || code=$?
 
   state=$(status_word "$folder" state 2>/dev/null || echo missing)
+  if ((code != 0)) && [[ $(stat -c '%i %y' "$folder/status.json" 2>/dev/null || true) == "$before" ]]; then
+    state="$state, but of an earlier run"
+  fi
   case $state in
     finished)
       say "finished"

@@ -1,5 +1,6 @@
 """launch/slurm on a real SLURM of two nodes."""
 
+import json
 import re
 import sys
 from pathlib import Path
@@ -93,6 +94,21 @@ def test_in_a_container(slurm, runs):
     assert state == "COMPLETED", log_of(slurm, "contained")
     assert "2 rank(s) by srun" in log_of(slurm, "contained")
     assert runs.status("contained")["state"] == "finished"
+
+
+def test_what_an_earlier_run_said_does_not_decide(slurm, runs):
+    """Else a job that cannot even start would be requeued for ever."""
+    runs.python("stale", "--max-steps", "2")
+    status = runs.folder / "stale" / "status.json"
+    status.write_text(json.dumps(json.loads(status.read_text()) | {"state": "preempted"}))
+    slurm.environment["INTERBERT_PREFIX"] = "/no/such/container"
+    try:
+        job = submit(slurm, runs, "stale", steps=4)
+        state = slurm.wait_for(job, 120)
+    finally:
+        slurm.environment.pop("INTERBERT_PREFIX")
+    said = log_of(slurm, "stale")
+    assert state == "FAILED" and "but of an earlier run" in said and "requeueing" not in said, said
 
 
 def test_a_failed_run_is_not_requeued(slurm, runs):

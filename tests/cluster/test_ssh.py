@@ -8,6 +8,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+from hosts import NAMES
 
 pytestmark = pytest.mark.cluster
 BIN = Path(sys.executable).parent
@@ -112,6 +113,43 @@ def test_torchrun_over_two_hosts(hosts, runs, alone):
     assert [process.returncode for process in started] == [0, 0], said
     assert "2 rank(s) by torchrun" in "".join(said)
     assert runs.losses("hosts_torchrun") == pytest.approx(alone, rel=1e-4)
+
+
+def test_a_group_over_two_hosts_is_started_again(hosts, runs):
+    """Its launchers count their restarts each for itself."""
+    sets = (*LONG, "train.checkpoint_every=20")
+    command = runs.command("hosts_elastic", "--max-steps", "200", sets=sets)
+    meet = ["--nnodes", "2", "--nproc_per_node", "1", "--rdzv_backend", "c10d", "--rdzv_id", "again"]
+    meet += ["--rdzv_endpoint", "10.77.0.1:29401", "--max-restarts", "2"]
+    started = [runs.start(hosts.on(name, str(BIN / "torchrun"), *meet, *command)) for name in NAMES]
+    deadline = time.monotonic() + 60
+    while not any((runs.folder / "hosts_elastic" / "checkpoints").glob("step_*")):
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+    victim = next(p for p in psutil.process_iter() if is_rank(p) and p.environ()["RANK"] == "1")
+    victim.kill()
+    said = [process.communicate(timeout=200)[0] for process in started]
+    assert [process.returncode for process in started] == [0, 0], said
+    assert "resumed from" in "".join(said) and runs.status("hosts_elastic")["state"] == "finished"
+
+
+def test_a_launcher_whose_connections_break(hosts, runs):
+    process = runs.start(hosts.deepspeed(runs.command("unheard", "--max-steps", "5000", sets=LONG)))
+    for line in process.stdout:
+        if "step 3/" in line:
+            break
+    for connection in psutil.Process(process.pid).children(recursive=True):
+        with suppress(psutil.Error):
+            if connection.name() in ("ssh", "pdsh"):
+                connection.kill()
+    process.kill()
+    deadline = time.monotonic() + 40
+    while runs.status("unheard")["state"] == "running":
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+    status = runs.status("unheard")
+    assert status["state"] == "preempted", status
+    assert (runs.folder / "unheard" / "checkpoints" / f"step_{status['step']}").is_dir()
 
 
 def test_a_blocked_port(hosts, runs):

@@ -110,7 +110,7 @@ class Matrix:
     def full_disk(self, stage: int) -> None:
         """Filled between the look at the free space and the write, for real."""
         name, filler = f"full_disk_zero{stage}", self.disk / "filler"
-        (self.folder / name).symlink_to(self.disk / name) if self.ranks.is_main else None
+        self.ranks.main_only(lambda: (self.folder / name).symlink_to(self.disk / name))
         self.ranks.main_only((self.disk / name).mkdir)
         with filled_after_the_look(filler) if self.ranks.is_main else nullcontext():
             failed = self.run(name, stage)
@@ -241,8 +241,9 @@ FAULTS: dict[str, Callable] = {
     "no_fsync": fails_at(files, "_fsync", BROKEN, ".safetensors"),
     "no_rename": fails_at(os, "rename", BROKEN, ".partial"),
 }
-ON_ANY_RANK = ("half_written", "unsynced")
-ON_OTHERS = ("unseen",)
+FAULTY_RANKS = {"half_written": (0, 1), "unsynced": (0, 1), "unseen": (1,)}
+"""Rank 0 where nothing is said."""
+CASES = [(fault, rank) for fault in FAULTS for rank in FAULTY_RANKS.get(fault, (0,))]
 
 
 def flip(path: Path) -> None:
@@ -283,10 +284,8 @@ def main() -> None:
     for stage in range(4):
         for precision in ("fp32", "bf16"):
             matrix.bad_numbers(stage, precision)
-        for fault in FAULTS:
-            faulty = (0, 1) if fault in ON_ANY_RANK else (1,) if fault in ON_OTHERS else (0,)
-            for rank in faulty:
-                matrix.failing_save(fault, rank, stage)
+        for fault, rank in CASES:
+            matrix.failing_save(fault, rank, stage)
         if arguments.disk:
             matrix.full_disk(stage)
     for what in FILES:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import sys
 import time
@@ -12,17 +13,23 @@ import psutil
 import pytest
 
 BIN = Path(sys.executable).parent
-TWO = [str(BIN / "torchrun"), "--nproc_per_node", "2", "--master_port"]
+ELASTIC = "torchrun, elastic"
+LAUNCHERS = {
+    "torchrun": [str(BIN / "torchrun"), "--nproc_per_node", "2"],
+    ELASTIC: [str(BIN / "torchrun"), "--nproc_per_node", "2", "--max-restarts", "2"],
+    "deepspeed": [str(BIN / "deepspeed"), "--num_gpus", "2"],
+}
 LONG = ("train.schedule_steps=5000", "train.checkpoint_every=5000", "train.picture_every=5000")
 
 
 class Started:
     """A run on two ranks, read up to a step."""
 
-    def __init__(self, runs, name: str, port: int, *sets: str, launcher: str = "torchrun") -> None:
-        command = runs.command(name, "--max-steps", "5000", sets=(*LONG, *sets))
-        first = [str(BIN / "deepspeed"), "--num_gpus", "2", "--master_port", str(port)]
-        first = [*TWO, str(port)] if launcher == "torchrun" else first
+    def __init__(
+        self, runs, name: str, port: int, *sets: str, launcher: str = "torchrun", steps: int = 5000, more=()
+    ) -> None:
+        command = runs.command(name, "--max-steps", str(steps), *more, sets=(*LONG, *sets))
+        first = [*LAUNCHERS[launcher], "--master_port", str(port)]
         self.folder = runs.folder / name
         self.process = runs.start([*first, *command], start_new_session=True)
 
@@ -112,7 +119,7 @@ def test_a_frozen_rank_is_found_and_named(runs):
     frozen.kill()
     run.end(30)
     assert time.monotonic() - began < 60
-    assert "hangs" in status["reason"] and "rank 1 (" in status["reason"].split("least far")[1]
+    assert "hangs" in status["reason"] and "longest unheard first: rank 1 (" in status["reason"]
     traces = (run.folder / "hang_rank0.txt").read_text()
     assert "Thread" in traces and "loop.py" in traces
 
@@ -178,13 +185,30 @@ def test_a_killed_group_is_started_again_and_goes_on(runs):
         "train.picture_every=400",
         "train.validate_every=400",
     )
-    command = runs.command("elastic", "--max-steps", "400", sets=sets)
-    first = [str(BIN / "torchrun"), "--nproc_per_node", "2", "--max-restarts", "2", "--master_port", "29817"]
-    run = Started.__new__(Started)
-    run.folder, run.process = runs.folder / "elastic", runs.start([*first, *command], start_new_session=True)
-    run.until(45).ranks()[1].kill()
+    run = Started(
+        runs, "elastic", 29817, *sets, launcher=ELASTIC, steps=400, more=("--resume", "none")
+    ).until(45)
+    run.ranks()[1].kill()
     said = run.end(150)
     assert "resumed from" in said and run.status()["state"] == "finished", said
+
+
+@pytest.mark.thorough
+def test_a_stop_is_not_undone_by_elastic_restarts(runs):
+    run = Started(runs, "stopped_elastic", 29822, launcher=ELASTIC).until(3)
+    (run.folder / "STOP").touch()
+    run.end(40)
+    assert run.process.returncode == 0 and run.status()["state"] == "preempted"
+
+
+def test_a_run_that_fails_before_it_begins_says_so_and_forgets_nothing(runs):
+    runs.python("begun", "--max-steps", "2")
+    runs.python("begun", "--max-steps", "4", sets=("train.seed=5",), code=1)
+    status = runs.status("begun")
+    assert status["state"] == "failed" and status["step"] == 2 and "seed" in status["reason"]
+    shutil.rmtree(runs.folder / "begun" / "checkpoints")
+    for _ in range(2):  # and not at the second attempt either
+        assert "there is no checkpoint" in runs.python("begun", "--max-steps", "4", code=1)
 
 
 def test_too_small_a_disk_is_said_before_training(runs, tiny_disk):

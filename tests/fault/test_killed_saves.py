@@ -89,14 +89,15 @@ def test_killed_at_each_stage(tmp_path, monkeypatch, moment):
 
 
 def test_killed_at_any_moment(tmp_path):
-    save(tmp_path, 1)
+    began = time.monotonic()
+    os.waitpid(in_a_child(lambda: save(tmp_path, 1)), 0)
+    usual = time.monotonic() - began
     drawn, seen = random.Random(0), set()
     for step in range(2, 32):
         child = in_a_child(lambda step=step: save(tmp_path, step))
-        time.sleep(drawn.uniform(0, 0.02))
+        time.sleep(drawn.uniform(0, 2 * usual))
         os.kill(child, signal.SIGKILL)
         os.waitpid(child, 0)
         before = max(seen | {1})
         seen.add(check(tmp_path, {before, step}))
-    assert len(seen) > 3  # some were killed too late to matter, or nothing was tried
-    assert len(seen) < 30
+    assert 1 < len(seen) < 30  # some were killed in time, and some too late

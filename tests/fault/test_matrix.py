@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from matrix_worker import CASES
 
 pytestmark = pytest.mark.thorough
 BIN = Path(sys.executable).parent
@@ -21,12 +22,6 @@ SAID = {
     "no_fsync": "Input/output error",
     "no_rename": "Input/output error",
 }
-ANY_RANK = ("half_written", "unsynced")
-CASES = [
-    (fault, rank)
-    for fault in SAID
-    for rank in ((0, 1) if fault in ANY_RANK else (1,) if fault == "unseen" else (0,))
-]
 
 
 @pytest.fixture(scope="module")

@@ -193,6 +193,22 @@ def test_all_damaged_is_an_error_not_a_fresh_start(tmp_path):
         checkpoint.find("latest", tmp_path, lambda text: None)
 
 
+def test_a_disk_that_cannot_be_read_is_damage_too(tmp_path, monkeypatch):
+    save(tmp_path, 1)
+    save(tmp_path, 2)
+    whole = checkpoint.digest
+
+    def broken(path):
+        if "step_2" in str(path):
+            raise OSError(5, "Input/output error")
+        return whole(path)
+
+    monkeypatch.setattr(checkpoint, "digest", broken)
+    said = []
+    assert checkpoint.find("latest", tmp_path, said.append)[0].name == "step_1"
+    assert "step_2 cannot be read: [Errno 5]" in said[0]
+
+
 def test_half_saved_folder_is_no_checkpoint(tmp_path):
     (tmp_path / ".step_5.partial" / "more").mkdir(parents=True)
     assert checkpoint.find("latest", tmp_path, print) is None
@@ -255,8 +271,10 @@ def test_checkpoints_that_a_run_went_back_behind_are_set_aside(tmp_path):
     checkpoint.set_aside(tmp_path, after=10)
     assert checkpoint.find("latest", tmp_path, print)[0].name == "step_10"
     assert sorted(path.name for path in tmp_path.glob("left_*/step_*")) == ["step_20", "step_30"]
+    (tmp_path / "left_1").rename(tmp_path / "left_7")
     checkpoint.set_aside(tmp_path, after=-1)
     assert checkpoint.find("latest", tmp_path, print) is None
+    assert (tmp_path / "left_8" / "step_10").is_dir()
 
 
 def test_files_of_another_user_are_refused(tmp_path, monkeypatch):

@@ -1,8 +1,10 @@
 """Ranks that do not find each other are told why."""
 
 import socket
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+import torch.distributed as dist
 
 from interbert.train.rendezvous import RendezvousError, meet, name_interface
 
@@ -32,6 +34,29 @@ def test_nobody_listens(there):
     there.close()
     with pytest.raises(RendezvousError, match=r"rank 1 on .* did not reach 127.0.0.1.*firewall"):
         meet(1, 2, 1)
+
+
+def test_what_an_earlier_group_left_in_the_launchers_store_leads_nobody_astray(there, monkeypatch):
+    port = there.getsockname()[1]
+    there.close()
+    monkeypatch.setenv("TORCHELASTIC_USE_AGENT_STORE", "True")
+    store = dist.TCPStore("127.0.0.1", port, is_master=True, wait_for_workers=False)
+    store.set("greeting/1", "who died")
+    store.set("answer/1", "who died of-an-earlier-meeting")
+    store.set("missing/of-an-earlier-meeting", "[]")
+    for _ in range(2):  # and the second group finds what the first one left
+        with ThreadPoolExecutor(3) as pool:
+            met = list(pool.map(lambda rank: meet(rank, 3, 10), (2, 1, 0)))
+        met[0].set("said", "by rank 2")
+        assert [store.get("said") for store in met] == [b"by rank 2"] * 3
+    with ThreadPoolExecutor(2) as pool:
+        assert all("ranks 2 never came" in said for said in pool.map(refusal, (0, 1)))
+
+
+def refusal(rank) -> str:
+    with pytest.raises(RendezvousError) as raised:
+        meet(rank, 3, 1)
+    return str(raised.value)
 
 
 def test_alone_is_at_once_and_the_interface_is_named(there, monkeypatch):
