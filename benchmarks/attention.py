@@ -79,10 +79,11 @@ def check(device: torch.device) -> dict[str, str]:
         return found
     step = 1 if device.type == "cuda" else 37
     for width in LONGEST:
-        for length in range(1, longest(width, architecture(device), backward=True) + 1, step):
+        both, forward = (longest(width, architecture(device), backward) for backward in (True, False))
+        for length in range(1, forward + 1, step):
             for dtype in (torch.float16, torch.bfloat16):
                 for dropout_p in (0.0, 0.1):
-                    failure = compare(width, length, dtype, dropout_p, device)
+                    failure = compare(width, length, dtype, dropout_p, device, length <= both)
                     if failure:
                         found[f"width {width}, length {length}, {dtype}, dropout {dropout_p}"] = failure
     return found
@@ -92,22 +93,28 @@ def copy_speed(device: torch.device) -> float:
     """Bytes read and written a second by a copy of 1 GiB."""
     source = torch.empty(2**30, dtype=torch.uint8, device=device)
     target = torch.empty_like(source)
-    return 2 * source.numel() / median_seconds([lambda: target.copy_(source)])
+    return 2 * source.numel() / median_seconds([lambda: target.copy_(source)], torch.cuda.Stream())
 
 
 def measure(lengths: str, shape: str, dropout_p: float, speed: float) -> dict[str, Any]:
     heads, width = SHAPES[shape]
-    sets = [make_inputs(LENGTHS[lengths], SEQUENCES, heads, width, dropout_p, seed) for seed in range(SETS)]
+    # What is captured must have been made on the stream that captures it.
+    stream = torch.cuda.Stream()
+    with torch.cuda.stream(stream):
+        sets = [
+            make_inputs(LENGTHS[lengths], SEQUENCES, heads, width, dropout_p, seed) for seed in range(SETS)
+        ]
     tokens = sum(x.tokens for x in sets) / SETS
     row = heads * width * 2
     found: dict[str, Any] = {"lengths": lengths, "shape": shape, "dropout": dropout_p, "tokens": tokens}
     found["floor"] = {"forward": 4 * tokens * row / speed, "backward": 7 * tokens * row / speed}
     for name, contender in CONTENDERS.items():
         try:
-            passes = [contender(x) for x in sets]
+            with torch.cuda.stream(stream):
+                passes = [contender(x) for x in sets]
             found[name] = {
-                "forward": median_seconds([forward for forward, _ in passes]),
-                "backward": median_seconds([backward for _, backward in passes]),
+                "forward": median_seconds([forward for forward, _ in passes], stream),
+                "backward": median_seconds([backward for _, backward in passes], stream),
             }
         except RuntimeError as error:
             found[name] = {"unavailable": str(error).splitlines()[0]}
@@ -115,9 +122,9 @@ def measure(lengths: str, shape: str, dropout_p: float, speed: float) -> dict[st
     return found
 
 
-def median_seconds(calls: list[Callable[[], Any]]) -> float:
+def median_seconds(calls: list[Callable[[], Any]], stream: torch.cuda.Stream) -> float:
     """Of one call: all are captured in one graph, which is replayed."""
-    stream = torch.cuda.Stream()
+    stream.wait_stream(torch.cuda.current_stream())
     with torch.cuda.stream(stream):
         for call in calls * 2:
             call()

@@ -47,8 +47,15 @@ def _archs_here() -> list[int]:
     import torch
 
     from interbert.kernels.fused_build import architecture
+    from interbert.kernels.fused_table import SHARED_KB
 
     found = {architecture(torch.device("cuda", i)) for i in range(torch.cuda.device_count())}
     if not found:
         raise ValueError("no GPU is seen here: name the architectures to compile for, such as --arch 90")
-    return sorted(arch for arch in found if arch)
+    unknown = sorted(found - set(SHARED_KB))
+    if unknown:
+        raise ValueError(
+            f"the fused kernels are not made for sm_{unknown[0]} of this machine; they are for "
+            f"{', '.join(f'sm_{arch}' for arch in sorted(SHARED_KB))}: name one of these with --arch"
+        )
+    return sorted(found)

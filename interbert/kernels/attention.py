@@ -6,7 +6,6 @@ they happen to be).
 """
 
 import logging
-from functools import cache
 
 from torch import Tensor
 
@@ -93,6 +92,12 @@ def fused_unusable(qkv_T3Hd: Tensor, max_seqlen: int) -> str | None:
     return failed_check(width, device)
 
 
-@cache
 def say_once(backend: str, reason: str, device: str, dtype: str, width: int) -> None:
+    """The reason is of the first time: it may name a length, and each batch has another."""
+    if (backend, device, dtype, width) in SAID:
+        return
+    SAID.add((backend, device, dtype, width))
     log.info("attention on %s, %s, head width %d: %s (%s)", device, dtype, width, backend, reason)
+
+
+SAID: set[tuple[str, str, str, int]] = set()

@@ -5,6 +5,7 @@ A unit is a sequence under a head: number `sequence * heads + head`.
 """
 
 import ctypes
+from contextvars import ContextVar
 
 import torch
 from torch import Tensor
@@ -12,6 +13,9 @@ from torch import Tensor
 from interbert.kernels.dropout import threshold
 from interbert.kernels.fused_build import Problem, architecture, library
 from interbert.kernels.fused_table import DTYPES, longest, supported
+
+MOST_BLOCKS: ContextVar[int] = ContextVar("MOST_BLOCKS", default=0)
+"""For trials: so few blocks that each has several units; 0 for as many as fit."""
 
 
 def attention_fused(
@@ -131,11 +135,20 @@ def _launch(
     dropped: int,
 ) -> None:
     tokens, _, heads, width = qkv.shape
+    _check_operands(qkv, cu_seqlens, rng, order)
     if qkv.data_ptr() % 16 or (grad is not None and grad.data_ptr() % 16):
         raise ValueError("fused attention takes tensors whose memory begins at a multiple of 16 bytes")
     problem = Problem(
         *(_pointer(x) for x in (qkv, grad, out, logsum, cu_seqlens, order, rng)),
-        *(tokens, cu_seqlens.numel() - 1, heads, longest, dropped, qkv.dtype == torch.bfloat16),
+        *(
+            tokens,
+            cu_seqlens.numel() - 1,
+            heads,
+            longest,
+            dropped,
+            qkv.dtype == torch.bfloat16,
+            MOST_BLOCKS.get(),
+        ),
     )
     on_gpu = qkv.is_cuda
     with torch.cuda.device(qkv.device if on_gpu else -1):
@@ -144,6 +157,24 @@ def _launch(
         error = getattr(there, name)(ctypes.byref(problem), ctypes.c_void_p(stream))
     if error:
         raise RuntimeError(f"{name} failed: {there.interbert_attention_error(error).decode()} ({error})")
+
+
+def _check_operands(qkv: Tensor, cu_seqlens: Tensor, rng: Tensor | None, order: Tensor | None) -> None:
+    """The kernels believe what they are given: a wrong type or a missing unit is wrong numbers, or a wild pointer."""
+    units = (cu_seqlens.numel() - 1) * qkv.shape[2]
+    wanted = {
+        "cu_seqlens": (cu_seqlens, torch.int32, max(cu_seqlens.numel(), 1)),
+        "rng": (rng, torch.int64, 2),
+        "order": (order, torch.int32, units),
+    }
+    for name, (x, dtype, numbers) in wanted.items():
+        if x is None:
+            continue
+        if x.dtype != dtype or x.numel() != numbers or x.device != qkv.device or not x.is_contiguous():
+            raise ValueError(
+                f"{name} of fused attention must be {numbers} contiguous numbers of {dtype} on {qkv.device}, not "
+                f"{x.numel()} of {x.dtype} on {x.device}"
+            )
 
 
 def _pointer(x: Tensor | None) -> int | None:

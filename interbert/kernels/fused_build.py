@@ -39,6 +39,7 @@ class Problem(ctypes.Structure):
         ("longest", ctypes.c_int32),
         ("threshold", ctypes.c_int32),
         ("bfloat16", ctypes.c_int32),
+        ("most_blocks", ctypes.c_int32),
     ]
 
 
@@ -81,7 +82,8 @@ def primitives(arch: int | None) -> ctypes.CDLL:
 def _made(name: str, source: str, flags: list[str], arch: int | None) -> Path:
     compiler = host_compiler() if arch is None else nvcc()
     machine = "emulated" if arch is None else f"sm_{arch}"
-    target = cache_folder() / f"{name}-{machine}-{digest(compiler, flags, SOURCES)}.so"
+    all_flags = [*(HOST_FLAGS if arch is None else DEVICE_FLAGS), *flags]
+    target = cache_folder() / f"{name}-{machine}-{digest(compiler, all_flags, SOURCES)}.so"
     if not target.exists():
         log.info("compiling %s for %s", name, machine)
         host, device = host_commands(compiler, source, flags), device_command(compiler, source, flags, arch)
@@ -91,7 +93,11 @@ def _made(name: str, source: str, flags: list[str], arch: int | None) -> Path:
 
 def nvcc() -> str:
     homes = [os.environ.get("CUDA_HOME"), os.environ.get("CUDA_PATH"), "/usr/local/cuda"]
-    for candidate in (shutil.which("nvcc"), *(f"{home}/bin/nvcc" for home in homes if home)):
+    for candidate in (
+        *(f"{home}/bin/nvcc" for home in homes[:2] if home),
+        shutil.which("nvcc"),
+        f"{homes[2]}/bin/nvcc",
+    ):
         if candidate and Path(candidate).exists():
             return candidate
     raise Unavailable("no nvcc: install the CUDA toolkit, or set CUDA_HOME")

@@ -36,7 +36,8 @@ def _run(
     out = torch.full((words,), -1, dtype=torch.int32, device=device)
     stream = torch.cuda.current_stream(device).cuda_stream if device.type == "cuda" else 0
     pointers = (ctypes.c_void_p(p) for p in (source.data_ptr(), out.data_ptr(), stream))
-    error = there.interbert_primitive(number, *pointers)
+    with torch.cuda.device(device if device.type == "cuda" else -1):
+        error = there.interbert_primitive(number, *pointers)
     if error:
         return f"error {error}"
     got = out.cpu().numpy().view(want.dtype).reshape(want.shape)

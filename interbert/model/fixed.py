@@ -43,11 +43,20 @@ class FixedStage(nn.Module):
         # As many tokens as there may be, in pairs as equal as may be: a trial run, whose result nobody sees.
         cu = torch.linspace(0, min(capacity.rows, capacity.pairs * capacity.longest), capacity.pairs + 1)
         order = torch.arange(capacity.pairs * self.heads, dtype=torch.int32, device=device)
-        return torch.cuda.make_graphed_callables(self, (x_NH, cu.int().to(device), order))
+        replayed = torch.cuda.make_graphed_callables(self, (x_NH, cu.int().to(device), order))
+        own_gradients(self.stage)
+        return replayed
 
     @property
     def heads(self) -> int:
         return self.stage[0].heads
+
+
+def own_gradients(module: nn.Module) -> None:
+    """A graph leaves a gradient where its next replay leaves one, too. Autograd would keep that memory as `.grad`,
+    and in the next of several micro-batches add it to itself."""
+    for parameter in module.parameters():
+        parameter.register_hook(torch.clone)
 
 
 def run_fixed(fixed: FixedStage, x_NH: Tensor, cu: Tensor, order: Tensor | None) -> Tensor:

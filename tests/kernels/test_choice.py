@@ -81,6 +81,30 @@ def test_a_wrong_kernel_fails_its_trial(monkeypatch):
     assert "forward is off by nan" in self_check.check(64, torch.device("cpu"))
 
 
+def test_a_trial_tries_both_types_and_what_is_only_served_forward(monkeypatch):
+    tried = []
+    monkeypatch.setattr(self_check, "compare", lambda *what: tried.append(what))
+    cpu = torch.device("cpu")
+    assert self_check.check(64, cpu, seconds=-1) is None
+    assert {what[2] for what in tried[1:]} == {torch.float16, torch.bfloat16}  # however little time there is
+    assert self_check.trials(64, cpu)[:2] == [(160, True), (256, False)]
+    assert self_check.trials(96, cpu)[0] == (128, True) and all(
+        both for _, both in self_check.trials(96, cpu)
+    )
+
+
+def test_a_kernel_that_cannot_start_is_a_reason_too(monkeypatch, tmp_path):
+    def too_old(*arguments):
+        raise RuntimeError("CUDA driver version is insufficient for CUDA runtime version")
+
+    (tmp_path / "library.json").write_text("")  # a verdict that a full disk cut off
+    monkeypatch.setattr(self_check, "compiled", lambda width, arch: tmp_path / "library.so")
+    monkeypatch.setattr(self_check, "check", too_old)
+    self_check.failed_check.cache_clear()
+    assert "driver version is insufficient" in self_check.failed_check(64, torch.device("cpu"))
+    self_check.failed_check.cache_clear()
+
+
 def test_a_verdict_is_kept_with_the_library(monkeypatch, tmp_path):
     monkeypatch.setattr(self_check, "compiled", lambda width, arch: tmp_path / "library.so")
     monkeypatch.setattr(self_check, "check", lambda width, device: "it is wrong")

@@ -8,7 +8,7 @@ import torch
 from torch.utils.checkpoint import checkpoint
 
 from interbert.kernels import attention, fused_build, supported
-from interbert.kernels.fused import attention_fused, draw_rng, units_longest_first
+from interbert.kernels.fused import MOST_BLOCKS, attention_fused, draw_rng, units_longest_first
 from interbert.kernels.fused_build import Problem, library
 from interbert.kernels.fused_table import BUCKETS, LONGEST, SHARED_KB, buckets, longest, shared_bytes
 from interbert.kernels.philox import dropout_bytes, philox
@@ -135,6 +135,33 @@ def test_rows_of_no_sequence_are_zeros():
     for cu in (torch.tensor([0]), torch.tensor([0, 0, 0])):
         out, grad = both_passes(attention_fused, qkv, qkv[:, 0], cu, 16, 0.0, None, None)
         assert not out.any() and not grad.any()
+
+
+@pytest.mark.parametrize(
+    ("name", "wrong"),
+    [
+        ("order", lambda x: x.long()),
+        ("order", lambda x: x[:-1]),
+        ("rng", lambda x: x[:1]),
+        ("rng", lambda x: x.int()),
+    ],
+)
+def test_what_the_kernels_would_misread_is_refused(name, wrong):
+    qkv, _, cu = make([5, 3], 32, torch.bfloat16)
+    given = {"rng": torch.tensor([1, 2]), "order": units_longest_first(cu, 2)}
+    given[name] = wrong(given[name])
+    with pytest.raises(ValueError, match=rf"{name} of fused attention must be \d+ contiguous numbers"):
+        attention_fused(qkv, cu, 5, 0.1, given["rng"], given["order"])
+
+
+def test_few_blocks_and_many_give_the_same():
+    qkv, _, cu = make([16, 3, 9, 16, 1, 7, 12], 64, torch.float16)
+    whole = attention_fused(qkv, cu, 16, 0.0, None, None)
+    few = MOST_BLOCKS.set(1)
+    try:
+        assert torch.equal(attention_fused(qkv, cu, 16, 0.0, None, None), whole)
+    finally:
+        MOST_BLOCKS.reset(few)
 
 
 def test_units_are_listed_longest_first():

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from interbert.kernels import attention, native
-from interbert.kernels.attention import BACKENDS, say_once
+from interbert.kernels.attention import BACKENDS, SAID
 
 LENGTHS = {
     "ragged": [3, 17, 1, 40, 9],
@@ -91,7 +91,7 @@ def test_dropout_has_the_gradient_of_the_mask_it_drew(backend):
 
 
 def test_the_choice_is_logged_once(caplog):
-    say_once.cache_clear()
+    SAID.clear()
     qkv, cu, longest = make([3])
     with caplog.at_level(logging.INFO):
         attention(qkv, cu, longest)

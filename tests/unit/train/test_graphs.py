@@ -11,7 +11,7 @@ from interbert import objectives
 from interbert.config import Settings, SettingsError
 from interbert.data.capacities import Capacities
 from interbert.model import InterBertForPreTraining
-from interbert.model.fixed import FixedStage, run_fixed
+from interbert.model.fixed import FixedStage, own_gradients, run_fixed
 from interbert.train.deepspeed_config import EngineConfig
 from interbert.train.graphs import capture_layers, check_capturable, stage_capacities
 
@@ -25,8 +25,9 @@ ENGINE = EngineConfig("config.json", {}, stage=1, precision="bf16", offload=Fals
 BATCHES = [([5, 9, 3], [4, 1, 7]), ([12, 2, 6, 4], [3, 10, 2, 5]), ([3], [1])]
 
 
-def loss_and_gradients(model, batch):
-    model.zero_grad()
+def loss_and_gradients(model, batch, clear=True):
+    if clear:
+        model.zero_grad()
     torch.manual_seed(0)  # the embeddings have dropout too
     found = objectives.losses(NAMES, model.forward_packed(batch, objectives.needs(NAMES)), batch)
     loss = sum(part.sum / part.count for part in found.values())
@@ -79,6 +80,31 @@ def test_what_cannot_be_captured_is_refused():
         check_capturable(model, ENGINE)
 
 
+class Replayed(torch.autograd.Function):
+    """As a graph does it: each backward pass leaves its gradient in the same place."""
+
+    place = torch.zeros(1, 3)
+
+    @staticmethod
+    def forward(ctx, weight, x):
+        ctx.x = x
+        return (weight * x).sum()
+
+    @staticmethod
+    def backward(ctx, grad):
+        return Replayed.place.copy_(grad * ctx.x).detach(), None
+
+
+@pytest.mark.parametrize("owned", [False, True])
+def test_gradients_of_micro_batches_add_up(owned):
+    layer = torch.nn.Linear(3, 1, bias=False)
+    if owned:
+        own_gradients(layer)
+    for number in (1.0, 10.0):
+        Replayed.apply(layer.weight, torch.full((1, 3), number)).backward()
+    assert (layer.weight.grad.flatten().tolist() == [11.0] * 3) == owned
+
+
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 def test_replayed_is_eager():
     stages = [
@@ -106,3 +132,11 @@ def test_replayed_is_eager():
         for name, gradient in gradients.items():
             torch.testing.assert_close(others[name], gradient, rtol=2e-2, atol=2e-2, msg=name)
     assert len(seen) == len(batches)
+
+    model.zero_grad()
+    for batch in batches[:2]:
+        loss_and_gradients(model, batch, clear=False)
+    for name, parameter in model.named_parameters():
+        if parameter.grad is not None:
+            both = sum(gradients.get(name, torch.zeros_like(parameter)) for _, gradients in expected[:2])
+            torch.testing.assert_close(parameter.grad, both, rtol=2e-2, atol=2e-2, msg=name)

@@ -126,17 +126,24 @@ DEVICE float exp2_of(float x) {
 
 DEVICE float log2_of(float x) { return __log2f(x); }
 
+// The error, and none left behind for whoever asks the runtime next.
+inline int taken(int error) {
+  if (error) cudaGetLastError();
+  return error;
+}
+
 // As many blocks as fit on the device at once, and no more than there is work for, but one; the error, 0 if none.
 template <auto kernel, class Problem>
 int launch(const Problem& problem, int most, int threads, int shared, void* stream) {
   static thread_local int known_device = -1, fitting = 0;
   int device;
-  if (int error = cudaGetDevice(&device)) return error;
+  if (int error = taken(cudaGetDevice(&device))) return error;
   if (device != known_device) {
+    const auto limit = cudaFuncAttributeMaxDynamicSharedMemorySize;
     int processors, each;
-    if (int error = cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, shared)) return error;
-    if (int error = cudaOccupancyMaxActiveBlocksPerMultiprocessor(&each, kernel, threads, shared)) return error;
-    if (int error = cudaDeviceGetAttribute(&processors, cudaDevAttrMultiProcessorCount, device)) return error;
+    if (int error = taken(cudaFuncSetAttribute(kernel, limit, shared))) return error;
+    if (int error = taken(cudaOccupancyMaxActiveBlocksPerMultiprocessor(&each, kernel, threads, shared))) return error;
+    if (int error = taken(cudaDeviceGetAttribute(&processors, cudaDevAttrMultiProcessorCount, device))) return error;
     fitting = each * processors;
     known_device = device;
   }

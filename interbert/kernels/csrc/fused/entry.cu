@@ -8,20 +8,26 @@ namespace {
 
 constexpr int UNSUPPORTED = -1;
 
+// A block each, or fewer if fewer are asked for.
+int blocks_for(const Problem& problem, int units, int each) {
+  const int all = (units + each - 1) / each;
+  return problem.most_blocks && problem.most_blocks < all ? problem.most_blocks : all;
+}
+
 template <class T, int KEYS>
 int forward(const Problem& problem, void* stream) {
   using Shape = ForwardShape<WIDTH, KEYS>;
   const int units = problem.sequences * problem.heads * Shape::PARTS;
-  return launch<attention_forward<T, WIDTH, KEYS>>(problem, (units + Shape::UNITS - 1) / Shape::UNITS,
-                                                   Shape::THREADS, Shape::SHARED, stream);
+  return launch<attention_forward<T, WIDTH, KEYS>>(problem, blocks_for(problem, units, Shape::UNITS), Shape::THREADS,
+                                                   Shape::SHARED, stream);
 }
 
 template <class T, int KEYS>
 int backward(const Problem& problem, void* stream) {
   using Shape = BackwardShape<WIDTH, KEYS>;
   const int units = problem.sequences * problem.heads;
-  return launch<attention_backward<T, WIDTH, KEYS>>(problem, (units + Shape::UNITS - 1) / Shape::UNITS,
-                                                    Shape::THREADS, Shape::SHARED, stream);
+  return launch<attention_backward<T, WIDTH, KEYS>>(problem, blocks_for(problem, units, Shape::UNITS), Shape::THREADS,
+                                                    Shape::SHARED, stream);
 }
 
 // The first bucket that is long enough.

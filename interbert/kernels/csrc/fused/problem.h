@@ -17,6 +17,7 @@ struct Problem {
   int32_t longest;               // no sequence is longer
   int32_t threshold;             // of 256 probabilities, so many are dropped
   int32_t bfloat16;
+  int32_t most_blocks;           // no more are started; 0: as many as fit
 };
 
 // Short units share a block, to fill it with four warps; wide ones would take too much shared memory for that.
