@@ -77,12 +77,12 @@ class Runs:
         for process in self._started:
             end_all(process)
 
-    def run(self, words: list[str], code: int | None = 0, seconds: float = 180) -> str:
+    def run(self, words: list[str], code: int | None = 0, seconds: float = 500) -> str:
         process = self.start(words)
         try:
             output, _ = process.communicate(timeout=seconds)
         finally:
-            process.kill()
+            end_all(process)
         if code is not None:
             assert process.returncode == code, f"{' '.join(words)}\n{output}"
         return output

@@ -40,6 +40,7 @@ class Matrix:
     def __init__(self, folder: Path, disk: Path | None, settings: list[str], ranks: Ranks) -> None:
         self.folder, self.disk, self.settings, self.ranks = folder, disk, settings, ranks
         self.results: dict[str, dict] = {}
+        self.unbroken: set[str] = set()
 
     def run(self, name: str, stage: int, precision: str = "fp32", *sets: str, steps: int = STEPS) -> dict:
         """A run from start to end, in this process: as launch/pretrain.py makes it."""
@@ -80,7 +81,8 @@ class Matrix:
     def as_unbroken(self, name: str, stage: int, precision: str = "fp32") -> bool:
         """Whether the weights are to the bit those of a run that nothing befell."""
         whole = f"unbroken_{stage}_{precision}"
-        if not (self.folder / whole).exists():
+        if whole not in self.unbroken:
+            self.unbroken.add(whole)
             self.run(whole, stage, precision)
         ours, theirs = self.weights(name), self.weights(whole)
         return all(self.ranks.gather(all(torch.equal(ours[key], theirs[key]) for key in theirs)))

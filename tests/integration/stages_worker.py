@@ -241,6 +241,12 @@ class Trainings:
         }
 
 
+def make_store(store: Path) -> None:
+    if not store.exists():
+        store.parent.mkdir(parents=True, exist_ok=True)
+        write_scenes(store, 96, 1, feature_width=32)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--data", type=Path, required=True)
@@ -250,9 +256,7 @@ def main() -> None:
     torch.set_num_threads(1)
     ranks = start_ranks()
     store = arguments.data / "scenes.h5"
-    if not store.exists():
-        arguments.data.mkdir(parents=True, exist_ok=True)
-        ranks.main_only(lambda: write_scenes(store, 96, 1, feature_width=32))
+    ranks.main_only(lambda: make_store(store))
     results = record(Trainings(store, ranks), ranks.world_size)
     if ranks.is_main:
         arguments.output.write_text(json.dumps(results, indent=1))
