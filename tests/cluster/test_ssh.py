@@ -65,12 +65,12 @@ def is_rank(process: psutil.Process) -> bool:
 
 
 def refused(hosts, runs, name, *flags, hostfile="", **options):
-    """What is said by a run that cannot start, within a minute."""
+    """What is said by a run that cannot start: within a minute, or somewhat more where imports are slow."""
     began = time.monotonic()
     process = runs.start(hosts.deepspeed(runs.command(name, "--max-steps", "1"), *flags, hostfile=hostfile))
-    said, _ = process.communicate(timeout=70)
+    said, _ = process.communicate(timeout=120)
     assert process.returncode != 0, said
-    assert time.monotonic() - began < 65
+    assert time.monotonic() - began < 90
     return said
 
 
