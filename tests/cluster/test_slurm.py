@@ -13,7 +13,7 @@ from interbert.model.interbert import InterBertForPreTraining
 
 pytestmark = pytest.mark.cluster
 BIN = Path(sys.executable).parent
-STEPS = 2500
+STEPS = 4500  # more than fits into the time before the signal
 LONG = (
     f"train.schedule_steps={STEPS}",
     "train.checkpoint_every=5000",
@@ -48,7 +48,7 @@ def weights(runs, name):
 
 def test_a_job_that_is_out_of_time_is_requeued_and_ends_as_if_it_had_not_been(slurm, runs):
     job = submit(slurm, runs, "long", flags=("--time=2", "--signal=USR1@60"))
-    state = slurm.wait_for(job, 400)
+    state = slurm.wait_for(job, 600)
     said = log_of(slurm, "long")
     assert state == "COMPLETED", said
     assert (
