@@ -60,7 +60,9 @@ def test_the_environment_is_carried_over(hosts, runs, tmp_path, monkeypatch):
 def is_rank(process: psutil.Process) -> bool:
     with suppress(psutil.Error):
         words = process.cmdline()[:4]
-        return any(word.endswith("launch/pretrain.py") for word in words) and "RANK" in process.environ()
+        # One that only hands over to a launcher of both hosts is a rank of one.
+        both = process.environ().get("WORLD_SIZE") == "2"
+        return both and any(word.endswith("launch/pretrain.py") for word in words)
     return False
 
 
