@@ -23,6 +23,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from benchmarks import report
 from interbert.kernels import add_norm as own_add_norm
+from interbert.kernels import native
 from interbert.kernels.apex import apex_symbol
 from interbert.kernels.dropout import dropout
 
@@ -39,7 +40,7 @@ def our_add_norm(x: Tensor, residual: Tensor, weight: Tensor, bias: Tensor) -> T
     return own_add_norm.add_norm(x, residual, weight, bias, EPS, P)
 
 
-def apex_add_norm(kind) -> Operation:
+def apex_add_norm() -> Operation:
     from apex.normalization.fused_layer_norm import fused_layer_norm_affine
 
     def operation(x: Tensor, residual: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
@@ -96,9 +97,8 @@ def main() -> None:
 
 def rivals_of_add_norm(device: str) -> dict[str, Operation]:
     if device == "cpu":
-        return {"ours": our_add_norm}
-    kind = apex_symbol("FusedLayerNorm")
-    return {"apex": apex_add_norm(kind)} if kind else {}
+        return {"ours": our_add_norm} if native.library() else {}
+    return {"apex": apex_add_norm()} if apex_symbol("FusedLayerNorm") else {}
 
 
 def parse_arguments() -> argparse.Namespace:

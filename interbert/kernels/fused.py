@@ -5,7 +5,8 @@ A unit is a sequence under a head: number `sequence * heads + head`.
 """
 
 import ctypes
-from contextvars import ContextVar
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor
@@ -14,8 +15,18 @@ from interbert.kernels.dropout import threshold
 from interbert.kernels.fused_build import Problem, architecture, library
 from interbert.kernels.fused_table import DTYPES, longest, supported
 
-MOST_BLOCKS: ContextVar[int] = ContextVar("MOST_BLOCKS", default=0)
-"""For trials: so few blocks that each has several units; 0 for as many as fit."""
+_most_blocks = 0
+
+
+@contextmanager
+def few_blocks(number: int) -> Iterator[None]:
+    """For trials: so few blocks that each has several units. It holds for all threads: autograd has one for each GPU."""
+    global _most_blocks
+    before, _most_blocks = _most_blocks, number
+    try:
+        yield
+    finally:
+        _most_blocks = before
 
 
 def attention_fused(
@@ -147,7 +158,7 @@ def _launch(
             longest,
             dropped,
             qkv.dtype == torch.bfloat16,
-            MOST_BLOCKS.get(),
+            _most_blocks,
         ),
     )
     on_gpu = qkv.is_cuda

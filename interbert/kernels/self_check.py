@@ -15,7 +15,7 @@ from torch import Tensor
 
 from interbert.files import read_json, write_json
 from interbert.kernels.compile import Unavailable
-from interbert.kernels.fused import MOST_BLOCKS, attention_fused, units_longest_first
+from interbert.kernels.fused import attention_fused, few_blocks, units_longest_first
 from interbert.kernels.fused_build import architecture, compiled
 from interbert.kernels.fused_table import BUCKETS, longest
 from interbert.kernels.reference import attention_reference
@@ -105,14 +105,10 @@ def compare(
     weight = torch.randn(qkv.shape[0], 2, width, generator=generator).to(device, dtype)
     rng = torch.tensor([longest, 1], device=device)
     order = units_longest_first(cu, 2)
-    few = MOST_BLOCKS.set(2)
-    try:
-        with torch.autocast(device.type, enabled=False):
-            got = _passes(attention_fused, backward, qkv, weight, cu, longest, dropout_p, rng, order)
-            exact = (qkv.float(), weight.float(), cu, longest, dropout_p, rng, None)
-            expected = _passes(attention_reference, backward, *exact)
-    finally:
-        MOST_BLOCKS.reset(few)
+    with few_blocks(2), torch.autocast(device.type, enabled=False):
+        got = _passes(attention_fused, backward, qkv, weight, cu, longest, dropout_p, rng, order)
+        exact = (qkv.float(), weight.float(), cu, longest, dropout_p, rng, None)
+        expected = _passes(attention_reference, backward, *exact)
     for name, mine, true in zip(("forward", "backward"), got, expected, strict=False):
         error = ((mine.float() - true).abs().max() / true.abs().max()).item()
         if not error <= ERRORS[dtype]:

@@ -109,14 +109,15 @@ class Watchdog:
         reason = (
             f"rank {self._rank} hangs: {stood:.0f} s in phase {place.phase!r} of step {place.step + 1}{usual}"
         )
-        print(f"failed: {reason}", file=sys.stderr, flush=True)
-        # The disk may be what hangs.
+        # The disk may be what hangs, or whoever should read what is printed.
         telling = threading.Thread(target=self._tell, args=(reason, place.step), daemon=True)
         telling.start()
         telling.join(timeout=TELLING)
         os._exit(EXIT_CODES["failed"])
 
     def _tell(self, reason: str, step: int) -> None:
+        with suppress(OSError):
+            print(f"failed: {reason}", file=sys.stderr, flush=True)
         traces = self._folder.path / f"hang_rank{self._rank}.txt"
         with open(traces, "w") as file:
             faulthandler.dump_traceback(file, all_threads=True)

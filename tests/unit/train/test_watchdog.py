@@ -54,6 +54,21 @@ def test_a_disk_that_hangs_does_not_keep_it(tmp_path, exits, monkeypatch):
     assert ended.wait(10) and seen == [1]
 
 
+def test_nobody_who_reads_does_not_keep_it(tmp_path, exits, monkeypatch):
+    seen, ended = exits
+
+    class Broken:
+        def write(self, text):
+            raise BrokenPipeError
+
+        flush = write
+
+    monkeypatch.setattr(watchdog.sys, "stderr", Broken())
+    start(tmp_path)
+    assert ended.wait(10) and seen == [1]
+    assert read_json(tmp_path / "status.json")["state"] == "failed"
+
+
 def test_what_moves_is_left_alone(tmp_path, exits):
     seen, _ = exits
     moving = start(tmp_path)
