@@ -20,7 +20,7 @@ _most_blocks = 0
 
 @contextmanager
 def few_blocks(number: int) -> Iterator[None]:
-    """For trials: so few blocks that each has several units. It holds for all threads: autograd has one for each GPU."""
+    """For trials: so few blocks that each has several units. For all threads: autograd has one for each GPU."""
     global _most_blocks
     before, _most_blocks = _most_blocks, number
     try:

@@ -116,13 +116,12 @@ class Watchdog:
         os._exit(EXIT_CODES["failed"])
 
     def _tell(self, reason: str, step: int) -> None:
-        with suppress(OSError):
-            print(f"failed: {reason}", file=sys.stderr, flush=True)
+        _print(reason)
         traces = self._folder.path / f"hang_rank{self._rank}.txt"
         with open(traces, "w") as file:
             faulthandler.dump_traceback(file, all_threads=True)
         reason += f"; {self._who_is_behind()}; what each thread was doing: {traces}"
-        print(f"failed: {self._folder.write_failure(self._rank, step, reason)}", file=sys.stderr, flush=True)
+        _print(self._folder.write_failure(self._rank, step, reason))
 
     def _who_is_behind(self) -> str:
         found = {}
@@ -139,3 +138,8 @@ class Watchdog:
             if where["step"] == last
         ]
         return f"least far, at step {last}, longest unheard first: {', '.join(behind[:8])}"
+
+
+def _print(reason: str) -> None:
+    with suppress(OSError):
+        print(f"failed: {reason}", file=sys.stderr, flush=True)
