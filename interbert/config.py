@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 RECIPES = Path(__file__).parent / "recipes"
 
@@ -59,8 +59,9 @@ class DataSettings(Closed):
     """Longest caption with [CLS] and [SEP]; longer ones lose words before [SEP], never [SEP] itself."""
     max_regions: int = Field(36, ge=1)
     """Most regions of an image; the first ones are kept (detectors store them by confidence)."""
-    token_budget: int = Field(4096, ge=8)
-    """A micro-batch closes when its text tokens + regions + global image tokens would pass this."""
+    token_budget: int | None = Field(None, ge=8)
+    """Most tokens of a micro-batch: words + regions + a global one for each image. Empty: what suits the device
+    (32,768 on a large GPU, 3,072 on a CPU). `train.batch` may ask for smaller ones."""
     text_capacity: int | None = Field(None, ge=1)
     """Most text tokens in a micro-batch; empty: derived from the budget and the data's lengths, and printed."""
     region_capacity: int | None = Field(None, ge=1)
@@ -124,8 +125,13 @@ Objective = Literal["msm", "mlm", "mrm", "moc", "mrfr", "itm"]
 class TrainSettings(Closed):
     seed: int = Field(42, ge=0, lt=2**63)
     """Seed of everything that is drawn."""
-    micro_batches: int = Field(8, ge=1)
-    """Micro-batches in an optimizer step, over all ranks; accumulation is this divided by the ranks."""
+    batch: Annotated[str, Field(pattern=r"^[1-9][\d_]* (pairs|tokens)$")] | None = "512 pairs"
+    """What a step learns from, over all ranks: `512 pairs`, or `30000 tokens` of words and regions. How many
+    micro-batches of how many tokens that makes is settled when a run begins, by its device and ranks, and kept for
+    its life. For k times the batch take the learning rate times the root of k, and a k-th of the steps."""
+    micro_batches: int | None = Field(None, ge=1)
+    """Micro-batches in an optimizer step, over all ranks, of up to `data.token_budget` each: said outright, instead
+    of `batch`. The ranks must divide it."""
     schedule_steps: int = Field(100_000, ge=1)
     """Optimizer steps of the schedule: warm-up and decay are fixed by it. `--max-steps` only stops earlier."""
     learning_rate: float = Field(1e-4, gt=0)
@@ -164,6 +170,15 @@ class TrainSettings(Closed):
     """Latest checkpoints kept (the best one is kept besides). At least 2: one alone is lost if it turns out bad."""
 
 
+class StepSettings(Closed):
+    """How large a step of a run is. Settled when it begins (interbert/train/settle.py) and kept for its life."""
+
+    micro_batches: int = Field(ge=1)
+    """Over all ranks."""
+    token_budget: int = Field(ge=8)
+    """Most tokens of each."""
+
+
 class SceneSettings(Closed):
     """The embedded data set, for recipes that make their own data when none is given."""
 
@@ -188,11 +203,36 @@ class Settings(Closed):
     objectives: dict[Objective, float] = {"msm": 1.0, "mrm": 1.0, "itm": 1.0}
     """Objectives and their weights in the loss."""
     train: TrainSettings = TrainSettings()
+    step: StepSettings | None = None
+    """How large a step is: written into a run's config.yaml, and empty in a recipe."""
     scenes: SceneSettings | None = None
     """With it, a run that is given no data makes the embedded scenes and trains on them."""
     stages: list["Settings"] = []
     """Stages of pretraining: a name each, and what differs from the rest of the recipe (data, objectives, steps …).
     Each starts from the last one's weights, with a schedule of its own."""
+
+    @property
+    def micro_batches(self) -> int:
+        """Of a step, over all ranks."""
+        found = self.step.micro_batches if self.step else self.train.micro_batches
+        assert found is not None, "asked for before it was settled"
+        return found
+
+    @property
+    def token_budget(self) -> int:
+        """Most tokens of a micro-batch."""
+        found = self.step.token_budget if self.step else self.data.token_budget
+        assert found is not None, "asked for before it was settled"
+        return found
+
+    @field_validator("objectives")
+    @classmethod
+    def _weights_count(cls, objectives: dict[Objective, float]) -> dict[Objective, float]:
+        """A weight of 0 takes an objective out: what is not asked for needs no head and no data."""
+        negative = [name for name, weight in objectives.items() if weight < 0]
+        if negative:
+            raise ValueError(f"the weight of {negative[0]} is negative; give 0 to leave it out")
+        return {name: weight for name, weight in objectives.items() if weight}
 
     @model_validator(mode="after")
     def _stages_are_told_apart(self) -> "Settings":
@@ -254,6 +294,14 @@ def _stage(tree: dict[str, Any], number: int, differences: Any) -> dict[str, Any
     return stage
 
 
+def read_config(path: Path) -> Settings:
+    """The settings in a run's config.yaml, which are all there."""
+    try:
+        return Settings.model_validate(yaml.safe_load(path.read_text()))
+    except (yaml.YAMLError, ValidationError) as error:
+        raise SettingsError(f"{path}: not a run's settings ({error}); restore it, or remove it") from None
+
+
 def recipe_names() -> list[str]:
     return sorted(path.stem for path in RECIPES.glob("*.yaml"))
 
@@ -274,7 +322,7 @@ def _read_recipe(name_or_file: str, seen: tuple[str, ...]) -> dict[str, Any]:
     if not isinstance(tree, dict):
         raise SettingsError(f"recipe {path} must be a mapping of sections, not {type(tree).__name__}")
     for name, value in tree.items():
-        if name not in ("name", "extends", "scenes", "stages") and not isinstance(value, dict):
+        if name not in ("name", "extends", "scenes", "stages", "step") and not isinstance(value, dict):
             raise SettingsError(
                 f"recipe {path}: section {name!r} is {value!r}; write settings under it, or leave it out"
             )

@@ -8,14 +8,16 @@ import logging
 import os
 import sys
 from pathlib import Path
+from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from interbert.config import load_recipe, recipe_names
 from interbert.train.handover import hand_over
-from interbert.train.identity import compare_with_config
 from interbert.train.profiling import parse_window
+from interbert.train.resume import nothing_left
 from interbert.train.run_folder import RunFolder
+from interbert.train.stages import legs_of
 from interbert.train.stop import StopRequest
 
 
@@ -52,6 +54,11 @@ def parse_arguments() -> argparse.Namespace:
     add("--dry-run", action="store_true", help="check settings, batch arithmetic and data, then exit")
     imagined = parser.add_argument_group("a dry run as on another machine")
     imagined.add_argument("--world-size", type=int, metavar="N", help="ranks")
+    imagined.add_argument(
+        "--device",
+        choices=["cpu", "cuda"],
+        help="its device (default: the one that the DeepSpeed config is for)",
+    )
     imagined.add_argument("--nodes", type=int, metavar="N", help="nodes that they are on")
     imagined.add_argument("--rank-tflops", type=float, metavar="X", help="model TFLOP/s of a rank (250)")
     imagined.add_argument("--node-gbps", type=float, metavar="X", help="GB/s between nodes, each way (50)")
@@ -72,8 +79,9 @@ def check_paths(data: list[str], resume: str) -> None:
         )
 
 
-def imagined_machine(arguments: argparse.Namespace) -> dict[str, float]:
+def imagined_machine(arguments: argparse.Namespace) -> dict[str, Any]:
     given = {
+        "device": arguments.device,
         "ranks": arguments.world_size,
         "nodes": arguments.nodes,
         "tflops": arguments.rank_tflops,
@@ -82,9 +90,9 @@ def imagined_machine(arguments: argparse.Namespace) -> dict[str, float]:
     given = {name: value for name, value in given.items() if value is not None}
     if given and not arguments.dry_run:
         raise ValueError(
-            "--world-size, --nodes, --rank-tflops and --node-gbps imagine a machine: give --dry-run too"
+            "--device, --world-size, --nodes, --rank-tflops and --node-gbps imagine a machine: give --dry-run too"
         )
-    if any(value <= 0 for value in given.values()):
+    if any(value <= 0 for value in given.values() if value != arguments.device):
         raise ValueError("--world-size, --nodes, --rank-tflops and --node-gbps must be positive")
     if given.get("ranks", 1) % given.get("nodes", 1):
         raise ValueError(f"{given.get('ranks', 1)} ranks cannot be shared equally by {given['nodes']} nodes")
@@ -107,34 +115,28 @@ def main() -> int:
         raise ValueError(f"--max-steps is {arguments.max_steps}: give 1 or more, or leave it out")
     window = parse_window(arguments.profile)
     folder = Path(arguments.output_dir or f"runs/{settings.name}")
-    scheduled = sum(stage.train.schedule_steps for stage in settings.stages) or settings.train.schedule_steps
-    last_step = min(scheduled, arguments.max_steps or scheduled)
-    go_on = arguments.resume == "latest" and not arguments.dry_run
-    if go_on and RunFolder(folder).finished_at(last_step):
-        compare_with_config(RunFolder(folder).config, settings)
+    machine, resume = imagined_machine(arguments), arguments.resume
+    legs = legs_of(settings, folder, arguments.max_steps)
+    if resume == "latest" and not arguments.dry_run and nothing_left(RunFolder(folder), legs):
         if os.environ.get("RANK", "0") == "0":
-            print(f"{folder}: finished, at step {last_step} or beyond; --resume none trains it again")
+            steps = sum(leg.steps for leg in legs)
+            print(f"{folder}: finished, at step {steps} or beyond; --resume none trains it again")
         return 0
 
     stop = StopRequest(RunFolder(folder).stop_file)
     if not arguments.dry_run:
         stop.listen()
         RunFolder(folder).make()
-    check_paths([*settings.data.train, *settings.data.validation], arguments.resume)
+    check_paths([*settings.data.train, *settings.data.validation], resume)
 
-    from interbert.train.command import run_pretraining  # seconds of imports, once they are needed
+    from interbert.train.command import (
+        Asked,
+        report_only,
+        run_pretraining,
+    )  # seconds of imports, once they are needed
 
-    return run_pretraining(
-        settings,
-        arguments.deepspeed_config,
-        folder,
-        resume=arguments.resume,
-        max_steps=arguments.max_steps,
-        profile=window,
-        dry_run=arguments.dry_run,
-        machine=imagined_machine(arguments),
-        stop=stop,
-    )
+    asked = Asked(settings, arguments.deepspeed_config, folder, resume, arguments.max_steps, window, machine)
+    return report_only(asked) if arguments.dry_run else run_pretraining(asked, stop)
 
 
 if __name__ == "__main__":

@@ -29,14 +29,18 @@ class Capacities:
 
     @classmethod
     def derive(
-        cls, data: DataSettings, masks: MaskSettings, text_lengths: np.ndarray, region_counts: np.ndarray
+        cls,
+        budget: int,
+        data: DataSettings,
+        masks: MaskSettings,
+        text_lengths: np.ndarray,
+        region_counts: np.ndarray,
     ) -> "Capacities":
-        """What `data` sets, and for the rest what its budget and the data's lengths make likely.
+        """What `data` sets, and for the rest what a micro-batch's budget and the data's lengths make likely.
 
         `text_lengths` are those of the captions, `region_counts` (already capped at `max_regions`) those of
         the images.
         """
-        budget = data.token_budget
         text_mean, text_std = float(text_lengths.mean()), float(text_lengths.std())
         region_mean, region_std = float(region_counts.mean()), float(region_counts.std())
         length = text_mean + region_mean + 1

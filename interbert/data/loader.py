@@ -41,7 +41,7 @@ class _Pending:
 class Loader:
     """Iterates over optimizer steps from `start` on, endlessly.
 
-    A step is the next `train.micro_batches` of the plan; number i of them goes to rank i % world_size.
+    A step is the next `settings.micro_batches` of the plan; number i of them goes to rank i % world_size.
     Threads prepare whole micro-batches, at least one step ahead. What is loaded depends on neither ranks nor
     threads.
     """
@@ -57,12 +57,8 @@ class Loader:
         world_size: int = 1,
         start: Position = Position(),  # noqa: B008 (frozen)
     ) -> None:
-        micro_batches = settings.train.micro_batches
-        if micro_batches % world_size:
-            raise ValueError(
-                f"train.micro_batches is {micro_batches}, which {world_size} ranks cannot share evenly: "
-                f"take a multiple of {world_size}"
-            )
+        micro_batches = settings.micro_batches
+        assert micro_batches % world_size == 0, "refused when the step was settled"
         self._plan = plan
         self._rank, self._world_size = rank, world_size
         self._micro_batches = micro_batches

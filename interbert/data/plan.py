@@ -115,7 +115,11 @@ class Plan:
         objectives = set(settings.objectives)
         self._mismatcher = Mismatcher(corpus, settings.mismatch, candidates) if "itm" in objectives else None
         self.capacities = Capacities.derive(
-            settings.data, settings.masks, self._text_lengths[: corpus.captions], self._regions
+            settings.token_budget,
+            settings.data,
+            settings.masks,
+            self._text_lengths[: corpus.captions],
+            self._regions,
         )
         # Mismatches bring any caption to any image: refuse now what some later epoch could not fit.
         self.capacities.check(int(self._text_lengths.max()), int(self._regions.max()))

@@ -6,13 +6,13 @@ import numpy as np
 
 from interbert.config import Settings
 from interbert.data.batch import Batch
+from interbert.data.evidence import evidence_to_read
 from interbert.data.masking import Vocabulary, mask_regions, mask_text
 from interbert.data.plan import Draw, MaskKind, Plan, Rows
 from interbert.data.slot import Slot
 from interbert.data.tokens import TokenTable
 from interbert.rng import Purpose
 
-CLASS_OBJECTIVES = frozenset({"mrm", "moc"})
 IGNORED = -100
 """The label of what counts for nothing."""
 
@@ -29,7 +29,7 @@ class Preparer:
         self._vocabulary = vocabulary
         self._capacities = plan.capacities
         self._draw: Draw = plan.draw
-        self._evidence = _evidence_read(corpus, settings)
+        self._evidence = evidence_to_read(settings.objectives, corpus.evidence)
 
     def make_slot(self, pin: bool = False) -> Slot:
         corpus = self._corpus
@@ -135,22 +135,3 @@ def box_shares(boxes_R4: np.ndarray, keep_P: np.ndarray, sizes_P2: np.ndarray) -
     np.divide(boxes_R4, np.repeat(np.tile(sizes, 2), keep_P, axis=0), out=shares[:, :4])
     shares[:, 4] = (shares[:, 2] - shares[:, 0]) * (shares[:, 3] - shares[:, 1])
     return shares
-
-
-def _evidence_read(corpus: Any, settings: Settings) -> str | None:
-    """Which class evidence is read: none where no objective asks for it."""
-    wanted = set(settings.objectives) & CLASS_OBJECTIVES
-    if not wanted:
-        return None
-    has = corpus.evidence
-    if has == "class_head":
-        return None  # computed later, on the device
-    if has == "class_probs" or (has == "labels" and wanted == {"moc"}):
-        return has
-    names = " and ".join(sorted(wanted))
-    need = "class_probs or class_head" if "mrm" in wanted else "class_probs, class_head or labels"
-    instead = "mrfr (features) or moc (labels)" if has == "labels" else "mrfr (features)"
-    raise ValueError(
-        f"objectives: {names} learns from the detector's classes and needs a data set with {need}, but this "
-        f"one has {has or 'none'}: take {instead} instead"
-    )

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 import xxhash
 
-from interbert.config import load_recipe
+from interbert.config import read_config
 from interbert.data.corpus import Corpus
 from interbert.data.tokens import token_table
 from interbert.files import read_json, write_json
@@ -80,7 +80,7 @@ def held_out_scenes(folder: RunFolder) -> str:
     """The test split of the scenes that a run was trained on."""
     if not folder.config.is_file():
         raise EvaluationError(f"{folder.path}: no {folder.config.name} there; is it the folder of a run?")
-    settings = load_recipe(str(folder.config))
+    settings = read_config(folder.config)
     if settings.scenes is None or settings.data.train not in (
         [],
         [str(scene_store(settings.scenes, "train"))],

@@ -9,7 +9,7 @@ from torch.nn import functional as F
 from interbert.config import Settings
 from interbert.data.batch import Batch
 from interbert.data.corpus import Corpus
-from interbert.data.prepare import CLASS_OBJECTIVES
+from interbert.data.evidence import CLASS_OBJECTIVES
 
 
 class ClassHead:

@@ -1,79 +1,87 @@
 """What launch/pretrain.py does: make or check the data, resolve everything, then run or only report."""
 
 import os
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from interbert.config import SceneSettings, Settings, SettingsError
-from interbert.train.deepspeed_config import check_device, load_engine_config
-from interbert.train.distributed import Ranks, start_ranks
+from interbert.train.deepspeed_config import check_device, device_meant, read_engine_config
+from interbert.train.distributed import Ranks, name_rendezvous, start_ranks
 from interbert.train.dry_run import describe_dry_run
 from interbert.train.pretraining import Request, pretrain
+from interbert.train.resume import Leg, was_restarted
 from interbert.train.run_folder import EXIT_CODES, RunFolder
 from interbert.train.scale import Machine
-from interbert.train.stages import run_stages
+from interbert.train.stages import legs_of, run_stages
 from interbert.train.stop import StopRequest
 from interbert.train.witness import post_witness
 
-ASSUMED = {"tflops": 250.0, "gigabytes": 50.0}
-"""Of a dry run that is told nothing else: what public encoder trainers reach on a recent GPU, and 400 Gbit/s."""
+
+@dataclass(frozen=True)
+class Asked:
+    """The words of a command line that are no settings."""
+
+    settings: Settings
+    deepspeed_config: str
+    folder: Path
+    resume: str
+    max_steps: int | None
+    profile: tuple[int, int] | None = None
+    machine: dict[str, Any] = field(default_factory=dict)
+    """What a dry run is told of the machine that it imagines."""
+
+    @property
+    def legs(self) -> list[Leg]:
+        return legs_of(self.settings, self.folder, self.max_steps)
 
 
-def run_pretraining(
-    settings: Settings,
-    deepspeed_config: str,
-    folder: Path,
-    *,
-    resume: str,
-    max_steps: int | None,
-    profile: tuple[int, int] | None,
-    dry_run: bool,
-    machine: dict[str, float],
-    stop: StopRequest,
-) -> int:
+def run_pretraining(asked: Asked, stop: StopRequest) -> int:
+    settings, own = asked.settings, RunFolder(asked.folder)
     ranks = start_ranks()
-    own = RunFolder(folder)
-    if not dry_run:
-        ranks.main_only(own.begin)
-        if ranks.is_main:
-            post_witness(own)
-    if ranks.sum([was_restarted()])[0] > 0:
-        resume = "latest"  # whatever was asked for when it was started by hand
+    ranks.main_only(own.begin)
+    if ranks.is_main:
+        post_witness(own)
+    # Hosts count restarts differently: one that knows of one is enough.
+    resume = "latest" if ranks.sum([float(was_restarted())])[0] > 0 else asked.resume
 
-    def run(settings: Settings, folder: Path, max_steps: int | None) -> int:
-        imagined = Machine(**{"ranks": ranks.world_size, "nodes": 1, **ASSUMED, **machine})
-        engine = load_engine_config(
-            deepspeed_config, settings, imagined.ranks if dry_run else ranks.world_size
-        )
+    def run(leg: Leg, resume: str = "latest") -> int:
+        engine = read_engine_config(asked.deepspeed_config, leg.settings)
         check_device(engine)
-        settings = provide_data(settings, ranks)
-        request = Request(settings, engine, RunFolder(folder), resume, max_steps, profile, stop)
-        if dry_run:
-            described = describe_dry_run(request, ranks, imagined)
-            if ranks.is_main:
-                print(described)
-            return 0
-        return pretrain(request, ranks)
+        provided = provide_data(leg.settings, ranks)
+        return pretrain(Request(provided, engine, leg.folder, resume, leg.steps, asked.profile, stop), ranks)
 
     try:
         if not settings.stages:
-            return leaving(run(settings, folder, max_steps))
+            return leaving(run(asked.legs[0], resume))
         if resume not in ("latest", "none"):
             raise SettingsError(
                 f"--resume {resume}: a recipe of stages knows where it stands; give latest or none"
             )
-        return leaving(run_stages(settings, folder, run, max_steps, dry_run, ranks))
+        return leaving(run_stages(settings, own, asked.legs, run, ranks, afresh=resume == "none"))
     except Exception as error:
-        if not dry_run:
-            own.write_failure(ranks.rank, 0, f"{type(error).__name__}: {error}")
+        own.write_failure(ranks.rank, 0, f"{type(error).__name__}: {error}")
         raise
     finally:
         ranks.close()
 
 
-def was_restarted() -> float:
-    """By SLURM or by torchrun, with the words of its first start."""
-    counts = [os.environ.get(name, "0") for name in ("SLURM_RESTART_COUNT", "TORCHELASTIC_RESTART_COUNT")]
-    return float(any(int(count) > 0 for count in counts))
+def report_only(asked: Asked) -> int:
+    """A dry run: says what would be done, on one rank, without meeting others."""
+    name_rendezvous()
+    if os.environ["RANK"] != "0":
+        return 0
+    ranks = Ranks.alone()
+    for leg in asked.legs:
+        engine = read_engine_config(asked.deepspeed_config, leg.settings)
+        here = {"ranks": int(os.environ["WORLD_SIZE"]), "device": device_meant(engine)}
+        machine = Machine(**(here | asked.machine))
+        print(
+            describe_dry_run(provide_data(leg.settings, ranks), engine, leg.folder, leg.steps, machine, ranks)
+        )
+        if asked.settings.stages and not leg.folder.export.is_dir():
+            break  # what follows starts from weights that are not there yet
+    return 0
 
 
 def leaving(code: int) -> int:

@@ -6,11 +6,12 @@ say is the recipe's, and a config that says otherwise is refused rather than ove
 
 import difflib
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
 from interbert.config import Settings, SettingsError
+from interbert.train.settle import share_of_ranks
 
 DECISIVE = (
     *("zero_optimization", "bf16", "fp16", "gradient_clipping", "optimizer", "scheduler", "data_types"),
@@ -33,7 +34,8 @@ class EngineConfig:
     stage: int
     precision: Literal["fp32", "bf16", "fp16"]
     offload: bool
-    accumulation: int
+    accumulation: int = 0
+    """Micro-batches of a step on each rank; 0 until the step is settled."""
 
     @property
     def clips_itself(self) -> bool:
@@ -41,20 +43,16 @@ class EngineConfig:
         return self.stage == 0 and self.precision == "fp32"
 
 
-def load_engine_config(path: str, settings: Settings, world_size: int) -> EngineConfig:
+def read_engine_config(path: str, settings: Settings) -> EngineConfig:
+    """What can be said of it before the step is settled; `with_batch` adds the rest."""
     tree = _read(path)
     _refuse_misspelt(path, tree)
-    accumulation = accumulation_steps(settings.train.micro_batches, world_size)
     _refuse(path, tree, "optimizer", "the recipe's train.optimizer chooses it")
     _refuse(
         path, tree, "scheduler", "the recipe's train.warmup_share and train.schedule_steps make the schedule"
     )
     train = settings.train
     _must_be(path, tree, "train_micro_batch_size_per_gpu", 1, "a packed micro-batch counts as one sample")
-    _must_be(
-        path, tree, "gradient_accumulation_steps", accumulation, _arithmetic(train.micro_batches, world_size)
-    )
-    _must_be(path, tree, "train_batch_size", train.micro_batches, "it is the recipe's train.micro_batches")
     _must_be(path, tree, "gradient_clipping", train.clip, "it is the recipe's train.clip")
     zero = _section(path, tree, "zero_optimization")
     stage, precision = _stage(path, zero), _precision(path, tree)
@@ -66,25 +64,25 @@ def load_engine_config(path: str, settings: Settings, world_size: int) -> Engine
         )
     if train.optimizer == "lamb" and offload:
         raise SettingsError(f"{path}: lamb cannot be offloaded; use train.optimizer=adamw")
-    config = EngineConfig(path, tree, stage, precision, offload, accumulation)
-    tree["gradient_accumulation_steps"] = accumulation
+    config = EngineConfig(path, tree, stage, precision, offload)
     tree["gradient_clipping"] = 0.0 if config.clips_itself else train.clip
     return config
 
 
-def accumulation_steps(micro_batches: int, world_size: int) -> int:
-    if micro_batches % world_size:
-        near = [
-            m
-            for m in (micro_batches // world_size * world_size, -(-micro_batches // world_size) * world_size)
-            if m
-        ]
-        raise SettingsError(
-            f"train.micro_batches is {micro_batches}, which {world_size} ranks cannot share equally "
-            f"(remainder {micro_batches % world_size}); set it to {' or '.join(map(str, near))}, "
-            f"or start another number of ranks"
-        )
-    return micro_batches // world_size
+def load_engine_config(path: str, settings: Settings, world_size: int) -> EngineConfig:
+    """The config of a run whose settings say its step outright."""
+    accumulation = share_of_ranks(settings, world_size, kept=False)
+    return with_batch(read_engine_config(path, settings), settings, accumulation)
+
+
+def with_batch(config: EngineConfig, settings: Settings, accumulation: int) -> EngineConfig:
+    """accumulation: the micro-batches of a settled step that fall to each rank."""
+    path, step = config.path, settings.micro_batches
+    arithmetic = f"a step of {step} micro-batches / {step // accumulation} ranks"
+    _must_be(path, config.tree, "gradient_accumulation_steps", accumulation, arithmetic)
+    _must_be(path, config.tree, "train_batch_size", step, "the micro-batches of a step")
+    tree = config.tree | {"gradient_accumulation_steps": accumulation}
+    return replace(config, tree=tree, accumulation=accumulation)
 
 
 def check_device(config: EngineConfig) -> None:
@@ -98,6 +96,15 @@ def check_device(config: EngineConfig) -> None:
     if config.precision == "bf16" and torch.cuda.is_available() and not torch.cuda.is_bf16_supported():
         name = torch.cuda.get_device_name()
         raise SettingsError(f"{config.path}: {name} has no bf16; take the fp16 config of the same stage")
+
+
+def device_meant(config: EngineConfig) -> Literal["cpu", "cuda"]:
+    """The device that a config is written for, be it here or not."""
+    import torch
+
+    if "cpu" in Path(config.path).stem:
+        return "cpu"
+    return "cuda" if config.precision != "fp32" or torch.cuda.is_available() else "cpu"
 
 
 def _read(path: str) -> dict[str, Any]:
@@ -142,10 +149,6 @@ def _precision(path: str, tree: dict[str, Any]) -> Literal["fp32", "bf16", "fp16
     if len(on) == 2:
         raise SettingsError(f"{path}: bf16 and fp16 are both enabled; take one")
     return on[0] if on else "fp32"
-
-
-def _arithmetic(micro_batches: int, world_size: int) -> str:
-    return f"train.micro_batches {micro_batches} / {world_size} ranks"
 
 
 def _refuse(path: str, tree: dict[str, Any], key: str, why: str) -> None:

@@ -65,7 +65,7 @@ class Engine:
 
     def scales(self, counts: dict[str, float]) -> dict[str, float]:
         """DeepSpeed averages over the step's micro-batches; times that number, over the global count."""
-        micro_batches = self.settings.train.micro_batches
+        micro_batches = self.settings.micro_batches
         return {
             n: micro_batches / max(1.0, counts[objectives.COUNTED_BY[n]]) for n in self.settings.objectives
         }

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import yaml
-
-from interbert.config import Settings, SettingsError
+from interbert.config import Settings, SettingsError, read_config
 
 if TYPE_CHECKING:  # light to import: the command line asks before the seconds that torch takes
     from interbert.data.corpus import Corpus
@@ -27,11 +26,14 @@ FREE_TO_CHANGE = {
 }
 """Settings that a resumed run may have otherwise; data and tokenizer are compared by fingerprint instead."""
 _DATA = "data fingerprint"
+_FOLDERS = ("model.bert", "model.inherit_from")
 
 
 def describe_settings(settings: Settings) -> dict[str, Any]:
     """Every setting that decides numbers, flat."""
-    tree = settings.model_dump(mode="json", exclude={"name", "scenes", "stages"})
+    tree = settings.model_dump(mode="json", exclude={"name", "scenes", "stages", "step"})
+    if settings.train.micro_batches:  # which says what the batch would otherwise
+        tree["train"]["batch"] = None
     return {
         f"{section}.{field}": value
         for section, fields in tree.items()
@@ -53,8 +55,7 @@ def describe_identity(
 
 def compare_with_config(config: Path, settings: Settings) -> None:
     """Refuses settings that are not those of the finished run whose config.yaml this is."""
-    saved = Settings.model_validate(yaml.safe_load(config.read_text()))
-    compare_identity(config.parent, describe_settings(saved), describe_settings(settings))
+    compare_identity(config.parent, describe_settings(read_config(config)), describe_settings(settings))
 
 
 def compare_identity(
@@ -65,7 +66,7 @@ def compare_identity(
     changed = [
         f"  {key}: {saved.get(key)!r} then, {now.get(key)!r} now"
         for key in sorted((saved.keys() | now.keys()) - free)
-        if saved.get(key) != now.get(key)
+        if not _same(key, saved.get(key), now.get(key))
     ]
     if changed:
         allowed = (
@@ -75,3 +76,9 @@ def compare_identity(
             f"{path} belongs to another run:\n" + "\n".join(changed) + "\n"
             f"set them back, or start anew with --resume none or another --output-dir{allowed}"
         )
+
+
+def _same(key: str, saved: Any, now: Any) -> bool:
+    if key in _FOLDERS and isinstance(saved, str) and isinstance(now, str):
+        return os.path.abspath(saved) == os.path.abspath(now)  # wherever it was typed
+    return saved == now

@@ -2,7 +2,7 @@
 
 import math
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from interbert.config import Settings
@@ -48,6 +48,11 @@ class Progress:
     def position(self) -> Position:
         return Position(self.epoch, self.index)
 
+    def take_up(self, state: dict[str, Any]) -> None:
+        """Where a checkpoint's state says that the run stood."""
+        for field in fields(self):
+            setattr(self, field.name, state[field.name])
+
 
 @dataclass
 class Training:
@@ -76,7 +81,7 @@ class Training:
 def train(run: Training) -> tuple[State, str]:
     """Trains up to `last_step`; returns how it ended and why. Each step is decided alike on all ranks."""
     settings, progress, ranks, every = run.settings, run.progress, run.ranks, run.settings.train
-    window = Window(dict(settings.objectives), settings.data.token_budget * every.micro_batches)
+    window = Window(dict(settings.objectives), settings.token_budget * settings.micro_batches)
     steps, upload = iter(run.loader), Upload(ranks.device, run.class_head)
     run.profiler.step(progress.step)
     while progress.step < run.last_step:
@@ -207,7 +212,13 @@ def save(run: Training) -> None:
                 f"step {run.progress.step} is not saved: the model gives a loss that is no number; go on from the "
                 "last checkpoint with a lower train.learning_rate"
             )
-        state = asdict(run.progress) | {"identity": run.identity, "probe": probe}
+        step = run.settings.step
+        assert step is not None
+        state = asdict(run.progress) | {
+            "identity": run.identity,
+            "probe": probe,
+            "step_settings": step.model_dump(),
+        }
         path = checkpoint.save(run.engine.deepspeed, run.folder.checkpoints, state, run.ranks)
     keep, best = run.settings.train.keep_checkpoints, run.progress.best_step
     run.ranks.main_only(

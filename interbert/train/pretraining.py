@@ -3,6 +3,7 @@
 import logging
 import traceback
 from dataclasses import dataclass
+from typing import Any
 
 import yaml
 
@@ -16,14 +17,14 @@ from interbert.model.configuration import InterBertConfig, preset
 from interbert.model.convert import load_bert
 from interbert.model.interbert import InterBertForPreTraining
 from interbert.model.loading import load_ours
-from interbert.tokenizer import Tokenizer, load_tokenizer
+from interbert.tokenizer import Tokenizer
 from interbert.train import checkpoint
 from interbert.train.class_head import class_head_of
-from interbert.train.deepspeed_config import EngineConfig
+from interbert.train.deepspeed_config import EngineConfig, with_batch
 from interbert.train.distributed import Ranks
 from interbert.train.engine import Engine
 from interbert.train.export import export
-from interbert.train.feed import build_loader, build_plan, fill_caches, tokenizer_folder, validation_batches
+from interbert.train.feed import RunData, build_loader, build_plan, open_data, validation_batches
 from interbert.train.graphs import capture_layers
 from interbert.train.identity import compare_identity, describe_identity
 from interbert.train.loop import Progress, Training, train
@@ -31,7 +32,9 @@ from interbert.train.monitor import Monitor
 from interbert.train.pictures import PairPicture
 from interbert.train.probe import check_probe, probe_loss
 from interbert.train.profiling import StepProfiler
+from interbert.train.resume import begin
 from interbert.train.run_folder import EXIT_CODES, RunFolder, describe_environment
+from interbert.train.settle import describe_batch, settle, settled_in, share_of_ranks, tokens_of, warnings_of
 from interbert.train.stop import StopRequest
 from interbert.train.validation import Validation
 from interbert.train.watchdog import Watchdog
@@ -47,14 +50,9 @@ class Request:
     engine: EngineConfig
     folder: RunFolder
     resume: str
-    max_steps: int | None
+    last_step: int
     profile: tuple[int, int] | None
     stop: StopRequest
-
-    @property
-    def last_step(self) -> int:
-        scheduled = self.settings.train.schedule_steps
-        return min(scheduled, self.max_steps) if self.max_steps else scheduled
 
 
 def pretrain(request: Request, ranks: Ranks) -> int:
@@ -97,44 +95,46 @@ def _prepare(
     request: Request, ranks: Ranks, progress: Progress, stop: StopRequest, watchdog: Watchdog
 ) -> tuple[Training, Tokenizer]:
     settings, folder = request.settings, request.folder
-    corpus = Corpus(settings.data.train)
+    data = open_data(settings, ranks)
+    corpus, tokenizer = data.corpus, data.tokenizer
     _check_validation(corpus, settings)
-    tokenizer = load_tokenizer(tokenizer_folder(settings))
     identity = describe_identity(settings, corpus, tokenizer, request.engine)
-    ranks.main_only(lambda: checkpoint.sweep(folder.checkpoints))
-    found = ranks.main_only(lambda: checkpoint.find(request.resume, folder.checkpoints, log.warning))
-    if found is None and request.resume == "latest":
-        _refuse_foreign_folder(folder)
-    if found is not None:
-        path, state = found
-        compare_identity(path, state.pop("identity"), identity, settings.data.allow_changed)
-        saved = {name: state.pop(name) for name in ("engine", "probe")}
-        for name, value in state.items():
-            setattr(progress, name, value)
-    ranks.main_only(lambda: checkpoint.set_aside(folder.checkpoints, after=progress.step if found else -1))
+    found = ranks.main_only(lambda: begin(folder, request.resume, log.warning))
+    path, state = found.checkpoint, found.state
+    if path is not None:
+        compare_identity(path, state["identity"], identity, settings.data.allow_changed)
+        progress.take_up(state)
+    settings = _settled(settings, state, data, ranks)
+    accumulation = share_of_ranks(settings, ranks.world_size, kept=path is not None)
+    config = with_batch(request.engine, settings, accumulation)
+    ranks.main_only(lambda: checkpoint.set_aside(folder.checkpoints, after=progress.step if path else -1))
     if ranks.is_main:
-        _write_description(request, ranks)
+        _write_description(folder, settings, config, ranks)
     model = build_model(settings, corpus, tokenizer)
-    engine = Engine(model, settings, request.engine)
+    engine = Engine(model, settings, config)
     two = 2 * checkpoint.size_of(engine.deepspeed)
     ranks.main_only(lambda: checkpoint.check_space(folder.path, two, "a run, which keeps two checkpoints,"))
-    if found is not None:
-        checkpoint.load(engine.deepspeed, path, saved)
+    if path is not None:
+        checkpoint.load(engine.deepspeed, path, state)
         found_loss = probe_loss(engine, ranks)
-        check_probe(found_loss, saved["probe"], request.engine.precision, str(path))
+        check_probe(found_loss, state["probe"], config.precision, str(path))
     elif settings.train.export_initial:
         export(engine, tokenizer, folder.initial, ranks)
-    ranks.main_only(lambda: fill_caches(settings, corpus, tokenizer))
-    plan = build_plan(settings, corpus, tokenizer)
+    plan = build_plan(settings, data, ranks)
     if settings.train.cuda_graphs:
-        capture_layers(model, settings, request.engine, plan.capacities)
-    loader = build_loader(settings, corpus, tokenizer, plan, ranks, progress.position)
+        capture_layers(model, settings, config, plan.capacities)
+    loader = build_loader(settings, data, plan, ranks, progress.position)
     validation = build_validation(settings, tokenizer)
     monitor = Monitor(folder, settings, progress.step, request.last_step) if ranks.is_main else None
     if monitor:
-        begun = f"resumed from {path}" if found else "started"
-        monitor.say(f"{begun}: {describe_run(model, corpus, plan, request, ranks)}")
-    own = found is not None and path.resolve().parent == folder.checkpoints.resolve()
+        begun = f"resumed from {path}" if path else "started"
+        monitor.say(f"{begun}: {describe_run(model, settings, data, plan, config, ranks)}")
+        on_gpu = ranks.device.type == "cuda"
+        for warning in warnings_of(
+            settings, ranks.world_size, on_gpu, data.lengths, plan.epoch(0).micro_batches
+        ):
+            monitor.say(f"note: {warning}")
+    own = path is not None and path.resolve().parent == folder.checkpoints.resolve()
     run = Training(
         settings=settings,
         engine=engine,
@@ -245,29 +245,29 @@ def _must_fit(where: str, field: str, model: int, data: int) -> None:
         )
 
 
-def _refuse_foreign_folder(folder: RunFolder) -> None:
-    status = folder.read_status()
-    if status is not None and status["step"] > 0:
-        raise SettingsError(
-            f"{folder.path}: status.json speaks of step {status['step']}, but there is no checkpoint; "
-            "give --resume none to start again there, or another --output-dir"
-        )
+def _settled(settings: Settings, state: dict[str, Any], data: RunData, ranks: Ranks) -> Settings:
+    """How large a step is: as in the checkpoint that is gone on from, or decided now."""
+    if state:
+        step = settled_in(state)
+    else:
+        tokens = ranks.share(tokens_of(ranks.device))  # devices may differ
+        step = settings.step or settle(settings, ranks.world_size, tokens, data.lengths)
+    return settings.model_copy(update={"step": step})
 
 
-def _write_description(request: Request, ranks: Ranks) -> None:
-    write_text(
-        request.folder.config, yaml.safe_dump(request.settings.model_dump(mode="json"), sort_keys=False)
-    )
+def _write_description(folder: RunFolder, settings: Settings, config: EngineConfig, ranks: Ranks) -> None:
+    write_text(folder.config, yaml.safe_dump(settings.model_dump(mode="json"), sort_keys=False))
     described = describe_environment(ranks.launcher, ranks.world_size, ranks.device)
-    write_json(request.folder.environment, described | {"deepspeed_config": request.engine.tree})
+    write_json(folder.environment, described | {"deepspeed_config": config.tree})
 
 
-def describe_run(model, corpus: Corpus, plan: Plan, request: Request, ranks: Ranks) -> str:
+def describe_run(
+    model, settings: Settings, data: RunData, plan: Plan, config: EngineConfig, ranks: Ranks
+) -> str:
     millions = sum(getattr(p, "ds_numel", p.numel()) for p in model.parameters()) / 1e6
-    settings = request.settings
     return (
-        f"{settings.name}, {millions:.1f}M parameters, {corpus.captions} pairs of {corpus.images} images, "
-        f"{ranks.world_size} rank(s) by {ranks.launcher} on {ranks.device.type}, ZeRO-{request.engine.stage} "
-        f"{request.engine.precision}, {settings.train.micro_batches} micro-batches a step, "
+        f"{settings.name}, {millions:.1f}M parameters, {data.corpus.captions} pairs of {data.corpus.images} images, "
+        f"{ranks.world_size} rank(s) by {ranks.launcher} on {ranks.device.type}, ZeRO-{config.stage} "
+        f"{config.precision}; {describe_batch(settings, data.lengths)}; a micro-batch holds "
         f"{plan.capacities.describe()}"
     )

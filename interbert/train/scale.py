@@ -12,6 +12,7 @@ A small model, with these rules (n parameters, N ranks, A micro-batches accumula
 """
 
 from dataclasses import dataclass
+from typing import Literal
 
 STATE_BYTES = 16
 OPTIMIZER_BYTES = {"fp32": 8, "bf16": 12, "fp16": 12}
@@ -23,15 +24,23 @@ KEPT_GATHERED = 1_000_000_000
 OVERLAPPED = 2 / 3
 """Of a step's work, the share (backward) that communication may hide behind."""
 
+ASSUMED_TFLOPS = {"cuda": 250.0, "cpu": 0.3}
+"""What public encoder trainers reach on a recent GPU; two cores in fp32."""
+
 
 @dataclass(frozen=True)
 class Machine:
     ranks: int
-    nodes: int
-    tflops: float
-    """Model TFLOP/s of a rank."""
-    gigabytes: float
-    """GB/s between nodes, each way, of a node."""
+    device: Literal["cpu", "cuda"]
+    nodes: int = 1
+    tflops: float = 0.0
+    """Model TFLOP/s of a rank; 0: what is assumed of its device."""
+    gigabytes: float = 50.0
+    """GB/s between nodes, each way, of a node: 400 Gbit/s."""
+
+    @property
+    def work_rate(self) -> float:
+        return self.tflops or ASSUMED_TFLOPS[self.device]
 
 
 @dataclass(frozen=True)
@@ -74,7 +83,7 @@ def estimate(
         stage,
         state_bytes(stage, parameters, precision, machine.ranks),
         wire,
-        operations / (machine.tflops * 1e12),
+        operations / (machine.work_rate * 1e12),
         wire / bandwidth,
     )
 
@@ -84,7 +93,8 @@ def describe_scale(
 ) -> list[str]:
     lines = [
         f"scale      {machine.ranks} ranks on {machine.nodes} nodes; {parameters / 1e6:.1f}M parameters; assumed: "
-        f"{machine.tflops:g} model TFLOP/s a rank (--rank-tflops), {machine.gigabytes:g} GB/s a node (--node-gbps)",
+        f"{machine.work_rate:g} model TFLOP/s a rank (--rank-tflops), {machine.gigabytes:g} GB/s a node "
+        "(--node-gbps)",
         "           ZeRO   state a rank   sent a rank and step   step      efficiency",
     ]
     for stage in range(4):

@@ -1,56 +1,77 @@
 """Pretraining in stages, as ImageBERT does it: each stage is a run of its own in the folder of the whole one."""
 
+from __future__ import annotations
+
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import yaml
 
-from interbert import objectives
 from interbert.config import Settings
 from interbert.files import write_text
-from interbert.model.configuration import preset
-from interbert.train.distributed import Ranks
+from interbert.train.resume import Leg, forget, refuse_other_settings
 from interbert.train.run_folder import EXIT_CODES, RunFolder
 
-Run = Callable[[Settings, Path, int | None], int]
-"""(settings, folder, last step or None) -> exit code"""
+if TYPE_CHECKING:
+    from interbert.train.distributed import Ranks
+
+Run = Callable[[Leg], int]
+"""-> exit code"""
+
+
+def legs_of(settings: Settings, folder: Path, max_steps: int | None) -> list[Leg]:
+    """What is to be trained, in order; a plain run is one leg. `max_steps` counts over all of them."""
+    if not settings.stages:
+        scheduled = settings.train.schedule_steps
+        return [Leg(settings, RunFolder(folder), min(scheduled, max_steps or scheduled))]
+    legs, last, left = [], None, max_steps
+    for number, stage in enumerate(settings.stages):
+        own, steps = RunFolder(folder / stage.name), stage.train.schedule_steps
+        if left is not None:
+            steps = min(steps, left)
+            left -= steps
+        if steps < 1:
+            break
+        legs.append(Leg(_stage_settings(settings, number, last), own, steps))
+        last = own
+    return legs
 
 
 def run_stages(
-    settings: Settings, folder: Path, run: Run, max_steps: int | None, dry_run: bool, ranks: Ranks
+    settings: Settings, whole: RunFolder, legs: list[Leg], run: Run, ranks: Ranks, afresh: bool
 ) -> int:
-    """Runs what is not finished yet; a stage that was stopped goes on from its own checkpoints.
-
-    `max_steps` counts over all stages. The export of the last stage is that of the whole run.
-    """
-    whole, last, done = RunFolder(folder), None, 0
-    if ranks.is_main and not dry_run:
-        write_text(whole.config, yaml.safe_dump(settings.model_dump(mode="json"), sort_keys=False))
-    for number, stage in enumerate(settings.stages):
-        own, place = RunFolder(folder / stage.name), _stage_settings(settings, number, last)
-        steps = stage.train.schedule_steps
-        if max_steps is not None:
-            steps = min(steps, max_steps - done)
-        if steps < 1:
-            break
-        if not own.finished_at(steps):
+    """Trains what is not finished yet; a stage that was stopped goes on from its own checkpoints."""
+    ranks.main_only(lambda: _take_up(settings, whole, legs, afresh))
+    done = 0
+    for number, leg in enumerate(legs, 1):
+        if not ranks.main_only(lambda leg=leg: leg.finished):
             if ranks.is_main:
-                print(f"stage {number + 1} of {len(settings.stages)}: {stage.name}", flush=True)
-                if not dry_run:
-                    whole.write_status("running", done, f"stage {stage.name}")
-            code = run(place, own.path, steps)
-            ranks.main_only(lambda own=own, done=done: _tell(whole, own, done, dry_run))
+                print(f"stage {number} of {len(settings.stages)}: {leg.folder.path.name}", flush=True)
+                whole.write_status("running", done, f"stage {leg.folder.path.name}")
+            code = run(leg)
+            ranks.main_only(lambda leg=leg, done=done: _tell(whole, leg.folder, done))
             if code != EXIT_CODES["finished"]:
                 return code
-        done += steps
-        last = own
-        if dry_run and not own.export.is_dir():
-            return 0  # what follows starts from weights that are not there yet
-    ranks.main_only(lambda: _finish(whole, last, done, dry_run))
-    return 0
+        done += leg.steps
+    ranks.main_only(lambda: _finish(settings, whole, legs, done))
+    return EXIT_CODES["finished"]
+
+
+def _take_up(settings: Settings, whole: RunFolder, legs: list[Leg], afresh: bool) -> None:
+    if afresh:
+        forget(legs_of(settings, whole.path, None))
+        if whole.export.is_symlink():
+            whole.export.unlink()
+    else:
+        refuse_other_settings(legs)
+    write_text(whole.config, yaml.safe_dump(settings.model_dump(mode="json"), sort_keys=False))
 
 
 def _stage_settings(settings: Settings, number: int, last: RunFolder | None) -> Settings:
+    from interbert import objectives  # torch
+    from interbert.model.configuration import preset
+
     stage = settings.stages[number]
     if last is None:
         needed = objectives.needs(name for each in settings.stages for name in each.objectives)
@@ -66,20 +87,27 @@ def _stage_settings(settings: Settings, number: int, last: RunFolder | None) -> 
     return stage.model_copy(update={"name": f"{settings.name}/{stage.name}", "model": model})
 
 
-def _tell(whole: RunFolder, own: RunFolder, done: int, dry_run: bool) -> None:
+def _tell(whole: RunFolder, own: RunFolder, done: int) -> None:
     """The state of the whole is that of the stage it is in."""
     status = own.read_status()
-    if status is not None and not dry_run and status["state"] != "finished":
+    if status is not None and status["state"] != "finished":
         whole.write_status(
             status["state"], done + status["step"], f"stage {own.path.name}: {status['reason']}"
         )
 
 
-def _finish(whole: RunFolder, last: RunFolder, steps: int, dry_run: bool) -> None:
-    if dry_run or not last.export.is_dir():
-        return
-    link = whole.path / ".export"
-    link.unlink(missing_ok=True)
-    link.symlink_to(last.export.relative_to(whole.path))
-    link.replace(whole.export)
-    whole.write_status("finished", steps, f"reached step {steps}, in stage {last.path.name}")
+def _finish(settings: Settings, whole: RunFolder, legs: list[Leg], steps: int) -> None:
+    """Only a run that has been through all of its stages has an export."""
+    last = legs[-1]
+    reason = f"reached step {steps}, in stage {last.folder.path.name}"
+    left = [stage.name for stage in settings.stages[len(legs) :]]
+    if left:
+        reason += f"; not begun: {', '.join(left)}"
+    elif last.steps < last.settings.train.schedule_steps:
+        reason += f", which has {last.settings.train.schedule_steps}"
+    else:
+        link = whole.path / ".export"
+        link.unlink(missing_ok=True)
+        link.symlink_to(last.folder.export.relative_to(whole.path))
+        link.replace(whole.export)
+    whole.write_status("finished", steps, reason)

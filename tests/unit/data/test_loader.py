@@ -250,11 +250,6 @@ def test_evidence_is_not_read_where_no_objective_asks_for_it(corpus, monkeypatch
     assert len(batches[0].masked_regions_N) > 0
 
 
-def test_micro_batches_must_be_shared_evenly(corpus):
-    with pytest.raises(ValueError, match=r"train.micro_batches is 4, which 3 ranks .* multiple of 3"):
-        load(corpus, 1, rank=0, world_size=3)
-
-
 def test_a_failure_in_a_thread_reaches_the_caller(corpus, monkeypatch):
     def fail(*_):
         raise OSError("the disk is gone")

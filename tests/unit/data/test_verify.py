@@ -118,5 +118,5 @@ def test_verb_inspect(path, tmp_path, capsys):
 def test_verb_settings(capsys):
     assert main(["settings"]) == 0
     out = capsys.readouterr().out
-    assert "data.token_budget = 4096" in out and "Most regions of an image" in out and "recipes: " in out
+    assert "data.token_budget = None" in out and "Most regions of an image" in out and "recipes: " in out
     assert main(["settings", "--recipe", "nothing"]) == 2

@@ -4,7 +4,12 @@ from pathlib import Path
 import pytest
 
 from interbert.config import SettingsError, load_recipe
-from interbert.train.deepspeed_config import accumulation_steps, check_device, load_engine_config
+from interbert.train.deepspeed_config import (
+    check_device,
+    device_meant,
+    load_engine_config,
+    read_engine_config,
+)
 
 CONFIGS = sorted((Path(__file__).parents[3] / "ds_configs").glob("*.json"))
 
@@ -40,21 +45,13 @@ def test_configs_are_what_their_name_says_and_deepspeed_takes_them(path, monkeyp
         assert theirs.float16_config.loss_scale == 0, "dynamic scaling"
 
 
-def test_accumulation():
-    assert accumulation_steps(8, 2) == 4
-    with pytest.raises(SettingsError, match=r"8, which 3 ranks.*remainder 2.*6 or 9"):
-        accumulation_steps(8, 3)
-    with pytest.raises(SettingsError, match="set it to 4"):
-        accumulation_steps(2, 4)
-
-
 @pytest.mark.parametrize(
     ("tree", "words"),
     [
         ({"optimizer": {"type": "Adam"}}, "remove 'optimizer'"),
         ({"scheduler": {}}, "remove 'scheduler'"),
         ({"gradient_clipping": 3.0}, "gradient_clipping is 3.0 but must be 1.0"),
-        ({"gradient_accumulation_steps": 7}, r"is 7 but must be 2 \(train.micro_batches 4 / 2 ranks\)"),
+        ({"gradient_accumulation_steps": 7}, r"is 7 but must be 2 \(a step of 4 micro-batches / 2 ranks\)"),
         ({"train_batch_size": 64}, "train_batch_size is 64 but must be 4"),
         ({"train_micro_batch_size_per_gpu": 64}, "must be 1"),
         ({"bf16": {"enabled": True}, "fp16": {"enabled": True}}, "both enabled"),
@@ -113,3 +110,16 @@ def test_what_deepspeed_would_pass_over_or_stumble_on(tmp_path, text, message):
     (tmp_path / "ds.json").write_text(text)
     with pytest.raises(SettingsError, match=rf"ds\.json: .*{message}"):
         load_engine_config(str(tmp_path / "ds.json"), load_recipe("scenes"), 1)
+
+
+def test_a_config_tells_the_device_that_it_is_for(tmp_path, monkeypatch):
+    import torch
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    settings = load_recipe("scenes")
+    devices = {path.stem: device_meant(read_engine_config(str(path), settings)) for path in CONFIGS}
+    assert devices["cpu"] == "cpu" and devices["zero1_bf16"] == devices["zero3_fp16"] == "cuda"
+    assert devices["zero0_fp32"] == "cpu"
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    assert device_meant(read_engine_config(config(tmp_path), settings)) == "cuda"
+    assert device_meant(read_engine_config(str(CONFIGS[0]), settings)) == "cpu" and CONFIGS[0].stem == "cpu"

@@ -25,7 +25,7 @@ def test_wire_counts_what_each_stage_sends():
 
 
 def test_what_hides_behind_the_backward_pass_costs_nothing():
-    fast, slow = (Machine(16, 2, 100.0, gigabytes) for gigabytes in (50.0, 0.05))
+    fast, slow = (Machine(16, "cuda", 2, 100.0, gigabytes) for gigabytes in (50.0, 0.05))
     assert estimate(0, N, "bf16", 1, 1e12, fast).efficiency == 1
     found = estimate(0, N, "bf16", 1, 1e12, slow)
     assert found.wire_seconds == pytest.approx(2 * 2e6 * 15 / 16 / 0.05e9)
@@ -33,9 +33,9 @@ def test_what_hides_behind_the_backward_pass_costs_nothing():
 
 
 def test_one_node_has_no_wire():
-    assert estimate(3, N, "bf16", 1, 1e12, Machine(8, 1, 100.0, 1.0)).wire_seconds == 0
+    assert estimate(3, N, "bf16", 1, 1e12, Machine(8, "cuda", 1, 100.0, 1.0)).wire_seconds == 0
 
 
 def test_every_stage_has_a_line():
-    lines = describe_scale(N, "bf16", 1, 1e12, Machine(16, 2, 100.0, 50.0))
+    lines = describe_scale(N, "bf16", 1, 1e12, Machine(16, "cuda", 2, 100.0, 50.0))
     assert "16 ranks on 2 nodes" in lines[0] and len(lines) == 6
