@@ -58,7 +58,7 @@ def settle(settings: Settings, ranks: int, device_tokens: int, pairs: PairLength
     share = _tokens_wanted(settings, pairs) / ranks
     # A micro-batch closes half a pair below its budget, on average.
     accumulated = ceil(share / max(1.0, most - pairs.mean / 2))
-    budget = 8 * ceil((share / accumulated + pairs.mean / 2) / 8)
+    budget = ceil(share / accumulated + pairs.mean / 2)
     if budget < pairs.longest <= most:
         raise SettingsError(_too_thin(settings, ranks, pairs))
     return StepSettings(micro_batches=accumulated * ranks, token_budget=min(most, budget))

@@ -18,17 +18,15 @@ sys.path.insert(0, str(ROOT))
 
 from interbert.config import load_recipe
 from interbert.data.batch import Batch
-from interbert.data.corpus import Corpus
 from interbert.data.plan import Position
 from interbert.data.scenes.write import write_scenes
 from interbert.objectives import COUNTED_BY
-from interbert.tokenizer import load_tokenizer
 from interbert.train import checkpoint, part_file
 from interbert.train.deepspeed_config import load_engine_config
 from interbert.train.distributed import start_ranks
 from interbert.train.engine import Engine, summarise
 from interbert.train.export import full_weights
-from interbert.train.feed import build_loader, build_plan, fill_caches, tokenizer_folder
+from interbert.train.feed import build_loader, build_plan, open_data
 from interbert.train.loop import agree
 from interbert.train.optimizer import set_learning_rate
 from interbert.train.pretraining import build_model
@@ -97,15 +95,12 @@ class Trainings:
         config = load_engine_config(
             f"{ROOT}/ds_configs/zero{stage}_{precision}.json", settings, self.ranks.world_size
         )
-        corpus, tokenizer = Corpus([self.data]), load_tokenizer(tokenizer_folder(settings))
-        self.ranks.main_only(lambda: fill_caches(settings, corpus, tokenizer))
+        data = open_data(settings, self.ranks)
 
         def loader(position: Position):
-            return build_loader(
-                settings, corpus, tokenizer, build_plan(settings, corpus, tokenizer), self.ranks, position
-            )
+            return build_loader(settings, data, build_plan(settings, data, self.ranks), self.ranks, position)
 
-        return Engine(build_model(settings, corpus, tokenizer), settings, config), loader
+        return Engine(build_model(settings, data.corpus, data.tokenizer), settings, config), loader
 
     def resume(self, stage: int, precision: str) -> dict:
         """Two steps, a checkpoint, two more; and the last two again by another engine from that checkpoint."""
@@ -183,13 +178,12 @@ class Trainings:
             )
         path = f"{ROOT}/ds_configs/zero{stage}_{precision}.json"
         config = load_engine_config(path, inner, self.ranks.world_size)
-        corpus, tokenizer = Corpus([self.data]), load_tokenizer(tokenizer_folder(settings))
-        model = build_model(settings, corpus, tokenizer)
+        data = open_data(settings, self.ranks)
+        model = build_model(settings, data.corpus, data.tokenizer)
         engine = Engine(model, inner, config)
         before = full_weights(engine)
-        self.ranks.main_only(lambda: fill_caches(settings, corpus, tokenizer))
-        plan = build_plan(settings, corpus, tokenizer)
-        loader = build_loader(settings, corpus, tokenizer, plan, self.ranks, Position())
+        plan = build_plan(settings, data, self.ranks)
+        loader = build_loader(settings, data, plan, self.ranks, Position())
         record = {
             "losses": [],
             "skipped": [],

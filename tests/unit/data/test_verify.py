@@ -118,5 +118,10 @@ def test_verb_inspect(path, tmp_path, capsys):
 def test_verb_settings(capsys):
     assert main(["settings"]) == 0
     out = capsys.readouterr().out
-    assert "data.token_budget = None" in out and "Most regions of an image" in out and "recipes: " in out
+    assert (
+        "data.token_budget = \n" in out
+        and "train.batch = 512 pairs" in out
+        and "Most regions of an image" in out
+        and "recipes: " in out
+    )
     assert main(["settings", "--recipe", "nothing"]) == 2

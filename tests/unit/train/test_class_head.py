@@ -5,12 +5,12 @@ import torch
 
 from interbert.config import load_recipe
 from interbert.data.corpus import Corpus
+from interbert.data.plan import Position
 from interbert.data.scenes.write import write_scenes
 from interbert.data.store_writer import StoreWriter
-from interbert.tokenizer import load_tokenizer
 from interbert.train.class_head import class_head_of
 from interbert.train.distributed import Ranks
-from interbert.train.feed import Upload, build_loader, build_plan
+from interbert.train.feed import Upload, build_loader, build_plan, open_data
 
 ONE_RANK = Ranks(0, 1, 0, torch.device("cpu"), "test")
 
@@ -42,13 +42,9 @@ def test_targets_are_computed_for_masked_regions(tmp_path):
     weight, bias = with_class_head(tmp_path / "scenes.h5", tmp_path / "head.h5")
     sets = ["data.token_budget=512", "train.micro_batches=2"]
     settings = load_recipe("scenes", sets, data={"train": [str(tmp_path / "head.h5")]})
-    corpus, tokenizer = Corpus([tmp_path / "head.h5"]), load_tokenizer(tmp_path / "tokenizer")
-    head = class_head_of(corpus, settings)
-    from interbert.data.plan import Position
-
-    with build_loader(
-        settings, corpus, tokenizer, build_plan(settings, corpus, tokenizer), ONE_RANK, Position()
-    ) as loader:
+    data = open_data(settings, ONE_RANK)
+    head = class_head_of(data.corpus, settings)
+    with build_loader(settings, data, build_plan(settings, data, ONE_RANK), ONE_RANK, Position()) as loader:
         raw = next(loader).batches
         for batch, there in zip(raw, Upload(torch.device("cpu"), head)(raw), strict=True):
             assert batch.class_probs_NK is None
@@ -56,4 +52,4 @@ def test_targets_are_computed_for_masked_regions(tmp_path):
             expected = (features @ weight.t() + bias).softmax(-1)
             torch.testing.assert_close(there.class_probs_NK, expected)
             assert torch.equal(there.class_labels_N, expected.argmax(-1)) and len(there.class_labels_N) > 0
-    assert class_head_of(corpus, load_recipe("scenes", ["objectives={msm: 1.0}"])) is None
+    assert class_head_of(data.corpus, load_recipe("scenes", ["objectives={msm: 1.0}"])) is None

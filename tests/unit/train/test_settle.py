@@ -50,8 +50,7 @@ def test_the_batch_is_the_same_on_any_machine(recipe, ranks, tokens):
         pytest.skip("fewer pairs than ranks: refused, as another test shows")
     found = step(ranks, recipe=recipe, tokens=tokens)
     assert found.micro_batches % ranks == 0 and PAIRS.longest <= found.token_budget <= tokens
-    # Budgets are multiples of 8, which for micro-batches of one or two pairs is a coarse measure.
-    assert pairs_in(found) == pytest.approx(wanted, rel=8 / found.token_budget + 0.01)
+    assert pairs_in(found) == pytest.approx(wanted, rel=2 / found.token_budget)
     assert (
         found.micro_batches == ranks
         or pairs_in(found) / (found.micro_batches - ranks) * PAIRS.mean > tokens / 2
