@@ -5,8 +5,11 @@ import sys
 import pytest
 from test_faults import BIN
 
+from interbert.config import read_config
+
 pytestmark = pytest.mark.thorough
-SETS = ("train.micro_batches=4",)
+SETS = ("train.micro_batches=", "train.batch=1900 tokens")
+"""Four micro-batches on one rank, and from then on."""
 LEGS = [(1, 0), (2, 1), (4, 2), (4, 3), (2, 0), (1, 3), (4, 0), (2, 2)]
 """(ranks, ZeRO stage), two steps each."""
 
@@ -26,3 +29,8 @@ def test_one_run_on_1_2_and_4_ranks_at_all_stages(runs):
         for name in ("moving", "steady")
     }
     assert seen["moving"] == seen["steady"]
+    assert read_config(runs.folder / "moving" / "config.yaml").step.micro_batches == 4
+    start = [str(BIN / "torchrun"), "--nproc_per_node", "3", "--master_port", "29821"]
+    command = runs.command("moving", config="zero0_fp32", sets=SETS)
+    assert "step is 4 micro-batches" in (said := runs.run([*start, *command], code=1))
+    assert "start 1, 2 or 4 ranks" in said and runs.status("moving")["step"] == steps

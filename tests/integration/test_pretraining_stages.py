@@ -51,12 +51,47 @@ def test_stages_follow_one_another_and_a_stop_changes_nothing(runs, recipe):
     torch.testing.assert_close(clean.state_dict()[untouched], broad[untouched], rtol=1e-3, atol=1e-3)
 
     said = start(runs, recipe, "staged_stopped", "--max-steps", "5")
-    assert "stage 2 of 2: clean" in said and runs.status("staged_stopped")["step"] == 5
+    assert "stage 2 of 2: clean" in said
+    assert runs.status("staged_stopped")["reason"] == "reached step 5, in stage clean, which has 4"
+    assert not (runs.folder / "staged_stopped" / "export").exists()
     said = start(runs, recipe, "staged_stopped")
     assert "stage 1 of 2" not in said and "resumed from" in said
     again = load_ours(runs.folder / "staged_stopped" / "export").state_dict()
     assert all(torch.equal(value, again[name]) for name, value in clean.state_dict().items())
     assert "finished, at step 7" in start(runs, recipe, "staged_stopped")
+
+
+def test_a_run_that_is_cut_claims_no_later_stage(runs, recipe):
+    start(runs, recipe, "staged_cut", "--max-steps", "3")
+    assert runs.status("staged_cut")["reason"] == "reached step 3, in stage broad; not begun: clean"
+    assert (runs.folder / "staged_cut" / "broad" / "export").is_dir()
+    assert not (runs.folder / "staged_cut" / "export").exists()
+    assert not (runs.folder / "staged_cut" / "clean").exists()
+
+
+def test_a_stage_with_other_settings_is_refused_and_trained_again_only_when_asked(runs, recipe):
+    """After the first test: both stages are finished."""
+    folder = runs.folder / "staged"
+    config, export = (folder / "config.yaml").read_text(), (folder / "export").resolve()
+    before = load_ours(folder / "export").state_dict()
+    tree = yaml.safe_load(recipe.read_text())
+    tree["stages"][0]["train"]["learning_rate"] = 7e-4
+    other = runs.folder / "two_stages_other.yaml"
+    other.write_text(yaml.safe_dump(tree))
+    said = start(runs, other, "staged", code=1)
+    assert "train.learning_rate: 0.002 then, 0.0007 now" in said and "--resume none" in said
+    assert (folder / "config.yaml").read_text() == config and runs.status("staged")["state"] == "finished"
+
+    said = start(runs, other, "staged", "--resume", "none", "--max-steps", "4")
+    assert "stage 1 of 2" in said and "stage 2 of 2" in said
+    assert "resumed from" not in said and not (folder / "export").exists()
+    # The second stage goes on from the new first one: nothing of the earlier runs is taken up.
+    start(runs, other, "staged")
+    assert [line["step"] for line in runs.metrics("staged/clean") if "loss" in line] == [1, 2, 3, 4]
+    after = load_ours(folder / "export").state_dict()
+    assert (folder / "export").resolve() == export
+    assert not all(torch.equal(value, after[name]) for name, value in before.items())
+    assert yaml.safe_load((folder / "config.yaml").read_text())["stages"][0]["train"]["learning_rate"] == 7e-4
 
 
 def test_bad_stages_are_named(runs, recipe, tmp_path):

@@ -77,14 +77,14 @@ def test_too_many_ranks_are_told_how_many_would_do():
     with pytest.raises(
         SettingsError, match=r"at most \d+ ranks, or set train.batch to '\d+ pairs'"
     ) as caught:
-        step(600, recipe="interbert_base_released")
+        step(900, recipe="interbert_base_released")
     words = str(caught.value)
     ranks = int(words.split("at most ")[1].split()[0])
     step(ranks, recipe="interbert_base_released")
     with pytest.raises(SettingsError):
         step(ranks + 40, recipe="interbert_base_released")
     enough = words.split("'")[1]
-    assert step(600, f"train.batch={enough}", recipe="interbert_base_released").micro_batches == 600
+    assert step(900, f"train.batch={enough}", recipe="interbert_base_released").micro_batches == 900
 
 
 @pytest.mark.parametrize("batch", ["many pairs", "0 pairs", "512", "512 images", "-3 tokens"])
