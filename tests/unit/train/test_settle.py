@@ -1,5 +1,8 @@
 """How a batch that a recipe asks for becomes micro-batches, on any machine and for a run's life."""
 
+import re
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -60,6 +63,19 @@ def test_the_batch_is_the_same_on_any_machine(recipe, ranks, tokens):
 def test_the_base_recipe_fills_a_gpu_on_up_to_sixteen_ranks():
     for ranks in (1, 2, 4, 8, 16):
         assert 24_000 <= step(ranks).token_budget <= 65_536
+
+
+def test_the_table_of_the_docs():
+    text = (Path(__file__).parents[3] / "docs" / "recipes.md").read_text()
+    rows = re.findall(r"^\| (one|\d+) GPUs? \| (\d+) \| ([\d,]+)", text, re.MULTILINE)
+    assert len(rows) == 4
+    pairs = pairs_of([16], [36])
+    for ranks, micro_batches, tokens in rows:
+        found = settle(load_recipe("interbert_base"), int(ranks.replace("one", "1")), GPU_TOKENS, pairs)
+        assert found.model_dump() == {
+            "micro_batches": int(micro_batches),
+            "token_budget": int(tokens.replace(",", "")),
+        }
 
 
 def test_tokens_are_a_batch_as_well():
