@@ -19,7 +19,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="where runs would be written (runs)",
     )
     add("--master_port", type=int, default=29500, metavar="N", help="port that must be free (29500)")
-    add("--deadline", type=float, default=60, metavar="S", help="seconds that ranks have to meet (60)")
+    add(
+        "--deadline",
+        type=float,
+        metavar="S",
+        help="seconds that ranks have to meet (INTERBERT_RENDEZVOUS_SECONDS, or 600)",
+    )
     add("--local_rank", help=argparse.SUPPRESS)
 
 

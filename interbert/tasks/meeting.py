@@ -8,29 +8,33 @@ import torch
 import torch.distributed as dist
 
 from interbert.tasks.doctor import Finding
-from interbert.train.distributed import name_rendezvous
-from interbert.train.rendezvous import RendezvousError, hosts_of, meet, name_interface
+from interbert.train.distributed import choose_device, name_rendezvous
+from interbert.train.rendezvous import RendezvousError, hosts_of, meet, name_interface, patience
 
 
-def try_meeting(seconds: float) -> tuple[Finding, bool]:
+def try_meeting(seconds: float | None) -> tuple[Finding, bool]:
     """What this rank found, and whether it should speak: the first one does, and whoever did not arrive."""
     launcher = name_rendezvous()
     rank, size = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
     name = f"{size} ranks by {launcher}"
+    seconds = patience() if seconds is None else seconds
+    try:
+        device = choose_device()
+    except ValueError as error:
+        return Finding(name, "wrong", str(error)), True
     try:
         store = meet(rank, size, seconds)
     except RendezvousError as error:
         return Finding(name, "wrong", str(error)), rank == 0 or "did not reach" in str(error)
-    return _reduce(store, name, rank, size, seconds), rank == 0
+    return _reduce(store, name, rank, size, seconds, device), rank == 0
 
 
-def _reduce(store: dist.Store, name: str, rank: int, size: int, seconds: float) -> Finding:
+def _reduce(
+    store: dist.Store, name: str, rank: int, size: int, seconds: float, device: torch.device
+) -> Finding:
     """An all-reduce on what training would use; the interface is what most often is wrong here."""
-    backend, device = "gloo", torch.device("cpu")
-    if torch.cuda.is_available():
-        backend, device = "nccl", torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
-    else:
-        name_interface()
+    backend = "nccl" if device.type == "cuda" else "gloo"
+    name_interface()
     own, limit = dist.PrefixStore("doctor", store), timedelta(seconds=seconds)
     try:
         dist.init_process_group(backend, store=own, rank=rank, world_size=size, timeout=limit)

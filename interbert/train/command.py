@@ -9,9 +9,10 @@ from interbert.config import SceneSettings, Settings, SettingsError
 from interbert.train.deepspeed_config import check_device, device_meant, read_engine_config
 from interbert.train.distributed import Ranks, name_rendezvous, start_ranks
 from interbert.train.dry_run import describe_dry_run
+from interbert.train.ending import describe_error, exit_code
 from interbert.train.pretraining import Request, pretrain
 from interbert.train.resume import Leg, was_restarted
-from interbert.train.run_folder import EXIT_CODES, RunFolder
+from interbert.train.run_folder import RunFolder
 from interbert.train.scale import Machine
 from interbert.train.stages import legs_of, run_stages
 from interbert.train.stop import StopRequest
@@ -38,7 +39,7 @@ class Asked:
 
 def run_pretraining(asked: Asked, stop: StopRequest) -> int:
     settings, own = asked.settings, RunFolder(asked.folder)
-    ranks = start_ranks()
+    ranks = start_ranks(own)
     ranks.main_only(own.begin)
     if ranks.is_main:
         post_witness(own)
@@ -53,14 +54,15 @@ def run_pretraining(asked: Asked, stop: StopRequest) -> int:
 
     try:
         if not settings.stages:
-            return leaving(run(asked.legs[0], resume))
+            return exit_code(run(asked.legs[0], resume), stop.by_hand)
         if resume not in ("latest", "none"):
             raise SettingsError(
                 f"--resume {resume}: a recipe of stages knows where it stands; give latest or none"
             )
-        return leaving(run_stages(settings, own, asked.legs, run, ranks, afresh=resume == "none"))
+        code = run_stages(settings, own, asked.legs, run, ranks, afresh=resume == "none")
+        return exit_code(code, stop.by_hand)
     except Exception as error:
-        own.write_failure(ranks.rank, 0, f"{type(error).__name__}: {error}")
+        own.write_failure(ranks.rank, 0, *describe_error(error))
         raise
     finally:
         ranks.close()
@@ -82,12 +84,6 @@ def report_only(asked: Asked) -> int:
         if asked.settings.stages and not leg.folder.export.is_dir():
             break  # what follows starts from weights that are not there yet
     return 0
-
-
-def leaving(code: int) -> int:
-    """torchrun starts again whoever ends with another code than 0, also those that were asked to stop."""
-    restarts = int(os.environ.get("TORCHELASTIC_MAX_RESTARTS", "0")) > 0
-    return 0 if restarts and code == EXIT_CODES["preempted"] else code
 
 
 def provide_data(settings: Settings, ranks: Ranks) -> Settings:

@@ -15,6 +15,7 @@ from transformers.utils.logging import disable_progress_bar
 
 from interbert.kernels.host_memory import reuse_freed_memory
 from interbert.train.rendezvous import meet, name_interface
+from interbert.train.run_folder import RunFolder
 
 
 @dataclass
@@ -22,6 +23,7 @@ class Ranks:
     rank: int
     world_size: int
     local_rank: int
+    """Its place on its host. LOCAL_RANK is the number of its device instead."""
     device: torch.device
     launcher: str
     host_group: Any = None
@@ -82,45 +84,70 @@ class Ranks:
             dist.destroy_process_group()
 
 
-def start_ranks(timeout_minutes: float = 120) -> Ranks:
-    """Finds out how the process was started and joins the others. Call once, first thing."""
+def start_ranks(folder: RunFolder | None = None, timeout_minutes: float = 120) -> Ranks:
+    """Finds out how the process was started and joins the others. Call once, first thing.
+
+    Where they do not come together, the folder's status.json says so.
+    """
     launcher = name_rendezvous()
+    try:
+        return _join(launcher, timedelta(minutes=timeout_minutes))
+    except Exception as error:
+        if folder is not None:
+            folder.write_not_begun(int(os.environ["RANK"]), error)
+        raise
+
+
+def _join(launcher: str, timeout: timedelta) -> Ranks:
     rank, world_size = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
     local_rank = int(os.environ.get("LOCAL_RANK", "0"))
-    if torch.cuda.is_available():
-        device, backend = _gpu_of(local_rank), "nccl"
-        torch.cuda.set_device(device)
-    else:
-        device, backend = torch.device("cpu"), "gloo"
+    device = choose_device()
+    backend = "nccl" if device.type == "cuda" else "gloo"
+    if backend == "gloo":
         reuse_freed_memory()
         # Launchers that set no OMP_NUM_THREADS let every rank start a thread for each core.
-        local_ranks = int(os.environ.get("LOCAL_WORLD_SIZE", os.environ.get("LOCAL_SIZE", world_size)))
         if "OMP_NUM_THREADS" not in os.environ or launcher == "torchrun":
-            torch.set_num_threads(max(1, len(os.sched_getaffinity(0)) // max(1, local_ranks)))
+            torch.set_num_threads(_share_of_cores(launcher, world_size))
     import deepspeed
 
     logging.getLogger("DeepSpeed").setLevel(logging.WARNING)
     disable_progress_bar()  # transformers draws one for each model saved or loaded
     if rank > 0:  # what holds for all ranks is said once
         logging.getLogger("interbert").setLevel(logging.WARNING)
-    timeout = timedelta(minutes=timeout_minutes)
     name_interface()
     store = dist.PrefixStore("ranks", meet(rank, world_size))
     dist.init_process_group(backend, store=store, rank=rank, world_size=world_size, timeout=timeout)
     deepspeed.init_distributed(dist_backend=backend, timeout=timeout, verbose=False, auto_mpi_discovery=False)
-    host_group = dist.new_group(backend="gloo") if backend == "nccl" else None
+    host_group = dist.new_group(backend="gloo", timeout=timeout) if backend == "nccl" else None
     return Ranks(rank, world_size, local_rank, device, launcher, host_group)
 
 
-def _gpu_of(local_rank: int) -> torch.device:
-    there = torch.cuda.device_count()
-    if there == 1:  # SLURM shows each task its own
-        return torch.device("cuda", 0)
-    if local_rank >= there:
+def choose_device() -> torch.device:
+    """This rank's device. LOCAL_RANK becomes its number, for that is what DeepSpeed takes it for.
+
+    SLURM's --gpus-per-task=1 shows each task one GPU, number 0 for all of them.
+    """
+    if not torch.cuda.is_available():
+        return torch.device("cpu")
+    place, there = int(os.environ.get("LOCAL_RANK", "0")), torch.cuda.device_count()
+    if place >= there > 1:
         raise ValueError(
-            f"rank {local_rank} of this machine has no GPU: {there} are here; start {there} ranks a machine"
+            f"rank {place} of this machine has no GPU: {there} are here; start {there} ranks a machine"
         )
-    return torch.device("cuda", local_rank)
+    number = 0 if there == 1 else place
+    os.environ["LOCAL_RANK"] = str(number)
+    if "OMPI_COMM_WORLD_LOCAL_RANK" in os.environ:  # which DeepSpeed wants to be the same
+        os.environ["OMPI_COMM_WORLD_LOCAL_RANK"] = str(number)
+    torch.cuda.set_device(number)
+    return torch.device("cuda", number)
+
+
+def _share_of_cores(launcher: str, world_size: int) -> int:
+    """Cores for each rank of this machine."""
+    if launcher == "srun" and "SLURM_CPUS_PER_TASK" in os.environ:  # and then it may see these alone
+        return int(os.environ["SLURM_CPUS_PER_TASK"])
+    local_ranks = int(os.environ.get("LOCAL_WORLD_SIZE", os.environ.get("LOCAL_SIZE", world_size)))
+    return max(1, len(os.sched_getaffinity(0)) // max(1, local_ranks))
 
 
 def name_rendezvous() -> str:

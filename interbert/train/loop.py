@@ -13,13 +13,14 @@ from interbert.train import checkpoint
 from interbert.train.bad_steps import note_bad_step
 from interbert.train.class_head import ClassHead
 from interbert.train.distributed import Ranks
+from interbert.train.ending import State
 from interbert.train.engine import Engine
 from interbert.train.feed import Upload
 from interbert.train.monitor import Monitor, memory_gigabytes
 from interbert.train.optimizer import set_learning_rate
 from interbert.train.probe import probe_loss
 from interbert.train.profiling import StepProfiler
-from interbert.train.run_folder import RunFolder, State
+from interbert.train.run_folder import RunFolder
 from interbert.train.stop import StopRequest
 from interbert.train.validation import Validation
 from interbert.train.watchdog import Watchdog
@@ -157,7 +158,7 @@ def why_stopped(run: Training) -> str:
     """What the ranks that were asked say; the file that asked is removed."""
     reasons = run.ranks.gather(run.stop.asked())
     run.ranks.main_only(run.stop.done)
-    return ", ".join(dict.fromkeys(f"{r}, rank {i}" for i, r in enumerate(reasons) if r))
+    return run.stop.obey(reasons)
 
 
 def log_line(run: Training, figures: dict[str, float]) -> None:

@@ -22,6 +22,7 @@ from interbert.train import checkpoint
 from interbert.train.class_head import class_head_of
 from interbert.train.deepspeed_config import EngineConfig, with_batch
 from interbert.train.distributed import Ranks
+from interbert.train.ending import EXIT_CODES, again_after, describe_error
 from interbert.train.engine import Engine
 from interbert.train.export import export
 from interbert.train.feed import RunData, build_loader, build_plan, open_data, validation_batches
@@ -33,7 +34,7 @@ from interbert.train.pictures import PairPicture
 from interbert.train.probe import check_probe, probe_loss
 from interbert.train.profiling import StepProfiler
 from interbert.train.resume import begin
-from interbert.train.run_folder import EXIT_CODES, RunFolder, describe_environment
+from interbert.train.run_folder import RunFolder, describe_environment
 from interbert.train.settle import describe_batch, settle, settled_in, share_of_ranks, tokens_of, warnings_of
 from interbert.train.stop import StopRequest
 from interbert.train.validation import Validation
@@ -60,7 +61,7 @@ def pretrain(request: Request, ranks: Ranks) -> int:
     stop = request.stop
     stop.watch_launcher(ranks.launcher)
     watchdog = Watchdog(request.folder, ranks.rank, request.settings.train)
-    progress = Progress()
+    progress, again = Progress(), None
     try:
         run, tokenizer = _prepare(request, ranks, progress, stop, watchdog)
         if ranks.is_main:
@@ -76,16 +77,16 @@ def pretrain(request: Request, ranks: Ranks) -> int:
             with watchdog.phase("export"):
                 export(run.engine, tokenizer, request.folder.export, ranks)
     except Exception as error:
-        state, reason = "failed", f"{type(error).__name__}: {error}"
+        state, (reason, again) = "failed", describe_error(error)
         if not isinstance(error, ValueError):
             traceback.print_exc()
     except KeyboardInterrupt:
         state, reason = "failed", "interrupted a second time, before it had saved"
     watchdog.close()
     if state == "failed":  # whichever rank it was: rank 0 may only ever see it killed
-        reason = request.folder.write_failure(ranks.rank, progress.step, reason)
+        reason = request.folder.write_failure(ranks.rank, progress.step, reason, again or "no")
     elif ranks.is_main:
-        request.folder.write_status(state, progress.step, reason)
+        request.folder.write_status(state, progress.step, reason, again_after(state, stop.by_hand))
     if ranks.is_main or state == "failed":
         print(f"{state}: {reason} ({request.folder.path})", flush=True)
     return EXIT_CODES[state]

@@ -1,6 +1,7 @@
 """How ranks find each other: by a deadline, and with names where a hang would say nothing."""
 
 import json
+import logging
 import os
 import socket
 import time
@@ -12,8 +13,14 @@ from typing import Any
 import psutil
 import torch.distributed as dist
 
-PATIENCE = float(os.environ.get("INTERBERT_RENDEZVOUS_SECONDS", "35"))
-"""Seconds that the first rank waits for the last one."""
+log = logging.getLogger(__name__)
+
+SETTING = "INTERBERT_RENDEZVOUS_SECONDS"
+PATIENCE = 600.0
+"""Seconds that ranks wait for each other, unless the setting says otherwise: imports from a cold network disk take
+minutes. The store keeps it for all that goes through it later."""
+FIRST_WORD, EVERY = 30.0, 60.0
+"""Seconds until it is said who is missing, and from then on."""
 POLL = 0.02
 
 
@@ -21,12 +28,45 @@ class RendezvousError(ValueError):
     """Ranks that did not meet, and who is missing."""
 
 
-def meet(rank: int, world_size: int, seconds: float = PATIENCE) -> dist.Store:
+class Waiting:
+    """A deadline, and a word at times about what is waited for."""
+
+    def __init__(self, seconds: float) -> None:
+        self._began, self._seconds, self._next = time.monotonic(), seconds, FIRST_WORD
+
+    @property
+    def waited(self) -> float:
+        return time.monotonic() - self._began
+
+    @property
+    def left(self) -> float:
+        return self._seconds - self.waited
+
+    def tell(self, what: Callable[[], str]) -> None:
+        if self.waited >= self._next:
+            self._next += EVERY
+            log.warning("%s (after %.0f s of %.0f)", what(), self.waited, self._seconds)
+
+
+def patience() -> float:
+    """Seconds that ranks have to meet."""
+    said = os.environ.get(SETTING, "")
+    try:
+        seconds = float(said or PATIENCE)
+    except ValueError:
+        seconds = 0.0
+    if not 0 < seconds < float("inf"):
+        raise ValueError(f"{SETTING} is {said!r}: give seconds, such as {PATIENCE:.0f}, or leave it out")
+    return seconds
+
+
+def meet(rank: int, world_size: int, seconds: float | None = None) -> dist.Store:
     """A store that all ranks have come to; raises on each rank when one does not come.
 
     A group that was started again may find what an earlier one left in the launcher's store. So each process greets
     under a name of its own, and only whom rank 0 answers by that name is there.
     """
+    seconds = patience() if seconds is None else seconds
     store = _connect(rank, world_size, seconds)
     name = uuid.uuid4().hex
     if rank == 0:
@@ -36,8 +76,8 @@ def meet(rank: int, world_size: int, seconds: float = PATIENCE) -> dist.Store:
     if missing:
         raise RendezvousError(
             f"rank {rank} on {socket.gethostname()} waited {seconds:.0f} s, and ranks "
-            f"{', '.join(map(str, missing[:16]))} never came to {_address()}: did they start, and do they reach it? "
-            "(INTERBERT_RENDEZVOUS_SECONDS waits longer)"
+            f"{_some(missing)} never came to {_address()}: did they start, and do they reach it? "
+            f"({SETTING} waits longer)"
         )
     own = dist.PrefixStore(meeting, store)
     own.set(f"here/{rank}", socket.gethostname())
@@ -48,13 +88,19 @@ def _address() -> str:
     return f"{os.environ['MASTER_ADDR']}:{os.environ['MASTER_PORT']}"
 
 
+def _some(ranks: list[int]) -> str:
+    return ", ".join(map(str, ranks[:16])) + (f" and {len(ranks) - 16} more" if len(ranks) > 16 else "")
+
+
 def _connect(rank: int, world_size: int, seconds: float) -> dist.Store:
     address, port = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
     hosts = rank == 0 and os.environ.get("TORCHELASTIC_USE_AGENT_STORE") != "True"
     wait = timedelta(seconds=seconds)
     try:
+        if not hosts:
+            _wait_for_listener(rank, address, port, seconds)
         return dist.TCPStore(address, port, world_size, hosts, wait, wait_for_workers=False)
-    except (RuntimeError, ValueError) as error:
+    except (RuntimeError, ValueError, OSError) as error:
         if "EADDR" in str(error) or "in use" in str(error):
             raise RendezvousError(
                 f"port {port} is taken, perhaps by another run on this host: give this one another --master_port"
@@ -66,11 +112,26 @@ def _connect(rank: int, world_size: int, seconds: float) -> dist.Store:
         ) from None
 
 
+def _wait_for_listener(rank: int, address: str, port: int, seconds: float) -> None:
+    """The store would wait for it too, but without a word."""
+    waiting = Waiting(seconds)
+    while True:
+        try:
+            socket.create_connection((address, port), timeout=max(POLL, min(5.0, waiting.left))).close()
+            return
+        except OSError:
+            if waiting.left <= 0:
+                raise
+        if os.environ.get("LOCAL_RANK", "0") == "0":  # one voice a host
+            waiting.tell(lambda: f"rank {rank} on {socket.gethostname()} does not reach {address}:{port} yet")
+        time.sleep(10 * POLL)
+
+
 def _welcome(store: dist.Store, meeting: str, world_size: int, seconds: float) -> list[int]:
     """Rank 0's side: answers each greeting until all have joined; returns who has not."""
     answered = dict.fromkeys(range(1, world_size), b"")
-    deadline = time.monotonic() + seconds
-    while answered and time.monotonic() < deadline:
+    waiting = Waiting(seconds)
+    while answered and waiting.left > 0:
         for rank in list(answered):
             if store.check([f"joined/{meeting}/{rank}"]):
                 del answered[rank]
@@ -79,6 +140,9 @@ def _welcome(store: dist.Store, meeting: str, world_size: int, seconds: float) -
                 if greeting != answered[rank]:  # at first perhaps one that an earlier process left
                     store.set(f"answer/{rank}", f"{greeting.decode()} {meeting}")
                     answered[rank] = greeting
+        waiting.tell(
+            lambda: f"{world_size} ranks meet at {_address()}: missing are {_some(sorted(answered))}"
+        )
         time.sleep(POLL)
     store.set(f"missing/{meeting}", json.dumps(sorted(answered)))
     return sorted(answered)

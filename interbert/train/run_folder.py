@@ -6,25 +6,22 @@ import logging
 import math
 import os
 import platform
-import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
-from typing import IO, Any, Literal
+from typing import IO, Any
 
 from interbert.files import read_json, replace_json, write_json
+from interbert.train.ending import EXIT_CODES, Again, State, again_after, describe_error
 
 log = logging.getLogger(__name__)
 
-State = Literal["running", "finished", "preempted", "failed"]
-EXIT_CODES: dict[State, int | None] = {"running": None, "finished": 0, "preempted": 75, "failed": 1}
-"""75 is EX_TEMPFAIL: start it again and it goes on."""
-
-
+BEGAN = time.time()
 _LOCKS: list[IO[str]] = []
 
 
@@ -94,9 +91,6 @@ class RunFolder:
     def begin(self) -> None:
         """Takes the folder, and says so; what an earlier run left about its end is removed."""
         self.lock()
-        for left in self.path.glob("failed_rank*.json"):
-            left.unlink(missing_ok=True)
-        shutil.rmtree(self.heartbeats, ignore_errors=True)
         self.write_status("running", self.last_step(), "preparing")
 
     def lock(self) -> None:
@@ -134,33 +128,63 @@ class RunFolder:
         done = status is not None and status["state"] == "finished" and status["step"] >= last_step
         return done and self.export.is_dir()
 
-    def write_status(self, state: State, step: int, reason: str) -> None:
-        status = {"state": state, "step": step, "reason": reason, "exit_code": EXIT_CODES[state]}
+    def write_status(
+        self, state: State, step: int, reason: str, again: Again | None = None, hosts: Sequence[str] = ()
+    ) -> None:
+        """`again`: whether to start it again (ending.py); `hosts`: where it stood still, if that is known."""
+        status = {
+            "state": state,
+            "step": step,
+            "reason": reason,
+            "exit_code": EXIT_CODES[state],
+            "again": again or again_after(state),
+            "hosts": ",".join(hosts),
+        }
         replace_json(self.path / "status.json", status)
         if state != "failed":
-            for left in self.path.glob("failed_rank*.json"):
-                left.unlink(missing_ok=True)
+            self._forget_notes()
 
-    def write_failure(self, rank: int, step: int, reason: str) -> str:
+    def _forget_notes(self) -> None:
+        for left in self.path.glob("failed_rank*.json"):
+            left.unlink(missing_ok=True)
+
+    def write_failure(
+        self, rank: int, step: int, reason: str, again: Again = "no", hosts: Sequence[str] = ()
+    ) -> str:
         """status.json of a run of which this rank failed; returns the reason it gives.
 
         One rank's failure soon is every rank's, for the others lose their partner. So each leaves a note with the
         time, and the first one's reason stands, whoever writes last.
         """
+        own = {"time": time.time(), "reason": reason, "again": again, "hosts": list(hosts)}
         with suppress(OSError):  # on a full disk the reason still goes into status.json
-            write_json(self.path / f"failed_rank{rank}.json", {"time": time.time(), "reason": reason})
+            write_json(self.path / f"failed_rank{rank}.json", own)
         if rank == 0:
             time.sleep(1)  # the note of the one who failed first may still be on its way
-        notes = [{"time": math.inf, "reason": reason}]
+        notes = [own | {"time": math.inf}]
         for path in self.path.glob("failed_rank*.json"):
             with suppress(ValueError, OSError):  # a full disk may have torn it
                 notes.append(read_json(path))
-        reason = min(notes, key=lambda note: note["time"])["reason"]
+        first = min(notes, key=lambda note: note["time"])
         # A run that fails before it knows where it stood must not forget that it stood somewhere.
         with suppress(ValueError):
             step = max(step, self.last_step())
-        self.write_status("failed", step, reason)
-        return reason
+        self.write_status("failed", step, first["reason"], first["again"], first["hosts"])
+        return first["reason"]
+
+    def write_not_begun(self, rank: int, error: Exception) -> None:
+        """status.json of a run whose ranks did not come together: whichever of them is the first to say so.
+
+        Who has the lock writes, so no two do, and none while another run has the folder.
+        """
+        with suppress(OSError, ValueError):
+            self.path.mkdir(parents=True, exist_ok=True)
+            self.lock()
+            status, told = self.read_status(), self.path / "status.json"
+            if status is not None and status["state"] == "failed" and told.stat().st_mtime >= BEGAN:
+                return
+            self._forget_notes()
+            self.write_failure(rank, self.last_step(), *describe_error(error))
 
 
 def wait_for_lock(file: IO[str], seconds: float) -> bool:

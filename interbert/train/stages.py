@@ -10,8 +10,9 @@ import yaml
 
 from interbert.config import Settings
 from interbert.files import write_text
+from interbert.train.ending import EXIT_CODES
 from interbert.train.resume import Leg, forget, refuse_other_settings
-from interbert.train.run_folder import EXIT_CODES, RunFolder
+from interbert.train.run_folder import RunFolder
 
 if TYPE_CHECKING:
     from interbert.train.distributed import Ranks
@@ -91,9 +92,8 @@ def _tell(whole: RunFolder, own: RunFolder, done: int) -> None:
     """The state of the whole is that of the stage it is in."""
     status = own.read_status()
     if status is not None and status["state"] != "finished":
-        whole.write_status(
-            status["state"], done + status["step"], f"stage {own.path.name}: {status['reason']}"
-        )
+        reason = f"stage {own.path.name}: {status['reason']}"
+        whole.write_status(status["state"], done + status["step"], reason, status["again"])
 
 
 def _finish(settings: Settings, whole: RunFolder, legs: list[Leg], steps: int) -> None:

@@ -13,6 +13,7 @@ LAUNCHERS = ("deepspeed", "torchrun", "mpirun")
 """They start ranks and stay: when one is gone, nobody would end its ranks."""
 PYTHON_LAUNCHERS = ("deepspeed", "torchrun", "torch.distributed", "launch/")
 MPI_LAUNCHERS = ("mpirun", "mpiexec", "orterun", "orted", "prterun", "prted", "hydra_pmi_proxy")
+BY_FILE = "file"
 LOOK_EVERY = 1.0
 """Seconds between two looks for the file and for the launcher."""
 
@@ -22,6 +23,8 @@ class StopRequest:
         self._file, self._looked = file, 0.0
         self._launchers, self._has_launcher = chain_of_launchers(), False
         self._reason = ""
+        self.by_hand = False
+        """Whether a file asked for the stop that was obeyed: a person, who will start it again by hand or never."""
 
     def listen(self) -> None:
         """First thing: until then a signal ends the process."""
@@ -39,13 +42,18 @@ class StopRequest:
         if not self._reason and now - self._looked >= LOOK_EVERY:
             self._looked = now
             if self._file.exists():
-                self._reason = f"file {self._file.name}"
+                self._reason = f"{BY_FILE} {self._file.name}"
             elif self._has_launcher and any(parent_of(child) != parent for child, parent in self._launchers):
                 self._reason = "the launcher is gone"
         return self._reason
 
     def ask(self, reason: str) -> None:
         self._reason = self._reason or reason
+
+    def obey(self, reasons: list[str]) -> str:
+        """The stop that these ranks were asked for, in words; alike on all ranks."""
+        self.by_hand = any(reason.startswith(BY_FILE) for reason in reasons)
+        return ", ".join(dict.fromkeys(f"{r}, rank {i}" for i, r in enumerate(reasons) if r))
 
     def done(self) -> None:
         """The stop was obeyed: the file has served."""

@@ -1,7 +1,4 @@
-"""A thread of each rank that says where the rank is, and ends it when it has stood still for too long.
-
-Where a rank is lies in heartbeats/rank_R.json: so whoever hangs, the others' files say who is behind.
-"""
+"""A thread of each rank that says where the rank is, and ends it when it has stood still for too long."""
 
 import faulthandler
 import os
@@ -15,8 +12,10 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
 from interbert.config import TrainSettings
-from interbert.files import read_json, write_json
-from interbert.train.run_folder import EXIT_CODES, RunFolder
+from interbert.train import heartbeats
+from interbert.train.ending import EXIT_CODES
+from interbert.train.heartbeats import Heartbeats, describe_behind, heard, hosts_behind
+from interbert.train.run_folder import RunFolder
 
 MEDIANS = 20
 """So many times the usual length of a step is a hang, if that is longer than the patience."""
@@ -25,7 +24,6 @@ STARTING = 2 * 3600.0
 EVERY = 0.5
 SUSPENDED = 5.0
 """A longer time between two looks was not spent running."""
-HEARTBEAT = 2.0
 TELLING = 15.0
 """Seconds for writing down what hangs."""
 
@@ -43,6 +41,7 @@ class Watchdog:
     def __init__(self, folder: RunFolder, rank: int, settings: TrainSettings) -> None:
         self._folder, self._rank, self._settings = folder, rank, settings
         self._lengths: deque[float] = deque(maxlen=50)
+        self._heartbeats = Heartbeats(folder, rank)
         self._enter("starting", STARTING, 0)
         self._ended = threading.Event()
         # Apart from each other: a disk that hangs keeps the one that writes, not the one that counts.
@@ -72,6 +71,7 @@ class Watchdog:
         self._ended.set()
         for thread in self._threads:
             thread.join(timeout=5)
+        self._heartbeats.close()
 
     def _enter(self, phase: str, limit: float, step: int) -> None:
         self._place = Place(phase, step, time.monotonic(), limit)
@@ -98,10 +98,9 @@ class Watchdog:
     def _beat(self) -> None:
         while True:
             place = self._place
-            where = {"time": time.time(), "step": place.step, "phase": place.phase}
-            with suppress(OSError):  # a full disk is told by whoever needs it
-                write_json(self._folder.heartbeats / f"rank_{self._rank}.json", where)
-            if self._ended.wait(HEARTBEAT):
+            with suppress(OSError, ValueError):  # a full disk is told by whoever needs it
+                self._heartbeats.beat(place.step, place.phase)
+            if self._ended.wait(heartbeats.EVERY):
                 return
 
     def _end(self, place: Place, stood: float) -> None:
@@ -120,24 +119,9 @@ class Watchdog:
         traces = self._folder.path / f"hang_rank{self._rank}.txt"
         with open(traces, "w") as file:
             faulthandler.dump_traceback(file, all_threads=True)
-        reason += f"; {self._who_is_behind()}; what each thread was doing: {traces}"
-        _print(self._folder.write_failure(self._rank, step, reason))
-
-    def _who_is_behind(self) -> str:
-        found = {}
-        for path in self._folder.heartbeats.glob("rank_*.json"):
-            with suppress(ValueError, OSError):
-                found[int(path.stem.removeprefix("rank_"))] = read_json(path)
-        if not found:
-            return "no rank has told where it is"
-        found = {rank: found[rank] for rank in sorted(found, key=lambda rank: found[rank]["time"])}
-        last = min(where["step"] for where in found.values())
-        behind = [
-            f"rank {rank} ({where['phase']}, heard of {time.time() - where['time']:.0f} s ago)"
-            for rank, where in found.items()
-            if where["step"] == last
-        ]
-        return f"least far, at step {last}, longest unheard first: {', '.join(behind[:8])}"
+        places = heard(self._folder)
+        reason += f"; {describe_behind(places)}; what each thread was doing: {traces}"
+        _print(self._folder.write_failure(self._rank, step, reason, "elsewhere", hosts_behind(places)))
 
 
 def _print(reason: str) -> None:

@@ -9,7 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from interbert.files import read_json
+from interbert.train.heartbeats import heard
 from interbert.train.run_folder import RunFolder, wait_for_lock
 
 KILLED = (
@@ -49,15 +49,12 @@ def watch(folder: RunFolder) -> None:
 def tell(folder: RunFolder) -> None:
     status = folder.read_status()
     if status is not None and status["state"] == "running":
-        folder.write_status("failed", max(status["step"], last_heard(folder)), KILLED)
+        folder.write_status("failed", max(status["step"], last_heard(folder)), KILLED, "elsewhere")
 
 
 def last_heard(folder: RunFolder) -> int:
     """Step of rank 0's last sign of life."""
-    try:
-        return read_json(folder.heartbeats / "rank_0.json")["step"]
-    except (OSError, ValueError):
-        return 0
+    return heard(folder).get(0, {"step": 0})["step"]
 
 
 if __name__ == "__main__":

@@ -16,13 +16,15 @@ def test_an_objective_less_is_another_run(tmp_path):
 
 def test_the_reason_of_the_first_rank_that_failed_stands(tmp_path):
     folder = RunFolder(tmp_path)
-    folder.write_failure(1, 3, "the disk is full")
-    assert folder.write_failure(0, 3, "connection closed by peer") == "the disk is full"
+    folder.write_failure(1, 3, "the disk is full", "no", ["n2"])
+    assert folder.write_failure(0, 3, "connection closed by peer", "elsewhere") == "the disk is full"
     assert folder.read_status() == {
         "state": "failed",
         "step": 3,
         "reason": "the disk is full",
         "exit_code": 1,
+        "again": "no",
+        "hosts": "n2",
     }
     folder.write_status("running", 0, "training")
     assert not list(tmp_path.glob("failed_rank*"))

@@ -1,12 +1,15 @@
 """Ranks that do not find each other are told why."""
 
 import socket
+import time
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 
 import pytest
 import torch.distributed as dist
 
-from interbert.train.rendezvous import RendezvousError, meet, name_interface
+from interbert.train import rendezvous
+from interbert.train.rendezvous import RendezvousError, meet, name_interface, patience
 
 
 @pytest.fixture
@@ -57,6 +60,45 @@ def refusal(rank) -> str:
     with pytest.raises(RendezvousError) as raised:
         meet(rank, 3, 1)
     return str(raised.value)
+
+
+def test_who_is_missing_is_said_long_before_the_deadline(there, monkeypatch, caplog):
+    there.close()
+    monkeypatch.setattr(rendezvous, "FIRST_WORD", 0.4)
+    monkeypatch.setattr(rendezvous, "EVERY", 0.3)
+    with pytest.raises(RendezvousError):
+        meet(0, 3, 1)
+    told = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    assert len(told) == 2 and all(
+        "3 ranks meet" in text and "missing are 1, 2 (after" in text for text in told
+    )
+    caplog.clear()
+    with pytest.raises(RendezvousError, match="did not reach"):
+        meet(1, 2, 1)
+    told = [record.getMessage() for record in caplog.records]
+    assert told and all("rank 1 on" in text and "does not reach 127.0.0.1" in text for text in told)
+
+
+def test_a_first_rank_that_comes_late_is_met(there, monkeypatch):
+    there.close()
+    monkeypatch.setattr(rendezvous, "FIRST_WORD", 0.2)
+    with ThreadPoolExecutor(1) as pool:
+        early = pool.submit(meet, 1, 2, 10)
+        time.sleep(1)
+        first = meet(0, 2, 10)
+        assert early.result().check(["here/1"]) and first.check(["here/0"])
+
+
+def test_one_setting_says_how_long_and_the_store_keeps_it(there, monkeypatch):
+    there.close()
+    monkeypatch.delenv("INTERBERT_RENDEZVOUS_SECONDS", raising=False)
+    assert patience() == 600
+    monkeypatch.setenv("INTERBERT_RENDEZVOUS_SECONDS", "77")
+    assert patience() == 77 and meet(0, 1).timeout == timedelta(seconds=77)
+    for said in ("soon", "-1", "inf"):
+        monkeypatch.setenv("INTERBERT_RENDEZVOUS_SECONDS", said)
+        with pytest.raises(ValueError, match=f"INTERBERT_RENDEZVOUS_SECONDS is '{said}': give seconds"):
+            patience()
 
 
 def test_alone_is_at_once_and_the_interface_is_named(there, monkeypatch):

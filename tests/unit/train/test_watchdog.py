@@ -8,6 +8,7 @@ import pytest
 from interbert.config import TrainSettings
 from interbert.files import read_json
 from interbert.train import watchdog
+from interbert.train.heartbeats import Heartbeats
 from interbert.train.run_folder import RunFolder
 from interbert.train.watchdog import Watchdog
 
@@ -41,13 +42,13 @@ def test_standing_still_is_told_and_ended(tmp_path, exits):
     assert ended.wait(20) and seen == [1]
     status = read_json(tmp_path / "status.json")
     assert status["state"] == "failed" and "rank 0 hangs" in status["reason"] and "'step'" in status["reason"]
-    assert "longest unheard first: rank 0" in status["reason"]
+    assert "longest unheard first: rank 0" in status["reason"] and status["again"] == "elsewhere"
     assert "test_watchdog" in (tmp_path / "hang_rank0.txt").read_text()
 
 
 def test_a_disk_that_hangs_does_not_keep_it(tmp_path, exits, monkeypatch):
     seen, ended = exits
-    monkeypatch.setattr(watchdog, "write_json", lambda *what: time.sleep(1000))
+    monkeypatch.setattr(Heartbeats, "beat", lambda *what: time.sleep(1000))
     monkeypatch.setattr(RunFolder, "write_failure", lambda *what: time.sleep(1000))
     monkeypatch.setattr(watchdog, "TELLING", 0.2)
     start(tmp_path)
