@@ -1,10 +1,14 @@
-"""A SLURM of two nodes on this machine: its own munge, controller and two daemons, in a folder of its own."""
+"""A SLURM of three nodes on this machine: its own munge, controller and daemons, in a folder of its own."""
 
 import os
 import shutil
 import subprocess
 import time
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
+
+import psutil
 
 CONF = """ClusterName=interbert_test
 SlurmctldHost=localhost
@@ -19,7 +23,7 @@ SlurmctldPidFile={folder}/slurmctld.pid
 SlurmdPidFile={folder}/slurmd_%n.pid
 SlurmctldLogFile={folder}/slurmctld.log
 SlurmdLogFile={folder}/slurmd_%n.log
-ProctrackType=proctrack/linuxproc
+ProctrackType=proctrack/{tracking}
 TaskPlugin=task/none
 SchedulerType=sched/backfill
 SelectType=select/cons_tres
@@ -28,9 +32,20 @@ JobRequeue=1
 MpiDefault=none
 KillWait=5
 MinJobAge=300
-NodeName=n[1-2] NodeHostname=localhost NodeAddr=127.0.0.1 Port=[17101-17102] CPUs=1
+NodeName=n[1-3] NodeHostname=localhost NodeAddr=127.0.0.1 Port=[17101-17103] CPUs=2
 PartitionName=all Nodes=ALL Default=YES MaxTime=INFINITE State=UP
 """
+
+CGROUPS = Path("/sys/fs/cgroup")
+CGROUP_CONF = f"CgroupPlugin=cgroup/v1\nCgroupAutomount=no\nCgroupMountpoint={CGROUPS}\n"
+NODES = ("n1", "n2", "n3")
+
+
+def why_not_cgroups() -> str:
+    """What keeps SLURM from tracking processes as clusters do, so that nothing outlives its step."""
+    if not (CGROUPS / "freezer").is_dir():
+        return "no cgroup v1 freezer is mounted here"
+    return "" if os.access(CGROUPS / "freezer", os.W_OK) else "cgroups cannot be made here"
 
 
 class Slurm:
@@ -44,10 +59,12 @@ class Slurm:
             if path.stat().st_uid == os.getuid() and path != Path("/"):
                 path.chmod(path.stat().st_mode | 0o055)  # munge's user must get through
         (self.folder / "state").mkdir()
-        (self.folder / "slurm.conf").write_text(CONF.format(folder=self.folder))
+        tracking = "linuxproc" if why_not_cgroups() else "cgroup"
+        (self.folder / "slurm.conf").write_text(CONF.format(folder=self.folder, tracking=tracking))
+        (self.folder / "cgroup.conf").write_text(CGROUP_CONF)
         self._start_munge()
         self._run("slurmctld", "-D", "-c")
-        for node in ("n1", "n2"):
+        for node in NODES:
             (self.folder / f"spool_{node}").mkdir()
             self._run("slurmd", "-D", "-N", node)
         self._wait_until_idle(60)
@@ -76,12 +93,28 @@ class Slurm:
 
     def _wait_until_idle(self, seconds: float) -> None:
         deadline = time.monotonic() + seconds
-        while (states := self.ask("sinfo", "-h", "-o", "%T %D").split()) != ["idle", "2"]:
+        while (states := self.ask("sinfo", "-h", "-o", "%T %D").split()) != ["idle", str(len(NODES))]:
             assert time.monotonic() < deadline, (
                 states,
                 [p.read_text()[-2000:] for p in self.folder.glob("*.log")],
             )
             time.sleep(0.5)
+
+    def ranks_of(self, job: str) -> list[psutil.Process]:
+        """Of a job's step, in order."""
+        found = {}
+        for process in psutil.process_iter():
+            with suppress(psutil.Error):
+                words, said = process.cmdline(), process.environ()
+                if said.get("SLURM_JOB_ID") == job and "-u" in words[:2] and "SLURM_PROCID" in said:
+                    found[int(said["SLURM_PROCID"])] = process
+        return [found[rank] for rank in sorted(found)]
+
+    def wait_until(self, seen: Callable[[], bool], seconds: float) -> None:
+        deadline = time.monotonic() + seconds
+        while not seen():
+            assert time.monotonic() < deadline, "it was not seen"
+            time.sleep(0.2)
 
     def ask(self, *words: str, **options) -> str:
         done = subprocess.run(
@@ -115,3 +148,7 @@ class Slurm:
                 process.wait(timeout=10)
             except subprocess.TimeoutExpired:
                 process.kill()
+        for node in NODES:
+            for made in sorted((CGROUPS / "freezer").glob(f"slurm_{node}/**/"), reverse=True):
+                with suppress(OSError):
+                    made.rmdir()

@@ -1,13 +1,16 @@
-"""launch/slurm on a real SLURM of two nodes."""
+"""launch/slurm on a real SLURM of three nodes."""
 
 import json
 import re
 import sys
+import time
 from pathlib import Path
 
+import psutil
 import pytest
 import torch
 from processes import ROOT
+from slurm import why_not_cgroups
 
 from interbert.model.interbert import InterBertForPreTraining
 
@@ -29,6 +32,8 @@ def submit(slurm, runs, name, *more, flags=(), sets=LONG, steps=STEPS):
         "--parsable",
         "--nodes=2",
         "--ntasks-per-node=1",
+        "--cpus-per-task=1",
+        "--exclusive",
         f"--output={slurm.folder}/{name}_%j.log",
     ]
     slurm.environment |= {"INTERBERT_PYTHON": sys.executable, "OMP_NUM_THREADS": "1"}
@@ -72,6 +77,7 @@ def test_a_job_that_is_out_of_time_is_requeued_and_ends_as_if_it_had_not_been(sl
 
 
 CONTAINER = """#!/bin/sh
+scontrol show step "$SLURM_JOB_ID.$SLURM_STEP_ID" --oneliner | tr ' ' '\\n' | grep ^CPUs=
 # A namespace of its own, with another name and without SLURM's commands.
 exec unshare --mount --uts sh -c '
   hostname in-a-container
@@ -87,12 +93,15 @@ def test_in_a_container(slurm, runs):
     container.chmod(0o755)
     slurm.environment["INTERBERT_PREFIX"] = str(container)
     try:
-        job = submit(slurm, runs, "contained", steps=2)
+        job = submit(slurm, runs, "contained", flags=("--cpus-per-task=2",), steps=2)
         state = slurm.wait_for(job, 120)
     finally:
         slurm.environment.pop("INTERBERT_PREFIX")
     assert state == "COMPLETED", log_of(slurm, "contained")
     assert "2 rank(s) by srun" in log_of(slurm, "contained")
+    assert (
+        log_of(slurm, "contained").count("CPUs=4\n") == 2
+    )  # two a task: the step has what the job asked for
     assert runs.status("contained")["state"] == "finished"
 
 
@@ -119,15 +128,87 @@ def test_a_failed_run_is_not_requeued(slurm, runs):
     assert "failed: ValueError: 2 steps in a row" in said and "requeueing" not in said
 
 
+def running(slurm, runs, name, step, *, sets=(), steps=STEPS, **options) -> str:
+    """A job whose run has come to this step."""
+    job = submit(slurm, runs, name, sets=(*LONG, *sets), steps=steps, **options)
+    slurm.wait_until(lambda: f"step {step}/" in log_of(slurm, name), 120)
+    return job
+
+
+def test_a_stop_file_stops_it_for_good(slurm, runs):
+    job = running(slurm, runs, "stopped", 3)
+    (runs.folder / "stopped" / "STOP").touch()
+    state = slurm.wait_for(job, 60)
+    said, status = log_of(slurm, "stopped"), runs.status("stopped")
+    assert state == "COMPLETED" and "stopped as it was asked to" in said and "requeueing" not in said, said
+    assert (status["state"], status["again"]) == ("preempted", "no") and status["step"] >= 3
+
+
 def test_restarts_have_a_limit(slurm, runs):
     slurm.environment["INTERBERT_RESTARTS"] = "0"
-    (runs.folder / "limited").mkdir()
-    (runs.folder / "limited" / "STOP").touch()
-    job = submit(slurm, runs, "limited", steps=50)
-    state = slurm.wait_for(job, 120)
+    job = running(slurm, runs, "limited", 3)
     slurm.environment.pop("INTERBERT_RESTARTS")
+    slurm.ask("scancel", "--signal=USR1", job)
+    state = slurm.wait_for(job, 60)
     said = log_of(slurm, "limited")
-    assert state == "FAILED" and "preempted, and requeued 0 times already" in said, said
+    assert state == "FAILED" and "SIGUSR1" in said and "requeued 0 times already" in said, said
+
+
+def test_a_rank_that_hangs_is_left_behind_with_its_node(slurm, runs):
+    slurm.environment["INTERBERT_SRUN"] = "--wait=3"
+    try:
+        sets = ("train.patience=6", "train.checkpoint_every=100")
+        job = running(slurm, runs, "hung", 120, sets=sets, flags=("--nodelist=n1,n2", "--nodes=2-2"))
+        frozen = slurm.ranks_of(job)[1]
+        node = frozen.environ()["SLURMD_NODENAME"]
+        frozen.suspend()
+        slurm.wait_until(lambda: "1 restarts so far" in log_of(slurm, "hung"), 120)
+        slurm.wait_until(lambda: "resumed from" in log_of(slurm, "hung"), 60)
+        nodes = {rank.environ()["SLURMD_NODENAME"] for rank in slurm.ranks_of(job)}
+        (runs.folder / "hung" / "STOP").touch()
+        state = slurm.wait_for(job, 60)
+    finally:
+        slurm.environment.pop("INTERBERT_SRUN")
+    said = log_of(slurm, "hung")
+    assert (
+        "hangs" in said and "failure 1 in a row: requeueing" in said and f"from now on without {node}" in said
+    )
+    assert state == "COMPLETED" and len(nodes) == 2 and node not in nodes, (node, nodes, said)
+
+
+def test_what_dies_without_a_word_is_told_by_the_batch_script_and_tried_so_often(slurm, runs):
+    if why_not_cgroups():
+        pytest.skip(f"{why_not_cgroups()}: a step's processes could outlive it")
+    slurm.environment["INTERBERT_FAILURES"] = "1"
+    job = running(slurm, runs, "silent", 3)
+    for attempt in (1, 2):
+        for rank in slurm.ranks_of(job):  # as when a node is out of memory, with the witness
+            family = rank.children(recursive=True)
+            for process in (*family, rank):
+                process.kill()
+        if attempt == 1:
+            slurm.wait_until(lambda: "1 restarts so far" in log_of(slurm, "silent"), 120)
+            slurm.wait_until(lambda: log_of(slurm, "silent").count("step 3/") == 2, 60)
+    slurm.environment.pop("INTERBERT_FAILURES")
+    state = slurm.wait_for(job, 60)
+    said, status = log_of(slurm, "silent"), runs.status("silent")
+    assert state == "FAILED" and "failure 1 in a row: requeueing" in said, said
+    assert "2 times in a row without a step forward" in said
+    assert status["state"] == "failed" and "rank 0 was killed" in status["reason"]
+
+
+def test_nothing_of_a_run_outlives_its_step(slurm, runs):
+    """Which is why the batch script does the work of the witness."""
+    if why_not_cgroups():
+        pytest.skip(why_not_cgroups())
+    script = "setsid sleep 321 & sleep 1"
+    slurm.ask("srun", "--nodes=1", "bash", "-c", script)
+    time.sleep(1)
+    assert not [
+        process
+        for process in psutil.process_iter()
+        if process.name() == "sleep" and "321" in process.cmdline()
+    ]
 
 
 def test_an_array_is_a_seed_each(slurm, runs):
