@@ -65,7 +65,7 @@ class Runs:
         # DeepSpeed keeps the op it builds in the user's cache: a fresh cache would build it for every launch.
         environment.pop("XDG_CACHE_HOME", None)
         pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
-        process = subprocess.Popen(words, cwd=ROOT, env=environment, **pipes, **options)
+        process = subprocess.Popen(words, cwd=ROOT, env=environment, **{**pipes, **options})
         self._started.append(process)
         # Whoever reads its lines waits for as long as it lives.
         limit = threading.Timer(LONGEST, end_all, [process])

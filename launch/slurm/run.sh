@@ -50,13 +50,14 @@ failures_in_a_row() {
   echo $((count + 1))
 }
 
-# Those of these nodes (n2,n3) that the job can do without: all, or none where its partition has too few others.
+# Those of these nodes (n2,n3) that the job can do without: all, or none where it asked for nodes by name, or its
+# partition has too few others.
 dispensable() {
   local bad others
   bad=$(comm -12 <(tr ',' '\n' <<<"$1" | sort -u) <(scontrol show hostnames "$SLURM_JOB_NODELIST" | sort -u))
   others=$(sinfo --noheader --Node --partition "$SLURM_JOB_PARTITION" --format '%N %T' |
     awk '$2 !~ /down|drain|fail|unk|maint|power|\*/ {print $1}' | sort -u | comm -23 - <(echo "$bad") | wc -l)
-  if [[ -n $bad ]] && ((others >= SLURM_JOB_NUM_NODES)); then
+  if [[ -n $bad && $(shown job "$SLURM_JOB_ID" ReqNodeList) == "(null)" ]] && ((others >= SLURM_JOB_NUM_NODES)); then
     paste -sd, <<<"$bad"
   fi
 }

@@ -158,7 +158,7 @@ def test_a_rank_that_hangs_is_left_behind_with_its_node(slurm, runs):
     slurm.environment["INTERBERT_SRUN"] = "--wait=3"
     try:
         sets = ("train.patience=6", "train.checkpoint_every=100")
-        job = running(slurm, runs, "hung", 120, sets=sets, flags=("--nodelist=n1,n2", "--nodes=2-2"))
+        job = running(slurm, runs, "hung", 120, sets=sets)
         frozen = slurm.ranks_of(job)[1]
         node = frozen.environ()["SLURMD_NODENAME"]
         frozen.suspend()

@@ -89,14 +89,26 @@ def test_a_stop_file_stops_all_ranks_at_a_step(runs):
     assert saved(run, status["step"]) and not (run.folder / "STOP").exists()
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1])
-def test_a_signal_to_one_rank_stops_all(runs, number):
-    run = Started(runs, f"signalled_{number.name}", 29812).until(3)
-    run.ranks()[1].send_signal(number)
+def test_a_signal_to_one_rank_stops_all(runs):
+    run = Started(runs, "signalled", 29812).until(3)
+    run.ranks()[1].send_signal(signal.SIGUSR1)
     run.end(30)
     status = run.status()
-    assert status["state"] == "preempted" and f"{number.name}, rank 1" in status["reason"]
+    assert status["state"] == "preempted" and "SIGUSR1, rank 1" in status["reason"]
     assert saved(run, status["step"])
+
+
+def test_an_eviction_is_no_success(runs):
+    """What Kubernetes does: SIGTERM to torchrun, the pod's first process."""
+    run = Started(runs, "evicted", 29818, launcher=ELASTIC).until(3)
+    run.process.terminate()
+    said = run.end(40)
+    status = run.status()
+    assert run.process.returncode == 1, said
+    assert (
+        status["state"] == "preempted" and status["again"] == "yes" and "SIGTERM, rank " in status["reason"]
+    )
+    assert saved(run, status["step"]) and "resumed from" not in said
 
 
 def test_ranks_whose_launcher_died_save_and_end(runs):
@@ -194,11 +206,39 @@ def test_a_killed_group_is_started_again_and_goes_on(runs):
 
 
 @pytest.mark.thorough
-def test_a_stop_is_not_undone_by_elastic_restarts(runs):
-    run = Started(runs, "stopped_elastic", 29822, launcher=ELASTIC).until(3)
-    (run.folder / "STOP").touch()
-    run.end(40)
-    assert run.process.returncode == 0 and run.status()["state"] == "preempted"
+def test_an_evicted_pod_is_replaced_and_a_stop_is_not_undone(runs):
+    """Two pods of a rank each: one is evicted, the other waits for its replacement and both go on; then STOP."""
+    words = [LAUNCHERS[ELASTIC][0], "--nnodes", "2", "--nproc_per_node", "1", "--max-restarts", "2"]
+    words += ["--rdzv-backend", "c10d", "--rdzv-endpoint", "localhost:29823", "--rdzv-id", "pods"]
+    words += ["--local-addr", "localhost", *runs.command("pods", "--max-steps", "5000", sets=LONG)]
+
+    def pod(name: str) -> tuple:
+        log = runs.folder / f"{name}.log"
+        with open(log, "w") as file:
+            return runs.start(words, start_new_session=True, stdout=file), log
+
+    first, said = pod("first_pod")
+    time.sleep(2)  # the store is the first one's
+    second, theirs = pod("second_pod")
+    wait_until(lambda: "step 3/" in said.read_text() + theirs.read_text(), 60)
+    second.terminate()
+    assert second.wait(60) == 1 and first.poll() is None, theirs.read_text()
+    status = json.loads((runs.folder / "pods" / "status.json").read_text())
+    assert status["state"] == "preempted" and "SIGTERM" in status["reason"]
+    replaced, its = pod("replaced_pod")
+    wait_until(lambda: f"step {status['step'] + 3}/" in said.read_text() + its.read_text(), 90)
+    assert "resumed from" in said.read_text() + its.read_text()
+    (runs.folder / "pods" / "STOP").touch()
+    assert (first.wait(60), replaced.wait(60)) == (0, 0), said.read_text() + its.read_text()
+    status = runs.status("pods")
+    assert (status["state"], status["again"]) == ("preempted", "no")
+
+
+def wait_until(seen, seconds: float) -> None:
+    deadline = time.monotonic() + seconds
+    while not seen():
+        assert time.monotonic() < deadline, "it was not seen"
+        time.sleep(0.2)
 
 
 def test_a_run_that_fails_before_it_begins_says_so_and_forgets_nothing(runs):
