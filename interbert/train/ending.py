@@ -1,6 +1,6 @@
 """What a run's end means for whoever could start it again: a batch script, torchrun, a pod's controller.
 
-Decided here alone; `again` in status.json says it, and launch/slurm/run.sh obeys:
+Decided here alone; `again` in status.json says it, and launch/slurm/run.sh and launch/elastic.sh obey:
 
 * yes: it was preempted, and goes on where it was.
 * elsewhere: it hung or lost a rank. The same command may well get through, best on other hosts, but not for ever.
@@ -36,8 +36,7 @@ def exit_code(code: int, by_hand: bool) -> int:
     """Of a rank whose run ended with this code.
 
     torchrun with restarts left starts again whoever ends with another code than 0: that undoes what a person's STOP
-    asked for, and is right for all other ends. An agent that was itself signalled ends with 1 whatever its ranks say,
-    so that a pod that is evicted has not succeeded.
+    asked for, and is right for all other ends. An agent that was itself signalled ends with 1 whatever its ranks say.
     """
     elastic = int(os.environ.get("TORCHELASTIC_MAX_RESTARTS", "0")) > 0
     return 0 if by_hand and elastic and code == EXIT_CODES["preempted"] else code

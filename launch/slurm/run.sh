@@ -6,26 +6,9 @@
 #   INTERBERT_RESTARTS   how often the job may be requeued (100)
 #   INTERBERT_FAILURES   how often in a row it is tried again where it hung or lost a rank, without a step forward (3)
 
+source "$(dirname "${BASH_SOURCE[0]}")/../status.sh"
+
 say() { echo "$(date -Is) job ${SLURM_JOB_ID:-?}: $*"; }
-
-# The value of a flag among the script's arguments.
-value_of() {
-  local flag=$1 found=""
-  shift
-  while (($#)); do
-    case $1 in
-      "$flag") found=${2-} ;;
-      "$flag"=*) found=${1#*=} ;;
-    esac
-    shift
-  done
-  echo "$found"
-}
-
-# One word, or number, of a run's status.json, which has a line for each.
-status_word() {
-  sed -n "s/^ *\"$2\": \"\{0,1\}\(.*[^\",]\)\"\{0,1\},\{0,1\}$/\1/p" "$1/status.json"
-}
 
 # One field of what scontrol shows of a thing.
 shown() {

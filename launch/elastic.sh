@@ -1,0 +1,34 @@
+#!/usr/bin/env bash
+# torchrun as a pod's first process, with an exit code by which the pod's controller knows what to do:
+#
+#   launch/elastic.sh --nnodes 2 --nproc-per-node 8 --max-restarts 3 --rdzv-backend c10d --rdzv-endpoint head:29400 \
+#       launch/pretrain.py --recipe interbert_base … --output-dir runs/base
+#
+#   0     finished, or stopped as a file STOP asked
+#   143   preempted, hung, or lost a rank: start the pod again (what Kubernetes calls a retryable code)
+#   else  it would fail in the same way again
+#
+# torchrun itself ends with 1 for the last two alike.
+
+set -uo pipefail
+source "$(dirname "${BASH_SOURCE[0]}")/status.sh"
+
+folder=$(value_of --output-dir "$@")
+if [[ -z $folder ]]; then
+  echo "elastic.sh: give --output-dir: what the exit code is to say stands in the status.json there"
+  exit 2
+fi
+torchrun "$@" &
+agent=$!
+trap 'kill -TERM "$agent"' TERM INT
+code=0
+wait "$agent" || code=$?
+while kill -0 "$agent" 2>/dev/null; do # a signal ended the wait, not torchrun
+  code=0
+  wait "$agent" || code=$?
+done
+again=$(status_word "$folder" again 2>/dev/null || true)
+if ((code != 0)) && [[ $again == yes || $again == elsewhere ]]; then
+  code=143
+fi
+exit "$code"

@@ -1,0 +1,20 @@
+# What scripts ask of a run's folder.
+
+# The value of a flag among the script's arguments.
+value_of() {
+  local flag=$1 found=""
+  shift
+  while (($#)); do
+    case $1 in
+      "$flag") found=${2-} ;;
+      "$flag"=*) found=${1#*=} ;;
+    esac
+    shift
+  done
+  echo "$found"
+}
+
+# One word, or number, of a run's status.json, which has a line for each.
+status_word() {
+  sed -n "s/^ *\"$2\": \"\{0,1\}\(.*[^\",]\)\"\{0,1\},\{0,1\}$/\1/p" "$1/status.json"
+}
