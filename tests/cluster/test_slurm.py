@@ -223,8 +223,3 @@ def test_an_array_is_a_seed_each(slurm, runs):
 def test_without_a_folder_it_says_what_is_missing(slurm):
     script = "source launch/slurm/run.sh; run_until_done launch/pretrain.py --recipe scenes"
     assert "give --output-dir" in slurm.ask("bash", "-c", script, cwd=ROOT)
-
-
-def test_the_scripts_pass_bash(slurm):
-    for script in ("launch/slurm/pretrain.sbatch", "launch/slurm/run.sh"):
-        assert slurm.ask("bash", "-n", script, cwd=ROOT) == ""
