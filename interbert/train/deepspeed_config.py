@@ -100,11 +100,13 @@ def check_device(config: EngineConfig) -> None:
 
 def device_meant(config: EngineConfig) -> Literal["cpu", "cuda"]:
     """The device that a config is written for, be it here or not."""
-    import torch
-
     if "cpu" in Path(config.path).stem:
         return "cpu"
-    return "cuda" if config.precision != "fp32" or torch.cuda.is_available() else "cpu"
+    if config.precision != "fp32":
+        return "cuda"
+    import torch
+
+    return "cuda" if torch.cuda.is_available() else "cpu"
 
 
 def _read(path: str) -> dict[str, Any]:

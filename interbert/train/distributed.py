@@ -1,4 +1,9 @@
-"""The ranks of a run, however they were started: deepspeed, torchrun, mpirun, srun, or plain python (one rank)."""
+"""The ranks of a run, however they were started: deepspeed, torchrun, mpirun, srun, or plain python (one rank).
+
+torch, transformers and deepspeed are imported when ranks meet: a dry run needs none of them.
+"""
+
+from __future__ import annotations
 
 import logging
 import os
@@ -7,14 +12,10 @@ import socket
 import subprocess
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
-import torch.distributed as dist
-from transformers.utils.logging import disable_progress_bar
-
-from interbert.kernels.host_memory import reuse_freed_memory
-from interbert.train.rendezvous import meet, name_interface
+if TYPE_CHECKING:
+    import torch
 
 
 @dataclass
@@ -22,15 +23,16 @@ class Ranks:
     rank: int
     world_size: int
     local_rank: int
-    device: torch.device
+    device: torch.device | None
+    """None: of a dry run, which computes nothing."""
     launcher: str
     host_group: Any = None
     """A gloo group for numbers that live on the host, so that asking for them never waits for the device."""
 
     @classmethod
-    def alone(cls) -> "Ranks":
-        """One rank on the host, which meets nobody."""
-        return cls(0, 1, 0, torch.device("cpu"), "python")
+    def alone(cls) -> Ranks:
+        """One rank, which meets nobody."""
+        return cls(0, 1, 0, None, "python")
 
     @property
     def is_main(self) -> bool:
@@ -40,6 +42,9 @@ class Ranks:
         """Each value summed over all ranks, in float64."""
         if self.world_size == 1:
             return [float(value) for value in values]
+        import torch
+        import torch.distributed as dist
+
         tensor = torch.tensor(values, dtype=torch.float64)
         dist.all_reduce(tensor, group=self.host_group)
         return tensor.tolist()
@@ -48,6 +53,8 @@ class Ranks:
         """The value of every rank, on every rank, in rank order."""
         if self.world_size == 1:
             return [value]
+        import torch.distributed as dist
+
         values = [None] * self.world_size
         dist.all_gather_object(values, value, group=self.host_group)
         return values
@@ -56,12 +63,16 @@ class Ranks:
         """What rank 0 has, on every rank."""
         if self.world_size == 1:
             return value
+        import torch.distributed as dist
+
         box = [value]
         dist.broadcast_object_list(box, src=0, group=self.host_group)
         return box[0]
 
     def barrier(self) -> None:
         if self.world_size > 1:
+            import torch.distributed as dist
+
             dist.barrier(group=self.host_group)
 
     def main_only(self, action) -> Any:
@@ -78,12 +89,20 @@ class Ranks:
         return result
 
     def close(self) -> None:
+        import torch.distributed as dist
+
         if dist.is_initialized():
             dist.destroy_process_group()
 
 
 def start_ranks(timeout_minutes: float = 120) -> Ranks:
     """Finds out how the process was started and joins the others. Call once, first thing."""
+    import torch
+    import torch.distributed as dist
+
+    from interbert.kernels.host_memory import reuse_freed_memory
+    from interbert.train.rendezvous import meet, name_interface
+
     launcher = name_rendezvous()
     rank, world_size = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
     local_rank = int(os.environ.get("LOCAL_RANK", "0"))
@@ -98,6 +117,7 @@ def start_ranks(timeout_minutes: float = 120) -> Ranks:
         if "OMP_NUM_THREADS" not in os.environ or launcher == "torchrun":
             torch.set_num_threads(max(1, len(os.sched_getaffinity(0)) // max(1, local_ranks)))
     import deepspeed
+    from transformers.utils.logging import disable_progress_bar
 
     logging.getLogger("DeepSpeed").setLevel(logging.WARNING)
     disable_progress_bar()  # transformers draws one for each model saved or loaded
@@ -113,6 +133,8 @@ def start_ranks(timeout_minutes: float = 120) -> Ranks:
 
 
 def _gpu_of(local_rank: int) -> torch.device:
+    import torch
+
     there = torch.cuda.device_count()
     if there == 1:  # SLURM shows each task its own
         return torch.device("cuda", 0)
