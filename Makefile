@@ -58,10 +58,12 @@ cluster-packages: ## What the tests of clusters need from the system (as root): 
 clean: ## Remove .venv (not data/, not runs/)
 	rm -rf $(VENV)
 
-$(VENV)/ready: requirements.txt
+$(VENV)/ready: requirements.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' || \
 	  { echo "$(PYTHON) is $$($(PYTHON) --version); interbert needs Python 3.11 to 3.13: make PYTHON=python3.12 …"; exit 1; }
 	@command -v g++ >/dev/null || { echo "DeepSpeed builds a small op with g++, which is not here: install g++"; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX)) -r requirements.txt
+	@# The checkout itself, so that `python -m interbert` works from any folder; what builds it is in requirements.txt.
+	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
 	touch $@

@@ -24,6 +24,7 @@ from interbert import objectives
 from interbert.data.batch import Batch
 from interbert.kernels.host_memory import reuse_freed_memory
 from interbert.model import InterBertConfig, InterBertForPreTraining
+from interbert.model.heads_needed import needs
 from interbert.model.outputs import PackedOutput
 from interbert.model.padded import forward_padded, pad
 
@@ -96,7 +97,7 @@ def now() -> float:
 
 def packed(config: InterBertConfig, batch: Batch, dtype: torch.dtype):
     model = InterBertForPreTraining.from_seed(config, 0).to(batch.cu_text.device, dtype).train()
-    heads = objectives.needs(OBJECTIVES)
+    heads = needs(OBJECTIVES)
     return model, lambda: total_loss(model.forward_packed(batch, heads), batch)
 
 

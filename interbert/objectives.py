@@ -86,16 +86,6 @@ def _count(rows_N: Tensor) -> Tensor:
     return torch.full((), rows_N.shape[0], device=rows_N.device)
 
 
-HEAD = {
-    "msm": "tokens",
-    "mlm": "tokens",
-    "mrm": "regions",
-    "moc": "regions",
-    "mrfr": "features",
-    "itm": "match",
-}
-"""The head each objective reads."""
-
 COUNTED_BY = {
     "msm": "tokens",
     "mlm": "tokens",
@@ -109,11 +99,6 @@ COUNTED_BY = {
 
 HAVE_ACCURACY = {"msm", "mlm", "mrm", "moc", "itm"}
 """Objectives whose predictions are right or wrong; mrfr's are near or far."""
-
-
-def needs(names: Iterable[str]) -> set[str]:
-    """The heads that these objectives read."""
-    return {HEAD[name] for name in names}
 
 
 def losses(names: Iterable[str], output: PackedOutput, batch: Batch) -> dict[str, Loss]:

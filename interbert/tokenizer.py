@@ -12,6 +12,8 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from interbert.plain_bert import plain_bert
+
 SPECIALS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 _FILES = ("tokenizer.json", "vocab.txt")
 _LETTERS = "abcdefghijklmnopqrstuvwxyz0123456789"
@@ -52,17 +54,17 @@ class Tokenizer:
         self.fast.save_pretrained(str(directory))
 
 
+def glance_at_tokenizer(directory: str | Path) -> Tokenizer:
+    """The same tokenizer, but it cannot be saved: for who only looks, and need not wait for transformers."""
+    _check_directory(Path(directory))
+    plain = plain_bert(Path(directory))
+    return Tokenizer(plain, f"tokenizer {directory}") if plain else load_tokenizer(directory)
+
+
 def load_tokenizer(directory: str | Path) -> Tokenizer:
     """The tokenizer in a local directory; TokenizerError says what is missing there."""
     directory = Path(directory)
-    if not directory.is_dir():
-        raise TokenizerError(
-            f"tokenizer {directory}: no such directory; `python -m interbert tokenizer` makes one"
-        )
-    if not any((directory / name).is_file() for name in _FILES):
-        raise TokenizerError(
-            f"tokenizer {directory}: holds neither tokenizer.json nor vocab.txt; one is needed"
-        )
+    _check_directory(directory)
     from transformers import AutoTokenizer, BertTokenizerFast
 
     described = any((directory / name).is_file() for name in ("tokenizer_config.json", "config.json"))
@@ -110,6 +112,17 @@ def write_word_vocabulary(words: Sequence[str], directory: str | Path) -> Tokeni
     """A tokenizer that knows these words whole, and any other word of plain letters in pieces."""
     letters = [*_LETTERS, *(f"##{letter}" for letter in _LETTERS)]
     return _write(list(dict.fromkeys([*SPECIALS, *words, *letters])), Path(directory))
+
+
+def _check_directory(directory: Path) -> None:
+    if not directory.is_dir():
+        raise TokenizerError(
+            f"tokenizer {directory}: no such directory; `python -m interbert tokenizer` makes one"
+        )
+    if not any((directory / name).is_file() for name in _FILES):
+        raise TokenizerError(
+            f"tokenizer {directory}: holds neither tokenizer.json nor vocab.txt; one is needed"
+        )
 
 
 def _write(words: list[str], directory: Path) -> Tokenizer:

@@ -13,6 +13,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from interbert.config import load_recipe, recipe_names
+from interbert.train.deepspeed_config import read_engine_config
 from interbert.train.handover import hand_over
 from interbert.train.profiling import parse_window
 from interbert.train.resume import nothing_left
@@ -33,7 +34,10 @@ def parse_arguments() -> argparse.Namespace:
         help=f"one of {', '.join(recipe_names())}, or a .yaml file",
     )
     add(
-        "--deepspeed_config", required=True, metavar="FILE", help="one of ds_configs/ (its README says which)"
+        "--deepspeed_config",
+        required=True,
+        metavar="NAME|FILE",
+        help="one of ds_configs/ (its README says which), or a file of your own",
     )
     add("--data", nargs="+", default=[], metavar="PATH", help="stores, or directories of shards, to train on")
     add("--output-dir", metavar="DIR", help="folder of the run (default: runs/<recipe>)")
@@ -117,6 +121,8 @@ def main() -> int:
     folder = Path(arguments.output_dir or f"runs/{settings.name}")
     machine, resume = imagined_machine(arguments), arguments.resume
     legs = legs_of(settings, folder, arguments.max_steps)
+    for leg in legs:
+        read_engine_config(arguments.deepspeed_config, leg.settings)
     if resume == "latest" and not arguments.dry_run and nothing_left(RunFolder(folder), legs):
         if os.environ.get("RANK", "0") == "0":
             steps = sum(leg.steps for leg in legs)

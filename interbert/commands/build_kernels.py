@@ -1,37 +1,36 @@
 """`python -m interbert build-kernels`: compile the fused kernels before they are needed."""
 
 import argparse
+from collections.abc import Collection, Iterable
 
 HELP = "compile the fused CUDA kernels now, and not at the first step"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    from interbert.kernels.fused_table import LONGEST, SHARED_KB
-
     parser.add_argument(
         "--arch",
         type=int,
         nargs="+",
-        choices=sorted(SHARED_KB),
         metavar="NN",
-        help=f"as in sm_NN: {', '.join(map(str, sorted(SHARED_KB)))} (that of this machine's GPUs)",
+        help="as in sm_NN, such as 90 (that of this machine's GPUs)",
     )
     parser.add_argument(
         "--width",
         type=int,
         nargs="+",
-        choices=sorted(LONGEST),
         default=[64, 96],
         metavar="N",
-        help=f"head widths: {', '.join(map(str, sorted(LONGEST)))} (64 96)",
+        help="head widths: 32, 64, 96, 128 (64 96)",
     )
 
 
 def run(arguments: argparse.Namespace) -> int:
     from interbert.kernels.compile import Unavailable
     from interbert.kernels.fused_build import compiled
-    from interbert.kernels.fused_table import longest
+    from interbert.kernels.fused_table import LONGEST, SHARED_KB, longest
 
+    _must_be_among("--arch", arguments.arch or [], SHARED_KB)
+    _must_be_among("--width", arguments.width, LONGEST)
     for arch in arguments.arch or _archs_here():
         for width in arguments.width:
             try:
@@ -41,6 +40,12 @@ def run(arguments: argparse.Namespace) -> int:
             forward, backward = (longest(width, arch, one) for one in (False, True))
             print(f"sm_{arch}, head width {width}: up to {forward} tokens, {backward} in training: {file}")
     return 0
+
+
+def _must_be_among(flag: str, given: Iterable[int], served: Collection[int]) -> None:
+    for number in given:
+        if number not in served:
+            raise ValueError(f"{flag} {number}: the fused kernels are made for {', '.join(map(str, served))}")
 
 
 def _archs_here() -> list[int]:

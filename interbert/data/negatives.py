@@ -14,8 +14,6 @@ import numpy as np
 
 from interbert.config import MismatchSettings, Settings
 from interbert.data import cache
-from interbert.data.mining.dense import nearest
-from interbert.data.mining.vectors import tfidf
 
 MOST_CAPTIONS = 200_000
 _SCHEMA, _VERSION = "interbert-candidates", 1
@@ -39,9 +37,7 @@ class CandidateTable:
 def candidates_for(corpus: Any, settings: Settings) -> CandidateTable | None:
     """The table that these settings need: the one named there, or cached, or mined; None where they need none."""
     mismatch = settings.mismatch
-    if "itm" not in settings.objectives or not mismatch.share or not mismatch.hard_share:
-        return None
-    if mismatch.side == "image":
+    if not needs_candidates(settings):
         return None
     if mismatch.hard_table:
         return _fitting(read_candidates(mismatch.hard_table, corpus), mismatch)
@@ -56,8 +52,27 @@ def candidates_for(corpus: Any, settings: Settings) -> CandidateTable | None:
     return table
 
 
+def needs_candidates(settings: Settings) -> bool:
+    mismatch = settings.mismatch
+    drawn = "itm" in settings.objectives and mismatch.share and mismatch.hard_share
+    return bool(drawn) and mismatch.side != "image"
+
+
 def mine(corpus: Any, settings: MismatchSettings) -> CandidateTable:
     """The exact table: the `hard_top` nearest captions of other images, all below `hard_max_similarity`."""
+    refuse_too_many(corpus)
+    from interbert.data.mining.dense import nearest  # scikit-learn: seconds of imports, once they are needed
+    from interbert.data.mining.vectors import tfidf
+
+    weights_CW = tfidf(islice(corpus.texts(), corpus.captions), corpus.captions)
+    image_C = np.asarray(corpus.caption_image[: corpus.captions])
+    top, below = settings.hard_top, settings.hard_max_similarity
+    rows = nearest(weights_CW, image_C, weights_CW, image_C, top, below)
+    return CandidateTable(rows, corpus.fingerprint, below)
+
+
+def refuse_too_many(corpus: Any) -> None:
+    """More captions than are mined when a run begins."""
     if corpus.captions > MOST_CAPTIONS:
         paths = " ".join(map(str, corpus.paths))
         raise CandidateError(
@@ -65,11 +80,6 @@ def mine(corpus: Any, settings: MismatchSettings) -> CandidateTable:
             f"run `python -m interbert mine --data {paths} --output TABLE.h5` and give "
             "mismatch.hard_table=TABLE.h5, or mismatch.hard_share=0"
         )
-    weights_CW = tfidf(islice(corpus.texts(), corpus.captions), corpus.captions)
-    image_C = np.asarray(corpus.caption_image[: corpus.captions])
-    top, below = settings.hard_top, settings.hard_max_similarity
-    rows = nearest(weights_CW, image_C, weights_CW, image_C, top, below)
-    return CandidateTable(rows, corpus.fingerprint, below)
 
 
 def write_candidates(path: str | Path, table: CandidateTable) -> None:

@@ -1,18 +1,24 @@
-"""The model: configuration, packed and padded forward, heads."""
+"""The model: configuration, packed and padded forward, heads.
 
-from interbert.model.configuration import ConfigurationError, InterBertConfig, Stage
-from interbert.model.interbert import InterBertForPreTraining, InterBertModel
-from interbert.model.layout import Layout, layout
-from interbert.model.outputs import InterBertOutput, PackedOutput
+The classes are imported when they are asked for: torch and transformers take seconds, and what a model's shape
+says can be known without them.
+"""
 
-__all__ = [
-    "ConfigurationError",
-    "InterBertConfig",
-    "InterBertForPreTraining",
-    "InterBertModel",
-    "InterBertOutput",
-    "Layout",
-    "PackedOutput",
-    "Stage",
-    "layout",
-]
+import importlib
+from typing import Any
+
+_WHERE = {
+    "ConfigurationError": "shape",
+    "InterBertConfig": "configuration",
+    "InterBertForPreTraining": "interbert",
+    "InterBertModel": "interbert",
+    "InterBertOutput": "outputs",
+    "Stage": "shape",
+}
+__all__ = list(_WHERE)
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _WHERE:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{_WHERE[name]}"), name)

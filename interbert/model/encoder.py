@@ -9,10 +9,10 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from interbert.model.configuration import Stage
 from interbert.model.layout import Layout
 from interbert.model.linear import Linear
 from interbert.model.norm import AddNorm
+from interbert.model.shape import Stage
 
 Attend = Callable[[Tensor, float], Tensor]
 """(qkv [N, 3, heads, width], dropout probability) -> [N, heads, width]"""

@@ -10,7 +10,6 @@ from interbert.train.deepspeed_config import check_device, device_meant, read_en
 from interbert.train.distributed import Ranks, name_rendezvous, start_ranks
 from interbert.train.dry_run import describe_dry_run
 from interbert.train.ending import describe_error, exit_code
-from interbert.train.pretraining import Request, pretrain
 from interbert.train.resume import Leg, was_restarted
 from interbert.train.run_folder import RunFolder
 from interbert.train.scale import Machine
@@ -38,6 +37,8 @@ class Asked:
 
 
 def run_pretraining(asked: Asked, stop: StopRequest) -> int:
+    from interbert.train.pretraining import Request, pretrain  # seconds of imports, once they are needed
+
     settings, own = asked.settings, RunFolder(asked.folder)
     ranks = start_ranks(own)
     ranks.main_only(own.begin)

@@ -25,6 +25,8 @@ DECISIVE = (
 )
 """Settings of DeepSpeed's that decide what is trained, or how."""
 
+OURS = Path(__file__).parents[2] / "ds_configs"
+
 
 @dataclass(frozen=True)
 class EngineConfig:
@@ -45,6 +47,7 @@ class EngineConfig:
 
 def read_engine_config(path: str, settings: Settings) -> EngineConfig:
     """What can be said of it before the step is settled; `with_batch` adds the rest."""
+    path = str(config_file(path))
     tree = _read(path)
     _refuse_misspelt(path, tree)
     _refuse(path, tree, "optimizer", "the recipe's train.optimizer chooses it")
@@ -100,17 +103,27 @@ def check_device(config: EngineConfig) -> None:
 
 def device_meant(config: EngineConfig) -> Literal["cpu", "cuda"]:
     """The device that a config is written for, be it here or not."""
-    import torch
-
     if "cpu" in Path(config.path).stem:
         return "cpu"
-    return "cuda" if config.precision != "fp32" or torch.cuda.is_available() else "cpu"
+    if config.precision != "fp32":
+        return "cuda"
+    import torch
+
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def config_file(given: str) -> Path:
+    """The file itself, or that of ds_configs/ which has the name: so the same word means it from any folder."""
+    path = Path(given).expanduser()
+    if path.is_file():
+        return path
+    ours = {file.stem: file for file in sorted(OURS.glob("*.json"))}
+    if path.parent in (Path(), Path("ds_configs")) and path.suffix in ("", ".json") and path.stem in ours:
+        return ours[path.stem]
+    raise SettingsError(f"no DeepSpeed config {given}: give a file, or one of {', '.join(ours)} (in {OURS})")
 
 
 def _read(path: str) -> dict[str, Any]:
-    if not Path(path).is_file():
-        known = ", ".join(sorted(str(p) for p in Path("ds_configs").glob("*.json"))) or "none in ./ds_configs"
-        raise SettingsError(f"no DeepSpeed config at {path}; there are {known}")
     try:
         tree = json.loads(Path(path).read_text())
     except json.JSONDecodeError as error:

@@ -1,4 +1,9 @@
-"""The ranks of a run, however they were started: deepspeed, torchrun, mpirun, srun, or plain python (one rank)."""
+"""The ranks of a run, however they were started: deepspeed, torchrun, mpirun, srun, or plain python (one rank).
+
+torch, transformers and deepspeed are imported when ranks meet: a dry run needs none of them.
+"""
+
+from __future__ import annotations
 
 import logging
 import os
@@ -7,15 +12,12 @@ import socket
 import subprocess
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
-import torch.distributed as dist
-from transformers.utils.logging import disable_progress_bar
-
-from interbert.kernels.host_memory import reuse_freed_memory
-from interbert.train.rendezvous import meet, name_interface
 from interbert.train.run_folder import RunFolder
+
+if TYPE_CHECKING:
+    import torch
 
 
 @dataclass
@@ -24,15 +26,16 @@ class Ranks:
     world_size: int
     local_rank: int
     """Its place on its host. LOCAL_RANK is the number of its device instead."""
-    device: torch.device
+    device: torch.device | None
+    """None: of a dry run, which computes nothing."""
     launcher: str
     host_group: Any = None
     """A gloo group for numbers that live on the host, so that asking for them never waits for the device."""
 
     @classmethod
-    def alone(cls) -> "Ranks":
-        """One rank on the host, which meets nobody."""
-        return cls(0, 1, 0, torch.device("cpu"), "python")
+    def alone(cls) -> Ranks:
+        """One rank, which meets nobody."""
+        return cls(0, 1, 0, None, "python")
 
     @property
     def is_main(self) -> bool:
@@ -42,6 +45,9 @@ class Ranks:
         """Each value summed over all ranks, in float64."""
         if self.world_size == 1:
             return [float(value) for value in values]
+        import torch
+        import torch.distributed as dist
+
         tensor = torch.tensor(values, dtype=torch.float64)
         dist.all_reduce(tensor, group=self.host_group)
         return tensor.tolist()
@@ -50,6 +56,8 @@ class Ranks:
         """The value of every rank, on every rank, in rank order."""
         if self.world_size == 1:
             return [value]
+        import torch.distributed as dist
+
         values = [None] * self.world_size
         dist.all_gather_object(values, value, group=self.host_group)
         return values
@@ -58,12 +66,16 @@ class Ranks:
         """What rank 0 has, on every rank."""
         if self.world_size == 1:
             return value
+        import torch.distributed as dist
+
         box = [value]
         dist.broadcast_object_list(box, src=0, group=self.host_group)
         return box[0]
 
     def barrier(self) -> None:
         if self.world_size > 1:
+            import torch.distributed as dist
+
             dist.barrier(group=self.host_group)
 
     def main_only(self, action) -> Any:
@@ -80,6 +92,8 @@ class Ranks:
         return result
 
     def close(self) -> None:
+        import torch.distributed as dist
+
         if dist.is_initialized():
             dist.destroy_process_group()
 
@@ -99,6 +113,12 @@ def start_ranks(folder: RunFolder | None = None, timeout_minutes: float = 120) -
 
 
 def _join(launcher: str, timeout: timedelta) -> Ranks:
+    import torch
+    import torch.distributed as dist
+
+    from interbert.kernels.host_memory import reuse_freed_memory
+    from interbert.train.rendezvous import meet, name_interface
+
     rank, world_size = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
     local_rank = int(os.environ.get("LOCAL_RANK", "0"))
     device = choose_device()
@@ -109,6 +129,7 @@ def _join(launcher: str, timeout: timedelta) -> Ranks:
         if "OMP_NUM_THREADS" not in os.environ or launcher == "torchrun":
             torch.set_num_threads(_share_of_cores(launcher, world_size))
     import deepspeed
+    from transformers.utils.logging import disable_progress_bar
 
     logging.getLogger("DeepSpeed").setLevel(logging.WARNING)
     disable_progress_bar()  # transformers draws one for each model saved or loaded
@@ -127,6 +148,8 @@ def choose_device() -> torch.device:
 
     SLURM's --gpus-per-task=1 shows each task one GPU, number 0 for all of them.
     """
+    import torch
+
     if not torch.cuda.is_available():
         return torch.device("cpu")
     place, there = int(os.environ.get("LOCAL_RANK", "0")), torch.cuda.device_count()

@@ -1,17 +1,18 @@
 """What a run would do: settings, batch arithmetic, data headers. Nothing is trained; of files only data that a recipe
 makes itself and what is cached beside the data are written, as the run would."""
 
-import torch
+from pathlib import Path
+
 import yaml
 
 from interbert.config import Settings
 from interbert.data.plan import Plan
 from interbert.files import read_json
-from interbert.train.checkpoint import list_checkpoints
+from interbert.model.size import Rows, operations, parameters
+from interbert.tokenizer import glance_at_tokenizer
 from interbert.train.deepspeed_config import EngineConfig, with_batch
 from interbert.train.distributed import Ranks
-from interbert.train.feed import RunData, build_plan, open_data, tokenizer_folder
-from interbert.train.pretraining import build_model
+from interbert.train.planned import RunData, open_data, plan_without_mining, tokenizer_folder
 from interbert.train.run_folder import RunFolder
 from interbert.train.scale import Machine, describe_scale
 from interbert.train.settle import (
@@ -23,6 +24,7 @@ from interbert.train.settle import (
     share_of_ranks,
     warnings_of,
 )
+from interbert.train.wanted_model import wanted_shape
 
 
 def describe_dry_run(
@@ -33,8 +35,9 @@ def describe_dry_run(
     machine: Machine,
     ranks: Ranks,
 ) -> str:
-    data, train, on_gpu = open_data(settings, ranks), settings.train, machine.device == "cuda"
-    corpus, newest = data.corpus, list_checkpoints(folder.checkpoints)[-1:]
+    data = open_data(settings, ranks, glance_at_tokenizer)
+    corpus, train, on_gpu = data.corpus, settings.train, machine.device == "cuda"
+    newest = checkpoints_of(folder)[-1:]
     if newest:
         step = settled_in(read_json(newest[0] / "state.json"))
     else:
@@ -42,8 +45,8 @@ def describe_dry_run(
         step = settings.step or settle(settings, machine.ranks, tokens, data.lengths)
     settings = settings.model_copy(update={"step": step})
     engine = with_batch(engine, settings, share_of_ranks(settings, machine.ranks, kept=bool(newest)))
-    plan = build_plan(settings, data, ranks)
-    epoch = plan.epoch(0).micro_batches
+    plan = plan_without_mining(settings, data)
+    epoch = plan.make(0).micro_batches
     steps = epoch / step.micro_batches
     lines = [
         yaml.safe_dump(settings.model_dump(mode="json"), sort_keys=False).rstrip(),
@@ -61,25 +64,22 @@ def describe_dry_run(
     ]
     warned = warnings_of(settings, machine.ranks, on_gpu, data.lengths, epoch)
     lines += [f"note       {warning}" for warning in warned]
-    parameters, operations = work_of(settings, data, plan)
-    lines += describe_scale(
-        parameters, engine.precision, engine.accumulation, operations * engine.accumulation, machine
-    )
+    weights, work = work_of(settings, data, plan)
+    accumulation = engine.accumulation
+    lines += describe_scale(weights, engine.precision, accumulation, work * accumulation, machine)
     return "\n".join(lines)
 
 
-def work_of(settings: Settings, data: RunData, plan: Plan) -> tuple[int, float]:
-    """Parameters, and operations of a micro-batch: six for each weight that a token passes, and its heads' share.
+def checkpoints_of(folder: RunFolder) -> list[Path]:
+    if not folder.checkpoints.is_dir():
+        return []
+    from interbert.train.checkpoint import list_checkpoints  # the seconds of torch, once they are needed
 
-    Attention's own products are left out: at these lengths they are a few per cent.
-    """
-    with torch.device("meta"):
-        model = build_model(settings, data.corpus, data.tokenizer)
-    sizes = plan.capacities
-    rows = {"text": sizes.text, "image": sizes.regions, "joint": sizes.tokens, "cross": sizes.tokens / 2}
-    weights = 0.0
-    for stage in model.interbert.stages:
-        weights += rows[stage.kind] * sum(p.numel() for p in stage.parameters())
-    words = model.interbert.text_embeddings.words.weight.numel()
-    weights += sizes.masked_tokens * words
-    return sum(p.numel() for p in model.parameters()), 6 * weights
+    return list_checkpoints(folder.checkpoints)
+
+
+def work_of(settings: Settings, data: RunData, plan: Plan) -> tuple[int, float]:
+    """Parameters, and operations of a micro-batch."""
+    shape, sizes = wanted_shape(settings, data.corpus, data.tokenizer), plan.capacities
+    rows = Rows(sizes.text, sizes.regions, sizes.tokens, sizes.masked_tokens)
+    return sum(parameters(shape).values()), operations(shape, rows)

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from interbert import objectives
 from interbert.config import Settings
 from interbert.data.batch import Batch
+from interbert.model.heads_needed import needs
 from interbert.rng import Purpose, torch_seed
 from interbert.train.deepspeed_config import EngineConfig
 from interbert.train.distributed import Ranks
@@ -22,7 +23,7 @@ class PretrainStep(nn.Module):
         super().__init__()
         self.model = model
         self.weights = weights
-        self.heads = objectives.needs(list(weights))
+        self.heads = needs(weights)
 
     def forward(self, batch: Batch, scales: dict[str, float]) -> tuple[Tensor, Tensor]:
         """scales: what each objective's sum is multiplied with, so that the step's loss is a global mean."""

@@ -1,24 +1,20 @@
-"""From settings to what a run reads: the plan, the loader of a rank, the fixed batches of validation."""
+"""What a run reads: the loader of a rank, the fixed batches of validation, the way to the device."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 
 from interbert.config import Settings
 from interbert.data.batch import Batch
 from interbert.data.corpus import Corpus
-from interbert.data.evidence import refuse_unserved
 from interbert.data.loader import Loader, fixed_batches
 from interbert.data.masking import Vocabulary
-from interbert.data.negatives import candidates_for
 from interbert.data.plan import Plan, Position
-from interbert.data.tokens import TokenTable, token_table
-from interbert.tokenizer import Tokenizer, load_tokenizer
+from interbert.data.tokens import token_table
+from interbert.tokenizer import Tokenizer
 from interbert.train.class_head import class_head_of
 from interbert.train.distributed import Ranks
-from interbert.train.settle import PairLengths
+from interbert.train.planned import RunData
 
 
 class Upload:
@@ -39,41 +35,6 @@ class Upload:
     def wait(self) -> None:
         if self._copied:
             self._copied.synchronize()
-
-
-@dataclass(frozen=True)
-class RunData:
-    """What a run reads, opened once."""
-
-    corpus: Corpus
-    tokenizer: Tokenizer
-    tokens: TokenTable
-    lengths: PairLengths
-
-
-def open_data(settings: Settings, ranks: Ranks) -> RunData:
-    corpus = Corpus(settings.data.train)
-    refuse_unserved(settings.objectives, corpus.evidence)
-    tokenizer = load_tokenizer(tokenizer_folder(settings))
-    longest = settings.data.max_text_tokens
-    # Token ids, like hard negatives, are computed once, by one rank, and then read by all.
-    ranks.main_only(lambda: token_table(corpus, tokenizer, longest) and None)
-    tokens = token_table(corpus, tokenizer, longest)
-    images_C = corpus.caption_image[: corpus.captions]
-    lengths = PairLengths(tokens, images_C, corpus.region_counts, settings.data.max_regions)
-    return RunData(corpus, tokenizer, tokens, lengths)
-
-
-def tokenizer_folder(settings: Settings) -> Path:
-    if settings.data.tokenizer:
-        return Path(settings.data.tokenizer)
-    first = Path(settings.data.train[0])
-    return (first if first.is_dir() else first.parent) / "tokenizer"
-
-
-def build_plan(settings: Settings, data: RunData, ranks: Ranks) -> Plan:
-    ranks.main_only(lambda: candidates_for(data.corpus, settings) and None)
-    return Plan(data.corpus, data.tokens, settings, candidates_for(data.corpus, settings))
 
 
 def build_loader(settings: Settings, data: RunData, plan: Plan, ranks: Ranks, start: Position) -> Loader:

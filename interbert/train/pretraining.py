@@ -7,13 +7,12 @@ from typing import Any
 
 import yaml
 
-from interbert import objectives
 from interbert.config import Settings, SettingsError
 from interbert.data.corpus import Corpus
 from interbert.data.plan import Plan
 from interbert.files import write_json, write_text
 from interbert.hub import local_folder
-from interbert.model.configuration import InterBertConfig, preset
+from interbert.model.configuration import InterBertConfig
 from interbert.model.convert import load_bert
 from interbert.model.interbert import InterBertForPreTraining
 from interbert.model.loading import load_ours
@@ -25,12 +24,13 @@ from interbert.train.distributed import Ranks
 from interbert.train.ending import EXIT_CODES, again_after, describe_error
 from interbert.train.engine import Engine
 from interbert.train.export import export
-from interbert.train.feed import RunData, build_loader, build_plan, open_data, validation_batches
+from interbert.train.feed import build_loader, validation_batches
 from interbert.train.graphs import capture_layers
 from interbert.train.identity import compare_identity, describe_identity
 from interbert.train.loop import Progress, Training, train
 from interbert.train.monitor import Monitor
 from interbert.train.pictures import PairPicture
+from interbert.train.planned import RunData, build_plan, open_data
 from interbert.train.probe import check_probe, probe_loss
 from interbert.train.profiling import StepProfiler
 from interbert.train.resume import begin
@@ -38,6 +38,7 @@ from interbert.train.run_folder import RunFolder, describe_environment
 from interbert.train.settle import describe_batch, settle, settled_in, share_of_ranks, tokens_of, warnings_of
 from interbert.train.stop import StopRequest
 from interbert.train.validation import Validation
+from interbert.train.wanted_model import check_inherited, check_positions, wanted_fields
 from interbert.train.watchdog import Watchdog
 
 log = logging.getLogger(__name__)
@@ -167,62 +168,17 @@ def build_model(settings: Settings, corpus: Corpus, tokenizer: Tokenizer) -> Int
     """Fresh, from BERT, or from an InterBERT; fitting the data in either case."""
     wanted, seed = settings.model, settings.train.seed
     if wanted.inherit_from:
-        return _inherited(settings, corpus, tokenizer)
-    fields = {
-        "vocab_size": tokenizer.vocab_size,
-        "feature_width": corpus.feature_width,
-        "classes": corpus.classes,
-        **wanted.override,
-    }
-    matches = preset(wanted.preset, wanted.architecture).get("match_head", "fused") != "none"
-    # Matching is what the export is used for first, whether it was trained on or not.
-    heads = objectives.needs(list(settings.objectives)) | ({"match"} if matches else set())
-    fields.setdefault("prediction_heads", sorted(heads))
+        model = load_ours(wanted.inherit_from)
+        check_inherited(model.config, settings, corpus, tokenizer)
+        return model
+    fields = wanted_fields(settings, corpus, tokenizer)
     if wanted.bert:
-        if wanted.architecture != "interbert":
-            raise SettingsError(
-                f"model.bert fills an interbert, but model.architecture is {wanted.architecture}; leave one out"
-            )
         model, report = load_bert(local_folder(wanted.bert), seed, wanted.preset, **fields)
         log.info("%s", report)
-        longest, places = settings.data.max_text_tokens, model.config.max_position_embeddings
-        if longest > places:
-            raise SettingsError(
-                f"data.max_text_tokens is {longest}, but {wanted.bert} has {places} positions; lower it"
-            )
+        check_positions(model.config, settings, wanted.bert)
         return model
-    positions = max(512, settings.data.max_text_tokens)
-    config = InterBertConfig.from_preset(
-        wanted.preset, wanted.architecture, **{"max_position_embeddings": positions, **fields}
-    )
+    config = InterBertConfig.from_preset(wanted.preset, wanted.architecture, **fields)
     return InterBertForPreTraining.from_seed(config, seed)
-
-
-def _inherited(settings: Settings, corpus: Corpus, tokenizer: Tokenizer) -> InterBertForPreTraining:
-    where = settings.model.inherit_from
-    if settings.model.override:
-        raise SettingsError(
-            f"model.inherit_from takes the model of {where} as it is, but model.override changes "
-            f"{', '.join(settings.model.override)}; leave one of them out"
-        )
-    model = load_ours(where)
-    _must_fit(where, "vocab_size", model.config.vocab_size, tokenizer.vocab_size)
-    _must_fit(where, "feature_width", model.config.feature_width, corpus.feature_width)
-    heads = objectives.needs(list(settings.objectives))
-    if "regions" in heads:
-        _must_fit(where, "classes", model.config.classes, corpus.classes)
-    lacking = sorted(heads - set(model.heads))
-    if lacking:
-        raise SettingsError(
-            f"{where}: the model has no head {', '.join(lacking)}, which the objectives "
-            f"{', '.join(settings.objectives)} need; take other objectives or other weights"
-        )
-    longest, places = settings.data.max_text_tokens, model.config.max_position_embeddings
-    if longest > places:
-        raise SettingsError(
-            f"data.max_text_tokens is {longest}, but {where} has {places} positions; lower it"
-        )
-    return model
 
 
 def _check_validation(corpus: Corpus, settings: Settings) -> None:
@@ -237,13 +193,6 @@ def _check_validation(corpus: Corpus, settings: Settings) -> None:
                     f"data.validation ({', '.join(settings.data.validation)}) has {field} {theirs}, but data.train "
                     f"({', '.join(settings.data.train)}) {ours}; take a split of the same features"
                 )
-
-
-def _must_fit(where: str, field: str, model: int, data: int) -> None:
-    if model != data:
-        raise SettingsError(
-            f"{where}: its {field} is {model}, the data's is {data}; take matching data or weights"
-        )
 
 
 def _settled(settings: Settings, state: dict[str, Any], data: RunData, ranks: Ranks) -> Settings:

@@ -13,6 +13,7 @@ from interbert.files import write_text
 from interbert.train.ending import EXIT_CODES
 from interbert.train.resume import Leg, forget, refuse_other_settings
 from interbert.train.run_folder import RunFolder
+from interbert.train.wanted_model import wanted_heads
 
 if TYPE_CHECKING:
     from interbert.train.distributed import Ranks
@@ -70,14 +71,9 @@ def _take_up(settings: Settings, whole: RunFolder, legs: list[Leg], afresh: bool
 
 
 def _stage_settings(settings: Settings, number: int, last: RunFolder | None) -> Settings:
-    from interbert import objectives  # torch
-    from interbert.model.configuration import preset
-
     stage = settings.stages[number]
     if last is None:
-        needed = objectives.needs(name for each in settings.stages for name in each.objectives)
-        matches = preset(stage.model.preset, stage.model.architecture).get("match_head", "fused") != "none"
-        heads = sorted(needed | ({"match"} if matches else set()))
+        heads = wanted_heads(stage.model, (name for each in settings.stages for name in each.objectives))
         model = stage.model.model_copy(
             update={"override": {"prediction_heads": heads, **stage.model.override}}
         )

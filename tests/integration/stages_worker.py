@@ -26,9 +26,10 @@ from interbert.train.deepspeed_config import load_engine_config
 from interbert.train.distributed import start_ranks
 from interbert.train.engine import Engine, summarise
 from interbert.train.export import full_weights
-from interbert.train.feed import build_loader, build_plan, open_data
+from interbert.train.feed import build_loader
 from interbert.train.loop import agree
 from interbert.train.optimizer import set_learning_rate
+from interbert.train.planned import build_plan, open_data
 from interbert.train.pretraining import build_model
 
 STAGE = "{kind: %s, layers: 1, heads: 2, intermediate_size: 64, hidden_dropout: %s, attention_dropout: %s}"

@@ -6,6 +6,7 @@ from torch.nn import functional as F
 
 from interbert import objectives
 from interbert.data.batch import Batch
+from interbert.model.heads_needed import HEAD, needs
 from interbert.objectives import IGNORED
 
 
@@ -77,10 +78,10 @@ def test_nothing_to_predict_adds_an_exact_zero_with_zero_gradients(name):
 def test_each_objective_names_a_head_and_a_count_of_the_batch():
     from tests.unit.model.batches import make_batch
 
-    assert objectives.needs(["msm", "itm", "mrfr"]) == {"tokens", "match", "features"}
+    assert needs(["msm", "itm", "mrfr"]) == {"tokens", "match", "features"}
     counts = make_batch([4, 5], [3, 2]).counts()
     assert set(objectives.COUNTED_BY.values()) == counts.keys()
-    assert objectives.HEAD.keys() == objectives.COUNTED_BY.keys()
+    assert HEAD.keys() == objectives.COUNTED_BY.keys()
 
 
 def test_missing_evidence_is_named():

@@ -7,11 +7,18 @@ import sys
 from pathlib import Path
 
 import pytest
-from transformers import AutoTokenizer
+from transformers import AutoTokenizer, BertTokenizerFast
 
 from interbert.commands import tokenizer as command
 from interbert.data.scenes.write import write_scenes
-from interbert.tokenizer import TokenizerError, load_tokenizer, train_wordpiece, write_word_vocabulary
+from interbert.plain_bert import plain_bert
+from interbert.tokenizer import (
+    TokenizerError,
+    glance_at_tokenizer,
+    load_tokenizer,
+    train_wordpiece,
+    write_word_vocabulary,
+)
 
 TEXTS = ["a red cube, left of a blue ball", "two small crosses", "ein grüner Würfel", "红色的球"] * 3
 
@@ -137,6 +144,100 @@ def test_a_directory_that_is_no_tokenizer_says_what_is_missing(folder, tmp_path)
     (folder / "tokenizer.json").write_text(text[: len(text) // 2])
     with pytest.raises(TokenizerError, match="copy: damaged"):
         load_tokenizer(folder)
+
+
+WORDS = [
+    "[PAD]",
+    "red",
+    "[UNK]",
+    "[CLS]",
+    "[SEP]",
+    "##dish",
+    "[MASK]",
+    "Rot",
+    "rot",
+    "红",
+    "é",
+    "e",
+    "[unused1]",
+]
+ASKED = ["Reddish é, Rot 红红 [MASK] red[SEP]red", "", "\u0000 red\tred"]
+
+
+def described(directory: Path, **rules) -> None:
+    (directory / "tokenizer_config.json").write_text(json.dumps({"tokenizer_class": "BertTokenizer"} | rules))
+
+
+def bare(directory: Path) -> None:
+    (directory / "vocab.txt").write_text("\n".join(WORDS) + "\n", encoding="utf-8")
+
+
+def cased(directory: Path) -> None:
+    bare(directory)
+    described(directory, do_lower_case=False)
+
+
+def accents_kept(directory: Path) -> None:
+    bare(directory)
+    described(
+        directory, strip_accents=False, tokenize_chinese_chars=False, tokenizer_class="BertTokenizerFast"
+    )
+
+
+def beside_a_model(directory: Path) -> None:
+    bare(directory)
+    (directory / "config.json").write_text('{"model_type": "bert"}')
+
+
+def saved_by_transformers(directory: Path) -> None:
+    BertTokenizerFast(vocab={word: i for i, word in enumerate(WORDS)}, do_lower_case=False).save_pretrained(
+        directory
+    )
+
+
+def trained_here(directory: Path) -> None:
+    directory.rmdir()
+    train_wordpiece(TEXTS, 90, directory)
+
+
+@pytest.mark.parametrize(
+    "fill",
+    [bare, cased, accents_kept, beside_a_model, saved_by_transformers, trained_here],
+    ids=lambda f: f.__name__,
+)
+def test_a_glance_sees_what_transformers_loads(fill, tmp_path):
+    (tmp_path / "a").mkdir()
+    fill(tmp_path / "a")
+    assert plain_bert(tmp_path / "a") is not None, "the quick way must be the one that is looked at here"
+    glanced, loaded = glance_at_tokenizer(tmp_path / "a"), load_tokenizer(tmp_path / "a")
+    assert glanced.fingerprint == loaded.fingerprint
+    assert glanced.encode(ASKED, 9) == loaded.encode(ASKED, 9)
+    assert (glanced.vocab_size, glanced.special_ids) == (loaded.vocab_size, loaded.special_ids)
+    assert glanced.words(range(glanced.vocab_size)) == loaded.words(range(loaded.vocab_size))
+
+
+def test_a_glance_leaves_to_transformers_what_is_not_berts_own(folder):
+    description = json.loads((folder / "tokenizer_config.json").read_text())
+    for change in (
+        {"mask_token": "a"},
+        {"tokenizer_class": "PreTrainedTokenizerFast"},
+        {"additional_special_tokens": ["red"]},
+        {"added_tokens_decoder": {"9": {"content": "red", "special": False}}},
+    ):
+        (folder / "tokenizer_config.json").write_text(json.dumps(description | change))
+        assert plain_bert(folder) is None, change
+        assert glance_at_tokenizer(folder).fingerprint == load_tokenizer(folder).fingerprint
+    (folder / "tokenizer_config.json").write_text(json.dumps(description))
+    whole = json.loads((folder / "tokenizer.json").read_text())
+    for change in (
+        {"added_tokens": [whole["added_tokens"][0] | {"content": "x"}]},
+        {"model": {"type": "BPE"}},
+    ):
+        (folder / "tokenizer.json").write_text(json.dumps(whole | change))
+        assert plain_bert(folder) is None, change
+    (folder / "tokenizer.json").write_text("{")
+    with pytest.raises(TokenizerError, match="copy: damaged"):
+        glance_at_tokenizer(folder)
 
 
 def test_a_vocabulary_without_mask_is_refused(tmp_path):

@@ -5,13 +5,12 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from transformers import BertConfig
 
-from interbert.model.configuration import ConfigurationError, InterBertConfig
-from interbert.model.configuration import preset as preset_fields
+from interbert.model.bert_shape import fields_from_bert, read_sizes
+from interbert.model.configuration import InterBertConfig
 from interbert.model.convert.files import read_weights
 from interbert.model.convert.parts import Part, layer, text_embeddings, transfer, word_head
-from interbert.model.convert.report import Report, WeightsError
+from interbert.model.convert.report import Report
 from interbert.model.interbert import InterBertForPreTraining
 
 SET_ASIDE = (
@@ -30,9 +29,9 @@ def load_bert(
     What BERT does not decide (image layers, pooler …) is the preset's, or given in `fields`. Which parameters came
     from BERT is kept in `config.inherited_parameters`.
     """
-    theirs = read_configuration(Path(folder))
+    config = InterBertConfig(**fields_from_bert(read_sizes(Path(folder)), str(folder), preset, **fields))
     weights = _plain(read_weights(folder))
-    model = InterBertForPreTraining.from_seed(configuration(theirs, str(folder), preset, **fields), seed)
+    model = InterBertForPreTraining.from_seed(config, seed)
     report = Report(str(folder))
     headless = ("heads.tokens",) if "cls.predictions.bias" not in weights else ()
     filled = transfer(model, weights, parts(model), report, SET_ASIDE, headless)
@@ -40,57 +39,6 @@ def load_bert(
     report.check()
     model.config.inherited_parameters = filled
     return model, report
-
-
-def read_configuration(folder: Path) -> BertConfig:
-    if not (folder / "config.json").is_file():
-        raise WeightsError(f"{folder}: no config.json; give a local Hugging Face directory of a BERT")
-    theirs = BertConfig.from_pretrained(folder)
-    if theirs.model_type != "bert":
-        raise WeightsError(f"{folder}: a {theirs.model_type}, not a bert")
-    if theirs.hidden_act != "gelu":
-        raise WeightsError(f"{folder}: hidden_act is {theirs.hidden_act!r}, and ours is gelu")
-    return theirs
-
-
-def configuration(theirs: BertConfig, where: str, preset: str, **fields: Any) -> InterBertConfig:
-    """BERT's sizes, half its layers joint and half text."""
-    layers, width = theirs.num_hidden_layers, theirs.hidden_size
-    if layers % 2:
-        raise WeightsError(
-            f"{where}: {layers} layers do not divide into a joint and a text half; take an even number"
-        )
-    rest = {**preset_fields(preset), **fields}
-    image = [stage for stage in rest.pop("stages") if stage["kind"] == "image"]
-    for stage in image:
-        if width % stage["heads"]:
-            raise ConfigurationError(
-                f"{where}: hidden_size {width} does not divide into the {stage['heads']} heads of the image layers; "
-                "give the image stage another number of heads (model.override.stages)"
-            )
-    for name in ("vocab_size", "hidden_size"):
-        if fields.get(name, getattr(theirs, name)) != getattr(theirs, name):
-            raise WeightsError(
-                f"{where}: its {name} is {getattr(theirs, name)}, but {fields[name]} is asked for; leave it out, "
-                "or take the BERT that belongs to the tokenizer"
-            )
-    own = {
-        "heads": theirs.num_attention_heads,
-        "intermediate_size": theirs.intermediate_size,
-        "hidden_dropout": theirs.hidden_dropout_prob,
-        "attention_dropout": theirs.attention_probs_dropout_prob,
-    }
-    halves = [{"kind": kind, "layers": layers // 2, **own} for kind in ("joint", "text")]
-    rest |= {
-        "vocab_size": theirs.vocab_size,
-        "hidden_size": width,
-        "max_position_embeddings": theirs.max_position_embeddings,
-        "type_vocab_size": theirs.type_vocab_size,
-        "layer_norm_eps": theirs.layer_norm_eps,
-        "initializer_range": theirs.initializer_range,
-        "stages": [*halves, *image],
-    }
-    return InterBertConfig(**rest)
 
 
 def parts(model: InterBertForPreTraining) -> list[Part]:

@@ -6,8 +6,9 @@ from torch.nn import functional as F
 
 from interbert import objectives
 from interbert.model import ConfigurationError, InterBertConfig, InterBertForPreTraining
-from interbert.model.configuration import ARCHITECTURES, SCALES
+from interbert.model.heads_needed import needs
 from interbert.model.padded import forward_padded
+from interbert.model.shape import ARCHITECTURES, SCALES
 from tests.unit.model.batches import CLASSES, WIDTH, WORDS, make_batch, single_pair
 from tests.unit.model.test_interface import padded_inputs
 
@@ -32,7 +33,7 @@ def gradients(model, output, batch, names):
 def test_packed_equals_padded(architecture):
     model, batch = model_of(architecture), make_batch([5, 9, 3, 7], [4, 1, 6, 2])
     names = OBJECTIVES.get(architecture, ALL)
-    packed = model.forward_packed(batch, objectives.needs(names))
+    packed = model.forward_packed(batch, needs(names))
     padded = forward_padded(model, batch, text_width=11, region_width=8)
     for name in (
         "text_hidden_TH",
@@ -101,7 +102,7 @@ def test_through_hugging_face(architecture, tmp_path):
 def test_nothing_to_predict_is_an_exact_zero_with_gradients(architecture):
     model, batch = model_of(architecture), make_batch([5, 9], [4, 3], mask=False)
     names = OBJECTIVES.get(architecture, ["msm", "mrm"])
-    output = model.forward_packed(batch, objectives.needs(names))
+    output = model.forward_packed(batch, needs(names))
     found = objectives.losses(names, output, batch)
     assert all(loss.sum.item() == 0 and loss.count.item() == 0 for loss in found.values())
     sum(loss.sum for loss in found.values()).backward()

@@ -6,8 +6,8 @@ from transformers import BertConfig, BertForPreTraining, BertModel
 
 from interbert.config import TrainSettings
 from interbert.model import InterBertForPreTraining
-from interbert.model.configuration import Stage
-from interbert.model.convert import WeightsError, load_bert
+from interbert.model.convert import load_bert
+from interbert.model.shape import Stage
 from interbert.train.optimizer import parameter_groups
 
 IMAGE = [vars(Stage("image", 1, 2, 32))]
@@ -141,5 +141,5 @@ def test_what_cannot_be_is_said_with_both_numbers(sizes, fields, message, tmp_pa
 
 
 def test_no_bert_at_all(tmp_path):
-    with pytest.raises(WeightsError, match=r"no config\.json"):
+    with pytest.raises(ValueError, match=r"no config\.json"):
         ours(tmp_path)

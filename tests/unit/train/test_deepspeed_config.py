@@ -6,6 +6,7 @@ import pytest
 from interbert.config import SettingsError, load_recipe
 from interbert.train.deepspeed_config import (
     check_device,
+    config_file,
     device_meant,
     load_engine_config,
     read_engine_config,
@@ -74,6 +75,22 @@ def test_lamb_under_zero_is_refused(tmp_path):
     with pytest.raises(SettingsError, match="flat shards"):
         load_engine_config(config(tmp_path, zero_optimization={"stage": 1}), settings, world_size=1)
     assert load_engine_config(config(tmp_path), settings, world_size=1).stage == 0
+
+
+@pytest.mark.parametrize("given", ["zero1_bf16", "zero1_bf16.json", "ds_configs/zero1_bf16.json"])
+def test_ours_are_found_from_any_folder(given, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert config_file(given) == CONFIGS[0].parent / "zero1_bf16.json"
+    (tmp_path / given).parent.mkdir(exist_ok=True)
+    (tmp_path / given).write_text("{}")
+    assert config_file(given) == Path(given), "a file that is there comes first"
+
+
+@pytest.mark.parametrize("given", ["zero9", "mine/zero1_bf16.json", "zero1_bf16.yaml"])
+def test_a_config_that_is_nowhere_is_answered_with_those_there_are(given, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SettingsError, match=f"no DeepSpeed config {given}.* cpu, .*zero3_offload_bf16"):
+        config_file(given)
 
 
 def test_unreadable_files(tmp_path):

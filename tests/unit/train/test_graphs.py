@@ -12,6 +12,7 @@ from interbert.config import Settings, SettingsError
 from interbert.data.capacities import Capacities
 from interbert.model import InterBertForPreTraining
 from interbert.model.fixed import FixedStage, own_gradients, run_fixed
+from interbert.model.heads_needed import needs
 from interbert.train.deepspeed_config import EngineConfig
 from interbert.train.graphs import capture_layers, check_capturable, stage_capacities
 
@@ -29,7 +30,7 @@ def loss_and_gradients(model, batch, clear=True):
     if clear:
         model.zero_grad()
     torch.manual_seed(0)  # the embeddings have dropout too
-    found = objectives.losses(NAMES, model.forward_packed(batch, objectives.needs(NAMES)), batch)
+    found = objectives.losses(NAMES, model.forward_packed(batch, needs(NAMES)), batch)
     loss = sum(part.sum / part.count for part in found.values())
     loss.backward()
     return loss.detach(), {name: p.grad.clone() for name, p in model.named_parameters() if p.grad is not None}

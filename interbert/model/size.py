@@ -1,0 +1,68 @@
+"""Parameters and operations of a model, told from its shape alone, without building it."""
+
+from dataclasses import dataclass
+
+from interbert.model.shape import Shape, Stage
+
+
+def parameters(shape: Shape) -> dict[str, int]:
+    """Of each part, by the names of the model's modules; the word head's decoder is the word embedding."""
+    hidden, pooler = shape.hidden_size, shape.pooler_size
+    words = (shape.vocab_size + shape.max_position_embeddings + shape.type_vocab_size) * hidden
+    sees_image = _linear(shape.feature_width, hidden) if shape.words_see_image else 0
+    places = 2 * hidden if shape.visual_place else 0
+    parts = {
+        "text_embeddings": words + sees_image + _norm(hidden),
+        "image_embeddings": _linear(shape.feature_width, hidden)
+        + _linear(5, hidden)
+        + places
+        + _norm(hidden),
+    }
+    for number, stage in enumerate(shape.encoder_stages):
+        parts[f"stages.{number}"] = _stage(hidden, stage)
+    if shape.match_head == "fused":
+        parts["text_pooler"] = parts["image_pooler"] = _linear(hidden, pooler)
+    transform = _linear(hidden, hidden) + _norm(hidden)
+    heads = {
+        "tokens": transform + shape.vocab_size,
+        "regions": transform + _linear(hidden, shape.classes),
+        "features": transform + _linear(hidden, shape.feature_width),
+        "match": _linear(pooler, 2) if shape.match_head == "fused" else _linear(hidden, 1),
+    }
+    return parts | {f"heads.{name}": heads[name] for name in shape.prediction_heads}
+
+
+@dataclass(frozen=True)
+class Rows:
+    """What a micro-batch holds."""
+
+    text: int
+    image: int
+    joint: int
+    masked_words: int
+
+
+def operations(shape: Shape, rows: Rows) -> float:
+    """Of a micro-batch: six for each weight that a token passes, and its heads' share.
+
+    Attention's own products are left out: at these lengths they are a few per cent.
+    """
+    # Each token passes one half of a stage of co-attention.
+    passing = {"text": rows.text, "image": rows.image, "joint": rows.joint, "cross": rows.joint / 2}
+    weights = sum(passing[stage.kind] * _stage(shape.hidden_size, stage) for stage in shape.encoder_stages)
+    return 6.0 * (weights + rows.masked_words * shape.vocab_size * shape.hidden_size)
+
+
+def _stage(hidden: int, stage: Stage) -> int:
+    attention = _linear(hidden, 3 * hidden) + _linear(hidden, hidden) + _norm(hidden)
+    feed_forward = _linear(hidden, stage.intermediate_size) + _linear(stage.intermediate_size, hidden)
+    streams = 2 if stage.kind == "cross" else 1
+    return streams * stage.layers * (attention + feed_forward + _norm(hidden))
+
+
+def _linear(inputs: int, outputs: int) -> int:
+    return (inputs + 1) * outputs
+
+
+def _norm(width: int) -> int:
+    return 2 * width

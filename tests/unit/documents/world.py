@@ -1,0 +1,94 @@
+"""The folder of a reader who has everything that the documents speak of, as small as it may be."""
+
+import json
+import shutil
+from pathlib import Path
+from unittest.mock import patch
+
+import torch
+from PIL import Image
+from safetensors import safe_open
+from safetensors.torch import load_file
+from transformers import BertConfig, BertForPreTraining, BertTokenizerFast
+
+from interbert.data.scenes.write import write_scenes
+from interbert.model.configuration import InterBertConfig
+from interbert.model.interbert import InterBertForPreTraining
+from interbert.tokenizer import load_tokenizer
+from tests.unit.data import foreign
+from tests.unit.documents.text import ROOT
+from tests.unit.extract.test_extract import detr
+
+WIDTH = 32
+"""Of the features of the detector in test_extract, so that whatever is scored together fits together."""
+RELEASED = ROOT / "tests" / "data" / "released_tiny.safetensors"
+
+
+def fill(folder: Path) -> None:
+    for name in ("launch", "ds_configs", "benchmarks", "tests", "Makefile"):
+        (folder / name).symlink_to(ROOT / name)
+    shutil.copy(ROOT / "launch" / "hostfile.example", folder / "hosts")
+    _stores(folder)
+    _foreign(folder)
+    _images(folder)
+    _run(folder / "runs" / "mine" / "export", load_tokenizer(folder / "shards" / "tokenizer"))
+    _released_and_bert(folder)
+
+
+def _stores(folder: Path) -> None:
+    for name, images, seed in (("shards/a.h5", 30, 1), ("shards/b.h5", 30, 2), ("heldout.h5", 12, 3)):
+        write_scenes(folder / "shards" / Path(name).name, images, seed, feature_width=WIDTH)
+    (folder / "shards" / "heldout.h5").rename(folder / "heldout.h5")
+    (folder / "data").mkdir()
+    for copy in ("features.h5", "data/train.h5"):
+        shutil.copy(folder / "shards" / "a.h5", folder / copy)
+
+
+def _foreign(folder: Path) -> None:
+    with patch.object(foreign, "WIDTH", WIDTH):
+        made = foreign.images()
+    foreign.write_tsv(folder / "trainval_36.tsv", made)
+    foreign.write_tensorpack(folder / "training_feat_all.lmdb", made)
+    foreign.write_vilbert(folder / "flickr30k.lmdb", made)
+    images = [
+        {
+            "filename": f"{image.name}.jpg",
+            "split": "train",
+            "sentences": [{"raw": image.caption}, {"raw": "a thing"}],
+        }
+        for image in made
+    ]
+    for name in ("dataset.json", "dataset_flickr30k.json"):
+        (folder / name).write_text(json.dumps({"dataset": "flickr30k", "images": images}))
+
+
+def _images(folder: Path) -> None:
+    (folder / "photos").mkdir()
+    for name, size in (("cat", (90, 60)), ("dog", (60, 80))):
+        Image.effect_noise(size, 60).convert("RGB").save(folder / "photos" / f"{name}.jpg")
+    shutil.copy(folder / "photos" / "cat.jpg", folder / "cat.jpg")
+    (folder / "captions.csv").write_text("image_id,caption\ncat,a cat on a mat\ndog,a dog\n")
+    detr(folder / "facebook" / "detr-resnet-50")
+
+
+def _run(export: Path, tokenizer) -> None:
+    sizes = {"vocab_size": tokenizer.vocab_size, "feature_width": WIDTH, "classes": 49}
+    InterBertForPreTraining(InterBertConfig.from_preset("tiny", **sizes)).save_pretrained(export)
+    tokenizer.save(export)
+
+
+def _released_and_bert(folder: Path) -> None:
+    with safe_open(RELEASED, "pt") as file:
+        config = json.loads(file.metadata()["config"])
+    (folder / "config.json").write_text(json.dumps(config))
+    names = ((name, tensor) for name, tensor in load_file(RELEASED).items() if name.startswith("pretrain."))
+    torch.save(
+        {name.removeprefix("pretrain."): tensor for name, tensor in names}, folder / "pytorch_model.bin"
+    )
+    bert, words = folder / "bert-base-uncased", config["vocab_size"]
+    sizes = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 64}
+    BertForPreTraining(BertConfig(vocab_size=words, **sizes)).save_pretrained(bert)
+    special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+    vocabulary = {word: n for n, word in enumerate(special + [f"w{n}" for n in range(words - len(special))])}
+    BertTokenizerFast(vocab=vocabulary).save_pretrained(bert)
+    (bert / "vocab.txt").write_text("\n".join(vocabulary) + "\n")

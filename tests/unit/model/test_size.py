@@ -1,0 +1,72 @@
+"""What is said of a model's size from its shape alone is what the model has."""
+
+from itertools import combinations
+
+import pytest
+import torch
+
+from interbert.model import ConfigurationError, InterBertConfig, InterBertForPreTraining
+from interbert.model.shape import ARCHITECTURES, HEADS, SCALES, Shape
+from interbert.model.size import Rows, operations, parameters
+
+ROWS = Rows(text=800, image=500, joint=1300, masked_words=170)
+
+
+def real_parts(config: InterBertConfig) -> dict[str, int]:
+    """By the same names; a parameter that two modules share counts where it comes first."""
+    with torch.device("meta"):
+        model = InterBertForPreTraining(config)
+    found: dict[str, int] = {}
+    for name, parameter in model.named_parameters():
+        words = name.removeprefix("interbert.").split(".")
+        part = ".".join(words[: 2 if words[0] in ("stages", "heads") else 1])
+        found[part] = found.get(part, 0) + parameter.numel()
+    return found
+
+
+def count(module: torch.nn.Module) -> int:
+    return sum(parameter.numel() for parameter in module.parameters())
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+@pytest.mark.parametrize("preset", SCALES)
+def test_every_part_of_every_model(preset, architecture):
+    sizes = {"vocab_size": 501, "feature_width": 70, "classes": 11}
+    shape = Shape.from_preset(preset, architecture, **sizes)
+    assert parameters(shape) == real_parts(InterBertConfig.from_preset(preset, architecture, **sizes))
+
+
+@pytest.mark.parametrize("architecture", ["interbert", "imagebert"])
+def test_every_choice_of_heads(architecture):
+    for count in range(len(HEADS) + 1):
+        for heads in combinations(HEADS, count):
+            override = {"prediction_heads": list(heads), "classes": 11, "feature_width": 70}
+            expected = real_parts(InterBertConfig.from_preset("tiny", architecture, **override))
+            assert parameters(Shape.from_preset("tiny", architecture, **override)) == expected, heads
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_operations_are_six_for_each_weight_that_a_token_passes(architecture):
+    config = InterBertConfig.from_preset("small", architecture)
+    with torch.device("meta"):
+        model = InterBertForPreTraining(config)
+    weights = ROWS.masked_words * model.get_input_embeddings().weight.numel()
+    for stage in model.interbert.stages:
+        if stage.kind == "cross":  # two layers: one for words, one for regions
+            for layer in stage:
+                weights += ROWS.text * count(layer["text"]) + ROWS.image * count(layer["image"])
+        else:
+            weights += getattr(ROWS, stage.kind) * count(stage)
+    assert operations(Shape.from_preset("small", architecture), ROWS) == 6 * weights
+
+
+def test_the_configuration_is_the_shape():
+    """What can be asked of one is refused by the other."""
+    assert isinstance(InterBertConfig(), Shape)
+    for kind in (Shape, InterBertConfig):
+        with pytest.raises(
+            ConfigurationError, match="the model has no field hiden_size; its fields are vocab_size"
+        ):
+            kind.from_preset("tiny", hiden_size=3)
+        with pytest.raises(ConfigurationError, match="does not divide into 7 heads"):
+            kind(stages=[{"kind": "joint", "layers": 1, "heads": 7, "intermediate_size": 4}])

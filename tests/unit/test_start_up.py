@@ -1,0 +1,105 @@
+"""Who only looks does not wait: what is slow to import is imported when it is needed."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from interbert.data.scenes.write import write_scenes
+
+ROOT = Path(__file__).parents[2]
+HEAVY = (
+    *("torch", "transformers", "deepspeed", "huggingface_hub", "tokenizers", "sklearn", "scipy"),
+    *("sparse_dot_topn", "PIL", "tensorboard", "mpi4py", "numpy", "h5py"),
+)
+OF_DATA = {"numpy", "h5py"}
+
+
+def imported(program: str, *arguments: str, cwd: Path = ROOT) -> tuple[set[str], str]:
+    """Which of HEAVY a new process has imported when it has run the program, and what it printed before."""
+    told = f"\nimport json, sys; print(json.dumps([m for m in {HEAVY!r} if m in sys.modules]))"
+    paths = f"import sys; sys.path.insert(0, {str(ROOT)!r})\n"
+    done = subprocess.run(
+        [sys.executable, "-c", paths + program + told, *arguments], cwd=cwd, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    *printed, last = done.stdout.splitlines()
+    return set(json.loads(last)), "\n".join(printed)
+
+
+RUN_VERB = """
+from contextlib import suppress
+from interbert.__main__ import main
+with suppress(SystemExit):
+    main(sys.argv[1:])
+"""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [(["--help"], "build-kernels"), (["settings", "--recipe", "scenes"], "token_budget = 1024")],
+)
+def test_verbs_that_only_tell_import_nothing_slow(arguments, words):
+    heavy, printed = imported(RUN_VERB, *arguments)
+    assert heavy <= {"numpy"} and words in printed
+
+
+def test_verify_imports_what_reads_stores(tmp_path):
+    write_scenes(tmp_path / "a.h5", 4, seed=1, feature_width=8)
+    heavy, printed = imported(RUN_VERB, "verify", str(tmp_path / "a.h5"))
+    assert heavy == OF_DATA and "a.h5" in printed
+
+
+MODULES = {
+    "interbert.config": set(),
+    "interbert.model.size, interbert.model.bert_shape, interbert.model.heads_needed": set(),
+    "interbert.train.stop, interbert.train.handover, interbert.train.identity, interbert.train.run_folder": set(),
+    "interbert.train.scale, interbert.train.deepspeed_config, interbert.train.profiling": set(),
+    "interbert.tokenizer": set(),
+    "interbert.data.corpus, interbert.data.negatives, interbert.data.plan, interbert.data.verify": OF_DATA,
+    "interbert.train.command, interbert.train.dry_run, interbert.train.stages": OF_DATA,
+}
+
+
+def test_modules_that_a_refusal_needs_are_light():
+    """One process, lightest first: what a later one may import an earlier one has not."""
+    steps = "".join(
+        f"import {names}\nfound.append([m for m in {HEAVY!r} if m in sys.modules])\n" for names in MODULES
+    )
+    _, printed = imported("found = []\n" + steps + "print(__import__('json').dumps(found))")
+    for names, found in zip(MODULES, json.loads(printed), strict=True):
+        assert set(found) <= MODULES[names], names
+
+
+DRY_RUN = f"""
+import runpy
+sys.argv = ["launch/pretrain.py", *sys.argv[1:]]
+try:
+    runpy.run_path({str(ROOT / "launch" / "pretrain.py")!r}, run_name="__main__")
+except SystemExit as end:
+    if end.code:
+        print("refused:", end.code)
+"""
+
+
+def test_a_dry_run_builds_no_model_and_meets_nobody(tmp_path):
+    write_scenes(tmp_path / "a.h5", 40, seed=1, feature_width=8)
+    command = [
+        "--dry-run",
+        "--recipe",
+        "interbert_base",
+        "--data",
+        str(tmp_path / "a.h5"),
+        "--world-size",
+        "4",
+    ]
+    command += ["--set", "train.micro_batches=8"]
+    command += ["--deepspeed_config", str(ROOT / "ds_configs" / "zero1_bf16.json")]
+    heavy, printed = imported(DRY_RUN, *command, cwd=tmp_path)
+    assert heavy == OF_DATA | {"tokenizers"}, printed
+    assert "4 ranks x 2 accumulated" in printed and "parameters; assumed" in printed
+    heavy, printed = imported(DRY_RUN, *command, "--set", "model.override={hidden_size: 100}", cwd=tmp_path)
+    assert "refused: pretrain: stages[0]: hidden_size 100 does not divide into 12 heads" in printed
+    assert heavy == OF_DATA | {"tokenizers"}
