@@ -8,12 +8,13 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+import torch.distributed as dist
 from deepspeed.accelerator.cuda_accelerator import CUDA_Accelerator
 from deepspeed.runtime import engine as deepspeed_engine
 
 from interbert.files import read_json
 from interbert.tasks.meeting import try_meeting
-from interbert.train import distributed
+from interbert.train import distributed, rendezvous
 from interbert.train.distributed import choose_device, start_ranks
 from interbert.train.rendezvous import RendezvousError
 from interbert.train.run_folder import RunFolder
@@ -97,7 +98,7 @@ def test_without_cards_it_is_the_cpu_and_its_place_is_left(monkeypatch, place):
 
 def alone(monkeypatch, **more) -> None:
     """One rank, met by its environment, with what it asks of torch and DeepSpeed noted."""
-    monkeypatch.setattr(distributed.dist, "is_initialized", lambda: False)
+    monkeypatch.setattr(dist, "is_initialized", lambda: False)
     for name, value in {"RANK": "0", "WORLD_SIZE": "1", "LOCAL_RANK": "0", **more}.items():
         monkeypatch.setenv(name, value)
     monkeypatch.setenv("MASTER_ADDR", "127.0.0.1")
@@ -111,12 +112,12 @@ def test_all_groups_have_the_promised_time_and_the_meeting_takes_the_shown_devic
     import deepspeed
 
     asked = {}
-    for module, name in ((distributed.dist, "init_process_group"), (deepspeed, "init_distributed")):
+    for module, name in ((dist, "init_process_group"), (deepspeed, "init_distributed")):
         real = inspect.signature(getattr(module, name))
         monkeypatch.setattr(module, name, lambda *a, n=name, s=real, **k: asked.update({n: s.bind(*a, **k)}))
-    real_group = inspect.signature(distributed.dist.new_group)
-    monkeypatch.setattr(distributed.dist, "new_group", lambda *a, **k: real_group.bind(*a, **k))
-    monkeypatch.setattr(distributed, "name_interface", lambda: None)
+    real_group = inspect.signature(dist.new_group)
+    monkeypatch.setattr(dist, "new_group", lambda *a, **k: real_group.bind(*a, **k))
+    monkeypatch.setattr(rendezvous, "name_interface", lambda: None)
     ranks = start_ranks(timeout_minutes=120)
     assert ranks.local_rank == 3 and ranks.device == torch.device("cuda", 0)
     hours = {name: bound.arguments["timeout"] for name, bound in asked.items()}
