@@ -70,15 +70,15 @@ def test_wrong_arguments_are_an_error_not_a_crash(arguments, complaint, monkeypa
         native.call("column_sums", *arguments)
 
 
-def test_the_declared_types_hold_without_us(portable_library):
-    """What ctypes itself refuses then."""
+def test_the_portable_build_is_called_by_declared_types(portable_library):
+    """What ctypes itself refuses."""
     with pytest.raises(ctypes.ArgumentError):
         portable_library.column_sums(BF16.data_ptr(), 2.5, 3, OUT.data_ptr(), 1)
     with pytest.raises(TypeError):
         portable_library.column_sums(BF16.data_ptr(), 2, 3)
 
 
-def test_a_call_leaves_the_tiles_as_it_found_them(portable_library, monkeypatch):
+def test_the_portable_build_leaves_the_tiles_as_it_found_them(portable_library, monkeypatch):
     monkeypatch.setattr(native, "library", lambda: portable_library)
     portable_library.portable_tile_config.restype = ctypes.c_void_p
     where = portable_library.portable_tile_config()
