@@ -25,7 +25,7 @@ pretrain: $(VENV)/ready ## Make the embedded data, pretrain on it, evaluate befo
 test: $(VENV)/ready ## The test suite
 	$(RUN) python -m pytest
 
-test-kernels: $(VENV)/ready ## The whole proof of the fused kernels: every length, sanitizers, broken sources
+test-kernels: $(VENV)/ready ## The whole proof of our own kernels: every length, sanitizers, broken sources
 	$(RUN) python -m pytest tests/kernels -m "thorough or not thorough"
 
 test-fault: $(VENV)/ready ## Every fault at every ZeRO stage: killed, frozen, orphaned, starved of disk

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from interbert.kernels.compile import Unavailable, build, cache_folder, digest, host_compiler
+from interbert.kernels.native_functions import Argument, converted, declare
 
 log = logging.getLogger(__name__)
 
@@ -40,7 +41,7 @@ def library() -> ctypes.CDLL | None:
         log.info("native CPU kernels: switched off by INTERBERT_NATIVE=0")
         return None
     try:
-        found = ctypes.CDLL(str(_compiled()))
+        found = load(_compiled())
     except (Unavailable, OSError) as reason:
         log.info("native CPU kernels: not used (%s)", reason)
         return None
@@ -48,21 +49,28 @@ def library() -> ctypes.CDLL | None:
     return found
 
 
-def call(name: str, *arguments: Tensor | int | float | None) -> None:
-    """Tensors go as pointers; they must be contiguous. The number of threads is torch's, and goes last."""
-    getattr(library(), name)(*map(_argument, arguments), ctypes.c_long(torch.get_num_threads()))
+def load(file: Path) -> ctypes.CDLL:
+    found = ctypes.CDLL(str(file))
+    declare(found)
+    return found
 
 
-def _argument(value: Tensor | int | float | None) -> ctypes._SimpleCData:
-    if isinstance(value, Tensor):
-        assert value.is_contiguous()
-        return ctypes.c_void_p(value.data_ptr())
-    if value is None:
-        return ctypes.c_void_p(None)
-    return ctypes.c_float(value) if isinstance(value, float) else ctypes.c_long(value)
+def call(name: str, *arguments: Argument) -> None:
+    """Tensors go as pointers. The number of threads is torch's, and goes last."""
+    checked = converted(name, (*arguments, torch.get_num_threads()))
+    getattr(library(), name)(*checked)
 
 
 def _compiled() -> Path:
+    require_tiles()
+    compiler = host_compiler()
+    target = cache_folder() / f"cpu-{digest(compiler, FLAGS, SOURCES)}.so"
+    if not target.exists():
+        build(target, commands(compiler, FLAGS, SOURCES))
+    return target
+
+
+def require_tiles() -> None:
     if platform.system() != "Linux" or platform.machine() != "x86_64":
         raise Unavailable("they are for Linux on x86-64")
     missing = NEEDED - _processor_flags()
@@ -70,11 +78,6 @@ def _compiled() -> Path:
         raise Unavailable(f"the processor lacks {', '.join(sorted(missing))}")
     if ctypes.CDLL(None).syscall(_ARCH_PRCTL, _ASK, _TILE_DATA) != 0:
         raise Unavailable("the kernel does not give out tile registers")
-    compiler = host_compiler()
-    target = cache_folder() / f"cpu-{digest(compiler, FLAGS, SOURCES)}.so"
-    if not target.exists():
-        build(target, _commands(compiler))
-    return target
 
 
 def _processor_flags() -> set[str]:
@@ -84,10 +87,10 @@ def _processor_flags() -> set[str]:
     return set()
 
 
-def _commands(compiler: str) -> list[list[str]]:
-    commands, objects = [], []
-    for source in sorted(SOURCES.glob("*.cpp")):
+def commands(compiler: str, flags: list[str], sources: Path) -> list[list[str]]:
+    compiling, objects = [], []
+    for source in sorted(sources.glob("*.cpp")):
         objects.append(f"{{folder}}/{source.stem}.o")
-        commands.append([compiler, *FLAGS, "-c", str(source), "-o", objects[-1]])
+        compiling.append([compiler, *flags, "-c", str(source), "-o", objects[-1]])
     # Not linked against an OpenMP of its own: torch has loaded one, and two would fight for the cores.
-    return [*commands, [compiler, "-shared", *objects, "-o", "{folder}/library.so"]]
+    return [*compiling, [compiler, "-shared", *objects, "-o", "{folder}/library.so"]]

@@ -1,26 +1,10 @@
 """What the proof is worth: each barrier, wait and mask taken out of the kernels in turn must make it fail."""
 
-import shutil
-from dataclasses import dataclass
-
 import pytest
 from harness import compile_check, failure_of
+from mutations import Mutation, break_sources
 
 from interbert.kernels.fused_build import SOURCES
-
-
-@dataclass
-class Mutation:
-    name: str
-    file: str
-    before: str
-    after: str = ""
-    number: int = 0
-    """Which of the places that read like this."""
-
-    def __str__(self) -> str:
-        return self.name
-
 
 WAITS = [
     Mutation("forward waits for its copies", "forward.h", "wait_copies();"),
@@ -52,18 +36,8 @@ MASKS = [
 LENGTHS = [[64, 60, 33, 0, 9, 49], [16, 1, 0, 5, 15, 3, 2]]
 
 
-def break_sources(mutation: Mutation, folder) -> None:
-    shutil.copytree(SOURCES, folder)
-    file = folder / mutation.file
-    parts = file.read_text().split(mutation.before)
-    places = len(parts) - 1
-    assert mutation.number < places, f"{mutation.file} has {places} times {mutation.before!r}"
-    first, second = parts[: mutation.number + 1], parts[mutation.number + 1 :]
-    file.write_text(mutation.before.join(first) + mutation.after + mutation.before.join(second))
-
-
 def found(mutation: Mutation, tmp_path) -> bool:
-    break_sources(mutation, tmp_path / "sources")
+    break_sources(mutation, SOURCES, tmp_path / "sources")
     program = compile_check(tmp_path, "thread", 64, [16, 64], tmp_path / "sources")
     return any(failure_of(program, "greedy", 3, lengths) for lengths in LENGTHS)
 

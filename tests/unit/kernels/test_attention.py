@@ -5,7 +5,7 @@ import logging
 import pytest
 import torch
 
-from interbert.kernels import attention, native
+from interbert.kernels import attention
 from interbert.kernels.attention import BACKENDS, SAID
 
 LENGTHS = {
@@ -31,7 +31,6 @@ def run(qkv, cu, longest, backend, weight=None):
 
 CPU_BACKENDS = [name for name in BACKENDS if name not in ("reference", "flash", "fused", "host")]
 FP32_BACKENDS = [name for name in CPU_BACKENDS if name != "tiles"]
-HALF_BACKENDS = [name for name in CPU_BACKENDS if name != "tiles" or native.library()]
 
 
 @pytest.mark.parametrize("lengths", LENGTHS.values(), ids=LENGTHS)
@@ -49,7 +48,7 @@ def test_backends_agree_with_the_reference(lengths, backend, tail):
         assert not out[-tail:].any() and not grad[-tail:].any()
 
 
-@pytest.mark.parametrize("backend", HALF_BACKENDS)
+@pytest.mark.parametrize("backend", FP32_BACKENDS)  # test_native.py has the tiles
 def test_half_precision_stays_close_to_fp32(backend):
     qkv, cu, longest = make([3, 17, 1, 40, 9], dtype=torch.bfloat16)
     out, grad = run(qkv, cu, longest, backend)
