@@ -71,7 +71,11 @@ def _is_of(table: TokenTable, corpus: Any, tokenizer: Any) -> bool:
     """
     if len(table.offsets) != corpus.captions + corpus.swapped + 1:
         return False
-    if table.offsets[0] != 0 or table.offsets[-1] != len(table.ids_flat) or (np.diff(table.offsets) < 2).any():
+    if (
+        table.offsets[0] != 0
+        or table.offsets[-1] != len(table.ids_flat)
+        or (np.diff(table.offsets) < 2).any()
+    ):
         return False
     special = np.zeros(tokenizer.vocab_size, dtype=bool)
     special[[i for i in tokenizer.special_ids if i != tokenizer.unk_id]] = True

@@ -62,7 +62,9 @@ def test_special_tokens_written_in_a_caption_are_words_like_others(plain, folder
         assert (ids[0], ids[-1]) == (tokenizer.cls_id, tokenizer.sep_id)
         assert not {*ids[1:-1]} & ({*tokenizer.special_ids} - {tokenizer.unk_id})
         words = tokenizer.words(ids[1:-1])
-        letters = [word for word in words[1:-1] if word != "[UNK]"]  # "[" and "]" are no words of this vocabulary
+        letters = [
+            word for word in words[1:-1] if word != "[UNK]"
+        ]  # "[" and "]" are no words of this vocabulary
         assert (words[0], words[-1]) == ("a", "red")
         assert "".join(letters).replace("##", "") == 2 * said.strip("[]").lower()
     # Whoever calls the tokenizer of transformers, to have a place predicted, still gets the special token.

@@ -48,7 +48,9 @@ def hubs(corpus: SimpleNamespace) -> CandidateTable:
     """Candidates as mined ones are: a few captions are near to very many."""
     rng = np.random.default_rng(1)
     near = 1 / np.arange(1, corpus.captions + 1)
-    rows = [rng.choice(corpus.captions, 12, replace=False, p=near / near.sum()) for _ in range(corpus.captions)]
+    rows = [
+        rng.choice(corpus.captions, 12, replace=False, p=near / near.sum()) for _ in range(corpus.captions)
+    ]
     return CandidateTable(np.array(rows, np.int32), "", 0.5)
 
 
@@ -171,7 +173,9 @@ def test_what_says_the_same_or_is_the_same_image_is_no_mismatch(tmp_path):
                 store.add_swapped(first + 1, f"w{50 + image % 10} w00")
     with Corpus([tmp_path / "a.h5", tmp_path / "b.h5"]) as corpus:
         tokens = tokenise(corpus, WordTokenizer(), 12)
-        rows = np.array([rng.choice(corpus.captions, 20, replace=False) for _ in range(corpus.captions)], np.int32)
+        rows = np.array(
+            [rng.choice(corpus.captions, 20, replace=False) for _ in range(corpus.captions)], np.int32
+        )
         says = [corpus.caption_text(caption) for caption in range(corpus.captions + corpus.swapped)]
         ids = [corpus.image_id(image) for image in range(corpus.images)]
         true = {(ids[corpus.caption_image[caption]], says[caption]) for caption in range(corpus.captions)}
@@ -182,7 +186,9 @@ def test_what_says_the_same_or_is_the_same_image_is_no_mismatch(tmp_path):
             false = 0
             for epoch in range(40):
                 made = plan.make(epoch).rows
-                pairs = [(ids[i], says[c]) for i, c in zip(made.image.tolist(), made.caption.tolist(), strict=True)]
+                pairs = [
+                    (ids[i], says[c]) for i, c in zip(made.image.tolist(), made.caption.tolist(), strict=True)
+                ]
                 assert [pair in true for pair in pairs] == made.is_match.tolist()
                 false += (~made.is_match).sum()
             plan.close()
@@ -221,7 +227,9 @@ def test_dealing_keeps_every_value_and_the_sets_apart():
     assert (of_values[dealt] != of_rows).sum() == 20, "only what the sets have too many or too few of"
     # A set that cannot help itself turns to the others.
     of_rows = np.repeat([0, 1], [998, 2])
-    dealt, stuck = deal(rng, values, lambda rows, given: (of_rows[rows] == 1) & (given >= 998), (of_rows, of_rows))
+    dealt, stuck = deal(
+        rng, values, lambda rows, given: (of_rows[rows] == 1) & (given >= 998), (of_rows, of_rows)
+    )
     assert len(stuck) == 0 and (dealt[998:] < 998).all() and sorted(dealt) == values.tolist()
 
 
