@@ -1,32 +1,68 @@
 """Writing so that a file or folder is either whole or not there."""
 
+import contextlib
 import errno
 import hashlib
 import json
 import math
 import os
-import platform
+import secrets
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 SUMS = "SHA256SUMS"
 
 
+@contextlib.contextmanager
+def replaced(path: Path) -> Iterator[Path]:
+    """An empty file to write to; then it is forced to disk and takes the place of `path`, in one step.
+
+    After a failure nothing is left of it.
+
+    Several processes may do it at once, on several hosts. The name cannot be foreseen, and the file is made here or
+    not at all, so that nobody's link of that name is written through.
+    """
+    partial = path.with_name(f".{path.name}.{secrets.token_hex(8)}.partial")
+    os.close(os.open(partial, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_NOFOLLOW, 0o666))
+    try:
+        yield partial
+        fsync(partial)
+        os.replace(partial, path)
+    except BaseException:
+        partial.unlink(missing_ok=True)
+        raise
+
+
 def write_text(path: Path, text: str) -> None:
     """Replaces `path` by one with this text, in one step."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    # Several processes may do it at once, on several hosts.
-    partial = path.with_name(f".{path.name}.{platform.node()}.{os.getpid()}.partial")
-    try:
-        with open(partial, "w") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(partial, path)
-    except OSError:
-        partial.unlink(missing_ok=True)
-        raise
+    with replaced(path) as partial:
+        partial.write_text(text, encoding="utf-8")
+
+
+def partial_folder(path: Path) -> Path:
+    """Where what shall be at `path` is gathered until it is whole, by one who writes there alone."""
+    partial = path.with_name(f".{path.name}.partial")
+    if partial.is_symlink():
+        raise ValueError(f"{partial} is a link, and unfinished work is kept under that name: remove it")
+    return partial
+
+
+def new_folder(path: Path) -> Path:
+    """An empty folder, in place of whatever was there; of a link only the link goes."""
+    remove(path)
+    path.mkdir(parents=True)
+    return path
+
+
+def remove(path: Path) -> None:
+    """A file, a folder with all in it, or a link (not what it leads to); nothing may be there."""
+    if path.is_symlink() or path.is_file():
+        path.unlink()
+    else:
+        shutil.rmtree(path, ignore_errors=True)
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -102,18 +138,18 @@ def check_sums(folder: Path) -> None:
 def settle_folder(partial: Path, final: Path) -> None:
     """Forces every file of `partial` to disk, then gives it its final name; an older folder there goes last."""
     for path in sorted(partial.rglob("*")):
-        _fsync(path)
-    _fsync(partial)
+        fsync(path)
+    fsync(partial)
     older = final.with_name(f".{final.name}.older")
-    shutil.rmtree(older, ignore_errors=True)
+    remove(older)
     if final.exists():
         os.rename(final, older)
     os.rename(partial, final)
-    _fsync(final.parent)
-    shutil.rmtree(older, ignore_errors=True)
+    fsync(final.parent)
+    remove(older)
 
 
-def _fsync(path: Path) -> None:
+def fsync(path: Path) -> None:
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

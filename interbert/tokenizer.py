@@ -36,6 +36,8 @@ class Tokenizer:
         self._backend = type(fast.backend_tokenizer).from_str(fast.backend_tokenizer.to_str())
         self._backend.no_truncation()
         self._backend.no_padding()
+        # "[MASK]" in a caption is what someone wrote, not a place to be predicted.
+        self._backend.encode_special_tokens = True
         self.fingerprint = _fingerprint(self._backend.to_str(), ids)
         """Of what it does, not of where it lies or what its files are called."""
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+from interbert.commands.output import add_overwrite, output_path
 from interbert.train.handover import hand_over
 
 
@@ -34,6 +35,7 @@ def parse_arguments() -> argparse.Namespace:
         help="stores (a run of scenes has its own held-out ones)",
     )
     add("--output", type=Path, metavar="FILE", help="write the figures as JSON")
+    add_overwrite(parser)
     add(
         "--split-captions",
         choices=["distinctive", "all"],
@@ -69,6 +71,8 @@ def parse_arguments() -> argparse.Namespace:
         given = getattr(arguments, name)
         if given is not None and given < 1:
             parser.error(f"--{name.replace('_', '-')} must be at least 1")
+    if arguments.output:
+        arguments.output = output_path(arguments.output, arguments.overwrite, map(Path, arguments.data))
     return arguments
 
 

@@ -2,8 +2,9 @@
 
 import argparse
 import json
-import shutil
 from pathlib import Path
+
+from interbert.commands.output import add_overwrite, output_path
 
 HELP = "bring weights in (released InterBERT, BERT) or take them out"
 
@@ -29,6 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="NAME",
         help="heads (or prefixes) that may stay random",
     )
+    add_overwrite(released)
     released.set_defaults(convert=_released)
 
     back = kinds.add_parser("to-released", help="a directory of ours as weights in the authors' keys")
@@ -36,6 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--model", type=Path, required=True, metavar="DIR", help="Hugging Face directory of ours"
     )
     back.add_argument("--output", type=Path, required=True, metavar="FILE", help="new .safetensors file")
+    add_overwrite(back)
     back.set_defaults(convert=_to_released)
 
     bert = kinds.add_parser("bert", help="a BERT: its layers become the joint and the text layers")
@@ -50,6 +53,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--feature-width", type=int, default=2048, metavar="N", help="of the region features (2048)"
     )
     bert.add_argument("--classes", type=int, default=1601, metavar="N", help="of the detector (1601)")
+    add_overwrite(bert)
     bert.set_defaults(convert=_bert)
 
 
@@ -61,7 +65,8 @@ def _released(arguments: argparse.Namespace) -> int:
     from interbert.model.convert import convert_released, read_weights
     from interbert.tokenizer import load_tokenizer
 
-    _refuse_existing(arguments.output)
+    inputs = [arguments.weights, arguments.config, arguments.tokenizer]
+    output = output_path(arguments.output, arguments.overwrite, inputs, folder=True)
     try:
         config = json.loads(arguments.config.read_text())
     except json.JSONDecodeError as error:
@@ -74,23 +79,23 @@ def _released(arguments: argparse.Namespace) -> int:
         source=str(arguments.weights),
     )
     _check_vocabulary(arguments.tokenizer, tokenizer, arguments.weights, model)
-    _write(model, tokenizer, arguments.output)
-    print(f"{report}\n{arguments.output}: {type(model).__name__}")
+    _write(model, tokenizer, output)
+    print(f"{report}\n{output}: {type(model).__name__}")
     return 0
 
 
 def _to_released(arguments: argparse.Namespace) -> int:
     from safetensors.torch import save_file
 
+    from interbert.files import replaced
     from interbert.model.convert import export_released
     from interbert.model.loading import load_ours
 
-    _refuse_existing(arguments.output)
+    output = output_path(arguments.output, arguments.overwrite, [arguments.model])
     weights = export_released(load_ours(arguments.model))
-    partial = arguments.output.with_name(f".{arguments.output.name}.partial")
-    save_file(weights, partial)
-    partial.replace(arguments.output)
-    print(f"{arguments.output}: {len(weights)} keys")
+    with replaced(output) as partial:
+        save_file(weights, partial)
+    print(f"{output}: {len(weights)} keys")
     return 0
 
 
@@ -100,7 +105,7 @@ def _bert(arguments: argparse.Namespace) -> int:
     from interbert.model.convert import load_bert
     from interbert.tokenizer import load_tokenizer
 
-    _refuse_existing(arguments.output)
+    output = output_path(arguments.output, arguments.overwrite, [Path(arguments.weights)], folder=True)
     settings = load_recipe(arguments.recipe)
     folder = local_folder(arguments.weights)
     tokenizer = load_tokenizer(folder)
@@ -109,14 +114,9 @@ def _bert(arguments: argparse.Namespace) -> int:
         folder, settings.train.seed, settings.model.preset, **{**sizes, **settings.model.override}
     )
     _check_vocabulary(folder, tokenizer, folder, model)
-    _write(model, tokenizer, arguments.output)
-    print(f"{report}\n{arguments.output}: {type(model).__name__}")
+    _write(model, tokenizer, output)
+    print(f"{report}\n{output}: {type(model).__name__}")
     return 0
-
-
-def _refuse_existing(output: Path) -> None:
-    if output.exists():
-        raise ValueError(f"{output} is there already: name another --output, or remove it")
 
 
 def _check_vocabulary(tokenizer_folder: Path, tokenizer, weights: Path, model) -> None:
@@ -128,11 +128,9 @@ def _check_vocabulary(tokenizer_folder: Path, tokenizer, weights: Path, model) -
 
 
 def _write(model, tokenizer, output: Path) -> None:
-    from interbert.files import settle_folder
+    from interbert.files import new_folder, partial_folder, settle_folder
 
-    output.parent.mkdir(parents=True, exist_ok=True)
-    partial = output.with_name(f".{output.name}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
+    partial = new_folder(partial_folder(output))
     model.save_pretrained(partial)
     tokenizer.save(partial)
     settle_folder(partial, output)

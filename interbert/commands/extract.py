@@ -4,7 +4,8 @@ import argparse
 import time
 from pathlib import Path
 
-from interbert.commands.import_ import DEFAULT_SHARD_GB, summary
+from interbert.commands.import_ import DEFAULT_SHARD_GB, store_output, summary
+from interbert.commands.output import add_overwrite
 
 HELP = "compute region features of your own images with a detector or a patch encoder"
 
@@ -21,6 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--output", required=True, type=Path, metavar="FILE|DIR", help="FILE.h5, or a new folder"
     )
+    add_overwrite(parser)
     add_model_arguments(parser, "--model")
     parser.add_argument("--batch", type=int, default=8, metavar="N", help="images at a time (8)")
     parser.add_argument(
@@ -76,12 +78,13 @@ def run(arguments: argparse.Namespace) -> int:
     from interbert.extract.source import ImageFolder
 
     _check(arguments)
+    output = store_output(arguments, [arguments.images, *arguments.captions])
     world, start = mpi_world(), time.perf_counter()
     try:
         folder, vision = load(arguments, arguments.model, world.rank, arguments.batch)
         source = ImageFolder(arguments.images, vision)
         about = f"{arguments.images.name} by {Path(arguments.model).name}"
-        wishes = Wishes(arguments.output, int(arguments.shard_gb * 1e9), 0, about, arguments.skip_bad)
+        wishes = Wishes(output, int(arguments.shard_gb * 1e9), 0, about, arguments.skip_bad)
         stats = [(p.name, p.stat().st_size, p.stat().st_mtime_ns) for p in sorted(folder.iterdir())]
         what = key("extract", stats, replace(vision.choice, batch=0))  # batches change nothing
         captions = Captions(arguments.captions, arguments.split)
@@ -92,7 +95,7 @@ def run(arguments: argparse.Namespace) -> int:
             world.abort()
         raise
     if world.rank == 0:
-        print(summary(arguments.output, report, time.perf_counter() - start))
+        print(summary(output, report, time.perf_counter() - start))
     return 0
 
 
@@ -118,8 +121,6 @@ def load(arguments: argparse.Namespace, name: str, rank: int = 0, batch: int = 1
 def _check(arguments: argparse.Namespace) -> None:
     if not arguments.images.is_dir():
         raise ValueError(f"--images {arguments.images}: no such folder")
-    if arguments.output.exists():
-        raise ValueError(f"{arguments.output} is there already; remove it, or give another --output")
     if arguments.batch < 1 or arguments.skip_bad < 0 or arguments.shard_gb <= 0:
         raise ValueError("--batch is at least 1, --skip-bad at least 0, --shard-gb above 0")
     if arguments.split and not arguments.captions:

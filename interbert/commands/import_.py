@@ -6,6 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from interbert.commands.output import add_overwrite, output_path
+
 HELP = "bring features of another format into a store"
 FORMATS = {
     "bottom-up-tsv": "rows of bottom-up attention, arrays in base64",
@@ -33,6 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--output", required=True, type=Path, metavar="FILE|DIR", help="FILE.h5, or a new folder"
     )
+    add_overwrite(parser)
     parser.add_argument(
         "--captions", nargs="+", default=[], type=Path, metavar="FILE",
         help="Karpathy JSON, jsonline, caption_train.json or CSV",
@@ -65,11 +68,12 @@ def run(arguments: argparse.Namespace) -> int:
     from interbert.data.mpi import mpi_world
 
     _check(arguments)
+    output = store_output(arguments, [*arguments.input, *arguments.captions])
     world, start = mpi_world(), time.perf_counter()
     try:
         captions = Captions(arguments.captions, arguments.split)
         wishes = Wishes(
-            arguments.output,
+            output,
             int(arguments.shard_gb * 1e9),
             arguments.classes,
             f"{arguments.format}: {', '.join(path.name for path in arguments.input)}",
@@ -83,7 +87,7 @@ def run(arguments: argparse.Namespace) -> int:
             world.abort()
         raise
     if world.rank == 0:
-        print(summary(arguments.output, report, time.perf_counter() - start))
+        print(summary(output, report, time.perf_counter() - start))
     return 0
 
 
@@ -101,6 +105,13 @@ def _source_of(name: str) -> Callable[[list[Path]], Any]:
     else:
         from interbert.data.importers.uniter import uniter_lmdb as source
     return source
+
+
+def store_output(arguments: argparse.Namespace, inputs: list[Path]) -> Path:
+    from interbert.data.shards import SUFFIXES
+
+    folder = arguments.output.suffix not in SUFFIXES
+    return output_path(arguments.output, arguments.overwrite, inputs, folder=folder)
 
 
 def summary(output: Path, report: dict[str, Any], seconds: float) -> str:
@@ -121,8 +132,6 @@ def _check(arguments: argparse.Namespace) -> None:
     for path in [*arguments.input, *arguments.captions]:
         if not path.exists():
             raise ValueError(f"{path}: no such file or folder")
-    if arguments.output.exists():
-        raise ValueError(f"{arguments.output} is there already; remove it, or give another --output")
     if arguments.shard_gb <= 0:
         raise ValueError(f"--shard-gb {arguments.shard_gb}: above 0")
     if arguments.split and not arguments.captions:

@@ -4,6 +4,8 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from interbert.commands.output import add_overwrite, output_path
+
 HELP = "show what a data set holds: counts, histograms of lengths, captions, boxes; as text, picture or page"
 _KINDS = (".png", ".html")
 
@@ -16,6 +18,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="also as FILE.png (some images' boxes and captions) or FILE.html (a page with histograms and images)",
     )
+    add_overwrite(parser)
     parser.add_argument(
         "--images", type=int, default=6, metavar="N", help="images to draw and to list (default 6)"
     )
@@ -31,6 +34,8 @@ def run(arguments: argparse.Namespace) -> int:
     output = arguments.output
     if output and output.suffix not in _KINDS:
         raise ValueError(f"--output {output}: it must end in {' or '.join(_KINDS)}")
+    if output:
+        output = output_path(output, arguments.overwrite, arguments.data)
     with Corpus(arguments.data) as corpus:
         images = choose_images(corpus, arguments.images, arguments.image_id)
         print(describe(corpus, images))
@@ -42,11 +47,14 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _write(corpus: Any, images: list[int], output: Path) -> None:
+    from interbert.files import replaced, write_text
+
     if output.suffix == ".html":
         from interbert.data.page import html_page
 
-        output.write_text(html_page(corpus, images), encoding="utf-8")
+        write_text(output, html_page(corpus, images))
     else:
         from interbert.data.overview import picture
 
-        picture(corpus, images).save(output)
+        with replaced(output) as partial:
+            picture(corpus, images).save(partial, format="PNG")

@@ -5,6 +5,8 @@ import os
 import time
 from pathlib import Path
 
+from interbert.commands.output import add_overwrite, output_path
+
 HELP = "mine hard negatives: near captions of other images, or images that look alike"
 
 
@@ -16,6 +18,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--data", nargs="+", required=True, type=Path, metavar="STORE", help="stores")
     parser.add_argument("--output", required=True, type=Path, metavar="FILE", help="table to write (HDF5)")
+    add_overwrite(parser)
     parser.add_argument(
         "--of", choices=("captions", "images"), default="captions", help="what to compare (captions)"
     )
@@ -42,17 +45,18 @@ def run(arguments: argparse.Namespace) -> int:
     from interbert.data.mpi import mpi_world
 
     _check(arguments)
+    output = output_path(arguments.output, arguments.overwrite, arguments.data)
     world = mpi_world()
     processes = arguments.processes or (1 if world.size > 1 else len(os.sched_getaffinity(0)))
     start = time.perf_counter()
     try:
         with Corpus(arguments.data) as corpus:
             if arguments.of == "images":
-                table = mine_images(corpus, arguments.output, arguments.top or 100, processes, world)
+                table = mine_images(corpus, output, arguments.top or 100, processes, world)
             else:
                 table = mine_captions(
                     corpus,
-                    arguments.output,
+                    output,
                     arguments.top or 30,
                     arguments.max_similarity,
                     arguments.mass,
@@ -68,7 +72,7 @@ def run(arguments: argparse.Namespace) -> int:
         full = (table.rows >= 0).all(axis=1).mean()
         spent = time.perf_counter() - start
         print(
-            f"{arguments.output}: {table.rows.shape[1]} of each of {len(table.rows):,} {arguments.of}, "
+            f"{output}: {table.rows.shape[1]} of each of {len(table.rows):,} {arguments.of}, "
             f"{full:.1%} have as many, in {spent:.0f} s"
         )
     return 0

@@ -4,6 +4,7 @@ import argparse
 import time
 from pathlib import Path
 
+from interbert.commands.output import add_overwrite, output_path
 from interbert.data.scenes.detector import DEFAULT_REGIONS
 from interbert.data.scenes.world import SPLITS, WINDOW, image_id, parse_image_id
 
@@ -49,6 +50,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="ID",
         help=f"the scene to draw (the first); ids look like {image_id(1, 'train', 12)}",
     )
+    add_overwrite(parser)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -56,6 +58,10 @@ def run(args: argparse.Namespace) -> int:
         raise ValueError("nothing to do: give --output FILE, or --picture PNG")
     if args.image_id is not None and args.picture is None:
         raise ValueError("--image-id names the scene to draw: give --picture PNG with it")
+    if args.output is not None:
+        args.output = output_path(args.output, args.overwrite)
+    if args.picture is not None:
+        args.picture = output_path(args.picture, args.overwrite, name="--picture")
     if args.output is not None:
         _write(args)
     if args.picture is not None:
@@ -86,7 +92,10 @@ def _write(args: argparse.Namespace) -> None:
 
 
 def _draw(args: argparse.Namespace) -> None:
+    from PIL import Image
+
     from interbert.data.scenes.picture import recall, scene_picture
+    from interbert.files import replaced
 
     name = args.image_id or image_id(args.seed, args.split, 0)
     if args.output is not None:
@@ -95,7 +104,9 @@ def _draw(args: argparse.Namespace) -> None:
             last = image_id(args.seed, args.split, args.images - 1)
             raise ValueError(f"--image-id {name} is not in {args.output}, whose scenes end with {last}")
     args.picture.parent.mkdir(parents=True, exist_ok=True)
-    scene_picture(recall(name, args.captions, args.swapped, args.regions, args.noise)).save(args.picture)
+    picture = scene_picture(recall(name, args.captions, args.swapped, args.regions, args.noise))
+    with replaced(args.picture) as partial:
+        picture.save(partial, format=Image.registered_extensions().get(args.picture.suffix.lower(), "PNG"))
     print(f"{args.picture}: {name}")
 
 

@@ -5,6 +5,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from interbert.commands.output import add_overwrite, output_path
+
 if TYPE_CHECKING:
     from interbert.data.corpus import Corpus
 
@@ -24,15 +26,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--size", type=int, default=30522, metavar="N", help="most entries it may have (30522)"
     )
     parser.add_argument("--output", type=Path, required=True, metavar="DIR", help="new directory for it")
+    add_overwrite(parser)
 
 
 def run(args: argparse.Namespace) -> int:
     from interbert.data.corpus import Corpus
+    from interbert.files import new_folder, partial_folder, settle_folder
     from interbert.tokenizer import train_wordpiece
 
+    output = output_path(args.output, args.overwrite, args.data, folder=True)
     with Corpus(args.data) as corpus:
-        tokenizer = train_wordpiece(_Captions(corpus), args.size, args.output)
-        print(f"{args.output}: {tokenizer.vocab_size} entries from {corpus.captions} captions")
+        partial = new_folder(partial_folder(output))
+        tokenizer = train_wordpiece(_Captions(corpus), args.size, partial)
+        settle_folder(partial, output)
+        print(f"{output}: {tokenizer.vocab_size} entries from {corpus.captions} captions")
     return 0
 
 

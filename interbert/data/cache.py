@@ -1,12 +1,12 @@
 """Where things computed once from a data set are kept: beside its first store, or in the user's cache."""
 
-import contextlib
 import hashlib
 import os
-import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+from interbert.files import replaced
 
 FOLDER = ".interbert-cache"
 
@@ -31,25 +31,9 @@ def keep(corpus: Any, name: str, write: Callable[[Path], None]) -> Path | None:
     for folder in folders(corpus):
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            with _replaced(folder / name) as partial:
+            with replaced(folder / name) as partial:
                 write(partial)
             return folder / name
         except OSError:
             continue
     return None
-
-
-@contextlib.contextmanager
-def _replaced(path: Path) -> Iterator[Path]:
-    """A name of its own to write under (other ranks may be writing the same), then the final one."""
-    handle, partial = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    os.close(handle)
-    try:
-        yield Path(partial)
-        with open(partial, "rb") as file:
-            os.fsync(file.fileno())
-        os.chmod(partial, 0o644)
-        os.replace(partial, path)
-    except BaseException:
-        Path(partial).unlink(missing_ok=True)
-        raise

@@ -13,6 +13,7 @@ import numpy as np
 import xxhash
 
 from interbert.data.run_reader import read_runs
+from interbert.data.sameness import numbers_of
 from interbert.data.shards import close_all, open_stores, refuse_unlike
 from interbert.data.store import Store, StoreError
 
@@ -83,6 +84,13 @@ class Corpus:
         """The numbers of the true captions that each of the given paths holds."""
         first = self._first_caption[self._stores_before].tolist()
         return [range(*ends) for ends in pairwise(first)]
+
+    @cached_property
+    def image_group(self) -> np.ndarray:
+        """int32 [images]: the same for images of the same id; one path has each id once."""
+        if len(self._stores_before) == 2:
+            return np.arange(self.images, dtype=np.int32)
+        return numbers_of(image_id for store in self.stores for image_id in store.image_ids)
 
     def image_id(self, image: int) -> str:
         store, local = self._locate(image, self._first_image, "image")

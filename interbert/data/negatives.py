@@ -3,7 +3,6 @@
 A small set's table is mined exactly when a run begins; `python -m interbert mine` makes one of any size.
 """
 
-import os
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -14,6 +13,7 @@ import numpy as np
 
 from interbert.config import MismatchSettings, Settings
 from interbert.data import cache
+from interbert.files import replaced
 
 MOST_CAPTIONS = 200_000
 _SCHEMA, _VERSION = "interbert-candidates", 1
@@ -84,8 +84,7 @@ def refuse_too_many(corpus: Any) -> None:
 
 def write_candidates(path: str | Path, table: CandidateTable) -> None:
     """Whole or not there."""
-    partial = Path(path).with_name(f".{Path(path).name}.{os.getpid()}.partial")
-    with h5py.File(partial, "w") as file:
+    with replaced(Path(path)) as partial, h5py.File(partial, "w") as file:
         file.attrs.update(
             schema=_SCHEMA,
             version=_VERSION,
@@ -94,9 +93,6 @@ def write_candidates(path: str | Path, table: CandidateTable) -> None:
             **table.notes,
         )
         file["candidates"] = table.rows
-    with open(partial, "rb") as file:
-        os.fsync(file.fileno())
-    partial.replace(path)
 
 
 def read_candidates(path: str | Path, corpus: Any) -> CandidateTable:

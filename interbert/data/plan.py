@@ -113,7 +113,9 @@ class Plan:
         self._kinds = _mask_kinds(settings)
         self._weights = settings.data.weights
         objectives = set(settings.objectives)
-        self._mismatcher = Mismatcher(corpus, settings.mismatch, candidates) if "itm" in objectives else None
+        self._mismatcher = (
+            Mismatcher(corpus, tokens, settings.mismatch, candidates) if "itm" in objectives else None
+        )
         self.capacities = Capacities.derive(
             settings.token_budget,
             settings.data,

@@ -9,6 +9,7 @@ import numpy as np
 
 from interbert.data.store_checksums import index_checksum
 from interbert.data.store_format import FIELDS, SCHEMA, VERSION
+from interbert.files import fsync, replaced
 
 _BLOCK = 4 << 20
 _PAGE = 4096
@@ -22,20 +23,14 @@ def write_file(
     spools: dict[str, tuple[BinaryIO, tuple[int, ...]]],
 ) -> None:
     """Write the store at `path` from small arrays and spooled ones (file, shape); whole or not at all."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
+    with replaced(path) as partial:
         places = _create(
             partial, attributes, ids, arrays, {name: shape for name, (_, shape) in spools.items()}
         )
         with open(partial, "r+b") as target:
             for name, place in places.items():
                 _copy(spools[name][0], target.fileno(), place)
-            os.fsync(target.fileno())
-        os.replace(partial, path)
-        _fsync_folder(path.parent)
-    except BaseException:
-        partial.unlink(missing_ok=True)
-        raise
+    fsync(path.parent)
 
 
 def _create(
@@ -103,11 +98,3 @@ def _copy(source: BinaryIO, target: int, place: int) -> None:
         while written < count:
             written += os.pwrite(target, buffer[written:count], place + done + written)
         done += count
-
-
-def _fsync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -57,11 +57,29 @@ def token_table(corpus: Any, tokenizer: Any, max_tokens: int) -> TokenTable:
     name = f"tokens-{cache.key(corpus.fingerprint, tokenizer.fingerprint, max_tokens)}.bin"
     for path in cache.find(corpus, name):
         table = _read(path)
-        if table is not None and len(table.offsets) == corpus.captions + corpus.swapped + 1:
+        if table is not None and _is_of(table, corpus, tokenizer):
             return table
     table = tokenise(corpus, tokenizer, max_tokens)
     cache.keep(corpus, name, lambda path: _write(path, table))
     return table
+
+
+def _is_of(table: TokenTable, corpus: Any, tokenizer: Any) -> bool:
+    """Whether the table has the corpus' captions, each between [CLS] and [SEP], and no other special token.
+
+    Tables were once written in which a "[MASK]" of a caption's own stood as the special token.
+    """
+    if len(table.offsets) != corpus.captions + corpus.swapped + 1:
+        return False
+    if (
+        table.offsets[0] != 0
+        or table.offsets[-1] != len(table.ids_flat)
+        or (np.diff(table.offsets) < 2).any()
+    ):
+        return False
+    special = np.zeros(tokenizer.vocab_size, dtype=bool)
+    special[[i for i in tokenizer.special_ids if i != tokenizer.unk_id]] = True
+    return int(np.count_nonzero(special[table.ids_flat])) == 2 * (len(table.offsets) - 1)
 
 
 def tokenise(corpus: Any, tokenizer: Any, max_tokens: int) -> TokenTable:

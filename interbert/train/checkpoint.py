@@ -18,7 +18,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from interbert.files import digest, read_json, settle_folder, write_json
+from interbert.files import digest, new_folder, read_json, remove, settle_folder, write_json
 from interbert.train import whole_state
 from interbert.train.distributed import Ranks
 from interbert.train.part_file import PartFile
@@ -63,8 +63,7 @@ def check_space(folder: Path, needed: int, what: str) -> None:
 
 
 def _make_room(partial: Path, needed: int, what: str) -> None:
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
+    new_folder(partial)
     check_space(partial, needed, f"saving {what}")
 
 
@@ -225,7 +224,7 @@ def prune(checkpoints: Path, keep: int, best: int | None, resumed: int | None, w
 def sweep(checkpoints: Path) -> None:
     """Removes what saves left that were killed."""
     for partial in checkpoints.glob(".step_*.partial"):
-        shutil.rmtree(partial)
+        remove(partial)
 
 
 def set_aside(checkpoints: Path, after: int) -> list[Path]:

@@ -1,12 +1,11 @@
 """The trained model as a Hugging Face directory, in fp32, loaded back and compared before it counts."""
 
-import shutil
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from interbert.files import settle_folder, write_sums
+from interbert.files import new_folder, settle_folder, write_sums
 from interbert.train import whole_state
 from interbert.train.distributed import Ranks
 
@@ -23,8 +22,7 @@ def export(engine, tokenizer, folder: Path, ranks: Ranks) -> None:
 
 
 def _write(model_class, config, weights: dict[str, Tensor], tokenizer, folder: Path) -> None:
-    partial = folder.with_name(f".{folder.name}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
+    partial = new_folder(folder.with_name(f".{folder.name}.partial"))
     model = model_class(config)
     with torch.no_grad():
         for name, parameter in model.named_parameters():

@@ -45,9 +45,18 @@ def build_loader(settings: Settings, data: RunData, plan: Plan, ranks: Ranks, st
 def validation_batches(settings: Settings, tokenizer: Tokenizer) -> list[Batch]:
     corpus = Corpus(settings.data.validation)
     tokens = token_table(corpus, tokenizer, settings.data.max_text_tokens)
-    # Matching is judged against random captions: a table mined from the held-out split would be another test.
-    easy = settings.model_copy(update={"mismatch": settings.mismatch.model_copy(update={"hard_share": 0.0})})
     count = settings.train.validation_micro_batches
-    batches = fixed_batches(corpus, tokens, easy, Vocabulary.of(tokenizer), count)
+    try:
+        batches = fixed_batches(corpus, tokens, _plain(settings), Vocabulary.of(tokenizer), count)
+    except ValueError as error:
+        raise ValueError(f"data.validation, {', '.join(settings.data.validation)}: {error}") from None
     head = class_head_of(corpus, settings)
     return [head(batch) for batch in batches] if head else batches
+
+
+def _plain(settings: Settings) -> Settings:
+    """Every caption of every held-out set once, against random captions: weights are those of the training sets, and
+    candidates and falsified versions (which not every set has) would be another test."""
+    data = settings.data.model_copy(update={"weights": []})
+    mismatch = settings.mismatch.model_copy(update={"hard_share": 0.0, "swap_share": 0.0})
+    return settings.model_copy(update={"data": data, "mismatch": mismatch})

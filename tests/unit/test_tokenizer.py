@@ -59,6 +59,25 @@ def test_unknown_words_are_spelled(plain):
     assert plain.encode(["球"], 36)[0] == [plain.cls_id, plain.unk_id, plain.sep_id]
 
 
+@pytest.mark.parametrize("said", ["[MASK]", "[SEP]", "[PAD]", "[CLS]", "[UNK]"])
+def test_special_tokens_written_in_a_caption_are_words_like_others(plain, folder, tmp_path, said):
+    (tmp_path / "bare").mkdir()
+    (tmp_path / "bare/vocab.txt").write_text("\n".join(plain.words(range(plain.vocab_size))))
+    bare = load_tokenizer(tmp_path / "bare")  # as BERT's first ones
+    for tokenizer in (plain, bare, load_tokenizer(folder)):
+        (ids,) = tokenizer.encode([f"a {said}{said} red"], 36)
+        assert (ids[0], ids[-1]) == (tokenizer.cls_id, tokenizer.sep_id)
+        assert not {*ids[1:-1]} & ({*tokenizer.special_ids} - {tokenizer.unk_id})
+        words = tokenizer.words(ids[1:-1])
+        letters = [
+            word for word in words[1:-1] if word != "[UNK]"
+        ]  # "[" and "]" are no words of this vocabulary
+        assert (words[0], words[-1]) == ("a", "red")
+        assert "".join(letters).replace("##", "") == 2 * said.strip("[]").lower()
+    # Whoever calls the tokenizer of transformers, to have a place predicted, still gets the special token.
+    assert plain.mask_id in plain.fast("a [MASK]")["input_ids"]
+
+
 def test_special_ids_are_berts(plain):
     assert (plain.pad_id, plain.unk_id, plain.cls_id, plain.sep_id, plain.mask_id) == (0, 1, 2, 3, 4)
     assert plain.special_ids == (0, 1, 2, 3, 4)

@@ -20,7 +20,7 @@ from interbert.data.mpi import World
 from interbert.data.shards import SUFFIXES
 from interbert.data.store import Store
 from interbert.data.store_writer import StoreWriter
-from interbert.files import read_json, settle_folder, write_json
+from interbert.files import new_folder, partial_folder, read_json, settle_folder, write_json
 from interbert.progress import Progress
 
 _METHOD = 1
@@ -60,7 +60,7 @@ def import_rows(
     source: Source, captions: Captions, wishes: Wishes, world: World, what: str
 ) -> dict[str, object]:
     """The report, on every rank. `what`: of all that decides the content besides files and wishes."""
-    folder = wishes.output.with_name(f".{wishes.output.name}.partial")
+    folder = partial_folder(wishes.output)
     identity = _identity(source, captions, wishes, world, what)
     if world.rank == 0:
         _provide(folder, identity)
@@ -91,8 +91,7 @@ def _provide(folder: Path, identity: str) -> None:
         return
     if folder.exists():
         print(f"{folder} is of other inputs or options; beginning anew", flush=True)
-        shutil.rmtree(folder)
-    folder.mkdir(parents=True)
+    new_folder(folder)
     write_json(marker, {"identity": identity})
 
 

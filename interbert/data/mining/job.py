@@ -5,7 +5,6 @@ function of the inputs alone, so it does not matter which process does which, or
 """
 
 import multiprocessing
-import os
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
@@ -18,7 +17,7 @@ from threadpoolctl import threadpool_limits
 from interbert.data.mining import dense
 from interbert.data.mining.pruned import PrunedSearch
 from interbert.data.mining.vectors import load_matrix
-from interbert.files import read_json, write_json
+from interbert.files import read_json, replaced, write_json
 from interbert.progress import Progress
 from interbert.rng import Purpose, generator
 
@@ -96,9 +95,8 @@ class _Worker:
     def do(self, block: int) -> int:
         rows = np.arange(block * self.job.block, min((block + 1) * self.job.block, self.job.rows))
         find = self._pruned if self.job.kind == "pruned" else self._dense
-        partial = _file(self.folder, block).with_suffix(f".{os.getpid()}.npy")
-        np.save(partial, find(rows))
-        partial.replace(_file(self.folder, block))
+        with replaced(_file(self.folder, block)) as partial, open(partial, "wb") as file:
+            np.save(file, find(rows))
         return len(rows)
 
     def _pruned(self, rows_N: np.ndarray) -> np.ndarray:

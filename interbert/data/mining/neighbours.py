@@ -1,12 +1,13 @@
 """Images that look alike: the nearest in mean-pooled region features, from which fine-tuning takes negatives."""
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import h5py
 import numpy as np
+
+from interbert.files import replaced
 
 _SCHEMA, _VERSION = "interbert-neighbours", 1
 _IMAGES = 256
@@ -40,13 +41,9 @@ def pooled_features(corpus: Any) -> np.ndarray:
 
 def write_neighbours(path: Path, table: NeighbourTable) -> None:
     """Whole or not there."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    with h5py.File(partial, "w") as file:
+    with replaced(path) as partial, h5py.File(partial, "w") as file:
         file.attrs.update(schema=_SCHEMA, version=_VERSION, fingerprint=table.fingerprint)
         file["neighbours"] = table.rows
-    with open(partial, "rb") as file:
-        os.fsync(file.fileno())
-    partial.replace(path)
 
 
 def read_neighbours(path: str | Path, corpus: Any) -> NeighbourTable:

@@ -16,7 +16,7 @@ from interbert.data.mining.pruned import PrunedSearch
 from interbert.data.mining.vectors import by_frequency, save_matrix, tfidf
 from interbert.data.mpi import World
 from interbert.data.negatives import CandidateTable, write_candidates
-from interbert.files import read_json
+from interbert.files import new_folder, partial_folder, read_json
 from interbert.progress import Progress
 
 _METHOD = 1
@@ -86,12 +86,10 @@ def _mine(
 ) -> Any:
     """Inputs, blocks of rows, table; what was done before for the same identity is not done again."""
     output.parent.mkdir(parents=True, exist_ok=True)
-    folder = output.with_name(f".{output.name}.partial")
+    folder = partial_folder(output)
     if world.rank == 0:
         if not _is_of(folder, identity):
-            shutil.rmtree(folder, ignore_errors=True)
-            folder.mkdir()
-            prepare(folder).save(folder)
+            prepare(new_folder(folder)).save(folder)
         else:
             _say(f"going on from {folder}")
     world.barrier()

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 from small_world import WordTokenizer, open_world
 
-from interbert.data import cache
-from interbert.data.tokens import token_table
+from interbert.data import cache, tokens
+from interbert.data.tokens import TokenTable, token_table
 
 
 @pytest.fixture
@@ -54,22 +54,42 @@ def test_another_tokenizer_or_length_is_another_table(corpus):
     assert len(cache_files(corpus)) == 3
 
 
-@pytest.mark.parametrize("damage", ["cut", "flipped", "emptied", "foreign"])
+@pytest.mark.parametrize("damage", ["cut", "id", "offset", "count", "emptied", "foreign"])
 def test_a_damaged_cache_is_noticed_and_replaced(corpus, damage):
     tokenizer = WordTokenizer()
     whole = token_table(corpus, tokenizer, 36)
     ids = whole.ids_flat.copy()
     (path,) = cache_files(corpus)
     good = path.read_bytes()
-    bad = bytearray(good)
-    bad[-5] ^= 1
+    made = {"cut": good[:-3], "emptied": b"", "foreign": b"x" * 2000}
+    # The second caption begins one token later, a word is another one, a caption is said to be missing.
+    for what, place in (("offset", tokens._HEADER + 8), ("id", len(good) - 8)):
+        made[what] = good[:place] + bytes([good[place] ^ 1]) + good[place + 1 :]
+    made["count"] = good.replace(b'"captions": 46', b'"captions": 45', 1)
+    assert made["count"] != good
     path.unlink()
-    path.write_bytes(
-        {"cut": good[:-3], "flipped": bytes(bad), "emptied": b"", "foreign": b"x" * 2000}[damage]
-    )
+    path.write_bytes(made[damage])
     assert (token_table(corpus, tokenizer, 36).ids_flat == ids).all()
     assert tokenizer.encoded == 2 * (corpus.captions + corpus.swapped)
     assert path.read_bytes() == good
+
+
+@pytest.mark.parametrize("fault", ["too short", "falls", "special"])
+def test_a_whole_cache_that_makes_no_sense_is_replaced(corpus, fault):
+    """Its checksum is right: it was written so."""
+    tokenizer = WordTokenizer()
+    good = token_table(corpus, tokenizer, 36)
+    ids, offsets = good.ids_flat.copy(), good.offsets.copy()
+    if fault == "special":
+        ids[1] = tokenizer.mask_id  # as once, where a caption says "[MASK]"
+    else:
+        offsets[1] = 1 if fault == "too short" else offsets[2] + 1
+    (path,) = cache_files(corpus)
+    path.unlink()
+    tokens._write(path, TokenTable(ids, offsets))
+    again = token_table(corpus, tokenizer, 36)
+    assert (again.ids_flat == good.ids_flat).all() and (again.offsets == good.offsets).all()
+    assert tokenizer.encoded == 2 * (corpus.captions + corpus.swapped)
 
 
 def test_beside_a_read_only_store_the_user_cache_is_used(corpus, tmp_path, monkeypatch):
