@@ -3,7 +3,7 @@
 import sys
 
 import pytest
-from test_faults import BIN
+from processes import torchrun
 
 pytestmark = pytest.mark.thorough
 SETS = ("train.micro_batches=4",)
@@ -15,8 +15,7 @@ def test_one_run_on_1_2_and_4_ranks_at_all_stages(runs):
     steps = 2 * len(LEGS)
     runs.python("steady", "--max-steps", str(steps), config="zero0_fp32", sets=SETS)
     for leg, (ranks, stage) in enumerate(LEGS, 1):
-        launcher = [str(BIN / "torchrun"), "--nproc_per_node", str(ranks), "--master_port", "29821"]
-        start = launcher if ranks > 1 else [sys.executable]
+        start = torchrun(ranks) if ranks > 1 else [sys.executable]
         command = runs.command("moving", "--max-steps", str(2 * leg), config=f"zero{stage}_fp32", sets=SETS)
         said = runs.run([*start, *command])
         assert ("resumed from" in said) == (leg > 1) and f"{ranks} rank(s)" in said

@@ -4,7 +4,6 @@ import json
 import signal
 import sys
 import time
-from pathlib import Path
 
 import pytest
 import torch
@@ -12,8 +11,6 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from interbert.model.interbert import InterBertForPreTraining
 from interbert.train.checkpoint import _describe
-
-BIN = Path(sys.executable).parent
 
 
 def weights(runs, name):
@@ -99,8 +96,8 @@ def test_resumed_twice_within_an_epoch_equals_uninterrupted(runs, whole):
 def test_resumed_on_other_ranks_and_stages_goes_on(runs, whole):
     """One rank without ZeRO, two with ZeRO-2, one with ZeRO-3: the same global batches, losses equal to rounding."""
     runs.python("moved", "--max-steps", "3", config="zero0_fp32")
-    two = [str(BIN / "deepspeed"), "--num_gpus", "2"]
-    assert "resumed from" in runs.run([*two, *runs.command("moved", "--max-steps", "6", config="zero2_fp32")])
+    said = runs.run_two_ranks(runs.command("moved", "--max-steps", "6", config="zero2_fp32"))
+    assert "resumed from" in said
     runs.python("moved", "--max-steps", "9", config="zero3_fp32")
     assert runs.losses("moved") == pytest.approx(runs.losses(whole), rel=1e-4)
     ours, theirs = weights(runs, "moved"), weights(runs, whole)
