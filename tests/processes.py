@@ -60,12 +60,14 @@ class Runs:
             words += ["--set", setting]
         return [*words, *more]
 
-    def start(self, words: list[str], really: bool = False, **options) -> subprocess.Popen | Forked:
+    def start(
+        self, words: list[str], really: bool = False, gpus: bool = False, **options
+    ) -> subprocess.Popen | Forked:
         """A Python program is forked with everything imported; whatever else, launchers too, is really started."""
         if words[0] == sys.executable and not really:
             return self._watched(Forked(words[1:], [environment()]))
         pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
-        return self._watched(subprocess.Popen(words, cwd=ROOT, env=environment(), **pipes, **options))
+        return self._watched(subprocess.Popen(words, cwd=ROOT, env=environment(gpus), **pipes, **options))
 
     def two_ranks(self, words: list[str]) -> Forked:
         """Two forked ranks, as a launcher would have started them; where the launcher matters, start it."""
@@ -85,13 +87,13 @@ class Runs:
         for process in self._started:
             end_all(process)
 
-    def run(self, words: list[str], code: int | None = 0, seconds: float = 500) -> str:
-        return self.ended(self.start(words), words, code, seconds)
+    def run(self, words: list[str], code: int | None = 0, seconds: float = 500, **how) -> str:
+        return self._output(self.start(words, **how), words, code, seconds)
 
     def run_two_ranks(self, words: list[str], code: int | None = 0, seconds: float = 500) -> str:
-        return self.ended(self.two_ranks(words), words, code, seconds)
+        return self._output(self.two_ranks(words), words, code, seconds)
 
-    def ended(self, process, words: list[str], code: int | None, seconds: float) -> str:
+    def _output(self, process, words: list[str], code: int | None, seconds: float) -> str:
         try:
             output, _ = process.communicate(timeout=seconds)
         finally:
@@ -113,11 +115,12 @@ class Runs:
         return json.loads((self.folder / name / "status.json").read_text())
 
 
-def environment() -> dict[str, str]:
-    """Of a process that is started: no launcher's, no GPU, one thread."""
+def environment(gpus: bool = False) -> dict[str, str]:
+    """Of a process that is started: no launcher's, one thread, and no GPU unless it is asked for."""
     kept = {k: v for k, v in os.environ.items() if k not in LAUNCHER_VARIABLES}
     kept["PATH"] = f"{BIN}:{kept['PATH']}"
-    kept["PYTHONPATH"] = str(TESTS / "no_gpu")
+    if not gpus:
+        kept["PYTHONPATH"] = str(TESTS / "no_gpu")
     kept["OMP_NUM_THREADS"] = "1"
     # DeepSpeed keeps the op it builds in the user's cache: a fresh cache would build it for every launch.
     kept.pop("XDG_CACHE_HOME", None)
