@@ -81,6 +81,16 @@ class Forked:
         self.send_signal(signal.SIGKILL)
 
 
+def run_forked(words: list[str], timeout: float = 120) -> tuple[int, str]:
+    """Exit code and output of `python *words`, in the environment of the test."""
+    process = Forked(words, [dict(os.environ)])
+    try:
+        output, _ = process.communicate(timeout)
+    finally:
+        process.kill()
+    return process.returncode, output
+
+
 @contextmanager
 def _environment_of_the_first(environment: dict[str, str]) -> Iterator[None]:
     """Whoever is started first starts the process that imports; its environment is taken from this one."""

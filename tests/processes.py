@@ -69,10 +69,11 @@ class Runs:
         pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
         return self._watched(subprocess.Popen(words, cwd=ROOT, env=environment(gpus), **pipes, **options))
 
-    def two_ranks(self, words: list[str]) -> Forked:
-        """Two forked ranks, as a launcher would have started them; where the launcher matters, start it."""
-        there = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": free_port(), "WORLD_SIZE": "2", "LOCAL_SIZE": "2"}
-        ranks = [{"RANK": rank, "LOCAL_RANK": rank} for rank in "01"]
+    def ranks(self, words: list[str], number: int = 2) -> Forked:
+        """Forked ranks, as a launcher would have started them; where the launcher matters, start it."""
+        there = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": free_port()}
+        there |= {"WORLD_SIZE": str(number), "LOCAL_SIZE": str(number)}
+        ranks = [{"RANK": str(rank), "LOCAL_RANK": str(rank)} for rank in range(number)]
         return self._watched(Forked(words, [environment() | there | rank for rank in ranks]))
 
     def _watched(self, process: subprocess.Popen | Forked) -> subprocess.Popen | Forked:
@@ -90,8 +91,8 @@ class Runs:
     def run(self, words: list[str], code: int | None = 0, seconds: float = 500, **how) -> str:
         return self._output(self.start(words, **how), words, code, seconds)
 
-    def run_two_ranks(self, words: list[str], code: int | None = 0, seconds: float = 500) -> str:
-        return self._output(self.two_ranks(words), words, code, seconds)
+    def run_ranks(self, words: list[str], code: int | None = 0, seconds: float = 500, number: int = 2) -> str:
+        return self._output(self.ranks(words, number), words, code, seconds)
 
     def _output(self, process, words: list[str], code: int | None, seconds: float) -> str:
         try:

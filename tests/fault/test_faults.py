@@ -30,7 +30,7 @@ class Started:
         command = runs.command(name, "--max-steps", str(steps), *more, sets=(*LONG, *sets))
         self.folder, self.launcher = runs.folder / name, launcher
         if launcher is None:
-            self.process = runs.two_ranks(command)
+            self.process = runs.ranks(command)
         else:
             self.process = runs.start([*LAUNCHERS[launcher](), *command], start_new_session=True)
 

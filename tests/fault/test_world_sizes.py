@@ -1,9 +1,6 @@
 """A run that is taken up by other numbers of ranks at other ZeRO stages is still the same run."""
 
-import sys
-
 import pytest
-from processes import torchrun
 
 pytestmark = pytest.mark.thorough
 SETS = ("train.micro_batches=4",)
@@ -15,9 +12,8 @@ def test_one_run_on_1_2_and_4_ranks_at_all_stages(runs):
     steps = 2 * len(LEGS)
     runs.python("steady", "--max-steps", str(steps), config="zero0_fp32", sets=SETS)
     for leg, (ranks, stage) in enumerate(LEGS, 1):
-        start = torchrun(ranks) if ranks > 1 else [sys.executable]
         command = runs.command("moving", "--max-steps", str(2 * leg), config=f"zero{stage}_fp32", sets=SETS)
-        said = runs.run([*start, *command])
+        said = runs.run_ranks(command, number=ranks)
         assert ("resumed from" in said) == (leg > 1) and f"{ranks} rank(s)" in said
     assert runs.losses("moving") == pytest.approx(runs.losses("steady"), rel=2e-4)
     seen = {

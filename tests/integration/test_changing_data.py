@@ -23,7 +23,7 @@ def store(tmp_path_factory):
 
 def start(runs, name, store, *sets, ranks=1, code=0):
     words = runs.command(name, "--max-steps", "5", "--data", str(store), sets=sets)
-    return runs.run([sys.executable, *words], code) if ranks == 1 else runs.run_two_ranks(words, code)
+    return runs.run([sys.executable, *words], code) if ranks == 1 else runs.run_ranks(words, code)
 
 
 def test_damaged_images_are_left_out_alike_on_one_rank_and_two(runs, store):

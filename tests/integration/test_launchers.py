@@ -5,12 +5,11 @@ import shutil
 import sys
 
 import pytest
-from processes import BIN, deepspeed, free_port, torchrun
+from processes import BIN, free_port, torchrun
 
 TWO_STEPS = ("--max-steps", "2")
 
 LAUNCHERS = {
-    "deepspeed": deepspeed,
     "torchrun": torchrun,
     "mpirun": lambda: ["mpirun", "--allow-run-as-root", "--oversubscribe", "-n", "2", sys.executable],
     "srun": lambda: ["srun", "-n", "2", sys.executable],
@@ -38,6 +37,7 @@ def test_two_ranks_train_as_one(runs, one_rank, launcher):
 
 
 def test_hostfile_behind_the_script_is_obeyed(runs, one_rank):
+    """And so is deepspeed, which starts the two ranks."""
     hosts = runs.folder / "hosts"
     hosts.write_text("localhost slots=2\n")
     flags = ["--hostfile", str(hosts), "--master_port", free_port()]
@@ -46,6 +46,7 @@ def test_hostfile_behind_the_script_is_obeyed(runs, one_rank):
     assert f"starting: deepspeed {' '.join(flags)} launch/pretrain.py" in output
     assert "2 rank(s) by deepspeed" in output
     assert runs.losses("hostfile") == pytest.approx(one_rank, rel=1e-5)
+    assert runs.status("hostfile")["state"] == "finished"
 
 
 def test_missing_hostfile_stops_the_run(runs):

@@ -25,7 +25,7 @@ def test_a_forked_process_has_imported_everything_and_ends_as_it_says(runs):
 
 
 def test_two_forked_ranks_are_two(runs):
-    process = runs.two_ranks(["-c", f"{TELL}; sys.exit(3 * int(os.environ['RANK']))"])
+    process = runs.ranks(["-c", f"{TELL}; sys.exit(3 * int(os.environ['RANK']))"])
     said, _ = process.communicate(timeout=20)
     assert sorted(said.splitlines()) == ["0 '' True", "1 '' True"]
     assert process.codes == [0, 3] and process.returncode == 3

@@ -2,16 +2,12 @@
 
 import os
 import socket
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
+from nursery import Forked
 
 from interbert.tasks import doctor
 from interbert.tasks.doctor import free_port, hosts, look, read_hostfile
-
-ROOT = Path(__file__).parents[3]
 
 
 def run_doctor(*more, **environment):
@@ -19,10 +15,7 @@ def run_doctor(*more, **environment):
         k: v for k, v in os.environ.items() if k not in ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
     }
     kept["CUDA_VISIBLE_DEVICES"] = ""  # two ranks meet, also where one GPU is
-    words = [sys.executable, "-m", "interbert", "doctor", *more]
-    return subprocess.Popen(
-        words, cwd=ROOT, env=kept | environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-    )
+    return Forked(["-m", "interbert", "doctor", *more], [kept | environment])
 
 
 def port():
