@@ -147,13 +147,32 @@ runpy.run_path(sys.argv[0], run_name="__main__")
 """
 
 
-def test_a_save_that_stalls_is_cut_off(runs):
-    sets = (*LONG, "train.save_patience=3")
+def stalling(runs, name: str, *sets: str):
+    """A run at step 3 whose next save will not end."""
     words = [sys.executable, "-c", f"import sys; sys.argv.pop(0)\n{STALLED}"]
-    process = runs.start([*words, *runs.command("stalled", "--max-steps", "5000", sets=sets)])
+    process = runs.start([*words, *runs.command(name, "--max-steps", "5000", sets=(*LONG, *sets))])
     for line in process.stdout:
         if line.startswith("step 3/"):
-            break
+            return process
+    raise AssertionError("it ended before")
+
+
+def test_whoever_presses_ctrl_c_again_does_not_wait_for_the_save(runs):
+    process = stalling(runs, "pressed_twice")
+    process.send_signal(signal.SIGINT)
+    deadline = time.monotonic() + 20
+    while not list((runs.folder / "pressed_twice" / "checkpoints").glob(".*.partial")):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    said, _ = process.communicate(timeout=20)
+    status = runs.status("pressed_twice")
+    assert process.returncode == 1 and status["state"] == "failed", said
+    assert "interrupted a second time" in status["reason"] and "Traceback" not in said
+
+
+def test_a_save_that_stalls_is_cut_off(runs):
+    process = stalling(runs, "stalled", "train.save_patience=3")
     process.terminate()
     said, _ = process.communicate(timeout=30)
     status = runs.status("stalled")
@@ -216,7 +235,7 @@ def test_a_stop_is_not_undone_by_elastic_restarts(runs):
 
 def test_a_run_that_fails_before_it_begins_says_so_and_forgets_nothing(runs):
     runs.python("begun", "--max-steps", "2")
-    runs.python("begun", "--max-steps", "4", sets=("train.seed=5",), code=1)
+    runs.python("begun", "--max-steps", "4", "--seed", "5", code=1)
     status = runs.status("begun")
     assert status["state"] == "failed" and status["step"] == 2 and "seed" in status["reason"]
     shutil.rmtree(runs.folder / "begun" / "checkpoints")

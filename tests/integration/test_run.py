@@ -1,6 +1,7 @@
 """One run as its user sees it: files, resume, stop, bad input."""
 
 import json
+import re
 import signal
 import sys
 import time
@@ -155,10 +156,18 @@ def test_dry_run_trains_nothing(runs):
     assert not (runs.folder / "dry").exists()
 
 
+def efficiencies(said: str) -> list[int]:
+    """Of each ZeRO stage, in per cent."""
+    return [int(share) for share in re.findall(r"(\d+)%$", said, re.MULTILINE)]
+
+
 def test_dry_run_imagines_a_cluster(runs):
     sets = ("train.micro_batches=1024",)
     said = runs.python("dry", "--dry-run", "--world-size", "1024", "--nodes", "128", sets=sets)
     assert "1024 ranks x 1 accumulated" in said and "1024 ranks on 128 nodes" in said and "efficiency" in said
+    slow = ("--rank-tflops", "500", "--node-gbps", "0.01")
+    slower = runs.python("dry", "--dry-run", "--world-size", "1024", "--nodes", "128", *slow, sets=sets)
+    assert efficiencies(slower)[0] < efficiencies(said)[0] / 2
     said = runs.python("dry", "--dry-run", "--world-size", "1000", sets=sets, code=1)
     assert "1000 ranks cannot share equally" in said
     assert "give --dry-run too" in runs.python("dry", "--world-size", "4", code=1)
