@@ -22,8 +22,16 @@ pretrain: $(VENV)/ready ## Make the embedded data, pretrain on it, evaluate befo
 	$(RUN) deepspeed --num_gpus $(RANKS) launch/evaluate.py --task retrieval --run runs/scenes
 	$(RUN) python -m interbert summary runs/scenes
 
+# In two halves at once, for most tests keep one core busy; of the second, what it said comes when it has ended.
+WITH_RANKS := tests/fault tests/integration
+
 test: $(VENV)/ready ## The test suite
-	$(RUN) python -m pytest
+	@export $(RUN) PYTHONUNBUFFERED=1; began=$$(date +%s); said=$$(mktemp); \
+	python -m pytest $(WITH_RANKS:%=--ignore=%) -o cache_dir=.pytest_cache/others > $$said 2>&1 & others=$$!; \
+	trap 'kill $$others 2>/dev/null; rm -f $$said' EXIT; trap 'exit 1' INT TERM; \
+	python -m pytest $(WITH_RANKS); failed=$$?; \
+	wait $$others || failed=$$?; cat $$said; \
+	echo "tests: $$(($$(date +%s) - began)) s in all"; exit $$failed
 
 test-kernels: $(VENV)/ready ## The whole proof of our own kernels: every length, sanitizers, broken sources
 	$(RUN) python -m pytest tests/kernels -m "thorough or not thorough"

@@ -1,10 +1,13 @@
-"""What every test may rely on: quiet, offline, one thread, no trace outside its own folder."""
+"""What every test may rely on: quiet, offline, one thread, no trace outside its own folder. And what it all took."""
 
 import os
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+
+from collections import Counter
+from pathlib import PurePath
 
 import pytest
 
@@ -15,3 +18,19 @@ pytest_plugins = ["kernel_summary"]
 def own_cache(tmp_path_factory, monkeypatch):
     """Whatever falls back to the user's cache folder falls back to a fresh one."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+
+
+def pytest_terminal_summary(terminalreporter) -> None:
+    """Seconds by folder, with what their fixtures took; and why tests were skipped."""
+    seconds, skipped = Counter(), Counter()
+    for report in (each for reports in terminalreporter.stats.values() for each in reports):
+        if hasattr(report, "duration"):
+            seconds[str(PurePath(report.nodeid.split("::")[0]).parent)] += report.duration
+        if getattr(report, "skipped", False):
+            skipped[report.longrepr[-1].removeprefix("Skipped: ")] += 1
+    say = terminalreporter.write_line
+    say("")
+    for folder, took in seconds.most_common():
+        say(f"{took:6.0f} s  {folder}")
+    for reason, tests in skipped.most_common():
+        say(f"{tests:6} skipped: {reason}")

@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import socket
 import subprocess
 import sys
 import threading
@@ -12,8 +13,9 @@ from pathlib import Path
 
 import psutil
 import pytest
+from nursery import ROOT, TESTS, Forked
 
-ROOT = Path(__file__).parents[1]
+BIN = Path(sys.executable).parent
 LAUNCHER_VARIABLES = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT", "LOCAL_SIZE")
 
 LONGEST = 1500
@@ -58,14 +60,23 @@ class Runs:
             words += ["--set", setting]
         return [*words, *more]
 
-    def start(self, words: list[str], **options) -> subprocess.Popen:
-        environment = {k: v for k, v in os.environ.items() if k not in LAUNCHER_VARIABLES}
-        environment["PATH"] = f"{Path(sys.executable).parent}:{environment['PATH']}"
-        environment["OMP_NUM_THREADS"] = "1"
-        # DeepSpeed keeps the op it builds in the user's cache: a fresh cache would build it for every launch.
-        environment.pop("XDG_CACHE_HOME", None)
+    def start(
+        self, words: list[str], really: bool = False, gpus: bool = False, **options
+    ) -> subprocess.Popen | Forked:
+        """A Python program is forked with everything imported; whatever else, launchers too, is really started."""
+        if words[0] == sys.executable and not really:
+            return self._watched(Forked(words[1:], [environment()]))
         pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
-        process = subprocess.Popen(words, cwd=ROOT, env=environment, **{**pipes, **options})
+        return self._watched(subprocess.Popen(words, cwd=ROOT, env=environment(gpus), **(pipes | options)))
+
+    def ranks(self, words: list[str], number: int = 2) -> Forked:
+        """Forked ranks, as a launcher would have started them; where the launcher matters, start it."""
+        there = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": free_port()}
+        there |= {"WORLD_SIZE": str(number), "LOCAL_SIZE": str(number)}
+        ranks = [{"RANK": str(rank), "LOCAL_RANK": str(rank)} for rank in range(number)]
+        return self._watched(Forked(words, [environment() | there | rank for rank in ranks]))
+
+    def _watched(self, process: subprocess.Popen | Forked) -> subprocess.Popen | Forked:
         self._started.append(process)
         # Whoever reads its lines waits for as long as it lives.
         limit = threading.Timer(LONGEST, end_all, [process])
@@ -77,8 +88,13 @@ class Runs:
         for process in self._started:
             end_all(process)
 
-    def run(self, words: list[str], code: int | None = 0, seconds: float = 500) -> str:
-        process = self.start(words)
+    def run(self, words: list[str], code: int | None = 0, seconds: float = 500, **how) -> str:
+        return self._output(self.start(words, **how), words, code, seconds)
+
+    def run_ranks(self, words: list[str], code: int | None = 0, seconds: float = 500, number: int = 2) -> str:
+        return self._output(self.ranks(words, number), words, code, seconds)
+
+    def _output(self, process, words: list[str], code: int | None, seconds: float) -> str:
         try:
             output, _ = process.communicate(timeout=seconds)
         finally:
@@ -100,10 +116,39 @@ class Runs:
         return json.loads((self.folder / name / "status.json").read_text())
 
 
-def end_all(process: subprocess.Popen) -> None:
-    """It and all that it started."""
+def environment(gpus: bool = False) -> dict[str, str]:
+    """Of a process that is started: no launcher's, one thread, and no GPU unless it is asked for."""
+    kept = {k: v for k, v in os.environ.items() if k not in LAUNCHER_VARIABLES}
+    kept["PATH"] = f"{BIN}:{kept['PATH']}"
+    if not gpus:
+        kept["PYTHONPATH"] = str(TESTS / "no_gpu")
+    kept["OMP_NUM_THREADS"] = "1"
+    # DeepSpeed keeps the op it builds in the user's cache: a fresh cache would build it for every launch.
+    kept.pop("XDG_CACHE_HOME", None)
+    return kept
+
+
+def free_port() -> str:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return str(listener.getsockname()[1])
+
+
+def deepspeed(ranks: int = 2) -> list[str]:
+    return [str(BIN / "deepspeed"), "--num_gpus", str(ranks), "--master_port", free_port()]
+
+
+def torchrun(ranks: int = 2, *more: str) -> list[str]:
+    return [str(BIN / "torchrun"), "--nproc_per_node", str(ranks), "--master_port", free_port(), *more]
+
+
+def end_all(process: subprocess.Popen | Forked) -> None:
+    """It and all that it started, unless it has ended: its number may be another's by now."""
+    if process.poll() is not None:
+        return
     with suppress(psutil.Error):
-        family = [*psutil.Process(process.pid).children(recursive=True), psutil.Process(process.pid)]
+        family = psutil.Process(process.pid).children(recursive=True)
+        process.kill()
         for member in family:
             with suppress(psutil.Error):
                 member.kill()

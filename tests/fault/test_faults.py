@@ -7,31 +7,32 @@ import signal
 import sys
 import time
 from contextlib import suppress
-from pathlib import Path
 
 import psutil
 import pytest
+from processes import deepspeed, end_all, free_port, torchrun
 
-BIN = Path(sys.executable).parent
 ELASTIC = "torchrun, elastic"
 LAUNCHERS = {
-    "torchrun": [str(BIN / "torchrun"), "--nproc_per_node", "2"],
-    ELASTIC: ["launch/elastic.sh", "--nproc_per_node", "2", "--max-restarts", "2"],
-    "deepspeed": [str(BIN / "deepspeed"), "--num_gpus", "2"],
+    "torchrun": torchrun,
+    ELASTIC: lambda: ["launch/elastic.sh", *torchrun(2, "--max-restarts", "2")[1:]],
+    "deepspeed": deepspeed,
 }
 LONG = ("train.schedule_steps=5000", "train.checkpoint_every=5000", "train.picture_every=5000")
 
 
 class Started:
-    """A run on two ranks, read up to a step."""
+    """A run on two ranks, read up to a step; ranks without a launcher begin much sooner."""
 
     def __init__(
-        self, runs, name: str, port: int, *sets: str, launcher: str = "torchrun", steps: int = 5000, more=()
+        self, runs, name: str, *sets: str, launcher: str | None = None, steps: int = 5000, more=()
     ) -> None:
         command = runs.command(name, "--max-steps", str(steps), *more, sets=(*LONG, *sets))
-        first = [*LAUNCHERS[launcher], "--master_port", str(port)]
-        self.folder = runs.folder / name
-        self.process = runs.start([*first, *command], start_new_session=True)
+        self.folder, self.launcher = runs.folder / name, launcher
+        if launcher is None:
+            self.process = runs.ranks(command)
+        else:
+            self.process = runs.start([*LAUNCHERS[launcher](), *command], start_new_session=True)
 
     def until(self, step: int) -> "Started":
         for line in self.process.stdout:
@@ -40,6 +41,8 @@ class Started:
         raise AssertionError("it ended before")
 
     def ranks(self) -> list[psutil.Process]:
+        if self.launcher is None:
+            return [psutil.Process(process.pid) for process in self.process.processes]
         found = [
             p
             for p in psutil.Process(self.process.pid).children(recursive=True)
@@ -60,8 +63,11 @@ class Started:
         try:
             output, _ = self.process.communicate(timeout=seconds)
         finally:
-            with suppress(ProcessLookupError):
-                os.killpg(self.process.pid, signal.SIGKILL)
+            if self.launcher is None:
+                end_all(self.process)
+            else:
+                with suppress(ProcessLookupError):
+                    os.killpg(self.process.pid, signal.SIGKILL)
         return output
 
     def status(self) -> dict:
@@ -81,26 +87,36 @@ def saved(run: Started, step: int) -> bool:
 
 
 def test_a_stop_file_stops_all_ranks_at_a_step(runs):
-    run = Started(runs, "stop_file", 29811).until(3)
+    run = Started(runs, "stop_file").until(3)
     (run.folder / "STOP").touch()
     run.end(30)
     status = run.status()
-    assert status["state"] == "preempted" and "file STOP" in status["reason"] and status["exit_code"] == 75
+    assert (
+        run.process.codes == [75, 75]
+        and status["state"] == "preempted"
+        and "file STOP" in status["reason"]
+        and status["exit_code"] == 75
+    )
     assert saved(run, status["step"]) and not (run.folder / "STOP").exists()
 
 
-def test_a_signal_to_one_rank_stops_all(runs):
-    run = Started(runs, "signalled", 29812).until(3)
-    run.ranks()[1].send_signal(signal.SIGUSR1)
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1])
+def test_a_signal_to_one_rank_stops_all(runs, number):
+    run = Started(runs, f"signalled_{number.name}").until(3)
+    run.ranks()[1].send_signal(number)
     run.end(30)
     status = run.status()
-    assert status["state"] == "preempted" and "SIGUSR1, rank 1" in status["reason"]
+    assert (
+        run.process.codes == [75, 75]
+        and status["state"] == "preempted"
+        and f"{number.name}, rank 1" in status["reason"]
+    )
     assert saved(run, status["step"])
 
 
 def test_an_eviction_is_no_success(runs):
     """What Kubernetes does: SIGTERM to the pod's first process."""
-    run = Started(runs, "evicted", 29818, launcher=ELASTIC).until(3)
+    run = Started(runs, "evicted", launcher=ELASTIC).until(3)
     run.process.terminate()
     said = run.end(40)
     status = run.status()
@@ -112,7 +128,7 @@ def test_an_eviction_is_no_success(runs):
 
 
 def test_ranks_whose_launcher_died_save_and_end(runs):
-    run = Started(runs, "orphaned", 29813, launcher="deepspeed").until(3)
+    run = Started(runs, "orphaned", launcher="deepspeed").until(3)
     ranks = run.ranks()
     launcher = ranks[0].parent()
     launcher.kill()
@@ -123,7 +139,7 @@ def test_ranks_whose_launcher_died_save_and_end(runs):
 
 
 def test_a_frozen_rank_is_found_and_named(runs):
-    run = Started(runs, "frozen", 29814, "train.patience=4").until(3)
+    run = Started(runs, "frozen", "train.patience=4").until(3)
     frozen = run.ranks()[1]
     frozen.suspend()
     began = time.monotonic()
@@ -144,13 +160,32 @@ runpy.run_path(sys.argv[0], run_name="__main__")
 """
 
 
-def test_a_save_that_stalls_is_cut_off(runs):
-    sets = (*LONG, "train.save_patience=3")
+def stalling(runs, name: str, *sets: str):
+    """A run at step 3 whose next save will not end."""
     words = [sys.executable, "-c", f"import sys; sys.argv.pop(0)\n{STALLED}"]
-    process = runs.start([*words, *runs.command("stalled", "--max-steps", "5000", sets=sets)])
+    process = runs.start([*words, *runs.command(name, "--max-steps", "5000", sets=(*LONG, *sets))])
     for line in process.stdout:
         if line.startswith("step 3/"):
-            break
+            return process
+    raise AssertionError("it ended before")
+
+
+def test_whoever_presses_ctrl_c_again_does_not_wait_for_the_save(runs):
+    process = stalling(runs, "pressed_twice")
+    process.send_signal(signal.SIGINT)
+    deadline = time.monotonic() + 20
+    while not list((runs.folder / "pressed_twice" / "checkpoints").glob(".*.partial")):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    said, _ = process.communicate(timeout=20)
+    status = runs.status("pressed_twice")
+    assert process.returncode == 1 and status["state"] == "failed", said
+    assert "interrupted a second time" in status["reason"] and "Traceback" not in said
+
+
+def test_a_save_that_stalls_is_cut_off(runs):
+    process = stalling(runs, "stalled", "train.save_patience=3")
     process.terminate()
     said, _ = process.communicate(timeout=30)
     status = runs.status("stalled")
@@ -160,7 +195,7 @@ def test_a_save_that_stalls_is_cut_off(runs):
 
 
 def test_a_killed_rank_ends_the_others(runs):
-    run = Started(runs, "killed", 29815).until(3)
+    run = Started(runs, "killed", launcher="torchrun").until(3)
     survivor, victim = run.ranks()
     victim.kill()
     assert not psutil.wait_procs([survivor], timeout=60)[1]
@@ -180,7 +215,7 @@ def test_numbers_that_stay_bad_end_the_run_with_a_record(runs):
 
 
 def test_a_folder_takes_one_run_at_a_time(runs):
-    run = Started(runs, "taken", 29816).until(3)
+    run = Started(runs, "taken").until(3)
     said = runs.python("taken", "--max-steps", "5000", sets=LONG, code=1)
     assert "is in use by a run that is alive (process" in said and "Traceback" not in said
     assert run.status()["state"] == "running"
@@ -197,9 +232,7 @@ def test_a_killed_group_is_started_again_and_goes_on(runs):
         "train.picture_every=400",
         "train.validate_every=400",
     )
-    run = Started(
-        runs, "elastic", 29817, *sets, launcher=ELASTIC, steps=400, more=("--resume", "none")
-    ).until(45)
+    run = Started(runs, "elastic", *sets, launcher=ELASTIC, steps=400, more=("--resume", "none")).until(45)
     run.ranks()[1].kill()
     said = run.end(150)
     assert "resumed from" in said and run.status()["state"] == "finished", said
@@ -209,7 +242,7 @@ def test_a_killed_group_is_started_again_and_goes_on(runs):
 def test_an_evicted_pod_is_replaced_and_a_stop_is_not_undone(runs):
     """Two pods of a rank each: one is evicted, the other waits for its replacement and both go on; then STOP."""
     words = ["launch/elastic.sh", "--nnodes", "2", "--nproc_per_node", "1", "--max-restarts", "2"]
-    words += ["--rdzv-backend", "c10d", "--rdzv-endpoint", "localhost:29823", "--rdzv-id", "pods"]
+    words += ["--rdzv-backend", "c10d", "--rdzv-endpoint", f"localhost:{free_port()}", "--rdzv-id", "pods"]
     words += ["--local-addr", "localhost", *runs.command("pods", "--max-steps", "5000", sets=LONG)]
 
     def pod(name: str) -> tuple:
@@ -243,7 +276,7 @@ def wait_until(seen, seconds: float) -> None:
 
 def test_a_run_that_fails_before_it_begins_says_so_and_forgets_nothing(runs):
     runs.python("begun", "--max-steps", "2")
-    runs.python("begun", "--max-steps", "4", sets=("train.seed=5",), code=1)
+    runs.python("begun", "--max-steps", "4", "--seed", "5", code=1)
     status = runs.status("begun")
     assert status["state"] == "failed" and status["step"] == 2 and "seed" in status["reason"]
     shutil.rmtree(runs.folder / "begun" / "checkpoints")

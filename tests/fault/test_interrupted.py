@@ -8,13 +8,13 @@ import sys
 import time
 
 import pytest
-from processes import ROOT
-from test_faults import BIN, LONG, Started
+from processes import BIN, ROOT
+from test_faults import LONG, Started
 
 
 @pytest.mark.parametrize("launcher", ["deepspeed", pytest.param("torchrun", marks=pytest.mark.thorough)])
 def test_ctrl_c_on_a_launcher_saves_and_ends(runs, launcher):
-    run = Started(runs, f"ctrl_c_{launcher}", 29819, launcher=launcher).until(3)
+    run = Started(runs, f"ctrl_c_{launcher}", launcher=launcher).until(3)
     ranks = run.ranks()
     os.killpg(run.process.pid, signal.SIGINT)
     began = time.monotonic()
@@ -29,7 +29,7 @@ def test_ctrl_c_on_a_launcher_saves_and_ends(runs, launcher):
 @pytest.mark.parametrize("number", [signal.SIGTERM, pytest.param(signal.SIGUSR1, marks=pytest.mark.thorough)])
 def test_a_signal_to_the_launcher_saves_and_ends(runs, number):
     """It reaches the ranks late or never; then the launcher is gone, which they see."""
-    run = Started(runs, f"launcher_{number.name}", 29820, launcher="deepspeed").until(3)
+    run = Started(runs, f"launcher_{number.name}", launcher="deepspeed").until(3)
     ranks = run.ranks()
     run.process.send_signal(number)
     status = run.wait_for("preempted", 30)

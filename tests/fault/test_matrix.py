@@ -1,14 +1,13 @@
 """Every fault at every ZeRO stage: on one pair of ranks that runs them all (matrix_worker.py)."""
 
 import json
-import sys
 from pathlib import Path
 
 import pytest
 from matrix_worker import CASES
+from processes import deepspeed
 
 pytestmark = pytest.mark.thorough
-BIN = Path(sys.executable).parent
 WORKER = Path(__file__).with_name("matrix_worker.py")
 STAGES = (0, 1, 2, 3)
 SAID = {
@@ -27,7 +26,7 @@ SAID = {
 @pytest.fixture(scope="module")
 def matrix(runs, small_disk) -> dict:
     settings = [word for setting in runs.settings for word in ("--set", setting)]
-    start = [str(BIN / "deepspeed"), "--num_gpus", "2", "--master_port", "29818", str(WORKER)]
+    start = [*deepspeed(), str(WORKER)]
     disk = ["--disk", str(small_disk)] if small_disk else []
     runs.run([*start, "--folder", str(runs.folder), *disk, *settings], seconds=1200)
     return json.loads((runs.folder / "matrix.json").read_text())

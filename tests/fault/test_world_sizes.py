@@ -1,9 +1,6 @@
 """A run that is taken up by other numbers of ranks at other ZeRO stages is still the same run."""
 
-import sys
-
 import pytest
-from test_faults import BIN
 
 from interbert.config import read_config
 
@@ -18,10 +15,8 @@ def test_one_run_on_1_2_and_4_ranks_at_all_stages(runs):
     steps = 2 * len(LEGS)
     runs.python("steady", "--max-steps", str(steps), config="zero0_fp32", sets=SETS)
     for leg, (ranks, stage) in enumerate(LEGS, 1):
-        launcher = [str(BIN / "torchrun"), "--nproc_per_node", str(ranks), "--master_port", "29821"]
-        start = launcher if ranks > 1 else [sys.executable]
         command = runs.command("moving", "--max-steps", str(2 * leg), config=f"zero{stage}_fp32", sets=SETS)
-        said = runs.run([*start, *command])
+        said = runs.run_ranks(command, number=ranks)
         assert ("resumed from" in said) == (leg > 1) and f"{ranks} rank(s)" in said
     assert runs.losses("moving") == pytest.approx(runs.losses("steady"), rel=2e-4)
     seen = {
@@ -30,7 +25,6 @@ def test_one_run_on_1_2_and_4_ranks_at_all_stages(runs):
     }
     assert seen["moving"] == seen["steady"]
     assert read_config(runs.folder / "moving" / "config.yaml").step.micro_batches == 4
-    start = [str(BIN / "torchrun"), "--nproc_per_node", "3", "--master_port", "29821"]
     command = runs.command("moving", config="zero0_fp32", sets=SETS)
-    assert "step is 4 micro-batches" in (said := runs.run([*start, *command], code=1))
+    assert "step is 4 micro-batches" in (said := runs.run_ranks(command, number=3, code=1))
     assert "start 1, 2 or 4 ranks" in said and runs.status("moving")["step"] == steps

@@ -1,4 +1,4 @@
-"""Many small trainings in one process a rank, started by a real launcher; writes what happened as JSON.
+"""Many small trainings in one process a rank; writes what happened as JSON.
 
 Starting ranks costs seconds, a training here a fraction of one: so one pair of ranks runs them all.
 """

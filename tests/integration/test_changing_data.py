@@ -1,4 +1,4 @@
-"""Data that is damaged, or another than before, under a real launcher on two ranks."""
+"""Data that is damaged, or another than before, on one rank and on two."""
 
 import sys
 
@@ -23,8 +23,7 @@ def store(tmp_path_factory):
 
 def start(runs, name, store, *sets, ranks=1, code=0):
     words = runs.command(name, "--max-steps", "5", "--data", str(store), sets=sets)
-    launcher = [sys.executable] if ranks == 1 else ["deepspeed", "--num_gpus", str(ranks)]
-    return runs.run([*launcher, *words], code)
+    return runs.run([sys.executable, *words], code) if ranks == 1 else runs.run_ranks(words, code)
 
 
 def test_damaged_images_are_left_out_alike_on_one_rank_and_two(runs, store):

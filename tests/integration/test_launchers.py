@@ -3,30 +3,29 @@
 import os
 import shutil
 import sys
-from pathlib import Path
 
 import pytest
+from processes import BIN, free_port, torchrun
 
-BIN = Path(sys.executable).parent
 TWO_STEPS = ("--max-steps", "2")
 
 LAUNCHERS = {
-    "deepspeed": [str(BIN / "deepspeed"), "--num_gpus", "2"],
-    "torchrun": [str(BIN / "torchrun"), "--nproc_per_node", "2", "--master_port", "29611"],
-    "mpirun": ["mpirun", "--allow-run-as-root", "--oversubscribe", "-n", "2", sys.executable],
-    "srun": ["srun", "-n", "2", sys.executable],
+    "torchrun": torchrun,
+    "mpirun": lambda: ["mpirun", "--allow-run-as-root", "--oversubscribe", "-n", "2", sys.executable],
+    "srun": lambda: ["srun", "-n", "2", sys.executable],
 }
 
 
 @pytest.fixture(scope="module")
 def one_rank(runs) -> list[float]:
-    runs.python("one", *TWO_STEPS)
+    words = [sys.executable, *runs.command("one", *TWO_STEPS)]
+    runs.run(words, really=True)
     return runs.losses("one")
 
 
 @pytest.mark.parametrize("launcher", LAUNCHERS)
 def test_two_ranks_train_as_one(runs, one_rank, launcher):
-    start = LAUNCHERS[launcher]
+    start = LAUNCHERS[launcher]()
     if shutil.which(start[0]) is None:
         pytest.skip(f"{launcher} is not installed")
     if launcher == "srun" and os.system("sinfo -h >/dev/null 2>&1"):
@@ -38,13 +37,16 @@ def test_two_ranks_train_as_one(runs, one_rank, launcher):
 
 
 def test_hostfile_behind_the_script_is_obeyed(runs, one_rank):
+    """And so is deepspeed, which starts the two ranks."""
     hosts = runs.folder / "hosts"
     hosts.write_text("localhost slots=2\n")
-    command = runs.command("hostfile", *TWO_STEPS, "--hostfile", str(hosts))
+    flags = ["--hostfile", str(hosts), "--master_port", free_port()]
+    command = runs.command("hostfile", *TWO_STEPS, *flags)
     output = runs.run([str(BIN / "deepspeed"), *command])
-    assert f"starting: deepspeed --hostfile {hosts} launch/pretrain.py" in output
+    assert f"starting: deepspeed {' '.join(flags)} launch/pretrain.py" in output
     assert "2 rank(s) by deepspeed" in output
     assert runs.losses("hostfile") == pytest.approx(one_rank, rel=1e-5)
+    assert runs.status("hostfile")["state"] == "finished"
 
 
 def test_missing_hostfile_stops_the_run(runs):

@@ -26,7 +26,7 @@ def test_an_architecture_trains_and_is_evaluated(runs, architecture):
     words += ["--output-dir", str(runs.folder / architecture), "--max-steps", "4"]
     runs.run([*words, *(word for setting in settings for word in ("--set", setting))])
     losses = runs.losses(architecture)
-    assert len(losses) == 4 and all(loss > 0 for loss in losses)
+    assert len(losses) == len(set(losses)) == 4 and all(loss > 0 for loss in losses)
     model = load_ours(runs.folder / architecture / "export")
     assert ("match" in model.heads) == (architecture != "vlbert")
     store, output = (
@@ -40,6 +40,10 @@ def test_an_architecture_trains_and_is_evaluated(runs, architecture):
         str(store),
         "--output",
         str(output),
+        "--max-images",
+        "9",
+        "--split-captions",
+        "all",
     ]
     said = runs.run(
         [sys.executable, "launch/evaluate.py", "--task", "retrieval", *words],
@@ -48,7 +52,10 @@ def test_an_architecture_trains_and_is_evaluated(runs, architecture):
     if architecture == "vlbert":
         assert "no match head" in said
     else:
-        assert json.loads(output.read_text())["text_to_image"]["median_rank"] >= 1
+        figures = json.loads(output.read_text())
+        assert (figures["images"], figures["captions"]) == (9, 45)
+        assert 1 < figures["text_to_image"]["mean_rank"] < 9
+        assert 1 < figures["image_to_text"]["mean_rank"] < 41
 
 
 def test_an_objective_that_an_architecture_cannot_serve(runs):

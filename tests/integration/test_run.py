@@ -1,10 +1,10 @@
 """One run as its user sees it: files, resume, stop, bad input."""
 
 import json
+import re
 import signal
 import sys
 import time
-from pathlib import Path
 
 import pytest
 import torch
@@ -12,8 +12,6 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from interbert.model.interbert import InterBertForPreTraining
 from interbert.train.checkpoint import _describe
-
-BIN = Path(sys.executable).parent
 
 
 def weights(runs, name):
@@ -99,8 +97,8 @@ def test_resumed_twice_within_an_epoch_equals_uninterrupted(runs, whole):
 def test_resumed_on_other_ranks_and_stages_goes_on(runs, whole):
     """One rank without ZeRO, two with ZeRO-2, one with ZeRO-3: the same global batches, losses equal to rounding."""
     runs.python("moved", "--max-steps", "3", config="zero0_fp32")
-    two = [str(BIN / "deepspeed"), "--num_gpus", "2"]
-    assert "resumed from" in runs.run([*two, *runs.command("moved", "--max-steps", "6", config="zero2_fp32")])
+    said = runs.run_ranks(runs.command("moved", "--max-steps", "6", config="zero2_fp32"))
+    assert "resumed from" in said
     runs.python("moved", "--max-steps", "9", config="zero3_fp32")
     assert runs.losses("moved") == pytest.approx(runs.losses(whole), rel=1e-4)
     ours, theirs = weights(runs, "moved"), weights(runs, whole)
@@ -129,7 +127,8 @@ def test_finished_run_says_so_at_once(runs, whole):
 def test_resuming_with_other_settings_is_refused(runs, whole):
     output = runs.python(whole, "--max-steps", "12", sets=("train.learning_rate=0.5",), code=1)
     assert "train.learning_rate: 0.002 then, 0.5 now" in output
-    assert runs.status(whole)["state"] in ("finished", "failed")
+    status = runs.status(whole)
+    assert status["state"] == "failed" and status["step"] == 9 and "train.learning_rate" in status["reason"]
 
 
 def test_terminated_run_saves_and_goes_on(runs, whole):
@@ -157,10 +156,18 @@ def test_dry_run_trains_nothing(runs):
     assert not (runs.folder / "dry").exists()
 
 
+def efficiencies(said: str) -> list[int]:
+    """Of each ZeRO stage, in per cent."""
+    return [int(share) for share in re.findall(r"(\d+)%$", said, re.MULTILINE)]
+
+
 def test_dry_run_imagines_a_cluster(runs):
     sets = ("train.micro_batches=1024",)
     said = runs.python("dry", "--dry-run", "--world-size", "1024", "--nodes", "128", sets=sets)
     assert "1024 ranks x 1 accumulated" in said and "1024 ranks on 128 nodes" in said and "efficiency" in said
+    slow = ("--rank-tflops", "500", "--node-gbps", "0.01")
+    slower = runs.python("dry", "--dry-run", "--world-size", "1024", "--nodes", "128", *slow, sets=sets)
+    assert efficiencies(slower)[0] < efficiencies(said)[0] / 2
     said = runs.python("dry", "--dry-run", "--world-size", "1000", sets=sets, code=1)
     assert "1000 ranks cannot share equally" in said
     assert "give --dry-run too" in runs.python("dry", "--world-size", "4", code=1)

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 
-BIN = Path(sys.executable).parent
 WORKER = Path(__file__).with_name("stages_worker.py")
 
 
@@ -15,8 +14,7 @@ def results(runs) -> dict:
     """name of a training -> what tests/integration/stages_worker.py recorded of it."""
     found = runs.folder / "stages.json"
     store = runs.folder / "stages_data"
-    start = [str(BIN / "deepspeed"), "--num_gpus", "2", "--master_port", "29613"]
-    runs.run([*start, str(WORKER), "--data", str(store), "--output", str(found)])
+    runs.run_ranks([str(WORKER), "--data", str(store), "--output", str(found)])
     one = runs.folder / "stages_one.json"
     runs.run([sys.executable, str(WORKER), "--data", str(store), "--output", str(one)])
     return {"two": json.loads(found.read_text()), "one": json.loads(one.read_text())}

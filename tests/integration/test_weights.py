@@ -11,7 +11,9 @@ from transformers import BertConfig, BertForPreTraining
 from interbert.model.configuration import InterBertConfig
 from interbert.model.convert import export_released, load_bert
 from interbert.model.interbert import InterBertForPreTraining
+from interbert.tasks.evaluation import Options, evaluate_model
 from interbert.tokenizer import load_tokenizer
+from interbert.train.distributed import Ranks
 
 
 @pytest.fixture(scope="module")
@@ -106,5 +108,9 @@ def test_released_weights_are_evaluated(runs, bert, tmp_path):
         str(tmp_path / "figures.json"),
     ]
     runs.run([sys.executable, "launch/evaluate.py", "--task", "retrieval", *words])
+    model.save_pretrained(tmp_path / "before")
+    load_tokenizer(tokenizer).save(tmp_path / "before")
+    one = Ranks(0, 1, 0, torch.device("cpu"), "python")
+    before = evaluate_model(tmp_path / "before", [store], one, Options())
     figures = json.loads((tmp_path / "figures.json").read_text())
-    assert 0 <= figures["text_to_image"]["r10"] <= 1
+    assert all(figures[way] == before[way] for way in ("text_to_image", "image_to_text"))

@@ -1,6 +1,8 @@
 """The fused kernels, run by the emulator through torch: against fp64, as operators, against the table."""
 
+import ctypes
 import logging
+import re
 import threading
 
 import numpy as np
@@ -301,9 +303,16 @@ def test_without_a_compiler_the_reason_is_told(monkeypatch, tmp_path, caplog):
         fused_build.compiled(64, 90)
 
 
-def test_problem_is_the_size_of_its_twin():
+def test_problem_lies_in_memory_as_its_twin():
     text = (fused_build.SOURCES / "problem.h").read_text()
-    body = text[text.index("struct Problem {") : text.index("};", text.index("struct Problem {"))]
-    for name, _ in Problem._fields_:
-        assert name in body
+    body = re.search(r"struct Problem \{\n(.*?)\};", text, re.DOTALL)[1]
+    fields = []
+    for line in body.splitlines():
+        kind, names = re.fullmatch(r"\s*(?:const )?([\w ]+\*|\w+) ([\w, ]+);.*", line).groups()
+        c_type = ctypes.c_void_p if kind.endswith("*") else {"int32_t": ctypes.c_int32}[kind]
+        fields += [(name, c_type) for name in names.split(", ")]
+    assert fields == Problem._fields_
+
+
+def test_buckets_rise():
     assert tuple(sorted(BUCKETS)) == BUCKETS

@@ -13,6 +13,7 @@ import msgpack
 import numpy as np
 import pytest
 from foreign import CLASSES, WIDTH
+from nursery import run_forked
 
 from interbert import __main__ as program
 from interbert.data.corpus import Corpus
@@ -277,8 +278,8 @@ def test_killed_and_continued(tmp_path, capsys, monkeypatch):
         "TsvSource.read = die\n"
         f"program.main({words!r})\n"
     )
-    done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, check=False)
-    assert done.returncode == -signal.SIGKILL
+    code, said = run_forked(["-c", script])
+    assert code == -signal.SIGKILL, said
     assert not (tmp_path / "out").exists()
     shards = sorted((tmp_path / ".out.partial").glob("shard*.h5"))
     times = [path.stat().st_mtime_ns for path in shards]

@@ -7,6 +7,7 @@ import sys
 import h5py
 import numpy as np
 import pytest
+from nursery import run_forked
 from small_world import open_world, settings
 
 from interbert.commands import mine as command
@@ -154,7 +155,8 @@ def test_killed_and_continued(zipf, tmp_path, monkeypatch, capsys):
         f"program.main(['mine', '--data', '{zipf}', '--output', '{tmp_path}/a.h5', '--mass', '0.95', "
         "'--processes', '1'])\n"
     )
-    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == -signal.SIGKILL
+    code, said = run_forked(["-c", program])
+    assert code == -signal.SIGKILL, said
     assert not (tmp_path / "a.h5").exists()
     blocks = sorted((tmp_path / ".a.h5.partial").glob("block_*.npy"))
     times = [path.stat().st_mtime_ns for path in blocks]

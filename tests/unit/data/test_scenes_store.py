@@ -47,7 +47,7 @@ def test_the_same_options_give_the_same_bytes(small, tmp_path, monkeypatch):
 
 
 def test_the_store_verifies_and_says_what_it_holds(small):
-    verify(small)
+    assert verify(small).ok
     with Store(small) as store:
         assert (store.images, store.captions, store.feature_width) == (300, 1500, 32)
         assert store.evidence == "class_probs" and store.class_names == list(CLASS_NAMES)

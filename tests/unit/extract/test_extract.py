@@ -2,13 +2,12 @@
 
 import json
 import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from nursery import run_forked
 from PIL import Image
 from transformers import (
     AutoImageProcessor,
@@ -31,7 +30,6 @@ from interbert.data.corpus import Corpus
 from interbert.data.verify import verify
 from interbert.extract.vision import Choice, load_vision, with_no_object
 
-ROOT = Path(__file__).parents[3]
 SIZES = [(120, 80), (60, 90), (64, 64), (200, 50), (90, 90), (77, 61), (50, 120)]
 
 
@@ -195,8 +193,8 @@ def test_killed_and_continued(images, detector, tmp_path):
         "source.open_image = die\n"
         f"program.main({words!r})\n"
     )
-    done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, check=False, timeout=120)
-    assert done.returncode == -signal.SIGKILL
+    code, said = run_forked(["-c", script])
+    assert code == -signal.SIGKILL, said
     shards = sorted((tmp_path / ".a.partial").glob("shard*.h5"))
     times = [path.stat().st_mtime_ns for path in shards]
     assert shards and not (tmp_path / "a").exists()

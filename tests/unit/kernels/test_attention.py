@@ -58,10 +58,15 @@ def test_half_precision_stays_close_to_fp32(backend):
     torch.testing.assert_close(grad.float(), expected_grad, rtol=4e-2, atol=4e-2)
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
-def test_no_rows_at_all(backend):
-    out = attention(torch.zeros(0, 3, 2, 8), torch.zeros(3, dtype=torch.int32), 0, backend=backend)
+@pytest.mark.parametrize("backend", [*BACKENDS, "auto"])
+def test_no_rows_at_all_never_reach_a_backend_and_have_gradients(backend, monkeypatch):
+    for name in BACKENDS:
+        monkeypatch.setitem(BACKENDS, name, lambda *_: pytest.fail("it was asked"))
+    qkv = torch.zeros(0, 3, 2, 8, requires_grad=True)
+    out = attention(qkv, torch.zeros(3, dtype=torch.int32), 0, backend=backend)
     assert out.shape == (0, 2, 8)
+    out.sum().backward()
+    assert qkv.grad.shape == (0, 3, 2, 8)
 
 
 @pytest.mark.parametrize("backend", ["reference", *FP32_BACKENDS])
@@ -107,3 +112,5 @@ def test_the_tile_kernel_refuses_what_it_cannot_take():
 def test_unknown_backend():
     with pytest.raises(ValueError, match="reference"):
         attention(*make([3]), backend="best")
+    with pytest.raises(ValueError, match="reference"):
+        attention(torch.zeros(0, 3, 2, 8), torch.zeros(1, dtype=torch.int32), 0, backend="best")

@@ -2,26 +2,20 @@
 
 import os
 import socket
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
+from nursery import Forked
 
 from interbert.tasks import doctor
 from interbert.tasks.doctor import free_port, hosts, look, read_hostfile
-
-ROOT = Path(__file__).parents[3]
 
 
 def run_doctor(*more, **environment):
     kept = {
         k: v for k, v in os.environ.items() if k not in ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
     }
-    words = [sys.executable, "-m", "interbert", "doctor", *more]
-    return subprocess.Popen(
-        words, cwd=ROOT, env=kept | environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-    )
+    kept["CUDA_VISIBLE_DEVICES"] = ""  # two ranks meet, also where one GPU is
+    return Forked(["-m", "interbert", "doctor", *more], [kept | environment])
 
 
 def port():
@@ -31,7 +25,7 @@ def port():
 
 
 def test_this_machine_is_looked_at(tmp_path):
-    names = [finding.name for finding in look(tmp_path / "runs", None, int(port()))]
+    found = {finding.name: finding.state for finding in look(tmp_path / "runs", None, int(port()))}
     for name in (
         "python",
         "torch",
@@ -43,7 +37,8 @@ def test_this_machine_is_looked_at(tmp_path):
         "disk of runs",
         "shared memory",
     ):
-        assert name in names
+        assert name in found
+    assert found["python"] == found["g++"] == "ok"
 
 
 def test_what_is_wrong_comes_with_a_remedy(tmp_path, monkeypatch):
@@ -89,7 +84,7 @@ def test_ranks_that_meet_say_so():
     ranks = [run_doctor(RANK=str(rank), LOCAL_RANK=str(rank), **there) for rank in (0, 1)]
     said = [rank.communicate(timeout=60)[0] for rank in ranks]
     assert "2 ranks by deepspeed" in said[0] and "all-reduce of 4 MB" in said[0]
-    assert said[1] == ""
+    assert said[1] == "" and [rank.returncode for rank in ranks] == [0, 0]
 
 
 def test_a_rank_that_never_comes_is_named_before_the_deadline():
