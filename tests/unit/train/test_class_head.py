@@ -10,7 +10,8 @@ from interbert.data.store_writer import StoreWriter
 from interbert.tokenizer import load_tokenizer
 from interbert.train.class_head import class_head_of
 from interbert.train.distributed import Ranks
-from interbert.train.feed import Upload, build_loader, build_plan
+from interbert.train.feed import build_loader, build_plan
+from interbert.train.upload import Upload
 
 ONE_RANK = Ranks(0, 1, 0, torch.device("cpu"), "test")
 
