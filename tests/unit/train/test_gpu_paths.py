@@ -9,7 +9,7 @@ import torch.distributed as dist
 
 from interbert.config import TrainSettings
 from interbert.train.begun_sum import begin_sum
-from interbert.train.distributed import Ranks, _gpu_of
+from interbert.train.distributed import Ranks
 from interbert.train.lamb import Lamb
 from interbert.train.monitor import memory_gigabytes
 from interbert.train.optimizer import NEVER, build_optimizer
@@ -115,15 +115,6 @@ def test_slots_are_pinned_where_there_is_a_gpu(gpu, tmp_path):
         with Loader(corpus, tokens, Plan(corpus, tokens, wanted), wanted, Vocabulary.of(words)) as loader:
             slots = len(loader._free)
             assert gpu.pinned == slots * len(vars(loader._free[0])) > 0
-
-
-def test_each_rank_has_its_own_gpu(gpu):
-    gpu.devices = 4
-    assert [_gpu_of(local_rank) for local_rank in range(4)] == [torch.device("cuda", i) for i in range(4)]
-    with pytest.raises(ValueError, match="rank 4 of this machine has no GPU: 4 are here"):
-        _gpu_of(4)
-    gpu.devices = 1
-    assert _gpu_of(3) == torch.device("cuda", 0)  # each task sees its own alone
 
 
 def test_memory_is_the_devices(gpu):
