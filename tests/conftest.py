@@ -6,6 +6,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
+import logging
 from collections import Counter
 from pathlib import PurePath
 
@@ -18,6 +19,14 @@ pytest_plugins = ["kernel_summary"]
 def own_cache(tmp_path_factory, monkeypatch):
     """Whatever falls back to the user's cache folder falls back to a fresh one."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+
+
+@pytest.fixture(autouse=True)
+def own_log_level():
+    """A rank beyond the first speaks of faults alone, from then on: in a process of its own, but not here."""
+    level = logging.getLogger("interbert").level
+    yield
+    logging.getLogger("interbert").setLevel(level)
 
 
 def pytest_terminal_summary(terminalreporter) -> None:

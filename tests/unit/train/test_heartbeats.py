@@ -123,14 +123,14 @@ def place(step: int, host: str, ago: float = 0.0) -> dict:
 @pytest.mark.parametrize(
     ("places", "suspected"),
     [
-        ({0: place(5, "n1"), 8: place(5, "n2", ago=40)}, ["n2"]),  # frozen, or its host is gone
-        ({0: place(5, "n1"), 8: place(4, "n2")}, ["n2"]),  # alive, but behind
-        ({0: place(5, "n1"), 8: place(5, "n2")}, []),  # nobody knows
+        ({0: (5, "n1"), 8: (5, "n2", 40)}, ["n2"]),  # frozen, or its host is gone
+        ({0: (5, "n1"), 8: (4, "n2")}, ["n2"]),  # alive, but behind
+        ({0: (5, "n1"), 8: (5, "n2")}, []),  # nobody knows
         ({}, []),
     ],
 )
 def test_hosts_are_suspected_on_evidence_alone(places, suspected):
-    assert hosts_behind(places) == suspected
+    assert hosts_behind({rank: place(*where) for rank, where in places.items()}) == suspected
 
 
 def test_a_half_written_word_is_passed_over(host):

@@ -74,4 +74,12 @@ def test_status(tmp_path):
     folder = RunFolder(tmp_path)
     assert folder.read_status() is None
     folder.write_status("preempted", 7, "SIGTERM")
-    assert folder.read_status() == {"state": "preempted", "step": 7, "reason": "SIGTERM", "exit_code": 75}
+    status = {
+        "state": "preempted",
+        "step": 7,
+        "reason": "SIGTERM",
+        "exit_code": 75,
+        "again": "yes",
+        "hosts": "",
+    }
+    assert folder.read_status() == status
