@@ -14,7 +14,7 @@ from deepspeed.runtime import engine as deepspeed_engine
 
 from interbert.files import read_json
 from interbert.tasks.meeting import try_meeting
-from interbert.train import distributed, rendezvous
+from interbert.train import distributed, rendezvous, run_folder
 from interbert.train.distributed import choose_device, start_ranks
 from interbert.train.rendezvous import RendezvousError
 from interbert.train.run_folder import RunFolder
