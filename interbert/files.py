@@ -16,8 +16,10 @@ SUMS = "SHA256SUMS"
 
 
 @contextlib.contextmanager
-def replaced(path: Path) -> Iterator[Path]:
+def replaced(path: Path, forced: bool = True) -> Iterator[Path]:
     """An empty file to write to; then it is forced to disk and takes the place of `path`, in one step.
+
+    What is worth nothing after a crash need not be forced.
 
     After a failure nothing is left of it.
 
@@ -28,7 +30,8 @@ def replaced(path: Path) -> Iterator[Path]:
     os.close(os.open(partial, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_NOFOLLOW, 0o666))
     try:
         yield partial
-        fsync(partial)
+        if forced:
+            fsync(partial)
         os.replace(partial, path)
     except BaseException:
         partial.unlink(missing_ok=True)

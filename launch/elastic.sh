@@ -18,6 +18,9 @@ if [[ -z $folder ]]; then
   echo "elastic.sh: give --output-dir: what the exit code is to say stands in the status.json there"
   exit 2
 fi
+# Else a torchrun that stays keeps the store of its first round, and one that joins later waits in the next one for an
+# address that nobody tells.
+export TORCH_DISABLE_SHARE_RDZV_TCP_STORE=1
 torchrun "$@" &
 agent=$!
 trap 'kill -TERM "$agent"' TERM INT

@@ -16,6 +16,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from interbert.files import replaced
 from interbert.train.run_folder import RunFolder
 
 EVERY = 2.0
@@ -54,7 +55,7 @@ class Heartbeats:
     def close(self) -> None:
         with suppress(OSError):
             (self._board / f"{self._rank}.json").unlink(missing_ok=True)
-            if all(path.name == "written" for path in self._board.iterdir()):
+            if not any(self._board.glob("[0-9]*.json")):
                 shutil.rmtree(self._board, ignore_errors=True)
 
     def _take_board(self) -> None:
@@ -105,6 +106,5 @@ def _read_places(board: Path) -> Iterator[tuple[int, dict[str, Any]]]:
 
 
 def _replace(path: Path, value: Any) -> None:
-    partial = path.with_name(f".{path.name}.{platform.node()}.{os.getpid()}")
-    partial.write_text(json.dumps(value))
-    os.replace(partial, path)
+    with replaced(path, forced=False) as partial:
+        partial.write_text(json.dumps(value))

@@ -253,13 +253,13 @@ def test_an_evicted_pod_is_replaced_and_a_stop_is_not_undone(runs):
     first, said = pod("first_pod")
     time.sleep(2)  # the store is the first one's
     second, theirs = pod("second_pod")
-    wait_until(lambda: "step 3/" in said.read_text() + theirs.read_text(), 60)
+    wait_until(lambda: "step 3/" in said.read_text() + theirs.read_text(), 120)
     second.terminate()
     assert second.wait(60) == 143 and first.poll() is None, theirs.read_text()
     status = json.loads((runs.folder / "pods" / "status.json").read_text())
     assert status["state"] == "preempted" and "SIGTERM" in status["reason"]
     replaced, its = pod("replaced_pod")
-    wait_until(lambda: f"step {status['step'] + 3}/" in said.read_text() + its.read_text(), 90)
+    wait_until(lambda: f"step {status['step'] + 3}/" in said.read_text() + its.read_text(), 120)
     assert "resumed from" in said.read_text() + its.read_text()
     (runs.folder / "pods" / "STOP").touch()
     assert (first.wait(60), replaced.wait(60)) == (0, 0), said.read_text() + its.read_text()

@@ -16,6 +16,8 @@ import torch
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT))
 
+from accumulated import accumulated
+
 from interbert.config import load_recipe
 from interbert.data.batch import Batch
 from interbert.data.plan import Position
@@ -267,6 +269,9 @@ def record(trainings: Trainings, world_size: int) -> dict:
         results["no_dropout"] = train(0, "fp32", dropout=0.0)
         results["four_without_dropout"] = train(0, "fp32", four, dropout=0.0)
         results["merged"] = train(0, "fp32", four, dropout=0.0, merged=True)
+        results["accumulated"] = {
+            str(dtype): [accumulated(stage, dtype) for stage in (0, 1, 2, 3)] for dtype in (None, "fp32")
+        }
         return results
     for stage in (1, 2, 3):
         results[f"zero{stage}_fp32"] = train(stage, "fp32")

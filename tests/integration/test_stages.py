@@ -47,6 +47,14 @@ def test_accumulating_four_equals_one_large_micro_batch(results):
     assert four["weights"] == pytest.approx(merged["weights"], rel=1e-4, abs=1e-5)
 
 
+def test_in_which_precision_gradients_are_accumulated(results):
+    """What ds_configs/README.md says of DeepSpeed: 71.875 would be exact."""
+    found = results["one"]["accumulated"]
+    assert found["None"] == [64.0, 64.0, 64.0, 64.0]
+    refused, *others = found["fp32"]
+    assert "unsupported mix" in refused and others == [72.0, 71.875, 71.875]
+
+
 def test_accumulation_is_shared_by_ranks(results):
     one, two = results["one"]["four_micro_batches"], results["two"]["four_micro_batches"]
     assert (one["accumulation"], two["accumulation"]) == (4, 2)

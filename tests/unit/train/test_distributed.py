@@ -14,7 +14,7 @@ from deepspeed.runtime import engine as deepspeed_engine
 
 from interbert.files import read_json
 from interbert.tasks.meeting import try_meeting
-from interbert.train import distributed, rendezvous
+from interbert.train import distributed, rendezvous, run_folder
 from interbert.train.distributed import choose_device, start_ranks
 from interbert.train.rendezvous import RendezvousError
 from interbert.train.run_folder import RunFolder
@@ -154,6 +154,7 @@ def test_where_rank_0_never_comes_another_one_says_so_and_only_one(tmp_path, mon
         start_ranks(folder)
     assert folder.read_status()["state"] == "failed"
     written = (tmp_path / "status.json").read_text()
+    run_folder._LOCKS.pop().close()  # it has ended, and its lock with it
     distributed_error = RendezvousError("said later")
     threads = [
         threading.Thread(target=folder.write_not_begun, args=(rank, distributed_error)) for rank in (2, 3)

@@ -116,21 +116,22 @@ def test_the_last_rank_clears_the_memory(host):
     assert not board.exists()
 
 
-def place(step: int, host: str, ago: float = 0.0) -> dict:
-    return {"time": time.time() - ago, "step": step, "phase": "step", "host": host}
-
-
 @pytest.mark.parametrize(
     ("places", "suspected"),
     [
-        ({0: (5, "n1"), 8: (5, "n2", 40)}, ["n2"]),  # frozen, or its host is gone
-        ({0: (5, "n1"), 8: (4, "n2")}, ["n2"]),  # alive, but behind
-        ({0: (5, "n1"), 8: (5, "n2")}, []),  # nobody knows
+        ({0: ("n1", 5, 0), 8: ("n2", 5, 40)}, ["n2"]),  # frozen, or its host is gone
+        ({0: ("n1", 5, 0), 8: ("n2", 4, 0)}, ["n2"]),  # alive, but behind
+        ({0: ("n1", 5, 0), 8: ("n2", 5, 0)}, []),  # nobody knows
         ({}, []),
     ],
 )
 def test_hosts_are_suspected_on_evidence_alone(places, suspected):
-    assert hosts_behind({rank: place(*where) for rank, where in places.items()}) == suspected
+    now = time.time()
+    told = {
+        rank: {"time": now - ago, "step": step, "phase": "step", "host": host}
+        for rank, (host, step, ago) in places.items()
+    }
+    assert hosts_behind(told) == suspected
 
 
 def test_a_half_written_word_is_passed_over(host):
