@@ -30,7 +30,7 @@ from interbert.train.feed import build_loader
 from interbert.train.loop import agree
 from interbert.train.optimizer import set_learning_rate
 from interbert.train.planned import build_plan, open_data
-from interbert.train.pretraining import build_model
+from interbert.train.starting import build_model
 
 STAGE = "{kind: %s, layers: 1, heads: 2, intermediate_size: 64, hidden_dropout: %s, attention_dropout: %s}"
 STEPS, FSYNC = 4, os.fsync

@@ -45,7 +45,9 @@ def test_schedule_warms_up_and_decays_linearly():
 
 def test_rate_of_inherited_parameters_follows_the_schedule():
     model = Small()
-    optimizer = build_optimizer(parameter_groups(model, ["words"], SETTINGS), SETTINGS, offload=False)
+    optimizer = build_optimizer(
+        parameter_groups(model, ["words"], SETTINGS), SETTINGS, stage=0, offload=False
+    )
     assert set_learning_rate(optimizer, 55, SETTINGS) == pytest.approx(0.05)
     rates = {group["rate"]: group["lr"] for group in optimizer.param_groups}
     assert rates == {1.0: pytest.approx(0.05), 0.1: pytest.approx(0.005)}
