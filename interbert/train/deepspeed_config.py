@@ -170,8 +170,8 @@ def _offload(path: str, zero: dict[str, Any]) -> bool:
     for name in ("offload_optimizer", "offload_param"):
         if _section(path, zero, name).get("device", "none") not in ("none", "cpu"):
             raise SettingsError(
-                f"{path}: zero_optimization.{name}.device is {zero[name]['device']!r}, and checkpoints are only made of "
-                "what lies in memory; set it to 'cpu' or 'none'"
+                f"{path}: zero_optimization.{name}.device is {zero[name]['device']!r}, and checkpoints are made of "
+                "what lies in memory alone; set it to 'cpu' or 'none'"
             )
     section = _section(path, zero, "offload_optimizer")
     if section.get("ratio", 1.0) != 1.0:

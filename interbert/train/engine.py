@@ -15,7 +15,7 @@ from interbert.rng import Purpose, torch_seed
 from interbert.train import whole_state
 from interbert.train.deepspeed_config import EngineConfig
 from interbert.train.distributed import Ranks
-from interbert.train.loss_scale import loss_scale, unscaled_norm
+from interbert.train.loss_scale import loss_scale, scaled, unscaled_norm
 from interbert.train.optimizer import build_optimizer, parameter_groups
 
 
@@ -84,7 +84,7 @@ class Engine:
         for batch, number in zip(batches, numbers, strict=True):
             torch.manual_seed(torch_seed(self.settings.train.seed, Purpose.DROPOUT, step, number))
             loss, stats = self.deepspeed(batch, scales)
-            self.deepspeed.backward(loss)
+            self.deepspeed.backward(scaled(self.deepspeed, loss))
             total = total + stats
             if number != numbers[-1]:
                 self.deepspeed.step()  # not at a boundary yet: only counts the micro-batch

@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from torch import Tensor
+
 from interbert.train.wrappers import Wrapper, wrapper_of
 
 HISTORY = {
@@ -28,6 +30,14 @@ def set_history(engine, saved: dict[str, float | None]) -> None:
 def loss_scale(engine) -> float:
     scaler = _scaler(engine)
     return 1.0 if scaler is None else float(scaler.cur_scale)
+
+
+def scaled(engine, loss: Tensor) -> Tensor:
+    """What the backward pass begins from. DeepSpeed multiplies by the scale itself, but only under ZeRO: at stage 0
+    version 0.19 leaves it out, and its optimizer divides by it all the same."""
+    if wrapper_of(engine) in (Wrapper.COPIES, Wrapper.FLAT_COPIES):
+        return loss.float() * loss_scale(engine)
+    return loss
 
 
 def unscaled_norm(engine, reported: float, before: float) -> float:
