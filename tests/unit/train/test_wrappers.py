@@ -1,4 +1,4 @@
-"""Which of DeepSpeed's optimizers are known; what is done with each, integration/test_stages.py shows on two ranks."""
+"""Which of DeepSpeed's optimizers are known. What is done with each is shown on two ranks (test_stages.py)."""
 
 from types import SimpleNamespace
 
