@@ -7,7 +7,9 @@ RUN := PATH="$(CURDIR)/$(BIN):$$PATH"
 # CPU machines save a download with TORCH_INDEX=https://download.pytorch.org/whl/cpu
 TORCH_INDEX ?=
 GPU := $(shell command -v nvidia-smi 2>/dev/null)
-DS_CONFIG ?= $(if $(GPU),ds_configs/zero0_bf16.json,ds_configs/cpu.json)
+# Before compute capability 8 there is no bf16.
+OLD_GPU := $(if $(GPU),$(filter 5.% 6.% 7.%,$(shell nvidia-smi --query-gpu=compute_cap --format=csv,noheader)))
+DS_CONFIG ?= ds_configs/$(if $(GPU),zero0_$(if $(OLD_GPU),fp16,bf16),cpu).json
 # Matrices this small gain nothing from a second thread, but all from a second rank.
 RANKS ?= $(if $(GPU),1,2)
 

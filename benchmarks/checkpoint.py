@@ -23,6 +23,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from benchmarks import report
 from benchmarks.step_work import make_batch
 from interbert.config import load_recipe
+from interbert.kernels.bf16 import has_bf16
 from interbert.model import InterBertConfig, InterBertForPreTraining
 from interbert.train import checkpoint, whole_state
 from interbert.train.deepspeed_config import load_engine_config
@@ -38,7 +39,7 @@ def main() -> None:
     ranks = start_ranks()
     settings = load_recipe("interbert_base", [f"train.micro_batches={ranks.world_size}"])
     figures, rows = {}, []
-    for precision in arguments.precisions:
+    for precision in arguments.precisions or ["bf16" if has_bf16(ranks.device) else "fp32"]:
         for stage in arguments.stages:
             path = ROOT / "ds_configs" / f"zero{stage}_{precision}.json"
             config = load_engine_config(str(path), settings, ranks.world_size)
@@ -62,7 +63,9 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--preset", default="base", choices=["tiny", "small", "base"])
     parser.add_argument("--pairs", type=int, default=64, help="of each rank's micro-batch, to time a step")
     parser.add_argument("--stages", type=int, nargs="+", default=[0, 1, 2, 3])
-    parser.add_argument("--precisions", nargs="+", default=["bf16"], choices=["fp32", "bf16", "fp16"])
+    parser.add_argument(
+        "--precisions", nargs="+", choices=["fp32", "bf16", "fp16"], help="default: bf16 if it is quick"
+    )
     parser.add_argument("--json", metavar="FILE", help="also write the figures here")
     return parser.parse_args()
 

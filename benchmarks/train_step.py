@@ -22,6 +22,7 @@ from benchmarks.step_optimizer import Optimizer
 from benchmarks.step_work import REGIONS, TEXT, make_batch, model_operations
 from interbert import objectives
 from interbert.data.batch import Batch
+from interbert.kernels.bf16 import has_bf16
 from interbert.kernels.host_memory import reuse_freed_memory
 from interbert.model import InterBertConfig, InterBertForPreTraining
 from interbert.model.heads_needed import needs
@@ -51,12 +52,17 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--preset", default="base", choices=["tiny", "small", "base"])
     parser.add_argument("--pairs", type=int, default=64)
     parser.add_argument("--steps", type=int, default=5, help="timed steps of each, after one for warming up")
-    parser.add_argument("--precisions", nargs="+", default=["bf16", "fp32"], choices=list(DTYPES))
+    parser.add_argument(
+        "--precisions", nargs="+", choices=list(DTYPES), help="default: those that it is fit for"
+    )
     parser.add_argument("--models", nargs="+", default=list(CONTENDERS), choices=list(CONTENDERS))
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
     parser.add_argument("--json", metavar="FILE", help="also write the figures here")
-    return parser.parse_args()
+    arguments = parser.parse_args()
+    both = ["bf16", "fp32"] if has_bf16(torch.device(arguments.device)) else ["fp32"]
+    arguments.precisions = arguments.precisions or both
+    return arguments
 
 
 def measure(

@@ -59,7 +59,7 @@ def parse_arguments() -> argparse.Namespace:
         "--precision",
         choices=["auto", "fp32", "bf16"],
         default="auto",
-        help="auto: bf16 where the device has it",
+        help="auto: bf16 where the device multiplies matrices in it, else fp32",
     )
     add(
         "--local_rank", type=int, default=0, help=argparse.SUPPRESS

@@ -13,6 +13,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from interbert.kernels.bf16 import processor_flags
 from interbert.kernels.compile import Unavailable, build, cache_folder, digest, host_compiler
 from interbert.kernels.native_functions import Argument, converted, declare
 
@@ -97,18 +98,11 @@ def _compiled() -> Path:
 def require_tiles() -> None:
     if platform.system() != "Linux" or platform.machine() != "x86_64":
         raise Unavailable("they are for Linux on x86-64")
-    missing = NEEDED - _processor_flags()
+    missing = NEEDED - processor_flags()
     if missing:
         raise Unavailable(f"the processor lacks {', '.join(sorted(missing))}")
     if ctypes.CDLL(None).syscall(_ARCH_PRCTL, _ASK, _TILE_DATA) != 0:
         raise Unavailable("the kernel does not give out tile registers")
-
-
-def _processor_flags() -> set[str]:
-    for line in Path("/proc/cpuinfo").read_text().splitlines():
-        if line.startswith("flags"):
-            return set(line.split(":", 1)[1].split())
-    return set()
 
 
 def commands(compiler: str, flags: list[str], sources: Path) -> list[list[str]]:

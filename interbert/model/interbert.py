@@ -2,6 +2,7 @@
 
 from collections.abc import Collection
 from functools import cache
+from typing import Self
 
 import torch
 from torch import Tensor, nn
@@ -13,6 +14,7 @@ from interbert.kernels import attention
 from interbert.kernels.cross_attention import cross_attention
 from interbert.kernels.fused import units_of_sequences
 from interbert.kernels.reference import attention_probabilities
+from interbert.model.beginning import beginning, drawn, fill
 from interbert.model.configuration import InterBertConfig
 from interbert.model.embeddings import ImageEmbeddings, TextEmbeddings, image_tokens, whole_images
 from interbert.model.encoder import Ask, Attend, Streams, layers_of
@@ -29,21 +31,27 @@ class InterBertPreTrainedModel(PreTrainedModel):
     main_input_name = "input_ids"
 
     def _init_weights(self, module: nn.Module) -> None:
-        if isinstance(module, nn.Linear):
-            init.normal_(module.weight, std=self.config.initializer_range)
-            init.zeros_(module.bias)
-        elif isinstance(module, nn.Embedding):
-            init.normal_(module.weight, std=self.config.initializer_range)
-        elif isinstance(module, nn.LayerNorm):
-            init.ones_(module.weight)
-            init.zeros_(module.bias)
+        """Of a module that transformers found no weights for."""
+        for key, parameter in module.named_parameters(recurse=False):
+            match beginning(module, key):
+                case "normal":
+                    init.normal_(parameter, std=self.config.initializer_range)
+                case "zeros":
+                    init.zeros_(parameter)
+                case "ones":
+                    init.ones_(parameter)
 
     @classmethod
-    def from_seed(cls, config: InterBertConfig, seed: int) -> "InterBertPreTrainedModel":
-        """A fresh model whose weights depend on `seed` alone; the global generator is left as it was."""
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
+    def empty(cls, config: InterBertConfig) -> Self:
+        """Shapes without numbers."""
+        with torch.device("meta"):
             return cls(config)
+
+    @classmethod
+    def from_seed(cls, config: InterBertConfig, seed: int) -> Self:
+        """A fresh model whose weights depend on `seed` alone."""
+        model = cls.empty(config)
+        return fill(model, drawn(model, seed, config.initializer_range))
 
 
 class InterBertModel(InterBertPreTrainedModel):

@@ -2,16 +2,25 @@
 
 from pathlib import Path
 
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
+from torch import Tensor
 from transformers import AutoConfig
 
-from interbert.files import check_sums
+from interbert.files import check_sums, read_json
+from interbert.model.beginning import Read, fill
 from interbert.model.interbert import InterBertForPreTraining
 from interbert.model.tasks import InterBertForTasks
+
+WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
 
 
 def load_ours(folder: str | Path) -> InterBertForPreTraining:
     """The model of a directory, of the class that wrote it; every weight must be there and fit."""
+    return fill(*open_ours(folder)).eval()
+
+
+def open_ours(folder: str | Path) -> tuple[InterBertForPreTraining, Read]:
+    """The same, empty, and what reads its weights one by one."""
     folder = Path(folder)
     if not (folder / "config.json").is_file():
         raise ValueError(f"{folder}: no config.json; give a directory such as runs/<name>/export")
@@ -23,18 +32,40 @@ def load_ours(folder: str | Path) -> InterBertForPreTraining:
         )
     kinds = {kind.__name__: kind for kind in (InterBertForPreTraining, InterBertForTasks)}
     kind = kinds.get((config.architectures or [""])[0], InterBertForPreTraining)
+    model = kind.empty(config)
     try:
-        # Another shape is reported below with the rest, not raised in torch's words.
-        model, found = kind.from_pretrained(
-            folder, output_loading_info=True, ignore_mismatched_sizes=True, use_safetensors=True
-        )
+        where = _files_of(folder)
+        shapes = {name: tuple(file.get_slice(name).get_shape()) for name, file in where.items()}
     except (OSError, SafetensorError) as error:
         raise ValueError(f"{folder}: the weights cannot be read ({error})") from None
-    faults = [
-        f"{what.replace('_', ' ')}: {', '.join(map(str, sorted(found[what])))}"
-        for what in ("missing_keys", "unexpected_keys", "mismatched_keys")
-        if found[what]
-    ]
+    _check_fit(folder, model, shapes)
+
+    def read(name: str) -> Tensor:
+        return where[name].get_tensor(name).float()
+
+    return model, read
+
+
+def _files_of(folder: Path) -> dict[str, safe_open]:
+    """name of a weight -> the open file that holds it"""
+    index = folder / INDEX
+    names = sorted(set(read_json(index)["weight_map"].values())) if index.is_file() else [WEIGHTS]
+    files = [safe_open(folder / name, "pt") for name in names]
+    return {name: file for file in files for name in file.keys()}  # noqa: SIM118
+
+
+def _check_fit(folder: Path, model: InterBertForPreTraining, shapes: dict[str, tuple[int, ...]]) -> None:
+    needed = {name: tuple(parameter.shape) for name, parameter in model.named_parameters()}
+    tied = {name for name, _ in model.named_parameters(remove_duplicate=False)}
+    found = {
+        "missing": [name for name in needed if name not in shapes],
+        "unexpected": [name for name in shapes if name not in tied],
+        "of another shape": [
+            f"{name} ({list(shapes[name])} there, {list(shape)} needed)"
+            for name, shape in needed.items()
+            if name in shapes and shapes[name] != shape
+        ],
+    }
+    faults = [f"{what}: {', '.join(sorted(names))}" for what, names in found.items() if names]
     if faults:
         raise ValueError(f"{folder}: its weights do not fit its config.json; " + "; ".join(faults))
-    return model

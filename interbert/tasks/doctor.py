@@ -20,6 +20,7 @@ import torch
 
 from interbert.kernels import native
 from interbert.kernels.apex import apex_symbol
+from interbert.kernels.bf16 import has_bf16
 from interbert.kernels.compile import Unavailable, cache_folder
 from interbert.kernels.fused_build import architecture, nvcc
 from interbert.kernels.fused_table import longest
@@ -132,6 +133,7 @@ def kernels() -> Iterator[Finding]:
         "cpu kernels",
         "ok" if there else "note",
         "bf16 on tile registers" if there else "torch's (no AMX, or no g++)",
+        "" if has_bf16(torch.device("cpu")) else "train in fp32 on this processor (ds_configs/cpu.json)",
     )
     for number in range(torch.cuda.device_count()):
         device = torch.device("cuda", number)

@@ -17,6 +17,7 @@ from interbert.config import read_config
 from interbert.data.corpus import Corpus
 from interbert.data.tokens import token_table
 from interbert.files import read_json, write_json
+from interbert.kernels.bf16 import has_bf16
 from interbert.model.interbert import InterBertForPreTraining
 from interbert.model.loading import load_ours
 from interbert.tasks.retrieval import DISTINCTIVE, captions_of, evaluate_retrieval
@@ -104,12 +105,6 @@ def load_for(folder: Path, corpus: Corpus) -> tuple[InterBertForPreTraining, Tok
     return model.eval(), tokenizer
 
 
-def best_precision(device: torch.device) -> str:
-    if device.type == "cuda":
-        return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp32"
-    return "bf16" if torch.cpu._is_amx_tile_supported() else "fp32"
-
-
 def choose_captions(corpus: Corpus, images: np.ndarray, split: str | None) -> tuple[np.ndarray, np.ndarray]:
     """(captions to rank, vague captions to rank apart)."""
     distinctive = captions_of(corpus, images, DISTINCTIVE, first_only=True)
@@ -155,7 +150,8 @@ def _retrieval(
     tokens = token_table(corpus, tokenizer, max_tokens)
     images = np.arange(min(options.max_images or corpus.images, corpus.images))
     captions, vague = choose_captions(corpus, images, options.split_captions)
-    precision = best_precision(ranks.device) if options.precision == "auto" else options.precision
+    best = "bf16" if has_bf16(ranks.device) else "fp32"
+    precision = best if options.precision == "auto" else options.precision
     model = model.to(ranks.device, torch.bfloat16 if precision == "bf16" else torch.float32)
     result = evaluate_retrieval(
         model,

@@ -6,12 +6,16 @@ say is the recipe's, and a config that says otherwise is refused rather than ove
 
 import difflib
 import json
+import logging
+import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
 from interbert.config import Settings, SettingsError
 from interbert.train.settle import share_of_ranks
+
+log = logging.getLogger(__name__)
 
 DECISIVE = (
     *("zero_optimization", "bf16", "fp16", "gradient_clipping", "optimizer", "scheduler", "data_types"),
@@ -59,7 +63,7 @@ def read_engine_config(path: str, settings: Settings) -> EngineConfig:
     _must_be(path, tree, "gradient_clipping", train.clip, "it is the recipe's train.clip")
     zero = _section(path, tree, "zero_optimization")
     stage, precision = _stage(path, zero), _precision(path, tree)
-    offload = _section(path, zero, "offload_optimizer").get("device", "none") != "none"
+    offload = _offload(path, zero)
     if train.optimizer == "lamb" and stage > 0:
         raise SettingsError(
             f"{path}: zero_optimization.stage is {stage}, and train.optimizer is lamb: ZeRO cuts tensors into flat "
@@ -89,16 +93,28 @@ def with_batch(config: EngineConfig, settings: Settings, accumulation: int) -> E
 
 
 def check_device(config: EngineConfig) -> None:
-    """Refuses a precision that the devices here do not have."""
+    """Refuses a precision that the devices here do not have, and warns of one that they only emulate."""
     import torch
+
+    from interbert.kernels.bf16 import has_bf16
 
     if config.precision == "fp16" and not torch.cuda.is_available():
         raise SettingsError(
             f"{config.path}: fp16 needs a GPU and none is here; take ds_configs/cpu.json or a bf16 one"
         )
-    if config.precision == "bf16" and torch.cuda.is_available() and not torch.cuda.is_bf16_supported():
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if config.precision != "bf16" or has_bf16(device):
+        return
+    if device.type == "cuda":
         name = torch.cuda.get_device_name()
         raise SettingsError(f"{config.path}: {name} has no bf16; take the fp16 config of the same stage")
+    if os.environ.get("LOCAL_RANK", "0") != "0":
+        return  # one rank of each host says so
+    log.warning(
+        "%s: this processor does not multiply matrices in bf16 (amx_bf16, avx512_bf16), and is several times to "
+        "dozens of times slower in it than in fp32; take ds_configs/cpu.json, or the fp32 config of the same stage",
+        config.path,
+    )
 
 
 def device_meant(config: EngineConfig) -> Literal["cpu", "cuda"]:
@@ -147,6 +163,23 @@ def _stage(path: str, zero: dict[str, Any]) -> int:
     if isinstance(stage, bool) or stage not in (0, 1, 2, 3):
         raise SettingsError(f"{path}: zero_optimization.stage is {stage!r}; it must be 0, 1, 2 or 3")
     return stage
+
+
+def _offload(path: str, zero: dict[str, Any]) -> bool:
+    """Whether the optimizer's numbers lie on the host; refuses the places from which no checkpoint is made."""
+    for name in ("offload_optimizer", "offload_param"):
+        if _section(path, zero, name).get("device", "none") not in ("none", "cpu"):
+            raise SettingsError(
+                f"{path}: zero_optimization.{name}.device is {zero[name]['device']!r}, and checkpoints are made of "
+                "what lies in memory alone; set it to 'cpu' or 'none'"
+            )
+    section = _section(path, zero, "offload_optimizer")
+    if section.get("ratio", 1.0) != 1.0:
+        raise SettingsError(
+            f"{path}: zero_optimization.offload_optimizer.ratio is {section['ratio']}: DeepSpeed then keeps a second "
+            "optimizer, which checkpoints do not know of; remove it"
+        )
+    return section.get("device", "none") != "none"
 
 
 def _refuse_misspelt(path: str, tree: dict[str, Any]) -> None:

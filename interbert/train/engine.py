@@ -12,8 +12,10 @@ from interbert.config import Settings
 from interbert.data.batch import Batch
 from interbert.model.heads_needed import needs
 from interbert.rng import Purpose, torch_seed
+from interbert.train import whole_state
 from interbert.train.deepspeed_config import EngineConfig
 from interbert.train.distributed import Ranks
+from interbert.train.loss_scale import loss_scale, scaled, unscaled_norm
 from interbert.train.optimizer import build_optimizer, parameter_groups
 
 
@@ -51,12 +53,13 @@ class Engine:
 
         self.settings, self.config = settings, config
         groups = parameter_groups(model, model.config.inherited_parameters, settings.train)
-        optimizer = build_optimizer(groups, settings.train, config.offload)
+        optimizer = build_optimizer(groups, settings.train, config.stage, config.offload)
         tree = dict(config.tree)
         if config.stage > 0:  # ours are AdamW variants or refused before; DeepSpeed knows few of them by type
-            tree["zero_allow_untested_optimizer"] = True
+            tree |= {"zero_allow_untested_optimizer": True, "zero_force_ds_cpu_optimizer": False}
         step = PretrainStep(model, dict(settings.objectives))
         self.deepspeed, _, _, _ = deepspeed.initialize(model=step, optimizer=optimizer, config=tree)
+        whole_state.begin(self.deepspeed)
         self.deepspeed.train()  # a model that was read from a folder comes without dropout
         self.model = model
         self.basic_optimizer = optimizer
@@ -81,7 +84,7 @@ class Engine:
         for batch, number in zip(batches, numbers, strict=True):
             torch.manual_seed(torch_seed(self.settings.train.seed, Purpose.DROPOUT, step, number))
             loss, stats = self.deepspeed(batch, scales)
-            self.deepspeed.backward(loss)
+            self.deepspeed.backward(scaled(self.deepspeed, loss))
             total = total + stats
             if number != numbers[-1]:
                 self.deepspeed.step()  # not at a boundary yet: only counts the micro-batch
@@ -95,7 +98,7 @@ class Engine:
     def _update(self) -> tuple[float, bool]:
         engine = self.deepspeed
         if not self.config.clips_itself:
-            before = engine.skipped_steps
+            before, scale = engine.skipped_steps, loss_scale(engine)
             try:
                 engine.step()
             except Exception as error:
@@ -106,7 +109,7 @@ class Engine:
                     "train.learning_rate, or train in bf16 (ds_configs/zero1_bf16.json)"
                 ) from None
             norm = engine.get_global_grad_norm()
-            norm = float(norm) if norm is not None else math.nan
+            norm = unscaled_norm(engine, float(norm), scale) if norm is not None else math.nan
             return norm, engine.skipped_steps > before
         parameters = [p for p in engine.module.parameters() if p.grad is not None]
         norm = float(nn.utils.clip_grad_norm_(parameters, self.settings.train.clip))

@@ -6,27 +6,28 @@ import torch
 from torch import Tensor
 
 from interbert.files import new_folder, settle_folder, write_sums
+from interbert.model.beginning import fill
 from interbert.train import whole_state
 from interbert.train.distributed import Ranks
 
 
-def full_weights(engine) -> dict[str, Tensor]:
-    """fp32 weights by name on the CPU, from whatever ZeRO stage and precision. Call on all ranks."""
+def full_weights(engine, keep: bool = True) -> dict[str, Tensor]:
+    """fp32 weights by name on the CPU, from whatever ZeRO stage and precision. Call on all ranks.
+
+    keep: whether this rank wants them; else it only helps to gather, and gets none.
+    """
     found = whole_state.gather(engine.deepspeed, (whole_state.WEIGHT,))
-    return {name: tensors[whole_state.WEIGHT].to("cpu", copy=True) for name, tensors in found}
+    return {name: tensors[whole_state.WEIGHT].to("cpu", copy=True) for name, tensors in found if keep}
 
 
 def export(engine, tokenizer, folder: Path, ranks: Ranks) -> None:
-    weights = full_weights(engine)
+    weights = full_weights(engine, keep=ranks.is_main)
     ranks.main_only(lambda: _write(type(engine.model), engine.model.config, weights, tokenizer, folder))
 
 
 def _write(model_class, config, weights: dict[str, Tensor], tokenizer, folder: Path) -> None:
     partial = new_folder(folder.with_name(f".{folder.name}.partial"))
-    model = model_class(config)
-    with torch.no_grad():
-        for name, parameter in model.named_parameters():
-            parameter.copy_(weights.pop(name))
+    model = fill(model_class.empty(config), weights.pop)
     assert not weights, f"weights that the model has no place for: {sorted(weights)}"
     model.save_pretrained(partial)
     tokenizer.save(partial)

@@ -11,11 +11,6 @@ from interbert.config import Settings, SettingsError
 from interbert.data.corpus import Corpus
 from interbert.data.plan import Plan
 from interbert.files import write_json, write_text
-from interbert.hub import local_folder
-from interbert.model.configuration import InterBertConfig
-from interbert.model.convert import load_bert
-from interbert.model.interbert import InterBertForPreTraining
-from interbert.model.loading import load_ours
 from interbert.tokenizer import Tokenizer
 from interbert.train import checkpoint
 from interbert.train.class_head import class_head_of
@@ -37,9 +32,9 @@ from interbert.train.profiling import StepProfiler
 from interbert.train.resume import begin
 from interbert.train.run_folder import RunFolder, describe_environment
 from interbert.train.settle import describe_batch, settle, settled_in, share_of_ranks, tokens_of, warnings_of
+from interbert.train.starting import build_model
 from interbert.train.stop import StopRequest
 from interbert.train.validation import Validation
-from interbert.train.wanted_model import check_inherited, check_positions, wanted_fields
 from interbert.train.watchdog import Watchdog
 
 log = logging.getLogger(__name__)
@@ -113,7 +108,7 @@ def _prepare(
     ranks.main_only(lambda: checkpoint.set_aside(folder.checkpoints, after=progress.step if path else -1))
     if ranks.is_main:
         _write_description(folder, settings, config, ranks)
-    model = build_model(settings, corpus, tokenizer)
+    model = build_model(settings, corpus, tokenizer, config)
     agree_on_kernels(model.config, config.precision, ranks)
     engine = Engine(model, settings, config)
     two = 2 * checkpoint.size_of(engine.deepspeed)
@@ -164,23 +159,6 @@ def build_validation(settings: Settings, tokenizer: Tokenizer) -> Validation | N
     if not settings.data.validation:
         return None
     return Validation(validation_batches(settings, tokenizer), PairPicture(settings, tokenizer))
-
-
-def build_model(settings: Settings, corpus: Corpus, tokenizer: Tokenizer) -> InterBertForPreTraining:
-    """Fresh, from BERT, or from an InterBERT; fitting the data in either case."""
-    wanted, seed = settings.model, settings.train.seed
-    if wanted.inherit_from:
-        model = load_ours(wanted.inherit_from)
-        check_inherited(model.config, settings, corpus, tokenizer)
-        return model
-    fields = wanted_fields(settings, corpus, tokenizer)
-    if wanted.bert:
-        model, report = load_bert(local_folder(wanted.bert), seed, wanted.preset, **fields)
-        log.info("%s", report)
-        check_positions(model.config, settings, wanted.bert)
-        return model
-    config = InterBertConfig.from_preset(wanted.preset, wanted.architecture, **fields)
-    return InterBertForPreTraining.from_seed(config, seed)
 
 
 def _check_validation(corpus: Corpus, settings: Settings) -> None:

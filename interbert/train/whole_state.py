@@ -11,9 +11,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-WEIGHT, MOMENTS = "weight", ("exp_avg", "exp_avg_sq")
+from interbert.train.loss_scale import history, set_history
+from interbert.train.optimizer_state import MOMENTS, forget, set_steps, state_of, steps_of
+from interbert.train.wrappers import Wrapper, own_optimizer, wrapper_of
+
+WEIGHT = "weight"
 KEYS = (WEIGHT, *MOMENTS)
-SCALER_FIELDS = ("cur_scale", "cur_iter", "last_overflow_iter", "cur_hysteresis")
 
 
 def named_parameters(engine) -> list[tuple[str, nn.Parameter]]:
@@ -43,15 +46,20 @@ def scatter(engine, read: Callable[[str], dict[str, Tensor]]) -> None:
 
 def counters(engine) -> dict[str, Any]:
     """What is not a tensor of a parameter: steps taken by the optimizer, the loss scale and its history."""
-    return {"optimizer_steps": _steps(engine), "scaler": _read_fields(_scaler(engine))}
+    return {"optimizer_steps": steps_of(own_optimizer(engine)), "scaler": history(engine)}
 
 
 def set_counters(engine, saved: dict[str, Any]) -> None:
-    _set_steps(engine, saved["optimizer_steps"])
-    scaler = _scaler(engine)
-    for name, value in saved["scaler"].items():
-        if hasattr(scaler, name):
-            setattr(scaler, name, value)
+    set_steps(own_optimizer(engine), saved["optimizer_steps"])
+    set_history(engine, saved["scaler"])
+
+
+def begin(engine) -> None:
+    """Training begins from step 0: without ZeRO, DeepSpeed has by now taken a step with gradients of zero, which
+    decays the fp32 copies and starts the count."""
+    if wrapper_of(engine) in (Wrapper.COPIES, Wrapper.FLAT_COPIES):
+        engine.optimizer.refresh_fp32_params()
+        forget(own_optimizer(engine))
 
 
 class _Plain:
@@ -61,11 +69,11 @@ class _Plain:
         self, optimizer: torch.optim.Optimizer, places: dict[nn.Parameter, tuple[Tensor, int]]
     ) -> None:
         """places: the copy that holds a parameter, and where in it."""
-        self._state, self._places = optimizer.state, places
+        self._optimizer, self._places = optimizer, places
 
     def get(self, parameter: nn.Parameter, key: str) -> Tensor:
         copy, start = self._places.get(parameter, (parameter, 0))
-        held = copy.detach() if key == WEIGHT else ensure_moments(self._state[copy], copy)[key]
+        held = copy.detach() if key == WEIGHT else state_of(self._optimizer, copy)[key]
         return held.flatten()[start : start + parameter.numel()].view(parameter.shape)
 
     def set(self, parameter: nn.Parameter, key: str, value: Tensor) -> None:
@@ -74,21 +82,12 @@ class _Plain:
             parameter.detach().copy_(value)
 
 
-def ensure_moments(state: dict[str, Tensor], weight: Tensor) -> dict[str, Tensor]:
-    """Before the first step there are none: they are zeros."""
-    for key in MOMENTS:
-        state.setdefault(key, torch.zeros_like(weight))
-    state.setdefault("step", torch.zeros((), dtype=torch.float32, device=weight.device))
-    return state
-
-
 class _Scattered:
-    """ZeRO 1 and 2 and bf16 without ZeRO: each rank holds a piece of what all parameters are, one after another."""
+    """Each rank holds a piece of what all parameters of a group are, one after another."""
 
     def __init__(self, optimizer) -> None:
-        base = optimizer.optimizer
-        for group in base.param_groups:
-            ensure_moments(base.state[group["params"][0]], group["params"][0])
+        for group in optimizer.optimizer.param_groups:
+            state_of(optimizer.optimizer, group["params"][0])
         # DeepSpeed links them after its first group's first step, when the other groups have none.
         optimizer._hp_optimizer_states_linked = False
         optimizer._lazy_init_hp_params_optimizer_state()
@@ -103,12 +102,12 @@ class _Scattered:
 
 
 class _Partitioned:
-    """ZeRO 3: each rank holds a piece of each parameter."""
+    """Each rank holds a piece of each parameter."""
 
     def __init__(self, optimizer) -> None:
         self._optimizer = optimizer
         for flat in optimizer.fp32_partitioned_groups_flat:
-            ensure_moments(optimizer.optimizer.state[flat], flat)
+            state_of(optimizer.optimizer, flat)
 
     def get(self, parameter: nn.Parameter, key: str) -> Tensor:
         return self._optimizer.get_full_hp_param(parameter, None if key == WEIGHT else key)
@@ -130,54 +129,32 @@ class _Partitioned:
 
 def _access(engine) -> _Plain | _Scattered | _Partitioned:
     optimizer = engine.optimizer
-    if isinstance(optimizer, torch.optim.Optimizer):
-        return _Plain(optimizer, {})
-    parameters = [parameter for _, parameter in named_parameters(engine)]
-    if hasattr(parameters[0], "ds_id"):
-        return _Partitioned(optimizer)
-    if hasattr(parameters[0], "_hp_mapping"):
-        return _Scattered(optimizer)
-    # fp16 without ZeRO: an fp32 copy of each parameter, or of all of a group one after another.
-    places = {}
-    for number, group in enumerate(optimizer.fp16_groups):
-        if hasattr(optimizer, "fp32_groups"):
-            places |= {p: (copy, 0) for p, copy in zip(group, optimizer.fp32_groups[number], strict=True)}
-            continue
-        starts = [0, *accumulate(p.numel() for p in group)]
-        places |= {
-            p: (optimizer.fp32_groups_flat[number], start) for p, start in zip(group, starts, strict=False)
-        }
-    return _Plain(optimizer.optimizer, places)
-
-
-def _base(engine) -> torch.optim.Optimizer:
-    optimizer = engine.optimizer
-    return optimizer if isinstance(optimizer, torch.optim.Optimizer) else optimizer.optimizer
-
-
-def _steps(engine) -> int:
-    """Some optimizers count in their state, some in their groups."""
-    base = _base(engine)
-    found = [state["step"] for state in base.state.values() if "step" in state]
-    found += [group["step"] for group in base.param_groups if "step" in group]
-    return int(found[0]) if found else 0
-
-
-def _set_steps(engine, steps: int) -> None:
-    base = _base(engine)
-    for place in (*base.state.values(), *base.param_groups):
-        if "step" in place:
-            place["step"] = (
-                torch.full_like(place["step"], steps) if isinstance(place["step"], Tensor) else steps
+    match wrapper_of(engine):
+        case Wrapper.NONE:
+            return _Plain(optimizer, {})
+        case Wrapper.COPIES:
+            return _Plain(optimizer.optimizer, _places(optimizer.fp16_groups, optimizer.fp32_groups))
+        case Wrapper.FLAT_COPIES:
+            return _Plain(
+                optimizer.optimizer, _flat_places(optimizer.fp16_groups, optimizer.fp32_groups_flat)
             )
+        case Wrapper.PARTITIONS:
+            return _Partitioned(optimizer)
+        case _:
+            return _Scattered(optimizer)
 
 
-def _scaler(engine) -> Any:
-    """Where the loss scale lives: in the optimizer, or in an object of its own."""
-    optimizer = engine.optimizer
-    return getattr(optimizer, "loss_scaler", optimizer)
+Places = dict[nn.Parameter, tuple[Tensor, int]]
 
 
-def _read_fields(scaler: Any) -> dict[str, float]:
-    there = {name: getattr(scaler, name, None) for name in SCALER_FIELDS}
-    return {name: value for name, value in there.items() if isinstance(value, int | float)}
+def _places(groups: list[list[nn.Parameter]], copies: list[list[Tensor]]) -> Places:
+    pairs = (pair for own, of in zip(groups, copies, strict=True) for pair in zip(own, of, strict=True))
+    return {parameter: (copy, 0) for parameter, copy in pairs}
+
+
+def _flat_places(groups: list[list[nn.Parameter]], copies: list[Tensor]) -> Places:
+    places = {}
+    for group, copy in zip(groups, copies, strict=True):
+        starts = accumulate((p.numel() for p in group), initial=0)
+        places |= {p: (copy, start) for p, start in zip(group, starts, strict=False)}
+    return places

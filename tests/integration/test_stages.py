@@ -96,10 +96,84 @@ def test_lamb_learns(results):
     assert losses[-1] < losses[0] - 0.02
 
 
-@pytest.mark.parametrize("stage", [0, 1, 2, 3])
-@pytest.mark.parametrize("precision", ["fp32", "bf16"])
-def test_resumed_training_is_the_uninterrupted_one_bit_for_bit(results, stage, precision):
-    assert results["two"][f"zero{stage}_resumed"][precision]["equal"]
+ENGINES = {
+    **dict.fromkeys(["zero0_fp32"], "AdamW"),
+    **dict.fromkeys(["zero0_bf16", "zero0_fp16"], "FP16_UnfusedOptimizer"),
+    **{f"zero{s}_{p}": "DeepSpeedZeroOptimizer" for s in (1, 2) for p in ("fp32", "bf16", "fp16")},
+    **{f"zero3_{p}": "DeepSpeedZeroOptimizer_Stage3" for p in ("fp32", "bf16", "fp16")},
+    "zero2_offload_bf16": "DeepSpeedZeroOptimizer",
+    "zero3_offload_bf16": "DeepSpeedZeroOptimizer_Stage3",
+    "zero1_bf16_accumulated": "BF16_Optimizer",
+    "zero0_fp32+FusedLAMB": "FusedLAMB",
+    "zero0_bf16+FusedAdam": "FP16_Optimizer",
+    "zero0_fp16+FusedAdam": "FP16_Optimizer",
+    "zero1_bf16+FusedAdam": "DeepSpeedZeroOptimizer",
+}
+"""What DeepSpeed makes of each config; behind the + an optimizer of apex."""
+
+
+def test_every_config_and_every_class_of_deepspeeds_is_among_them(results):
+    from interbert.train.wrappers import _known
+
+    assert {name: found["class"] for name, found in results["two"]["engines"].items()} == ENGINES
+    configs = {path.stem for path in (WORKER.parents[2] / "ds_configs").glob("*.json")} - {"cpu"}
+    assert configs <= ENGINES.keys()
+    assert {kind.__name__ for kind in _known()} <= set(ENGINES.values())
+
+
+@pytest.mark.parametrize("name", ENGINES)
+def test_training_begins_with_the_models_weights_and_no_step_taken(results, name):
+    found = results["two"]["engines"][name]
+    assert found["undecayed"] and found["largest_moment"] == 0 and found["first_step"] == 0
+
+
+@pytest.mark.parametrize("name", ENGINES)
+def test_resumed_training_is_the_uninterrupted_one_bit_for_bit(results, name):
+    found = results["two"]["engines"][name]
+    assert found["equal"]
+    assert found["loaded"] == found["saved"] and found["ends"][0] == found["ends"][1]
+
+
+@pytest.mark.parametrize("name", ENGINES)
+def test_steps_are_counted_whoever_counts_them(results, name):
+    found = results["two"]["engines"][name]
+    skipped = 1 if "fp16" in name else 0
+    assert found["saved"]["optimizer_steps"] == 2 - skipped
+    assert found["ends"][0]["optimizer_steps"] == 4 - 2 * skipped
+
+
+@pytest.mark.parametrize("name", [name for name in ENGINES if "fp16" in name])
+def test_the_loss_scale_falls_where_numbers_are_bad(results, name):
+    """Without ZeRO at each, else at every second: its patience is a part of what is saved."""
+    found = results["two"]["engines"][name]
+    patient = "zero0" not in name
+    assert found["saved"]["scaler"]["cur_scale"] == (65536 if patient else 32768)
+    assert found["ends"][1]["scaler"]["cur_scale"] == (32768 if patient else 16384)
+
+
+@pytest.mark.parametrize("name", ENGINES)
+def test_the_gradients_norm_is_that_of_fp32(results, name):
+    engines = results["two"]["engines"]
+    assert engines[name]["norms"][0] == pytest.approx(engines["zero0_fp32"]["norms"][0], rel=2e-3)
+
+
+@pytest.mark.parametrize("name", [name for name in ENGINES if "LAMB" not in name])
+def test_a_step_moves_the_weights_as_far_as_in_fp32(results, name):
+    engines = results["two"]["engines"]
+    assert engines[name]["moved"] == pytest.approx(engines["zero0_fp32"]["moved"], rel=0.02)
+
+
+@pytest.mark.parametrize("start", ["seed", "bert", "folder"])
+def test_a_model_shared_out_while_it_is_made_is_the_whole_one_bit_for_bit(results, start):
+    found = results["two"]["starts"][start]
+    assert found["begun"] and found["ended"] and found["moved"] > 1e-4
+
+
+def test_at_stage_3_no_rank_ever_holds_the_whole_model(results):
+    """Of two ranks each keeps half, in bf16: a quarter of the fp32 numbers, and for a moment one tensor more."""
+    rise = results["two"]["memory"]
+    assert 0.2 < rise["shared_out"] < 0.4
+    assert rise["whole"] > 0.9
 
 
 @pytest.mark.parametrize("stage", [0, 1, 2, 3])

@@ -4,7 +4,7 @@ Nothing is ever left random silently: each transfer has a report of every key us
 shape, and anything but a clean match is an error unless the caller names what may stay as it is.
 """
 
-from interbert.model.convert.bert import load_bert
+from interbert.model.convert.bert import load_bert, open_bert
 from interbert.model.convert.files import read_weights
 from interbert.model.convert.released import (
     convert_released,
@@ -22,5 +22,6 @@ __all__ = [
     "load_bert",
     "load_released",
     "load_released_tasks",
+    "open_bert",
     "read_weights",
 ]

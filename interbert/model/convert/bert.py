@@ -6,10 +6,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from interbert.model.beginning import Read, drawn, fill
 from interbert.model.bert_shape import fields_from_bert, read_sizes
 from interbert.model.configuration import InterBertConfig
 from interbert.model.convert.files import read_weights
-from interbert.model.convert.parts import Part, layer, text_embeddings, transfer, word_head
+from interbert.model.convert.parts import Part, layer, match, stacked, text_embeddings, word_head
 from interbert.model.convert.report import Report
 from interbert.model.interbert import InterBertForPreTraining
 
@@ -29,16 +30,29 @@ def load_bert(
     What BERT does not decide (image layers, pooler …) is the preset's, or given in `fields`. Which parameters came
     from BERT is kept in `config.inherited_parameters`.
     """
+    model, read, report = open_bert(folder, seed, preset, **fields)
+    return fill(model, read), report
+
+
+def open_bert(
+    folder: str | Path, seed: int, preset: str, **fields: Any
+) -> tuple[InterBertForPreTraining, Read, Report]:
+    """The same, empty, and what gives its weights one by one."""
     config = InterBertConfig(**fields_from_bert(read_sizes(Path(folder)), str(folder), preset, **fields))
     weights = _plain(read_weights(folder))
-    model = InterBertForPreTraining.from_seed(config, seed)
+    model = InterBertForPreTraining.empty(config)
     report = Report(str(folder))
     headless = ("heads.tokens",) if "cls.predictions.bias" not in weights else ()
-    filled = transfer(model, weights, parts(model), report, SET_ASIDE, headless)
+    matched = match(model, weights, parts(model), report, SET_ASIDE, headless)
     _check_decoder(weights, report)
     report.check()
-    model.config.inherited_parameters = filled
-    return model, report
+    model.config.inherited_parameters = list(matched)
+    fresh = drawn(model, seed, model.config.initializer_range)
+    return (
+        model,
+        lambda name: stacked(matched[name], weights) if name in matched else fresh(name),
+        report,
+    )
 
 
 def parts(model: InterBertForPreTraining) -> list[Part]:

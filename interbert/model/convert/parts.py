@@ -60,43 +60,59 @@ def transfer(
     set_aside: tuple[str, ...] = (),
     allow_missing: tuple[str, ...] = (),
 ) -> list[str]:
-    """Fills the model, all or nothing as far as the report is clean; returns the parameters that were filled.
+    """Fills the model, all or nothing as far as the report is clean; returns the parameters that were filled."""
+    matched = match(model, weights, parts, report, set_aside, allow_missing)
+    parameters = dict(model.named_parameters())
+    if report.clean:
+        for name, part in matched.items():
+            parameters[name].copy_(stacked(part, weights))
+    return list(matched)
+
+
+def match(
+    model: nn.Module,
+    weights: dict[str, Tensor],
+    parts: list[Part],
+    report: Report,
+    set_aside: tuple[str, ...] = (),
+    allow_missing: tuple[str, ...] = (),
+) -> dict[str, Part]:
+    """Which part fills which parameter, and in the report what does not fit.
 
     `set_aside` are keys or prefixes without a place here; `allow_missing` parts of our names that may stay random.
     """
     parameters = dict(model.named_parameters())
-    values: dict[str, Tensor] = {}
-    for part in parts:
-        value = _collect(part, parameters[part.ours].shape, weights, report, _names(part.ours, allow_missing))
-        if value is not None:
-            values[part.ours] = value
+    matched = {
+        part.ours: part
+        for part in parts
+        if _fits(part, parameters[part.ours].shape, weights, report, _names(part.ours, allow_missing))
+    }
     known = {name for part in parts for name in part.theirs}
     for name in weights:
         if name not in known:
             (report.set_aside if _names(name, set_aside) else report.unused).append(name)
-    report.left_random = [name for name in parameters if name not in values]
-    if report.clean:
-        for name, value in values.items():
-            parameters[name].copy_(value)
-    return list(values)
+    report.left_random = [name for name in parameters if name not in matched]
+    return matched
 
 
-def _collect(
-    part: Part, shape: torch.Size, weights: dict[str, Tensor], report: Report, may_miss: bool
-) -> Tensor | None:
+def stacked(part: Part, weights: dict[str, Tensor]) -> Tensor:
+    return torch.cat([weights[name].float() for name in part.theirs])
+
+
+def _fits(part: Part, shape: torch.Size, weights: dict[str, Tensor], report: Report, may_miss: bool) -> bool:
     absent = [name for name in part.theirs if name not in weights]
     if absent:
         if not (may_miss and len(absent) == len(part.theirs)):
             report.missing += absent
-        return None
+        return False
     needed = (shape[0] // len(part.theirs), *shape[1:])
     wrong = [name for name in part.theirs if tuple(weights[name].shape) != needed]
     for name in wrong:
         report.wrong_shape.append(f"{name}: {list(weights[name].shape)} there, {list(needed)} needed")
     if wrong:
-        return None
+        return False
     report.used += part.theirs
-    return torch.cat([weights[name].float() for name in part.theirs])
+    return True
 
 
 def _names(name: str, prefixes: tuple[str, ...]) -> bool:

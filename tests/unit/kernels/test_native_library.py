@@ -107,7 +107,7 @@ def test_they_can_be_switched_off(tiles_here, monkeypatch, caplog):
 
 
 def test_a_processor_without_them_is_named_once(fresh, monkeypatch, caplog):
-    monkeypatch.setattr(native, "_processor_flags", lambda: native.NEEDED - {"amx_bf16", "avx512bw"})
+    monkeypatch.setattr(native, "processor_flags", lambda: native.NEEDED - {"amx_bf16", "avx512bw"})
     with caplog.at_level(logging.INFO):
         assert native.library() is None and native.library() is None
     lines = [r.message for r in caplog.records if "native CPU kernels" in r.message]
@@ -140,7 +140,7 @@ def test_a_compiler_that_fails_is_quoted_and_leaves_nothing(tiles_here, monkeypa
 
 
 def test_require_tiles_agrees_with_the_processor():
-    if native._processor_flags() >= native.NEEDED:
+    if native.processor_flags() >= native.NEEDED:
         native.require_tiles()
     else:
         with pytest.raises(Unavailable, match="the processor lacks"):

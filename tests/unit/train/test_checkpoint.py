@@ -44,36 +44,6 @@ def test_saved_and_loaded_goes_on_alike(tmp_path):
         assert torch.equal(mine, theirs)
 
 
-@pytest.mark.parametrize("together", [False, True])
-def test_half_precision_copies_of_a_plain_optimizer_are_served(tmp_path, together):
-    """As fp16 without ZeRO keeps them: fp32 copies of parameters, each alone or all of them one after another."""
-    engines = []
-    for seed in (0, 1):
-        engine = make_engine(seed)
-        parameters = list(engine.module.model.parameters())
-        copies = [p.detach().clone() for p in parameters]
-        if together:
-            copies = [torch.cat([copy.flatten() for copy in copies])]
-        base = torch.optim.AdamW(copies, lr=0.1)
-        for copy in copies:
-            copy.grad = torch.randn_like(copy)
-        base.step()
-        engine.module.model.half()
-        held = {"fp32_groups_flat": copies} if together else {"fp32_groups": [copies]}
-        engine.optimizer = SimpleNamespace(optimizer=base, fp16_groups=[parameters], cur_scale=8.0, **held)
-        engine.copies = copies
-        engines.append(engine)
-    engines[0].optimizer.cur_scale = 1024.0
-    path = save(tmp_path, 1, engines[0])
-    checkpoint.load(engines[1], path, checkpoint.verify(path))
-    assert engines[1].optimizer.cur_scale == 1024.0
-    states = [engine.optimizer.optimizer.state for engine in engines]
-    for one, other in zip(engines[0].copies, engines[1].copies, strict=True):
-        assert torch.equal(one, other)
-        for key in ("exp_avg", "exp_avg_sq", "step"):
-            assert torch.equal(states[0][one][key], states[1][other][key])
-
-
 def test_a_checkpoint_of_another_model_is_refused(tmp_path):
     path = save(tmp_path, 1)
     other = make_engine()

@@ -2,6 +2,7 @@ import json
 from pathlib import Path
 
 import pytest
+import torch
 
 from interbert.config import SettingsError, load_recipe
 from interbert.train.deepspeed_config import (
@@ -103,13 +104,59 @@ def test_unreadable_files(tmp_path):
 
 
 def test_fp16_needs_a_gpu(tmp_path, monkeypatch):
-    import torch
-
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     settings = load_recipe("scenes")
     engine = load_engine_config(config(tmp_path, fp16={"enabled": True}), settings, 1)
     with pytest.raises(SettingsError, match="fp16 needs a GPU"):
         check_device(engine)
+
+
+def bf16_config(tmp_path):
+    return load_engine_config(
+        config(tmp_path, bf16={"enabled": True}), load_recipe("scenes", ["train.micro_batches=1"]), 1
+    )
+
+
+def test_a_gpu_that_only_emulates_bf16_is_refused(tmp_path, monkeypatch):
+    """torch's own question says yes to emulation, unless it is told otherwise."""
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda: "Tesla V100")
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation=True: including_emulation)
+    with pytest.raises(SettingsError, match="Tesla V100 has no bf16; take the fp16 config"):
+        check_device(bf16_config(tmp_path))
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation=True: True)
+    check_device(bf16_config(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("flags", "rank", "warned"),
+    [
+        ("fpu avx2 avx512f", "0", True),
+        ("fpu avx2 avx512f", "1", False),  # one rank of each host says it
+        ("fpu avx512_bf16", "0", False),
+        ("fpu amx_bf16 amx_tile", "0", False),
+    ],
+)
+def test_a_cpu_that_only_emulates_bf16_is_warned_of(tmp_path, monkeypatch, caplog, flags, rank, warned):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr("interbert.kernels.bf16.processor_flags", lambda: set(flags.split()))
+    monkeypatch.setenv("LOCAL_RANK", rank)
+    check_device(bf16_config(tmp_path))
+    assert ("take ds_configs/cpu.json" in caplog.text) == warned
+
+
+@pytest.mark.parametrize(
+    ("offload", "message"),
+    [
+        ({"offload_optimizer": {"device": "nvme"}}, "offload_optimizer.device is 'nvme'.*set it to 'cpu'"),
+        ({"offload_param": {"device": "nvme"}}, "offload_param.device is 'nvme'"),
+        ({"offload_optimizer": {"device": "cpu", "ratio": 0.3}}, "ratio is 0.3.*remove it"),
+    ],
+)
+def test_offload_to_where_no_checkpoint_reaches_is_refused(tmp_path, offload, message):
+    path = config(tmp_path, zero_optimization={"stage": 3, **offload})
+    with pytest.raises(SettingsError, match=message):
+        load_engine_config(path, load_recipe("scenes", ["train.micro_batches=1"]), 1)
 
 
 @pytest.mark.parametrize(
@@ -130,8 +177,6 @@ def test_what_deepspeed_would_pass_over_or_stumble_on(tmp_path, text, message):
 
 
 def test_a_config_tells_the_device_that_it_is_for(tmp_path, monkeypatch):
-    import torch
-
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     settings = load_recipe("scenes")
     devices = {path.stem: device_meant(read_engine_config(str(path), settings)) for path in CONFIGS}

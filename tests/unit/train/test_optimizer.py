@@ -1,8 +1,10 @@
 import pytest
 import torch
+from apex_twin import TWINS, FusedAdam, FusedLAMB
 from torch import nn
 
 from interbert.config import TrainSettings
+from interbert.train import optimizer_state
 from interbert.train.lamb import Lamb
 from interbert.train.optimizer import build_optimizer, parameter_groups, schedule, set_learning_rate
 
@@ -45,10 +47,73 @@ def test_schedule_warms_up_and_decays_linearly():
 
 def test_rate_of_inherited_parameters_follows_the_schedule():
     model = Small()
-    optimizer = build_optimizer(parameter_groups(model, ["words"], SETTINGS), SETTINGS, offload=False)
+    optimizer = build_optimizer(
+        parameter_groups(model, ["words"], SETTINGS), SETTINGS, stage=0, offload=False
+    )
     assert set_learning_rate(optimizer, 55, SETTINGS) == pytest.approx(0.05)
     rates = {group["rate"]: group["lr"] for group in optimizer.param_groups}
     assert rates == {1.0: pytest.approx(0.05), 0.1: pytest.approx(0.005)}
+
+
+@pytest.mark.parametrize(
+    ("kind", "stage", "offload", "chosen"),
+    [
+        ("adamw", 0, False, FusedAdam),
+        ("adamw", 2, False, FusedAdam),
+        (
+            "adamw",
+            3,
+            False,
+            torch.optim.AdamW,
+        ),  # stage 3 steps piece by piece, and apex counts each as a step
+        ("adamw", 2, True, torch.optim.AdamW),
+        ("lamb", 0, False, FusedLAMB),
+    ],
+)
+def test_apexs_optimizers_are_taken_where_they_are_right(monkeypatch, kind, stage, offload, chosen):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr("interbert.train.optimizer.apex_symbol", TWINS.get)
+    settings = SETTINGS.model_copy(update={"optimizer": kind})
+    built = build_optimizer(parameter_groups(Small(), [], settings), settings, stage, offload)
+    assert type(built) is chosen
+    if kind == "lamb":
+        assert built.defaults["max_grad_norm"] > 1e20  # the engine clips
+
+
+@pytest.mark.parametrize("kind", [torch.optim.AdamW, Lamb, FusedAdam, FusedLAMB])
+def test_an_optimizer_goes_on_from_its_moments_and_its_count(monkeypatch, kind):
+    """As a checkpoint takes them from one and gives them to another, which has not taken a step yet."""
+    monkeypatch.setattr("interbert.train.optimizer_state.apex_symbol", TWINS.get)
+    common = {"lr": 0.1, "betas": (0.9, 0.999), "eps": 1e-8, "weight_decay": 0.01}
+    weights = [nn.Parameter(torch.full((3,), 0.5)) for _ in range(2)]
+    first, second = (kind([weight], **common) for weight in weights)
+    for number in range(5):
+        if number == 3:
+            assert optimizer_state.steps_of(first) == 3
+            weights[1].data.copy_(weights[0])
+            held, fresh = (
+                optimizer_state.state_of(o, w) for o, w in zip((first, second), weights, strict=True)
+            )
+            assert {name: type(value) for name, value in held.items()} == {
+                n: type(v) for n, v in fresh.items()
+            }
+            for key in optimizer_state.MOMENTS:
+                fresh[key].copy_(held[key])
+            optimizer_state.set_steps(second, 3)
+        for optimizer, weight in ((first, weights[0]), (second, weights[1])):
+            weight.grad = torch.tensor([0.3, -0.2, 0.1]) * (number + 1)
+            if optimizer is first or number >= 3:
+                optimizer.step()
+    assert torch.equal(*weights)
+    assert optimizer_state.steps_of(second) == 5
+    optimizer_state.forget(second)
+    assert optimizer_state.steps_of(second) == 0 and not second.state
+
+
+def test_an_optimizer_of_another_kind_is_refused():
+    other = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=0.1)
+    with pytest.raises(ValueError, match=r"not know how torch\.optim\.sgd\.SGD counts"):
+        optimizer_state.steps_of(other)
 
 
 def test_lamb_step_by_hand():

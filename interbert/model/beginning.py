@@ -1,0 +1,52 @@
+"""How a model comes by its numbers: one parameter after another, so that nobody need ever hold it whole."""
+
+from collections.abc import Callable
+from hashlib import blake2b
+from typing import Literal
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from interbert.rng import Purpose, generator
+
+Read = Callable[[str], Tensor]
+"""What a parameter holds, fp32 and whole, by its name."""
+
+
+def fill(model: nn.Module, read: Read, place: Callable[[nn.Parameter], None] | None = None) -> nn.Module:
+    """Gives the parameters of an empty model (on torch's device `meta`) their numbers; tied ones stay tied.
+
+    place: what is done with each before the next is read.
+    """
+    for name, parameter in model.named_parameters():
+        torch.utils.swap_tensors(parameter, nn.Parameter(read(name)))
+        if place:
+            place(parameter)
+    return model
+
+
+def beginning(module: nn.Module, key: str) -> Literal["normal", "zeros", "ones"]:
+    """What a fresh model has there."""
+    if key == "bias":
+        return "zeros"
+    return "ones" if isinstance(module, nn.LayerNorm) else "normal"
+
+
+def drawn(model: nn.Module, seed: int, deviation: float) -> Read:
+    """A fresh model's numbers. Each parameter's depend on the seed and its name alone."""
+    owners = {f"{path}.{key}": (m, key) for path, m in model.named_modules() for key in m._parameters}
+
+    def read(name: str) -> Tensor:
+        module, key = owners[name]
+        shape = tuple(getattr(module, key).shape)
+        match beginning(module, key):
+            case "zeros":
+                return torch.zeros(shape)
+            case "ones":
+                return torch.ones(shape)
+        where = int.from_bytes(blake2b(name.encode(), digest_size=8).digest())
+        numbers = generator(seed, Purpose.INITIALISATION, where).standard_normal(shape, dtype=np.float32)
+        return torch.from_numpy(numbers).mul_(deviation)
+
+    return read
