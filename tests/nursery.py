@@ -57,8 +57,8 @@ class Forked:
     def poll(self) -> int | None:
         return self.returncode
 
-    def communicate(self, timeout: float | None = None) -> tuple[str, None]:
-        end = time.monotonic() + (threading.TIMEOUT_MAX if timeout is None else timeout)
+    def communicate(self, timeout: float = 1500) -> tuple[str, None]:
+        end = time.monotonic() + timeout
         said: list[str] = []
         reader = threading.Thread(target=lambda: said.append(self.stdout.read()), daemon=True)
         reader.start()
