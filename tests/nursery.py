@@ -97,6 +97,7 @@ def _environment_of_the_first(environment: dict[str, str]) -> Iterator[None]:
     kept = dict(os.environ)
     os.environ.update(environment)
     os.environ["PYTHONPATH"] = PATHS
+    os.environ.pop("XDG_CACHE_HOME", None)  # DeepSpeed's op lies in the user's own cache
     try:
         yield
     finally:
