@@ -57,8 +57,8 @@ class Forked:
     def poll(self) -> int | None:
         return self.returncode
 
-    def communicate(self, timeout: float | None = None) -> tuple[str, None]:
-        end = time.monotonic() + (threading.TIMEOUT_MAX if timeout is None else timeout)
+    def communicate(self, timeout: float = 1500) -> tuple[str, None]:
+        end = time.monotonic() + timeout
         said: list[str] = []
         reader = threading.Thread(target=lambda: said.append(self.stdout.read()), daemon=True)
         reader.start()
@@ -97,6 +97,7 @@ def _environment_of_the_first(environment: dict[str, str]) -> Iterator[None]:
     kept = dict(os.environ)
     os.environ.update(environment)
     os.environ["PYTHONPATH"] = PATHS
+    os.environ.pop("XDG_CACHE_HOME", None)  # DeepSpeed's op lies in the user's own cache
     try:
         yield
     finally:

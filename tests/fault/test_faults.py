@@ -227,12 +227,12 @@ def test_a_folder_takes_one_run_at_a_time(runs):
 def test_a_killed_group_is_started_again_and_goes_on(runs):
     """torchrun's elastic restarts."""
     sets = (
-        "train.schedule_steps=400",
+        "train.schedule_steps=150",
         "train.checkpoint_every=20",
-        "train.picture_every=400",
-        "train.validate_every=400",
+        "train.picture_every=150",
+        "train.validate_every=150",
     )
-    run = Started(runs, "elastic", *sets, launcher=ELASTIC, steps=400, more=("--resume", "none")).until(45)
+    run = Started(runs, "elastic", *sets, launcher=ELASTIC, steps=150, more=("--resume", "none")).until(45)
     run.ranks()[1].kill()
     said = run.end(150)
     assert "resumed from" in said and run.status()["state"] == "finished", said

@@ -75,9 +75,9 @@ def test_ctrl_c_on_make_pretrain(tmp_path):
 
 
 def test_two_that_resume_at_once(runs):
-    sets = (*LONG, "train.schedule_steps=300", "train.checkpoint_every=100", "train.validate_every=5000")
+    sets = (*LONG, "train.schedule_steps=100", "train.checkpoint_every=50", "train.validate_every=5000")
     runs.python("doubled", "--max-steps", "10", sets=sets)
-    words = [sys.executable, *runs.command("doubled", "--max-steps", "300", sets=sets)]
+    words = [sys.executable, *runs.command("doubled", "--max-steps", "100", sets=sets)]
     both = [runs.start(words) for _ in range(2)]
     ends = [(process.communicate(timeout=120)[0], process.returncode) for process in both]
     codes = sorted(code for _, code in ends)
@@ -85,7 +85,7 @@ def test_two_that_resume_at_once(runs):
     refused = next(said for said, code in ends if code == 1)
     assert "is in use by a run that is alive" in refused and "Traceback" not in refused
     steps = [line["step"] for line in runs.metrics("doubled") if "loss" in line]
-    assert steps == list(range(1, 301))
+    assert steps == list(range(1, 101))
 
 
 def test_a_run_whose_only_process_is_killed_is_not_left_running(runs):
