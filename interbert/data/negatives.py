@@ -17,6 +17,8 @@ from interbert.files import replaced
 
 MOST_CAPTIONS = 200_000
 _SCHEMA, _VERSION = "interbert-candidates", 1
+_METHOD = 2
+"""Counts up when a table is mined in another way, so that no old one is taken from a cache."""
 
 
 class CandidateError(ValueError):
@@ -41,7 +43,8 @@ def candidates_for(corpus: Any, settings: Settings) -> CandidateTable | None:
         return None
     if mismatch.hard_table:
         return _fitting(read_candidates(mismatch.hard_table, corpus), mismatch)
-    name = f"candidates-{cache.key(corpus.fingerprint, mismatch.hard_top, mismatch.hard_max_similarity)}.h5"
+    what = (corpus.fingerprint, mismatch.hard_top, mismatch.hard_max_similarity, _METHOD)
+    name = f"candidates-{cache.key(*what)}.h5"
     for path in cache.find(corpus, name):
         try:
             return read_candidates(path, corpus)
@@ -62,12 +65,12 @@ def mine(corpus: Any, settings: MismatchSettings) -> CandidateTable:
     """The exact table: the `hard_top` nearest captions of other images, all below `hard_max_similarity`."""
     refuse_too_many(corpus)
     from interbert.data.mining.dense import nearest  # scikit-learn: seconds of imports, once they are needed
+    from interbert.data.mining.kin import captions_kin
     from interbert.data.mining.vectors import tfidf
 
     weights_CW = tfidf(islice(corpus.texts(), corpus.captions), corpus.captions)
-    image_C = np.asarray(corpus.caption_image[: corpus.captions])
     top, below = settings.hard_top, settings.hard_max_similarity
-    rows = nearest(weights_CW, image_C, weights_CW, image_C, top, below)
+    rows = nearest(weights_CW, weights_CW, captions_kin(corpus), top, below)
     return CandidateTable(rows, corpus.fingerprint, below)
 
 

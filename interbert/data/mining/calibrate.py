@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import sparse
 
-from interbert.data.mining.dense import FEW_WORDS, blank_own
+from interbert.data.mining.dense import FEW_WORDS
+from interbert.data.mining.kin import Kin
 from interbert.data.mining.pruned import PrunedSearch
 from interbert.data.mining.vectors import by_frequency
 from interbert.rng import Purpose, generator
@@ -30,9 +31,7 @@ class Shortcut:
     sample: int
 
 
-def calibrate(
-    weights_CW: sparse.csr_matrix, image_C: np.ndarray, top: int, below: float, wanted: float
-) -> Shortcut:
+def calibrate(weights_CW: sparse.csr_matrix, kin: Kin, top: int, below: float, wanted: float) -> Shortcut:
     """The cheapest of some shortcuts that keeps the wanted share; none is taken at wanted = 1."""
     captions, words = weights_CW.shape
     rng = generator(0, Purpose.MINING)
@@ -40,7 +39,7 @@ def calibrate(
     if wanted >= 1:
         return Shortcut(captions, 0, 1.0, 0)
     pools = [size for size in _POOLS if size < captions / 2]
-    exact, of_pools = _exact(weights_CW, image_C, sample_S, top, below, pools)
+    exact, of_pools = _exact(weights_CW, kin, sample_S, top, below, pools)
     if exact == 0:
         return Shortcut(captions, 0, 1.0, len(sample_S))
     for pool, mass in zip(pools, of_pools, strict=True):
@@ -54,7 +53,7 @@ def calibrate(
         if dropped >= words:
             continue
         search = PrunedSearch.of(weights_CW, order[:dropped])
-        mass = float(search.nearest(sample_S, image_C, top, below)[1].sum())
+        mass = float(search.nearest(sample_S, kin, top, below)[1].sum())
         if mass >= wanted * exact:
             break
     return Shortcut(captions, dropped, mass / exact, len(sample_S))
@@ -62,20 +61,19 @@ def calibrate(
 
 def _exact(
     weights_CW: sparse.csr_matrix,
-    image_C: np.ndarray,
+    kin: Kin,
     sample_S: np.ndarray,
     top: int,
     below: float,
     pools: list[int],
 ) -> tuple[float, list[float]]:
     """Sums of the `top` largest similarities of each sampled caption: among all captions, among random pools."""
-    shuffled_C = generator(0, Purpose.MINING, 1).permutation(len(image_C))
-    order = np.argsort(image_C, kind="stable")
+    shuffled_C = generator(0, Purpose.MINING, 1).permutation(weights_CW.shape[0])
     sums = np.zeros(1 + len(pools))
     for start in range(0, len(sample_S), _BLOCK):
         rows = sample_S[start : start + _BLOCK]
         similarity = np.ascontiguousarray((weights_CW @ weights_CW[rows].toarray().T).T)
-        blank_own(similarity, image_C[rows], image_C[order], order)
+        kin.of_rows(rows).blank(similarity)
         similarity[similarity >= below] = 0
         for place, columns in enumerate((slice(None), *(shuffled_C[:size] for size in pools))):
             part = similarity[:, columns]

@@ -6,6 +6,8 @@ Letters: N rows asked for, M rows to choose from, W words (or any other columns)
 import numpy as np
 from scipy import sparse
 
+from interbert.data.mining.kin import Kin
+
 BLOCK_BYTES = 8 << 20
 FEW_WORDS = 512
 _GROUP = 64
@@ -15,14 +17,13 @@ _TIE = 1e-5
 
 def nearest(
     weights_NW: sparse.csr_matrix | np.ndarray,
-    owners_N: np.ndarray,
     pool_MW: sparse.csr_matrix | np.ndarray,
-    owners_M: np.ndarray,
+    kin: Kin,
     top: int,
     below: float,
     first: int = 0,
 ) -> np.ndarray:
-    """int32 [N, top]: the rows of the pool with the largest product > 0 and < `below` that have another owner.
+    """int32 [N, top]: the rows of the pool with the largest product > 0 and < `below` that are not kin.
 
     -1 where there are fewer. `first`: number of the first row, for the chance among equals.
     """
@@ -31,31 +32,18 @@ def nearest(
         weights_NW = (
             weights_NW.toarray()
         )  # a small world's captions share most words: dense products are quicker
-    order = np.argsort(owners_M, kind="stable")
-    sorted_owners_M = owners_M[order]
     padded = columns_WM.shape[1]
     block = max(1, BLOCK_BYTES // (4 * padded))
     noise = 1 - _TIE * np.random.Generator(np.random.Philox(key=0)).random(2 * padded, dtype=np.float32)
-    result = np.full((len(owners_N), top), -1, dtype=np.int32)
-    for start in range(0, len(owners_N), block):
+    result = np.full((weights_NW.shape[0], top), -1, dtype=np.int32)
+    for start in range(0, weights_NW.shape[0], block):
         rows = slice(start, start + block)
         similarity = weights_NW[rows] @ columns_WM
         similarity = similarity.toarray() if sparse.issparse(similarity) else similarity
-        blank_own(similarity, owners_N[rows], sorted_owners_M, order)
+        kin.of_rows(rows).blank(similarity)
         numbers = np.arange(first + start, first + start + len(similarity))
         result[rows] = _top(similarity, numbers, noise, top, below)
     return result
-
-
-def blank_own(
-    similarity: np.ndarray, owners: np.ndarray, sorted_owners: np.ndarray, order: np.ndarray
-) -> None:
-    """Zero wherever a row and a column have the same owner; `order` sorts the columns by owner."""
-    first = np.searchsorted(sorted_owners, owners, side="left")
-    count = np.searchsorted(sorted_owners, owners, side="right") - first
-    row = np.repeat(np.arange(len(owners)), count)
-    place = np.arange(len(row)) - np.repeat(np.cumsum(count) - count, count)
-    similarity[row, order[np.repeat(first, count) + place]] = 0
 
 
 def _columns(pool_MW: sparse.csr_matrix | np.ndarray) -> sparse.csr_matrix | np.ndarray:

@@ -15,6 +15,7 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from interbert.data.mining import dense
+from interbert.data.mining.kin import Kin
 from interbert.data.mining.pruned import PrunedSearch
 from interbert.data.mining.vectors import load_matrix
 from interbert.files import read_json, replaced, write_json
@@ -77,7 +78,7 @@ def rows_done(folder: Path, job: Job) -> int:
 class _Worker:
     def __init__(self, folder: Path) -> None:
         self.folder, self.job = folder, Job.load(folder)
-        self.owners_C = np.load(folder / "owners.npy", mmap_mode="r")
+        self.kin = Kin.load(folder)
 
     @cached_property
     def _search(self) -> PrunedSearch:
@@ -100,12 +101,12 @@ class _Worker:
         return len(rows)
 
     def _pruned(self, rows_N: np.ndarray) -> np.ndarray:
-        return self._search.nearest(rows_N, self.owners_C, self.job.top, self.job.below)[0]
+        return self._search.nearest(rows_N, self.kin, self.job.top, self.job.below)[0]
 
     def _dense(self, rows_N: np.ndarray) -> np.ndarray:
         pool_M = np.arange(self.job.rows) if self.job.pool >= self.job.rows else self._pool(int(rows_N[0]))
         found = dense.nearest(
-            self._weights[rows_N], self.owners_C[rows_N], self._weights[pool_M], self.owners_C[pool_M],
+            self._weights[rows_N], self._weights[pool_M], self.kin.of_rows(rows_N).among(pool_M),
             self.job.top, self.job.below, int(rows_N[0]),
         )  # fmt: skip
         return np.where(found >= 0, pool_M[found], -1).astype(np.int32)

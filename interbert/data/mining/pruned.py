@@ -12,6 +12,7 @@ import numpy as np
 from scipy import sparse
 from sparse_dot_topn import sp_matmul_topn
 
+from interbert.data.mining.kin import Kin
 from interbert.data.mining.vectors import load_matrix, save_matrix, transposed, without
 
 _ROWS = 2048
@@ -39,29 +40,27 @@ class PrunedSearch:
     def load(cls, folder: Path) -> "PrunedSearch":
         return cls(*(load_matrix(folder, name) for name in cls.__dataclass_fields__))
 
-    def nearest(
-        self, rows_N: np.ndarray, owners_C: np.ndarray, top: int, below: float
-    ) -> tuple[np.ndarray, np.ndarray]:
+    def nearest(self, rows_N: np.ndarray, kin: Kin, top: int, below: float) -> tuple[np.ndarray, np.ndarray]:
         """Columns int32 [N, top], -1 where there are fewer, and their similarities, both largest first."""
         found = np.full((len(rows_N), top), -1, dtype=np.int32)
         similarity = np.zeros((len(rows_N), top), dtype=np.float32)
         for start in range(0, len(rows_N), _ROWS):
             pending, keep = np.arange(start, min(start + _ROWS, len(rows_N))), _SPARE * top
             while len(pending) and keep <= _MOST * top:
-                part = self._nearest(rows_N[pending], owners_C, top, keep, below)
+                part = self._nearest(rows_N[pending], kin, top, keep, below)
                 found[pending], similarity[pending], enough = part
                 pending, keep = pending[~enough], keep * _MORE
         return found, similarity
 
     def _nearest(
-        self, rows_N: np.ndarray, owners_C: np.ndarray, top: int, keep: int, below: float
+        self, rows_N: np.ndarray, kin: Kin, top: int, keep: int, below: float
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """(columns, similarities, whether a wider search could not better the row)."""
         joined = sp_matmul_topn(self.rare_CW[rows_N], self.rare_WC, top_n=keep, threshold=0.0)
         counts_N = np.diff(joined.indptr)
         row_E = np.repeat(np.arange(len(rows_N)), counts_N)
         complete_E = joined.data + self._products(rows_N, row_E, joined.indices)
-        other_E = owners_C[joined.indices] != owners_C[rows_N[row_E]]
+        other_E = ~kin.hold(rows_N, row_E, joined.indices)
         fits_E = other_E & (complete_E < below) & (complete_E > 0)
         columns_NK = np.full((len(rows_N), max(keep, top)), -1, dtype=np.int32)
         values_NK = np.zeros(columns_NK.shape, dtype=np.float32)

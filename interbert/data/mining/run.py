@@ -11,6 +11,7 @@ import numpy as np
 from interbert.data import cache
 from interbert.data.mining.calibrate import calibrate
 from interbert.data.mining.job import Job, gather, rows_done, work_off
+from interbert.data.mining.kin import captions_kin, images_kin
 from interbert.data.mining.neighbours import NeighbourTable, pooled_features, write_neighbours
 from interbert.data.mining.pruned import PrunedSearch
 from interbert.data.mining.vectors import by_frequency, save_matrix, tfidf
@@ -19,7 +20,7 @@ from interbert.data.negatives import CandidateTable, write_candidates
 from interbert.files import new_folder, partial_folder, read_json
 from interbert.progress import Progress
 
-_METHOD = 1
+_METHOD = 2
 """Counts up when the way of mining changes, so that no old blocks are joined to new ones."""
 
 
@@ -30,10 +31,10 @@ def mine_captions(
     identity = cache.key(corpus.fingerprint, "captions", top, below, wanted, _METHOD)
 
     def prepare(folder: Path) -> Job:
-        image_C = np.asarray(corpus.caption_image[: corpus.captions])
+        kin = captions_kin(corpus)
         _say(f"{corpus.captions:,} captions as TF-IDF vectors")
         weights_CW = tfidf(islice(corpus.texts(), corpus.captions), corpus.captions)
-        found = calibrate(weights_CW, image_C, top, below, wanted)
+        found = calibrate(weights_CW, kin, top, below, wanted)
         notes = {
             "searched_captions": found.pool,
             "dropped_words": found.dropped,
@@ -41,7 +42,7 @@ def mine_captions(
             "mass_sample": found.sample,
         }
         _say(_describe(found, *weights_CW.shape))
-        np.save(folder / "owners.npy", image_C)
+        kin.save(folder)
         if found.dropped:
             PrunedSearch.of(weights_CW, by_frequency(weights_CW)[: found.dropped]).save(folder)
         else:
@@ -64,7 +65,7 @@ def mine_images(corpus: Any, output: Path, top: int, processes: int, world: Worl
     def prepare(folder: Path) -> Job:
         _say(f"means of the region features of {corpus.images:,} images")
         np.save(folder / "vectors.npy", pooled_features(corpus))
-        np.save(folder / "owners.npy", np.arange(corpus.images))
+        images_kin(corpus).save(folder)
         return Job("dense", corpus.images, top, 2.0, corpus.images, identity, {})
 
     def finish(_: Job, rows: np.ndarray) -> NeighbourTable:

@@ -12,7 +12,8 @@ from small_world import open_world, settings
 
 from interbert.commands import mine as command
 from interbert.data.corpus import Corpus
-from interbert.data.mining import calibrate, job, run
+from interbert.data.mining import calibrate, dense, job, run
+from interbert.data.mining.kin import captions_kin, images_kin, kin_of_captions
 from interbert.data.mining.neighbours import NeighbourError, read_neighbours
 from interbert.data.mining.pruned import PrunedSearch
 from interbert.data.mining.vectors import by_frequency, tfidf
@@ -55,7 +56,7 @@ def exact(zipf):
     assert (similarity > 0.9).sum() > CAPTIONS + 100, "near repetitions have to be there to be left out"
     similarity[image[:, None] == image[None, :]] = 0
     similarity[similarity >= BELOW] = 0
-    return weights, image, similarity
+    return weights, kin_of_captions(image, np.arange(CAPTIONS)), similarity
 
 
 def mass_of(similarity: np.ndarray, found: np.ndarray) -> np.ndarray:
@@ -69,9 +70,9 @@ def mine(*words: object) -> int:
 
 
 def test_a_search_without_frequent_words_is_judged_with_all_of_them(exact):
-    weights, image, similarity = exact
+    weights, kin, similarity = exact
     search = PrunedSearch.of(weights, by_frequency(weights)[:50])
-    found, values = search.nearest(np.arange(CAPTIONS), image, 10, BELOW)
+    found, values = search.nearest(np.arange(CAPTIONS), kin, 10, BELOW)
     np.testing.assert_allclose(mass_of(similarity, found), values, atol=1e-5)
     assert (values[found >= 0] > 0).all(), "none of the same image, none too near"
     assert (np.diff(values, axis=1) <= 0).all()
@@ -79,7 +80,7 @@ def test_a_search_without_frequent_words_is_judged_with_all_of_them(exact):
     share = values.sum() / best.sum()
     assert 0.93 < share < 1, share
     whole = PrunedSearch.of(weights, np.zeros(0, np.int64))
-    np.testing.assert_allclose(whole.nearest(np.arange(500), image, 10, BELOW)[1], best[:500], atol=1e-5)
+    np.testing.assert_allclose(whole.nearest(np.arange(500), kin, 10, BELOW)[1], best[:500], atol=1e-5)
 
 
 def test_a_caption_with_many_repetitions_is_searched_more_widely():
@@ -87,26 +88,26 @@ def test_a_caption_with_many_repetitions_is_searched_more_widely():
     texts += [f"one unlike{i}a unlike{i}b unlike{i}c" for i in range(40)]
     weights = tfidf(texts, len(texts))
     search = PrunedSearch.of(weights, np.zeros(0, np.int64))
-    found, _ = search.nearest(np.arange(1), np.arange(440), 10, 0.1)
+    found, _ = search.nearest(np.arange(1), kin_of_captions(np.arange(440), np.arange(440)), 10, 0.1)
     assert (found[0] >= 400).all(), "the repetitions fill the first two searches"
 
 
 def test_the_shortcut_is_measured(exact):
-    weights, image, similarity = exact
-    found = calibrate.calibrate(weights, image, 30, BELOW, 0.95)
+    weights, kin, similarity = exact
+    found = calibrate.calibrate(weights, kin, 30, BELOW, 0.95)
     assert found.dropped > 0 and found.pool == CAPTIONS and found.mass >= 0.95
     search = PrunedSearch.of(weights, by_frequency(weights)[: found.dropped])
-    values = search.nearest(np.arange(CAPTIONS), image, 30, BELOW)[1]
+    values = search.nearest(np.arange(CAPTIONS), kin, 30, BELOW)[1]
     assert values.sum() / -np.sort(-similarity, axis=1)[:, :30].sum() == pytest.approx(found.mass, abs=0.02)
-    assert calibrate.calibrate(weights, image, 30, BELOW, 1.0) == calibrate.Shortcut(CAPTIONS, 0, 1.0, 0)
+    assert calibrate.calibrate(weights, kin, 30, BELOW, 1.0) == calibrate.Shortcut(CAPTIONS, 0, 1.0, 0)
 
 
 def test_where_all_captions_are_alike_a_part_of_them_is_searched(monkeypatch):
     rng = np.random.default_rng(0)
     texts = [" ".join(f"w{word}" for word in rng.integers(0, 30, 8)) for _ in range(3000)]
-    weights, image = tfidf(texts, 3000), np.arange(3000)
+    weights, kin = tfidf(texts, 3000), kin_of_captions(np.arange(3000), np.arange(3000))
     monkeypatch.setattr(calibrate, "_POOLS", (50, 400, 1200))
-    found = calibrate.calibrate(weights, image, 10, BELOW, 0.9)
+    found = calibrate.calibrate(weights, kin, 10, BELOW, 0.9)
     assert found.pool in (400, 1200) and found.dropped == 0 and 0.9 < found.mass < 1
 
 
@@ -226,6 +227,87 @@ def test_images_that_look_alike(tmp_path, monkeypatch):
             pytest.raises(NeighbourError, match="other images"),
         ):
             read_neighbours(path, other)
+
+
+@pytest.fixture
+def relations(tmp_path):
+    """Two stores that share images, of which many are told of in the same words; true captions by id."""
+    words = ["w01 w02 w03", "w03 w04 w05", "w05 w06", "w06 w07 w08 w01", "w09 w01 w02"]
+    rng = np.random.default_rng(0)
+    boxes = np.array([[0, 0, 9, 9]], np.float32)
+    for name in ("a", "b"):
+        with StoreWriter(tmp_path / f"{name}.h5", 8) as store:
+            for image in range(40):
+                store.add_image(f"image-{image}", 10, 10, boxes, rng.normal(size=(1, 8)).astype(np.float16))
+                own = f"w{10 + image} w{11 + image} w01 w05"
+                store.add_captions(
+                    image, [words[i] for i in rng.choice(5, image % 3)] + [own.upper()] * (image % 2)
+                )
+    with Corpus([tmp_path / "a.h5", tmp_path / "b.h5"]) as corpus:
+        says = [corpus.caption_text(caption).lower() for caption in range(corpus.captions)]
+        ids = [corpus.image_id(image) for image in range(corpus.images)]
+        told = {name: set() for name in ids}
+        for caption, text in enumerate(says):
+            told[ids[corpus.caption_image[caption]]].add(text)
+        yield corpus, says, ids, told
+
+
+@pytest.mark.parametrize("way", ["dense", "dense among some", "pruned"])
+def test_what_is_true_of_the_image_in_other_words_or_another_store_is_no_candidate(relations, way):
+    corpus, says, ids, told = relations
+    weights, kin, everything = tfidf(says, len(says)), captions_kin(corpus), np.arange(corpus.captions)
+    pool = everything if way == "dense" else everything[::2]
+    true = np.array([[says[c] in told[ids[corpus.caption_image[r]]] for c in everything] for r in everything])
+    similarity = np.where(true, 0, (weights @ weights.T).toarray())
+    if way == "pruned":
+        found, values = PrunedSearch.of(weights, np.zeros(0, np.int64)).nearest(everything, kin, 6, 0.999)
+    else:
+        found = dense.nearest(weights, weights[pool], kin.among(pool), 6, 0.999)
+        found = np.where(found >= 0, pool[found], -1)
+        similarity[:, np.setdiff1d(everything, pool)] = 0
+        values = mass_of(similarity, found)
+    assert (found >= 0).sum() > 3 * len(found)
+    assert not true[np.nonzero(found >= 0)[0], found[found >= 0]].any()
+    similarity[similarity >= 0.999] = 0
+    np.testing.assert_allclose(np.sort(values)[:, ::-1], -np.sort(-similarity, axis=1)[:, :6], atol=1e-4)
+
+
+def test_the_miner_and_a_run_leave_the_same_out(relations, tmp_path):
+    corpus, says, ids, told = relations
+    mine("--data", *corpus.paths, "--output", tmp_path / "t.h5", "--max-similarity", 0.95, "--processes", 1)
+    mined = read_candidates(tmp_path / "t.h5", corpus).rows
+    own = candidates_for(corpus, settings(mismatch={"hard_share": 0.2, "hard_max_similarity": 0.95})).rows
+    for rows in (mined, own):
+        caption, place = np.nonzero(rows >= 0)
+        assert len(caption) > 100
+        for row, found in zip(caption, rows[caption, place], strict=True):
+            assert says[found] not in told[ids[corpus.caption_image[row]]]
+
+
+def test_an_image_is_no_neighbour_of_itself_in_another_store_or_of_one_told_of_alike(relations, tmp_path):
+    corpus, _, ids, told = relations
+    mine(
+        "--data",
+        *corpus.paths,
+        "--output",
+        tmp_path / "i.h5",
+        "--of",
+        "images",
+        "--top",
+        80,
+        "--processes",
+        1,
+    )
+    rows = read_neighbours(tmp_path / "i.h5", corpus).rows
+    kin = np.array(
+        [[ids[a] == ids[b] or bool(told[ids[a]] & told[ids[b]]) for b in range(80)] for a in range(80)]
+    )
+    assert 200 < kin.sum() < 3000 and len(images_kin(corpus).starts) == 41
+    for image in range(80):
+        found = rows[image][rows[image] >= 0]
+        means, _ = corpus.read(np.arange(80), np.ones(80, np.int64))
+        near = (means.astype(np.float32) @ means[image].astype(np.float32) > 0) & ~kin[image]
+        assert sorted(found) == np.flatnonzero(near).tolist(), "all others on its side, and no kin"
 
 
 @pytest.mark.parametrize(

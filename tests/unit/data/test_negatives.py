@@ -6,6 +6,7 @@ from small_world import open_world, settings
 
 from interbert.data import cache, negatives
 from interbert.data.mining import dense
+from interbert.data.mining.kin import kin_of_captions
 from interbert.data.mining.vectors import tfidf
 from interbert.data.negatives import (
     CandidateError,
@@ -52,7 +53,7 @@ def test_finds_exactly_the_nearest_below_the_threshold(corpus, monkeypatch, few_
 
 def nearest(texts, top, below):
     weights, owners = tfidf(texts, len(texts)), np.arange(len(texts))
-    return dense.nearest(weights, owners, weights, owners, top, below)
+    return dense.nearest(weights, weights, kin_of_captions(owners, owners), top, below)
 
 
 def test_among_captions_equally_near_chance_decides():

@@ -62,6 +62,17 @@ def test_it_names_what_is_missing_and_escapes(tmp_path, capsys):
         assert gap in found.text and gap in told
 
 
+def test_names_of_classes_are_escaped(tmp_path):
+    names = ["<i>cat</i>", "a & <b>dog</b>"]
+    boxes = np.array([[0, 0, 9, 9], [1, 1, 5, 5]], np.float32)
+    with StoreWriter(tmp_path / "a.h5", 4, classes=2, evidence="labels", class_names=names) as store:
+        store.add_image("one", 10, 10, boxes, np.zeros((2, 4), np.float16), labels_N=[0, 1])
+    assert program.main(["inspect", str(tmp_path / "a.h5"), "--output", str(tmp_path / "a.html")]) == 0
+    found = Page((tmp_path / "a.html").read_text())
+    assert {"i", "b"} & found.tags.keys() == set()
+    assert all(found.text.count(name) == 2 for name in names), "on the picture, and where the mouse rests"
+
+
 def test_another_ending_is_refused(tmp_path, capsys):
     write_scenes(tmp_path / "a.h5", 2, seed=1, feature_width=4)
     assert program.main(["inspect", str(tmp_path / "a.h5"), "--output", str(tmp_path / "a.xyz")]) == 2

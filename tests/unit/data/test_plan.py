@@ -1,3 +1,5 @@
+import gc
+import weakref
 from types import SimpleNamespace
 
 import numpy as np
@@ -5,6 +7,7 @@ import pytest
 from small_world import settings
 
 from interbert.data.capacities import Capacities, cut
+from interbert.data.masking import Vocabulary, mask_text
 from interbert.data.negatives import CandidateTable
 from interbert.data.plan import MaskKind, Plan, Position
 from interbert.data.tokens import TokenTable
@@ -217,6 +220,42 @@ def test_derived_capacities_leave_the_budget_in_charge(make_plan):
     assert filled.min() > 1000 - largest
     for number in ("1,000 tokens", f"{plan.capacities.text:,} text", f"{plan.capacities.pairs:,} pairs"):
         assert number in plan.capacities.describe()
+
+
+@pytest.mark.parametrize("recipe", ["msm_paper", "msm_released", "mlm"])
+def test_derived_capacities_hold_what_is_drawn(make_plan, recipe):
+    """No capacity but the budget closes a micro-batch, and no mask is left out, in many more epochs than are tried
+    here: five standard deviations of room; and not several times as much as is ever used."""
+    corpus = make_corpus(images=2000)
+    objective = recipe.partition("_")[0]
+    plan = make_plan(
+        corpus, data={"token_budget": 1000}, masks={"text": recipe}, objectives={objective: 1, "itm": 1}
+    )
+    tokens, seen = make_tokens(corpus), []
+    vocabulary = Vocabulary(4, np.arange(5, 50, dtype=np.int32))
+    for epoch in range(3):
+        made = plan.make(epoch)
+        for index in range(made.micro_batches - 1):
+            rows = made.micro_batch(index)
+            ids_T, cu_text = tokens.gather(rows.caption)
+            everything = np.ones(len(rows), dtype=bool)
+            rng = np.random.default_rng(index)
+            masked = mask_text(recipe, rng, vocabulary, ids_T, cu_text, everything, everything, 10**9).rows_M
+            regions = int(np.minimum(corpus.region_counts[rows.image], 10).sum())
+            seen.append((len(ids_T), regions, len(rows), len(masked)))
+    names = ("text", "regions", "pairs", "masked_tokens")
+    for name, mean, deviation in zip(names, np.mean(seen, axis=0), np.std(seen, axis=0), strict=True):
+        assert mean + 5 * deviation < getattr(plan.capacities, name) < 3.5 * mean, name
+
+
+def test_epochs_gone_by_are_forgotten(make_plan):
+    plan = make_plan()
+    first = weakref.ref(plan.epoch(0))
+    for epoch in range(1, 7):
+        plan.epoch(epoch)
+        assert len(plan._epochs) <= 3
+    gc.collect()
+    assert first() is None
 
 
 def test_a_pair_that_fits_no_micro_batch_is_refused(make_plan):

@@ -113,6 +113,19 @@ def test_bulk_writing_equals_writing_one_by_one(tmp_path):
     assert (tmp_path / "one.h5").read_bytes() == (tmp_path / "bulk.h5").read_bytes()
 
 
+def test_other_ids_are_another_data_set(tmp_path):
+    """All else being the same: a table mined for one would give the other's images away as their own mismatches."""
+    prints = set()
+    for names in (("a", "b"), ("a", "c"), ("b", "a")):
+        with StoreWriter(tmp_path / "store.h5", WIDTH) as writer:
+            for name in names:
+                boxes, features = np.array([[0, 0, 9, 9]], np.float32), np.zeros((1, WIDTH), np.float16)
+                writer.add_captions(writer.add_image(name, 10, 10, boxes, features), ["a caption"])
+        with Store(tmp_path / "store.h5") as store:
+            prints.add(store.fingerprint)
+    assert len(prints) == 3
+
+
 def test_fingerprint_follows_content(tmp_path, path):
     same, other = write_small(tmp_path / "same.h5"), write_small(tmp_path / "other.h5", seed=1)
     prints = []
