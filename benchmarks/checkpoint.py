@@ -72,7 +72,8 @@ def measure(engine: Engine, arguments: argparse.Namespace, ranks: Ranks) -> dict
     batch = make_batch(engine.model.config, arguments.pairs).to(ranks.device)
     scales = engine.scales(batch.counts())
     step = [
-        timed(lambda n=n: engine.step([batch], [ranks.rank], n, scales), ranks) for n in range(3)
+        timed(lambda n=n: engine.update(engine.accumulate([batch], [ranks.rank], n, scales)), ranks)
+        for n in range(3)
     ]  # the first allocates
     saved: list[Path] = []
     state = {"step": 1}

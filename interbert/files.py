@@ -69,6 +69,19 @@ def read_json(path: Path) -> Any:
         raise ValueError(f"{path}: not text ({error.reason}); restore it, or remove it") from None
 
 
+def read_json_lines(path: Path) -> list[dict[str, Any]]:
+    """The objects of a file that has one a line; without lines that a killed writer or a full disk left torn."""
+    found = []
+    for line in path.read_text(errors="replace").splitlines():
+        try:
+            value = json.loads(line)
+        except ValueError:
+            continue
+        if isinstance(value, dict):
+            found.append(value)
+    return found
+
+
 def digest(path: Path) -> str:
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,10 +1,10 @@
 """`python -m interbert summary RUN`: what a run came to, as a short table."""
 
 import argparse
-import json
+import math
 from pathlib import Path
 
-from interbert.files import read_json
+from interbert.files import read_json, read_json_lines
 
 HELP = "losses, retrieval and throughput of a run, as a short table"
 
@@ -23,11 +23,11 @@ def summarise(folder: Path) -> str:
     for path in (status, metrics):
         if not path.is_file():
             raise ValueError(f"{folder}: no {path.name} there; is it the folder of a run?")
-    lines = [json.loads(line) for line in metrics.read_text().splitlines()]
+    lines = read_json_lines(metrics)
     state = read_json(status)
     rows = [f"{folder}: {state['state']} at step {state['step']} ({state['reason']})", ""]
     rows += _losses(lines) + _retrieval(folder / "evaluation.json")
-    rates = sorted(line["samples_per_second"] for line in lines if "samples_per_second" in line)
+    rates = sorted(filter(math.isfinite, _values(lines, "samples_per_second")))
     if rates:
         rows.append(f"{'pairs/s':<28}{rates[len(rates) // 2]:.0f} (median of the logged steps)")
     places = {
@@ -44,9 +44,15 @@ def _losses(lines: list[dict]) -> list[str]:
     names = {name for line in lines for name in line if "loss" in name}
     rows = []
     for name in sorted(names, key=lambda n: (n.startswith("validation"), n)):
-        values = [line[name] for line in lines if name in line]
+        values = _values(lines, name)
         rows.append(f"{name:<28}{values[0]:.3f} -> {values[-1]:.3f}")
     return [*rows, ""] if rows else []
+
+
+def _values(lines: list[dict], name: str) -> list[float]:
+    """As logged; JSON has null for what was no number."""
+    found = [line[name] for line in lines if name in line]
+    return [math.nan if value is None else value for value in found]
 
 
 def _retrieval(path: Path) -> list[str]:

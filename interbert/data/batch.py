@@ -76,6 +76,10 @@ class Batch:
             "pairs": int((self.is_match_P != -100).sum()),
         }
 
+    def tensors(self) -> list[Tensor]:
+        values = (getattr(self, field.name) for field in fields(self))
+        return [value for value in values if isinstance(value, Tensor)]
+
     def to(self, device: torch.device | str, non_blocking: bool = True) -> "Batch":
         return self._map(lambda tensor: tensor.to(device, non_blocking=non_blocking))
 

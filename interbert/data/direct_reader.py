@@ -1,11 +1,26 @@
 """Reading rows of a store by offset, without HDF5: no lock, no shared position, the GIL released."""
 
+import errno
+import logging
 import os
+import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 
 from interbert.data.store_format import Extent, StoreError
+
+log = logging.getLogger(__name__)
+
+RETRY_AFTER = (0.5, 2.0, 5.0)
+"""Seconds: a network disk that changes servers, or a cable put back, is soon there again."""
+PASSING = {
+    errno.EAGAIN, errno.ECONNABORTED, errno.ECONNRESET, errno.EHOSTDOWN, errno.EHOSTUNREACH, errno.EIO,
+    errno.ENETDOWN, errno.ENETUNREACH, errno.ENOTCONN, errno.EREMOTEIO, errno.ESHUTDOWN, errno.ESTALE,
+    errno.ETIMEDOUT,
+}  # fmt: skip
+"""Errors of a read that may be over at the next try."""
 
 
 class DirectReader:
@@ -23,12 +38,8 @@ class DirectReader:
         out = rows_buffer(self.path, self.extents, dataset, start, stop, out)
         extent = self.extents[dataset]
         if out.nbytes:
-            read_into(
-                self.fd,
-                out.reshape(-1).view(np.uint8).data,
-                extent.offset + start * extent.row_bytes,
-                self.path,
-            )
+            place = extent.offset + start * extent.row_bytes
+            read_into(self, dataset, place, out.reshape(-1).view(np.uint8).data)
         return out
 
     def close(self) -> None:
@@ -37,17 +48,36 @@ class DirectReader:
             self.fd = -1
 
 
-def read_into(fd: int, buffer: memoryview, position: int, path: Path) -> None:
-    """Fill `buffer` from the file; a read may be short (a signal, the 2 GiB limit), so go on."""
-    done = os.preadv(fd, [buffer], position)
+def read_into(reader: DirectReader, dataset: str, position: int, buffer: memoryview) -> None:
+    """Fill `buffer` from there on; a read may be short (a signal, the 2 GiB limit), so go on."""
+    done, waits = 0, iter(RETRY_AFTER)
     while done < len(buffer):
-        count = os.preadv(fd, [buffer[done:]], position + done)
+        try:
+            count = os.preadv(reader.fd, [buffer[done:]], position + done)
+        except OSError as error:
+            _wait_after(error, waits, reader, dataset, position + done)
+            continue
         if count == 0:
             raise StoreError(
-                f"{path}: the file ends at byte {position + done}, {len(buffer) - done} bytes too early: it "
+                f"{reader.path}: the file ends at byte {position + done}, {len(buffer) - done} bytes too early: it "
                 "was cut short after it was opened; copy it again"
             )
         done += count
+
+
+def _wait_after(
+    error: OSError, waits: Iterator[float], reader: DirectReader, dataset: str, position: int
+) -> None:
+    """Until it is worth another try; StoreError when it is not."""
+    extent = reader.extents[dataset]
+    row = (position - extent.offset) // extent.row_bytes
+    told = f"{reader.path}: dataset {dataset!r}: row {row} cannot be read ({error.strerror})"
+    seconds = next(waits, None) if error.errno in PASSING else None
+    if seconds is None:
+        tries = f" after {len(RETRY_AFTER) + 1} tries" if error.errno in PASSING else ""
+        raise StoreError(f"{told}{tries}; see to the disk that holds it, then go on with the same command")
+    log.warning("%s; once more in %g s", told, seconds)
+    time.sleep(seconds)
 
 
 def rows_buffer(

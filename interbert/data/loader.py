@@ -12,7 +12,7 @@ from interbert.config import Settings
 from interbert.data.batch import Batch
 from interbert.data.masking import Vocabulary
 from interbert.data.negatives import CandidateTable
-from interbert.data.plan import Plan, Position
+from interbert.data.plan import Plan, Position, Rows
 from interbert.data.prepare import Preparer
 from interbert.data.slot import Slot
 from interbert.data.tokens import TokenTable
@@ -31,9 +31,19 @@ class StepData:
 
 
 @dataclass
+class _Job:
+    """A micro-batch that a thread prepares."""
+
+    slot: Slot
+    rows: Rows
+    epoch: int
+    index: int
+    batch: Future[Batch]
+
+
+@dataclass
 class _Pending:
-    batches: list[Future[Batch]]
-    slots: list[Slot]
+    jobs: list[_Job]
     numbers: list[int]
     position: Position
 
@@ -81,10 +91,21 @@ class Loader:
         self._handed_out = []
         while self._free:
             self._submit()
-        step = self._pending.popleft()
-        self._handed_out = step.slots
-        batches = [future.result() for future in step.batches]
+        step = self._pending[0]
+        batches = [self._result(job) for job in step.jobs]
+        self._pending.popleft()
+        self._handed_out = [job.slot for job in step.jobs]
         return StepData(batches, step.numbers, step.position)
+
+    def _result(self, job: _Job) -> Batch:
+        try:
+            return job.batch.result()
+        except Exception:  # whoever asks again gets this step, not the one after it
+            job.batch = self._prepare(job.slot, job.rows, job.epoch, job.index)
+            raise
+
+    def _prepare(self, slot: Slot, rows: Rows, epoch: int, index: int) -> Future[Batch]:
+        return self._pool.submit(self._preparer.prepare, slot, rows, epoch, index)
 
     def close(self) -> None:
         """Wait for what is under way and end the threads. Batches handed out stay valid."""
@@ -102,13 +123,12 @@ class Loader:
         micro_batches = self._plan.step(self._position, self._micro_batches)
         self._position = self._plan.after(self._position, self._micro_batches)
         numbers = list(range(self._rank, self._micro_batches, self._world_size))
-        slots = [self._free.pop() for _ in numbers]
-        batches = []
-        for slot, number in zip(slots, numbers, strict=True):
+        jobs = []
+        for number in numbers:
             epoch, index = micro_batches[number]
-            rows = self._plan.epoch(epoch).micro_batch(index)
-            batches.append(self._pool.submit(self._preparer.prepare, slot, rows, epoch, index))
-        self._pending.append(_Pending(batches, slots, numbers, self._position))
+            rows, slot = self._plan.epoch(epoch).micro_batch(index), self._free.pop()
+            jobs.append(_Job(slot, rows, epoch, index, self._prepare(slot, rows, epoch, index)))
+        self._pending.append(_Pending(jobs, numbers, self._position))
 
 
 def fixed_batches(

@@ -12,11 +12,10 @@ from it 2.7 to 3.7 times faster.
 
 import os
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 
-from interbert.data.direct_reader import read_into
+from interbert.data.direct_reader import DirectReader, read_into
 from interbert.data.store import Store
 
 
@@ -49,26 +48,26 @@ def read_runs(
     stops = np.append(starts[1:], ends_P[-1])
     bases = np.array([store.extents[dataset].offset for store in stores])
     places = (bases[store_P[heads]] + first_P[heads] * extent.row_bytes).tolist()
-    fds = [store.reader.fd for store in stores]
+    readers = [store.reader for store in stores]
     owners, starts, stops = store_P[heads].tolist(), starts.tolist(), stops.tolist()
     data = out.reshape(-1).view(np.uint8).data
     runs = [
-        (fds[owner], place, data[start:stop], stores[owner].path)
+        (readers[owner], place, data[start:stop])
         for owner, place, start, stop in zip(owners, places, starts, stops, strict=True)
     ]
     cached = _read_cached(runs)
-    for fd, place, part, _ in runs[cached:]:
-        os.posix_fadvise(fd, place, len(part), os.POSIX_FADV_WILLNEED)
-    for fd, place, part, path in runs[cached:]:
-        read_into(fd, part, place, path)
+    for reader, place, part in runs[cached:]:
+        os.posix_fadvise(reader.fd, place, len(part), os.POSIX_FADV_WILLNEED)
+    for reader, place, part in runs[cached:]:
+        read_into(reader, dataset, place, part)
     return out
 
 
-def _read_cached(runs: list[tuple[int, int, memoryview, Path]]) -> int:
+def _read_cached(runs: list[tuple[DirectReader, int, memoryview]]) -> int:
     """Read the runs up to the first that is not in the page cache (or cannot be asked that); its number."""
-    for number, (fd, place, part, _) in enumerate(runs):
+    for number, (reader, place, part) in enumerate(runs):
         try:
-            if os.preadv(fd, (part,), place, os.RWF_NOWAIT) != len(part):
+            if os.preadv(reader.fd, (part,), place, os.RWF_NOWAIT) != len(part):
                 return number
         except OSError:
             return number

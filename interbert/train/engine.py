@@ -1,6 +1,7 @@
 """The DeepSpeed engine around the model, and one optimizer step through it."""
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import torch
@@ -71,10 +72,11 @@ class Engine:
             n: micro_batches / max(1.0, counts[objectives.COUNTED_BY[n]]) for n in self.settings.objectives
         }
 
-    def step(
-        self, batches: list[Batch], numbers: list[int], step: int, scales: dict[str, float]
-    ) -> StepResult:
-        """Forward and backward over this rank's micro-batches (`numbers`: their places in the step), then update."""
+    def accumulate(
+        self, batches: Iterable[Batch], numbers: list[int], step: int, scales: dict[str, float]
+    ) -> Tensor:
+        """Forward and backward over this rank's micro-batches (`numbers`: their places in the step): their sums of
+        losses and of right answers, [objectives, 2]."""
         total = 0
         for batch, number in zip(batches, numbers, strict=True):
             torch.manual_seed(torch_seed(self.settings.train.seed, Purpose.DROPOUT, step, number))
@@ -83,8 +85,12 @@ class Engine:
             total = total + stats
             if number != numbers[-1]:
                 self.deepspeed.step()  # not at a boundary yet: only counts the micro-batch
+        return total
+
+    def update(self, stats: Tensor) -> StepResult:
+        """The optimizer's step on what was accumulated."""
         norm, skipped = self._update()
-        return StepResult(total, norm, skipped)
+        return StepResult(stats, norm, skipped)
 
     def _update(self) -> tuple[float, bool]:
         engine = self.deepspeed

@@ -1,8 +1,4 @@
-"""What a run reads: the loader of a rank, the fixed batches of validation, the way to the device."""
-
-from collections.abc import Callable
-
-import torch
+"""What a run reads: the loader of a rank, the fixed batches of validation."""
 
 from interbert.config import Settings
 from interbert.data.batch import Batch
@@ -15,26 +11,6 @@ from interbert.tokenizer import Tokenizer
 from interbert.train.class_head import class_head_of
 from interbert.train.distributed import Ranks
 from interbert.train.planned import RunData
-
-
-class Upload:
-    """Brings batches to the device. On a GPU the copies go on while the host does; `wait` before their memory is
-    used again."""
-
-    def __init__(self, device: torch.device, complete: Callable[[Batch], Batch] | None = None) -> None:
-        """complete: what is still to be computed for a batch once it is there."""
-        self._device, self._complete = device, complete
-        self._copied = torch.cuda.Event() if device.type == "cuda" else None
-
-    def __call__(self, batches: list[Batch]) -> list[Batch]:
-        there = [batch.to(self._device) for batch in batches]
-        if self._copied:
-            self._copied.record()
-        return [self._complete(batch) for batch in there] if self._complete else there
-
-    def wait(self) -> None:
-        if self._copied:
-            self._copied.synchronize()
 
 
 def build_loader(settings: Settings, data: RunData, plan: Plan, ranks: Ranks, start: Position) -> Loader:

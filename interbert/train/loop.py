@@ -1,30 +1,33 @@
 """The training loop: one page, an optimizer step at a time."""
 
 import math
-import time
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 from interbert.config import Settings
 from interbert.data.batch import Batch
-from interbert.data.loader import Loader
+from interbert.data.loader import Loader, StepData
 from interbert.data.plan import Position
 from interbert.train import checkpoint
-from interbert.train.bad_steps import note_bad_step
+from interbert.train.bad_steps import Read, note_bad_step
+from interbert.train.begun_sum import begin_sum
 from interbert.train.class_head import ClassHead
 from interbert.train.distributed import Ranks
 from interbert.train.ending import State
 from interbert.train.engine import Engine
-from interbert.train.feed import Upload
 from interbert.train.monitor import Monitor, memory_gigabytes
 from interbert.train.optimizer import set_learning_rate
 from interbert.train.probe import probe_loss
 from interbert.train.profiling import StepProfiler
 from interbert.train.run_folder import RunFolder
 from interbert.train.stop import StopRequest
+from interbert.train.upload import Upload
 from interbert.train.validation import Validation
 from interbert.train.watchdog import Watchdog
 from interbert.train.window import Spike, Window
+from interbert.train.work_clock import WorkClock
 
 
 @dataclass
@@ -77,43 +80,58 @@ class Training:
     """Step of the checkpoint that the run went on from."""
     saved_step: int
     """Step of the newest checkpoint."""
+    clock: WorkClock = field(default_factory=WorkClock)
+
+
+@dataclass
+class Fetched:
+    """A step of this rank: read, on its way to the device, and its counts on their way among the ranks."""
+
+    arriving: Iterator[Batch]
+    numbers: list[int]
+    position: Position
+    """Where the plan stands after it."""
+    read: list[Read]
+    damaged: list[str]
+    agreed: Callable[[], tuple[dict[str, float], bool]]
+    """Global counts, and whether any rank was asked to stop."""
 
 
 def train(run: Training) -> tuple[State, str]:
     """Trains up to `last_step`; returns how it ended and why. Each step is decided alike on all ranks."""
     settings, progress, ranks, every = run.settings, run.progress, run.ranks, run.settings.train
-    window = Window(dict(settings.objectives), settings.token_budget * settings.micro_batches)
+    window = Window(dict(settings.objectives), settings.token_budget * settings.micro_batches, run.clock)
     steps, upload = iter(run.loader), Upload(ranks.device, run.class_head)
     run.profiler.step(progress.step)
-    while progress.step < run.last_step:
-        asked = time.perf_counter()
-        upload.wait()  # what the last step's copies read is written over from here on
-        data = next(steps)
-        waited = time.perf_counter() - asked
-        if run.monitor and run.monitor.unheard:
-            run.stop.ask("nobody reads its output any more")
-        counts, stopping = agree(ranks, data.batches, bool(run.stop.asked()))
-        leave_out(run, data.batches, int(counts["damaged"]))
+    step = fetch(run, steps, upload, window) if progress.step < run.last_step else None
+    while step:
+        counts, stopping = step.agreed()
+        leave_out(run, step.damaged, int(counts["damaged"]))
         if stopping:
             save(run)
             return "preempted", f"asked to stop ({why_stopped(run)})"
 
         rate = set_learning_rate(run.engine.deepspeed.optimizer, progress.step, every)
-        result = run.engine.step(upload(data.batches), data.numbers, progress.step, run.engine.scales(counts))
+        scales = run.engine.scales(counts)
+        stats = run.engine.accumulate(step.arriving, step.numbers, progress.step, scales)
+        # Now, so that the ranks have agreed on the next step when this one is done.
+        following = fetch(run, steps, upload, window) if progress.step + 1 < run.last_step else None
+        result = run.engine.update(stats)
 
         read = f"epoch {progress.epoch}, micro-batches from {progress.index}"
         progress.step += 1
-        progress.epoch, progress.index = data.position.epoch, data.position.index
+        progress.epoch, progress.index = step.position.epoch, step.position.index
         progress.samples += int(counts["samples"])
         progress.tokens += int(counts["all_tokens"])
         progress.skipped_steps += result.skipped
-        note_bad_step(run, data.batches, result)
-        window.add(progress.step, read, result.stats, counts, waited)
+        note_bad_step(run, step.read, result)
+        window.add(progress.step, read, result.stats, counts)
         run.profiler.step(progress.step)
         run.watchdog.step(progress.step)
 
         if progress.step % every.log_every == 0 or progress.step == run.last_step:
-            log_line(run, window.close(ranks) | {"lr": rate, "grad_norm": result.grad_norm})
+            figures = window.close(ranks) | {"lr": rate, "grad_norm": result.grad_norm}
+            log_line(run, figures, window.remaining(run.last_step - progress.step))
             tell_spikes(run, window.spikes)
         if run.validation and (progress.step % every.validate_every == 0 or progress.step == run.last_step):
             validate(run)
@@ -121,11 +139,29 @@ def train(run: Training) -> tuple[State, str]:
             draw(run)
         if progress.step % every.checkpoint_every == 0 or progress.step == run.last_step:
             save(run)
+        step = following
     return "finished", f"reached step {progress.step} of {settings.train.schedule_steps}"
 
 
-def agree(ranks: Ranks, batches: list[Batch], stop: bool) -> tuple[dict[str, float], bool]:
-    """The step's one all-reduce: global counts, and whether any rank was asked to stop."""
+def fetch(run: Training, steps: Iterator[StepData], upload: Upload, window: Window) -> Fetched:
+    """The next step. What the last one was read into is used again from here on."""
+    upload.wait()
+    with window.waiting():
+        data = next(steps)
+    if run.monitor and run.monitor.unheard:
+        run.stop.ask("nobody reads its output any more")
+    return Fetched(
+        agreed=agree(run.ranks, data.batches, bool(run.stop.asked())),
+        arriving=upload(data.batches),
+        numbers=data.numbers,
+        position=data.position,
+        read=[Read.of(batch) for batch in data.batches],
+        damaged=[text for batch in data.batches for text in batch.damaged],
+    )
+
+
+def agree(ranks: Ranks, batches: list[Batch], stop: bool) -> Callable[[], tuple[dict[str, float], bool]]:
+    """Begins the step's one all-reduce: global counts, and whether any rank was asked to stop."""
     sums = {"tokens": 0, "regions": 0, "pairs": 0, "samples": 0, "all_tokens": 0, "damaged": 0}
     for batch in batches:
         for name, count in batch.counts().items():
@@ -133,15 +169,20 @@ def agree(ranks: Ranks, batches: list[Batch], stop: bool) -> tuple[dict[str, flo
         sums["samples"] += batch.pairs
         sums["damaged"] += len(batch.damaged)
         sums["all_tokens"] += batch.tokens
-    *totals, stopping = ranks.sum([*sums.values(), float(stop)])
-    return dict(zip(sums, totals, strict=True)), stopping > 0
+    begun = begin_sum([*sums.values(), float(stop)], ranks)
+
+    def agreed() -> tuple[dict[str, float], bool]:
+        *totals, stopping = begun()
+        return dict(zip(sums, totals, strict=True)), stopping > 0
+
+    return agreed
 
 
-def leave_out(run: Training, batches: list[Batch], damaged: int) -> None:
+def leave_out(run: Training, own: list[str], damaged: int) -> None:
     """Names the step's damaged images, and ends the run where there were more than allowed: alike on all ranks."""
     if not damaged:
         return
-    told = [text for texts in run.ranks.gather([t for b in batches for t in b.damaged]) for text in texts]
+    told = [text for texts in run.ranks.gather(own) for text in texts]
     run.progress.damaged += damaged
     if run.monitor:
         for text in dict.fromkeys(told):
@@ -161,7 +202,7 @@ def why_stopped(run: Training) -> str:
     return run.stop.obey(reasons)
 
 
-def log_line(run: Training, figures: dict[str, float]) -> None:
+def log_line(run: Training, figures: dict[str, float], remaining: float) -> None:
     progress = run.progress
     figures |= {
         "epoch": progress.epoch,
@@ -172,7 +213,7 @@ def log_line(run: Training, figures: dict[str, float]) -> None:
         "memory_gb": memory_gigabytes(run.ranks.device),
     }
     if run.monitor:
-        run.monitor.log(progress.step, figures)
+        run.monitor.log(progress.step, figures, remaining)
 
 
 def tell_spikes(run: Training, spikes: list[Spike]) -> None:
@@ -182,8 +223,15 @@ def tell_spikes(run: Training, spikes: list[Spike]) -> None:
         )
 
 
+@contextmanager
+def apart(run: Training, phase: str) -> Iterator[None]:
+    """What is not training: the watchdog gives it a time of its own, and no speed counts it."""
+    with run.watchdog.phase(phase), run.clock.stopped():
+        yield
+
+
 def validate(run: Training) -> None:
-    with run.watchdog.phase("validation"):
+    with apart(run, "validation"):
         figures = run.validation.losses(run.engine, run.ranks)
     if run.monitor:
         run.monitor.validation(
@@ -196,7 +244,7 @@ def validate(run: Training) -> None:
 
 
 def draw(run: Training) -> None:
-    with run.watchdog.phase("picture"):
+    with apart(run, "picture"):
         image = run.validation.picture(run.engine, run.ranks)
     if run.monitor and image is not None:
         run.monitor.picture(run.progress.step, image)
@@ -206,7 +254,7 @@ def save(run: Training) -> None:
     """A checkpoint of this step, if it is not there yet."""
     if run.saved_step == run.progress.step:
         return
-    with run.watchdog.phase("save"):
+    with apart(run, "save"):
         probe = probe_loss(run.engine, run.ranks)
         if not math.isfinite(probe):  # alike on all ranks
             raise checkpoint.CheckpointError(
@@ -221,10 +269,10 @@ def save(run: Training) -> None:
             "step_settings": step.model_dump(),
         }
         path = checkpoint.save(run.engine.deepspeed, run.folder.checkpoints, state, run.ranks)
-    keep, best = run.settings.train.keep_checkpoints, run.progress.best_step
-    run.ranks.main_only(
-        lambda: checkpoint.prune(run.folder.checkpoints, keep, best, run.resumed_step, run.monitor.say)
-    )
+        keep, best = run.settings.train.keep_checkpoints, run.progress.best_step
+        run.ranks.main_only(
+            lambda: checkpoint.prune(run.folder.checkpoints, keep, best, run.resumed_step, run.monitor.say)
+        )
     run.saved_step = run.progress.step
     if run.monitor:
         run.monitor.say(f"step {run.progress.step} saved {path}")

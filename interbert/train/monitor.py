@@ -14,12 +14,13 @@ from torch.utils.tensorboard.summary import hparams
 from tqdm import tqdm
 
 from interbert.config import Settings
-from interbert.files import strict, write_text
+from interbert.files import read_json_lines, strict, write_text
 from interbert.train.run_folder import RunFolder
+from interbert.train.tags import LOSS, VALIDATION_LOSS, tag_of
 
-BAR = "{percentage:3.0f}% {bar} {n_fmt}/{total_fmt} steps, {remaining} left{postfix}"
+BAR = "{percentage:3.0f}% {bar} {n_fmt}/{total_fmt} steps{postfix}"
 
-COMPARED = ("loss", "validation/loss")
+COMPARED = (LOSS, VALIDATION_LOSS)
 """What TensorBoard's table of runs shows beside the settings."""
 
 
@@ -41,9 +42,9 @@ class Monitor:
         """Whoever read what is printed has gone, as when the connection to a launcher breaks."""
         self._first_step = step
         self._last_step = last_step
-        self._clock = (time.monotonic(), step)
 
-    def log(self, step: int, figures: dict[str, float]) -> None:
+    def log(self, step: int, figures: dict[str, float], remaining: float) -> None:
+        """remaining: seconds of training that are left."""
         self._write({"step": step, **figures})
         if self._on_terminal:
             # Made only now: what is said while the first steps run would tear it apart.
@@ -51,10 +52,10 @@ class Monitor:
                 total=self._last_step, initial=self._first_step, bar_format=BAR, dynamic_ncols=True
             )
             self._bar.update(step - self._bar.n)
-            self._bar.set_postfix_str(_beside_bar(figures))
+            self._bar.set_postfix_str(f"{duration(remaining)} left, {_beside_bar(figures)}")
         else:
             shown = " ".join(f"{name}={figures[name]:.3g}" for name in _shown(figures))
-            self._print(f"step {step}/{self._last_step} {shown} eta {self._eta(step)}")
+            self._print(f"step {step}/{self._last_step} {shown} eta {duration(remaining)}")
 
     def validation(self, step: int, figures: dict[str, float]) -> None:
         self._write({"step": step, **figures})
@@ -87,24 +88,19 @@ class Monitor:
             self._bar.close()
 
     def _write(self, figures: dict[str, float]) -> None:
-        self._lines.write(json.dumps(strict(figures), allow_nan=False) + "\n")
+        self._lines.write(_line(figures))
         self._lines.flush()
         step = int(figures["step"])
         for name, value in figures.items():
             if name != "step":
-                self._events.add_scalar(name, value, step)
+                self._events.add_scalar(tag_of(name), value, step)
         self._events.flush()
 
-    def _eta(self, step: int) -> str:
-        since, first = self._clock
-        if step == first:
-            return "?"
-        seconds = (time.monotonic() - since) / (step - first) * (self._last_step - step)
-        return (
-            time.strftime("%H:%M:%S", time.gmtime(seconds))
-            if seconds < 86400
-            else f"{seconds / 86400:.1f} days"
-        )
+
+def duration(seconds: float) -> str:
+    if seconds >= 86400:
+        return f"{seconds / 86400:.1f} days"
+    return time.strftime("%H:%M:%S", time.gmtime(seconds))
 
 
 def memory_gigabytes(device: torch.device) -> float:
@@ -118,14 +114,16 @@ def drop_lines_after(metrics: Path, step: int) -> None:
     """Forgets what an earlier attempt logged beyond the step this one goes on from (and a torn last line)."""
     if not metrics.is_file():
         return
-    kept = []
-    for line in metrics.read_text(errors="replace").splitlines():
-        try:
-            if json.loads(line)["step"] <= step:
-                kept.append(line + "\n")
-        except (ValueError, KeyError, TypeError):
-            continue
-    write_text(metrics, "".join(kept))
+    kept = [
+        line
+        for line in read_json_lines(metrics)
+        if isinstance(line.get("step"), int) and line["step"] <= step
+    ]
+    write_text(metrics, "".join(_line(figures) for figures in kept))
+
+
+def _line(figures: dict[str, Any]) -> str:
+    return json.dumps(strict(figures), allow_nan=False) + "\n"
 
 
 def flatten(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:

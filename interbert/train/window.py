@@ -2,8 +2,9 @@
 
 import math
 import statistics
-import time
 from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
@@ -12,6 +13,7 @@ from torch import Tensor
 from interbert import objectives
 from interbert.train.distributed import Ranks
 from interbert.train.engine import summarise
+from interbert.train.work_clock import WorkClock
 
 HISTORY, LEAST, FAR = 200, 50, 8
 """A step's loss is a spike when it lies `FAR` usual deviations above the median of the last `HISTORY` steps, of which
@@ -30,30 +32,42 @@ class Spike:
 class Window:
     """Sums since the last line; nothing waits for the device before the line is due."""
 
-    def __init__(self, weights: dict[str, float], tokens_full: float) -> None:
-        self.weights = weights
+    def __init__(self, weights: dict[str, float], tokens_full: float, clock: WorkClock) -> None:
+        self.weights, self._clock = weights, clock
         self.tokens_full = tokens_full
         """Tokens that a step would hold if every micro-batch were full."""
         self._history: deque[float] = deque(maxlen=HISTORY)
         self.spikes: list[Spike] = []
         """Of the window closed last."""
         self._start()
+        self._done, self._first = 0, self.began
 
     def _start(self) -> None:
-        self.began = time.perf_counter()
+        self.began = self._clock.seconds()
         self.waited = 0.0
         self.steps: list[tuple[int, str, dict[str, float], Tensor]] = []
 
-    def add(self, step: int, read: str, stats: Tensor, counts: dict[str, float], waited: float) -> None:
+    @contextmanager
+    def waiting(self) -> Iterator[None]:
+        """Around the wait for data."""
+        began = self._clock.seconds()
+        yield
+        self.waited += self._clock.seconds() - began
+
+    def add(self, step: int, read: str, stats: Tensor, counts: dict[str, float]) -> None:
         """stats: of this rank; counts: of all ranks."""
         self.steps.append((step, read, counts, stats))
-        self.waited += waited
+        self._done += 1
+
+    def remaining(self, steps: int) -> float:
+        """Seconds that so many more steps take, at the pace of all that were added."""
+        return (self._clock.seconds() - self._first) / self._done * steps
 
     def close(self, ranks: Ranks) -> dict[str, float]:
         """Figures over all ranks; call on all of them. Starts the next window."""
         own = torch.stack([stats for *_, stats in self.steps]).double()
         of_steps = torch.tensor(ranks.sum(own.flatten().tolist())).view(len(self.steps), -1)
-        seconds = time.perf_counter() - self.began
+        seconds = self._clock.seconds() - self.began
         counts = {name: sum(c[name] for _, _, c, _ in self.steps) for name in self.steps[0][2]}
         figures = self._means(of_steps.sum(0).tolist(), counts)
         figures |= {

@@ -145,20 +145,20 @@ def nan_loss(ranks: Ranks, steps):
     """On the last rank alone, the loss of these steps is not a number."""
     own = ranks.rank == ranks.world_size - 1
 
-    def step(old, engine, batches, numbers, number, scales):
+    def accumulate(old, engine, batches, numbers, number, scales):
         if own and number in steps:
             scales = dict.fromkeys(scales, math.nan)
         return old(engine, batches, numbers, number, scales)
 
-    old = Engine.step
-    Engine.step = lambda *arguments: step(old, *arguments)
+    old = Engine.accumulate
+    Engine.accumulate = lambda *arguments: accumulate(old, *arguments)
 
     @contextmanager
     def undone():
         try:
             yield
         finally:
-            Engine.step = old
+            Engine.accumulate = old
 
     return undone()
 

@@ -212,12 +212,12 @@ class Trainings:
         self, engine: Engine, batches: list[Batch], numbers: list[int], step: int, poisoned: bool
     ) -> dict:
         settings = engine.settings
-        counts, _ = agree(self.ranks, batches, False)
+        counts, _ = agree(self.ranks, batches, False)()
         set_learning_rate(engine.deepspeed.optimizer, step, settings.train)
         scales = engine.scales(counts)
         if poisoned and self.ranks.rank == self.ranks.world_size - 1:
             scales = dict.fromkeys(scales, math.inf)
-        result = engine.step(batches, numbers, step, scales)
+        result = engine.update(engine.accumulate(batches, numbers, step, scales))
         sums = self.ranks.sum(result.stats.double().flatten().tolist())
         values = []
         for i, name in enumerate(settings.objectives):

@@ -40,6 +40,20 @@ def test_the_table_holds_first_and_last_losses_and_retrieval(tmp_path):
     assert not any(line.startswith("picture") for line in table)
 
 
+def test_numbers_that_are_none_and_a_line_half_written(tmp_path):
+    write(tmp_path, "status.json", json.dumps({"state": "failed", "step": 30, "reason": "killed"}))
+    write(
+        tmp_path,
+        "metrics.jsonl",
+        '{"step": 10, "loss": 5.0, "samples_per_second": 100.0}\n'
+        '{"step": 20, "loss": null, "validation/loss": NaN, "samples_per_second": null}\n'
+        '{"step": 30, "loss": 4.0, "samp',
+    )
+    table = [" ".join(line.split()) for line in summarise(tmp_path).splitlines()]
+    assert "loss 5.000 -> nan" in table and "validation/loss nan -> nan" in table
+    assert "pairs/s 100 (median of the logged steps)" in table
+
+
 def test_a_folder_that_is_no_run(tmp_path):
     with pytest.raises(ValueError, match="no status"):
         summarise(tmp_path)

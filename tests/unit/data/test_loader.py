@@ -1,11 +1,15 @@
+import errno
+import os
+import re
 from dataclasses import fields
-from itertools import islice
+from itertools import count, islice
 
 import numpy as np
 import pytest
 import torch
 from small_world import CLASSES, WordTokenizer, open_world, settings, write_store
 
+from interbert.data import direct_reader
 from interbert.data.corpus import Corpus
 from interbert.data.loader import Loader, fixed_batches
 from interbert.data.masking import Vocabulary
@@ -161,8 +165,8 @@ def test_a_step_stays_valid_until_the_next_is_asked_for(corpus):
         for step in islice(loader, 10):
             copies = [batch._map(torch.clone) for batch in step.batches]
             for pending in loader._pending:  # all that is prepared ahead is done before the comparison
-                for future in pending.batches:
-                    future.result()
+                for job in pending.jobs:
+                    job.batch.result()
             for batch, copy in zip(step.batches, copies, strict=True):
                 assert_same(batch, copy)
 
@@ -255,6 +259,80 @@ def test_a_failure_in_a_thread_reaches_the_caller(corpus, monkeypatch):
     monkeypatch.setattr(corpus, "read", fail, raising=False)
     with pytest.raises(OSError, match="the disk is gone"):
         load(corpus, 1)
+
+
+def test_after_a_failure_the_same_step_comes_again(corpus, monkeypatch):
+    wanted = settings(**MIXED, data={"threads": 2})
+    expected = load(corpus, 5, wanted)
+    tokens = token_table(corpus, WordTokenizer(), 12)
+    plan = Plan(corpus, tokens, wanted, candidates_for(corpus, wanted))
+    reads, failing = count(), {3, 9, 10}  # in the first step, then twice in a row in the third one
+    read = corpus.read
+
+    def unsteady(*arguments):
+        if next(reads) in failing:
+            raise OSError("the disk is away")
+        return read(*arguments)
+
+    monkeypatch.setattr(corpus, "read", unsteady, raising=False)
+    failures, found = 0, []
+    with Loader(corpus, tokens, plan, wanted, VOCABULARY) as loader:
+        while len(found) < 5:
+            try:
+                step = next(loader)
+            except OSError:
+                failures += 1
+                continue
+            found.append((step.numbers, [b._map(torch.clone) for b in step.batches], step.position))
+    assert failures >= 2
+    for (_, ours, position), (_, theirs, where) in zip(found, expected, strict=True):
+        assert position == where
+        for one, two in zip(ours, theirs, strict=True):
+            assert_same(one, two)
+
+
+@pytest.fixture
+def uneasy_disk(monkeypatch):
+    """A disk whose next reads fail: [errors still to come], [seconds that were waited]."""
+    errors, waited, preadv = [], [], os.preadv
+
+    def failing(fd, buffers, *where):
+        if len(where) == 2:  # only from the page cache: not this time
+            raise BlockingIOError(errno.EAGAIN, "Resource temporarily unavailable")
+        if errors:
+            number = errors.pop()
+            raise OSError(number, os.strerror(number))
+        return preadv(fd, buffers, *where)
+
+    monkeypatch.setattr(os, "preadv", failing)
+    monkeypatch.setattr(direct_reader.time, "sleep", waited.append)
+    return errors, waited
+
+
+def test_a_read_that_fails_for_a_moment_is_tried_again_and_told(corpus, uneasy_disk, caplog):
+    errors, waited = uneasy_disk
+    expected = load(corpus, 2)
+    errors += [errno.ESTALE, errno.EIO]
+    for (_, ours, _), (_, theirs, _) in zip(load(corpus, 2), expected, strict=True):
+        for one, two in zip(ours, theirs, strict=True):
+            assert_same(one, two)
+    assert not errors and len(waited) == 2 == len(caplog.messages)
+    assert all(re.search(r"dataset '\w+': row \d+ cannot be read", told) for told in caplog.messages)
+
+
+def test_a_read_that_keeps_failing_names_file_and_row(corpus, uneasy_disk):
+    errors, waited = uneasy_disk
+    store = corpus.stores[0]
+    first = int(store.offsets[5])
+    errors += [errno.EIO] * 99
+    told = rf"{re.escape(str(store.path))}: dataset 'features': row {first} cannot be read \(Input/output error\)"
+    with pytest.raises(StoreError, match=told + " after 4 tries; .* same command"):
+        corpus.read(np.array([5]), np.array([2]))
+    assert waited == list(direct_reader.RETRY_AFTER)
+    errors[:] = [errno.EBADF]
+    with pytest.raises(StoreError, match=r"row 0 cannot be read \(Bad file descriptor\); see to"):
+        store.read_rows("features", 0, 1)
+    assert len(waited) == len(direct_reader.RETRY_AFTER)
 
 
 def test_checksums_are_verified_where_asked_for(tmp_path):

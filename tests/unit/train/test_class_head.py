@@ -10,8 +10,9 @@ from interbert.data.scenes.write import write_scenes
 from interbert.data.store_writer import StoreWriter
 from interbert.train.class_head import class_head_of
 from interbert.train.distributed import Ranks
-from interbert.train.feed import Upload, build_loader
+from interbert.train.feed import build_loader
 from interbert.train.planned import build_plan, open_data
+from interbert.train.upload import Upload
 
 ONE_RANK = Ranks(0, 1, 0, torch.device("cpu"), "test")
 

@@ -4,14 +4,15 @@ import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from interbert.config import SettingsError, load_recipe
-from interbert.train.monitor import Monitor, drop_lines_after, flatten
+from interbert.train.monitor import Monitor, drop_lines_after, duration, flatten
 from interbert.train.profiling import parse_window
 from interbert.train.run_folder import RunFolder
+from interbert.train.tags import tag_of
 
 
 def test_lines_beyond_the_checkpoint_are_forgotten(tmp_path):
     path = tmp_path / "metrics.jsonl"
-    path.write_text('{"step": 1}\n{"step": 2}\n{"step": 3}\n{"st')
+    path.write_text('{"step": 1}\n{"step": 2}\n{"step": 3}\n"torn"\n{"step": null}\n{"st')
     drop_lines_after(path, 2)
     assert [json.loads(line)["step"] for line in path.read_text().splitlines()] == [1, 2]
 
@@ -21,7 +22,7 @@ def test_everything_lands_in_jsonl_and_tensorboard(tmp_path, capsys):
 
     folder = RunFolder(tmp_path)
     monitor = Monitor(folder, load_recipe("scenes"), step=0, last_step=10)
-    monitor.log(5, {"loss": 2.5, "loss/msm": 2.0, "lr": 1e-3})
+    monitor.log(5, {"loss": 2.5, "loss/msm": 2.0, "lr": 1e-3}, remaining=3723.0)
     monitor.validation(5, {"validation/loss": 2.25})
     monitor.picture(5, Image.new("RGB", (8, 6), "red"))
     monitor.close()
@@ -32,11 +33,30 @@ def test_everything_lands_in_jsonl_and_tensorboard(tmp_path, capsys):
     ]
     events = EventAccumulator(str(folder.tensorboard))
     events.Reload()
+    assert events.Scalars("loss/total")[0].value == 2.5 and events.Scalars("run_health/lr")[0].step == 5
     assert events.Scalars("loss/msm")[0].value == 2.0 and events.Scalars("validation/loss")[0].step == 5
     assert events.Images("validation/pair")[0].width == 8
     assert "hparams" in str(events.summary_metadata.keys())
     assert folder.picture.is_file()
-    assert "step 5/10" in capsys.readouterr().out
+    assert "step 5/10 loss=2.5 loss/msm=2 lr=0.001 eta 01:02:03" in capsys.readouterr().out
+
+
+def test_losses_come_first_in_tensorboard():
+    """Its groups are what stands before the first slash; it sorts them and opens the first two."""
+    objectives = ["itm", "mlm", "moc", "mrfr", "mrm", "msm"]
+    figures = [f"loss/{name}" for name in objectives] + [f"{name}/accuracy" for name in objectives]
+    figures += ["loss", "samples_per_second", "tokens_per_second", "data_wait_share", "packing_efficiency"]
+    figures += ["lr", "grad_norm", "epoch", "samples", "tokens", "skipped_steps", "damaged", "memory_gb"]
+    figures += ["validation/loss", "validation/loss/itm", "validation/itm/accuracy"]
+    tags = {figure: tag_of(figure) for figure in figures}
+    assert len(set(tags.values())) == len(figures)
+    groups = sorted({tag.split("/")[0] for tag in tags.values()})
+    assert groups == ["loss", "objectives", "run_health", "speed", "validation"]
+    assert {figure for figure, tag in tags.items() if tag.startswith("loss/")} == set(figures[:6]) | {"loss"}
+
+
+def test_a_duration_of_days():
+    assert duration(86400 * 2.25) == "2.2 days" and duration(59.9) == "00:00:59"
 
 
 def test_flatten():
