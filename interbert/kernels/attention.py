@@ -7,6 +7,7 @@ they happen to be).
 
 import logging
 
+import torch
 from torch import Tensor
 
 from interbert.kernels import native
@@ -85,8 +86,13 @@ def fused_unusable(qkv_T3Hd: Tensor, max_seqlen: int) -> str | None:
     arch = architecture(device)
     if not supported(width, max_seqlen, qkv_T3Hd.dtype, arch, backward=qkv_T3Hd.requires_grad):
         return f"not made for {qkv_T3Hd.dtype}, head width {width}, {max_seqlen} tokens on sm_{arch}"
+    return fused_refusal(width, device)
+
+
+def fused_refusal(width: int, device: torch.device) -> str | None:
+    """Why our own kernels of this head width cannot be had, or trusted, on this GPU."""
     try:
-        library(width, arch)
+        library(width, architecture(device))
     except Unavailable as reason:
         return str(reason)
     return failed_check(width, device)

@@ -69,6 +69,12 @@ def library(width: int, arch: int | None) -> ctypes.CDLL:
 _failures: dict[tuple[int, int | None], str] = {}
 
 
+def refuse(width: int, arch: int | None, reason: str) -> None:
+    """From here on, in this process."""
+    _failures[width, arch] = reason
+    library.cache_clear()
+
+
 def compiled(width: int, arch: int | None) -> Path:
     """The library's file, made if it is not there."""
     return _made(f"attention-{width}", "entry.cu", definitions(width, arch), arch)

@@ -40,6 +40,9 @@ def library() -> ctypes.CDLL | None:
     if os.environ.get("INTERBERT_NATIVE") == "0":
         log.info("native CPU kernels: switched off by INTERBERT_NATIVE=0")
         return None
+    if _refused:
+        log.info("native CPU kernels: not used (%s)", _refused)
+        return None
     try:
         found = load(_compiled())
     except (Unavailable, OSError) as reason:
@@ -53,6 +56,27 @@ def load(file: Path) -> ctypes.CDLL:
     found = ctypes.CDLL(str(file))
     declare(found)
     return found
+
+
+def refusal() -> str | None:
+    """Why there are none here."""
+    if library() is not None:
+        return None
+    try:
+        _compiled()
+    except (Unavailable, OSError) as reason:
+        return str(reason)
+    return "switched off, or not to be loaded"
+
+
+def refuse(reason: str) -> None:
+    """From here on, in this process."""
+    global _refused
+    _refused = reason
+    library.cache_clear()
+
+
+_refused = ""
 
 
 def call(name: str, *arguments: Argument) -> None:

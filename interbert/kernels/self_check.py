@@ -1,7 +1,7 @@
 """A quick trial of the fused kernels on the device at hand, where nobody has recorded one.
 
 Both passes, with and without dropout, over a spread of lengths, are held to the reference on the same device. The
-verdict is kept beside the compiled library, and with a new library a new trial is made.
+verdict on their numbers is kept beside the compiled library, and with a new library a new trial is made.
 """
 
 import logging
@@ -42,13 +42,15 @@ def failed_check(width: int, device: torch.device) -> str | None:
         return str(reason)
     known = _read_verdict(file)
     if known is not None:
-        return known["failure"]
+        return known["wrong"]
     try:
         failure = check(width, device)
-    except RuntimeError as error:  # such as a driver too old for the compiler's code
-        failure = str(error).splitlines()[0]
+    except (
+        RuntimeError
+    ) as error:  # no memory left, a driver too old: says nothing of the numbers, so is not kept
+        return str(error).splitlines()[0]
     try:
-        write_json(file, {"failure": failure, "device": _name(device)})
+        write_json(file, {"wrong": failure, "device": _name(device)})
     except OSError as error:  # made again next time
         log.info("verdict on fused attention not kept: %s", error)
     return failure
@@ -56,9 +58,10 @@ def failed_check(width: int, device: torch.device) -> str | None:
 
 def _read_verdict(file: Path) -> dict[str, Any] | None:
     try:
-        return read_json(file)
+        found = read_json(file)
     except (OSError, ValueError):
         return None
+    return found if isinstance(found, dict) and "wrong" in found else None
 
 
 @torch.inference_mode(False)

@@ -27,6 +27,7 @@ from interbert.train.export import export
 from interbert.train.feed import build_loader, validation_batches
 from interbert.train.graphs import capture_layers
 from interbert.train.identity import compare_identity, describe_identity
+from interbert.train.kernel_choice import agree_on_kernels
 from interbert.train.loop import Progress, Training, train
 from interbert.train.monitor import Monitor
 from interbert.train.pictures import PairPicture
@@ -113,6 +114,7 @@ def _prepare(
     if ranks.is_main:
         _write_description(folder, settings, config, ranks)
     model = build_model(settings, corpus, tokenizer)
+    agree_on_kernels(model.config, config.precision, ranks)
     engine = Engine(model, settings, config)
     two = 2 * checkpoint.size_of(engine.deepspeed)
     ranks.main_only(lambda: checkpoint.check_space(folder.path, two, "a run, which keeps two checkpoints,"))

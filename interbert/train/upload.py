@@ -52,8 +52,7 @@ class Upload:
         if self._stream:
             worker = torch.cuda.current_stream(self._device)
             worker.wait_event(self._copied)
-            for (
-                tensor
-            ) in sent.tensors():  # so that no later copy takes its memory before the work on it is done
+            # So that no later copy takes its memory before the work on it is done.
+            for tensor in sent.tensors():
                 tensor.record_stream(worker)
         return sent

@@ -105,12 +105,26 @@ def test_a_kernel_that_cannot_start_is_a_reason_too(monkeypatch, tmp_path):
     self_check.failed_check.cache_clear()
 
 
+def test_what_says_nothing_of_the_numbers_is_not_kept(monkeypatch, tmp_path):
+    def full(*arguments):
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 MiB")
+
+    monkeypatch.setattr(self_check, "compiled", lambda width, arch: tmp_path / "library.so")
+    monkeypatch.setattr(self_check, "check", full)
+    self_check.failed_check.cache_clear()
+    assert "out of memory" in self_check.failed_check(64, torch.device("cpu"))
+    self_check.failed_check.cache_clear()
+    monkeypatch.setattr(self_check, "check", lambda width, device: None)
+    assert self_check.failed_check(64, torch.device("cpu")) is None
+    self_check.failed_check.cache_clear()
+
+
 def test_a_verdict_is_kept_with_the_library(monkeypatch, tmp_path):
     monkeypatch.setattr(self_check, "compiled", lambda width, arch: tmp_path / "library.so")
     monkeypatch.setattr(self_check, "check", lambda width, device: "it is wrong")
     self_check.failed_check.cache_clear()
     assert self_check.failed_check(64, torch.device("cpu")) == "it is wrong"
-    assert json.loads((tmp_path / "library.json").read_text())["failure"] == "it is wrong"
+    assert json.loads((tmp_path / "library.json").read_text())["wrong"] == "it is wrong"
     self_check.failed_check.cache_clear()
     monkeypatch.setattr(self_check, "check", lambda width, device: pytest.fail("asked again"))
     assert self_check.failed_check(64, torch.device("cpu")) == "it is wrong"
