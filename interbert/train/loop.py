@@ -54,8 +54,8 @@ class Progress:
 
     def take_up(self, state: dict[str, Any]) -> None:
         """Where a checkpoint's state says that the run stood."""
-        for field in fields(self):
-            setattr(self, field.name, state[field.name])
+        for one in fields(self):
+            setattr(self, one.name, state[one.name])
 
 
 @dataclass
