@@ -1,4 +1,4 @@
-"""What a run reads: the loader of a rank, the fixed batches of validation, the way to the device."""
+"""What a run reads: the loader of a rank, the fixed batches of validation."""
 
 from interbert.config import Settings
 from interbert.data.batch import Batch

@@ -17,7 +17,6 @@ ROOT = Path(__file__).parents[2]
 sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
 import engine_checks
-
 from accumulated import accumulated
 
 from interbert.config import load_recipe

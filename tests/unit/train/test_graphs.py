@@ -1,6 +1,7 @@
 """The encoder's layers at fixed shapes, and replayed from CUDA graphs where there is a GPU."""
 
 import dataclasses
+import inspect
 import sys
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from interbert.data.capacities import Capacities
 from interbert.model import InterBertForPreTraining
 from interbert.model.fixed import FixedStage, own_gradients, run_fixed
 from interbert.model.heads_needed import needs
+from interbert.train import graphs
 from interbert.train.deepspeed_config import EngineConfig
 from interbert.train.graphs import capture_layers, check_capturable, stage_capacities
 
@@ -104,6 +106,40 @@ def test_gradients_of_micro_batches_add_up(owned):
     for number in (1.0, 10.0):
         Replayed.apply(layer.weight, torch.full((1, 3), number)).backward()
     assert (layer.weight.grad.flatten().tolist() == [11.0] * 3) == owned
+
+
+def test_capture_and_replay_on_a_stand_in(monkeypatch):
+    """All of the way to a graph but the graph: capture runs the layers at their capacity, replays leave gradients in
+    one place."""
+    captured = []
+
+    def make_graphed_callables(callables, sample_args, **named):
+        out = callables(*sample_args)
+        torch.autograd.grad(
+            out.sum(), [p for p in callables.parameters() if p.requires_grad], allow_unused=True
+        )
+        captured.append((tuple(out.shape), callables.capacity))
+        return callables
+
+    real = inspect.signature(torch.cuda.make_graphed_callables).parameters
+    assert list(real)[:2] == ["callables", "sample_args"]
+    monkeypatch.setattr(torch.cuda, "make_graphed_callables", make_graphed_callables)
+    monkeypatch.setattr(graphs, "check_capturable", lambda model, config: None)
+    monkeypatch.setattr(graphs, "fused_unusable", lambda qkv, longest: None)
+    model = InterBertForPreTraining.from_seed(tiny_config(), 0).eval()
+    expected = [loss_and_gradients(model, make_batch(*lengths)) for lengths in BATCHES]
+    capture_layers(model, SETTINGS, ENGINE, CAPACITIES)
+    assert [(rows, capacity.longest) for (rows, _), capacity in captured] == [(70, 23), (40, 12), (36, 11)]
+    assert set(model.interbert.fixed) == {0, 1, 2}
+    for lengths, (loss, gradients) in zip(BATCHES, expected, strict=True):
+        found, others = loss_and_gradients(model, make_batch(*lengths))
+        torch.testing.assert_close(found, loss)
+        for name, gradient in gradients.items():
+            torch.testing.assert_close(others[name], gradient, rtol=1e-4, atol=1e-6, msg=name)
+
+    monkeypatch.setattr(graphs, "fused_unusable", lambda qkv, longest: "no nvcc")
+    with pytest.raises(SettingsError, match=r"needs fused attention: no nvcc; set train.cuda_graphs=false"):
+        capture_layers(model, SETTINGS, ENGINE, CAPACITIES)
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
