@@ -52,12 +52,14 @@ class EngineChecks:
         return load_recipe("scenes", [self.encoder, *BASE, *sets], data=data)
 
     def config(self, name: str, settings):
-        """Of a file in ds_configs, or made of one."""
-        path = ROOT / "ds_configs" / f"{name.removesuffix('_accumulated')}.json"
+        """Of a file in ds_configs, or made of one: fp16 begins with a scale at which nothing overflows of itself."""
+        tree = json.loads((ROOT / "ds_configs" / f"{name.removesuffix('_accumulated')}.json").read_text())
         if name.endswith("_accumulated"):
-            tree = json.loads(path.read_text()) | {"data_types": {"grad_accum_dtype": "fp32"}}
-            path = self.folder / f"{name}.json"
-            self.ranks.main_only(lambda: path.write_text(json.dumps(tree)))
+            tree["data_types"] = {"grad_accum_dtype": "fp32"}
+        if "fp16" in tree:
+            tree["fp16"]["initial_scale_power"] = 12
+        path = self.folder / f"{name}.json"
+        self.ranks.main_only(lambda: path.write_text(json.dumps(tree)))
         return load_engine_config(str(path), settings, self.ranks.world_size)
 
     def build(self, name: str, settings, whole: bool = False) -> Engine:

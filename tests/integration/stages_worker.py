@@ -268,7 +268,7 @@ def record(trainings: Trainings, world_size: int) -> dict:
         results[f"zero{stage}_failing_save"] = trainings.failing_save(stage)
     for before, after in ((0, 3), (3, 1), (1, 2), (2, 0)):
         results[f"zero{before}_to_zero{after}"] = trainings.crossed(before, after)
-    results["lamb"] = train(0, "fp32", "train.optimizer=lamb", "train.learning_rate=0.01")
+    results["lamb"] = train(0, "fp32", four, "train.optimizer=lamb", "train.learning_rate=0.01")
     return results | engine_checks.record(trainings, encoder(0.1))
 
 

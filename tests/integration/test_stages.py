@@ -66,7 +66,7 @@ def test_accumulation_is_shared_by_ranks(results):
 def test_bf16_trains_at_every_stage(results, stage):
     trained, reference = results["two"][f"zero{stage}_bf16"], results["two"]["zero0_fp32"]
     assert trained["losses"] == pytest.approx(reference["losses"], rel=0.01)
-    assert trained["by_objective"]["msm"][-1] < trained["by_objective"]["msm"][0] - 0.02
+    assert trained["moved"] == pytest.approx(reference["moved"], rel=0.01)
 
 
 @pytest.mark.parametrize("stage", [0, 1, 2, 3])
@@ -147,8 +147,8 @@ def test_the_loss_scale_falls_where_numbers_are_bad(results, name):
     """Without ZeRO at each, else at every second: its patience is a part of what is saved."""
     found = results["two"]["engines"][name]
     patient = "zero0" not in name
-    assert found["saved"]["scaler"]["cur_scale"] == (65536 if patient else 32768)
-    assert found["ends"][1]["scaler"]["cur_scale"] == (32768 if patient else 16384)
+    assert found["saved"]["scaler"]["cur_scale"] == (4096 if patient else 2048)
+    assert found["ends"][1]["scaler"]["cur_scale"] == (2048 if patient else 1024)
 
 
 @pytest.mark.parametrize("name", ENGINES)
