@@ -7,6 +7,7 @@ from interbert import objectives
 from interbert.kernels import native
 from interbert.kernels.native_functions import FUNCTIONS
 from interbert.model import InterBertForPreTraining
+from interbert.model.heads_needed import needs
 from tests.unit.model.batches import make_batch, tiny_config
 
 OBJECTIVES = ["msm", "mrm", "itm"]
@@ -27,7 +28,7 @@ def called(kernels, monkeypatch) -> set[str]:
 def loss_and_gradients(dtype, training=False):
     model = InterBertForPreTraining.from_seed(tiny_config(), seed=1).to(dtype).train(training)
     batch = make_batch([5, 9, 3, 7, 20], [4, 1, 6, 2, 12])
-    output = model.forward_packed(batch, objectives.needs(OBJECTIVES))
+    output = model.forward_packed(batch, needs(OBJECTIVES))
     loss = sum(found.sum / found.count for found in objectives.losses(OBJECTIVES, output, batch).values())
     loss.backward()
     return loss.item(), {n: p.grad.double() for n, p in model.named_parameters() if p.grad is not None}

@@ -147,12 +147,14 @@ def test_apex_optimizers_are_taken_on_a_gpu_alone(gpu, monkeypatch):
     there = {"FusedAdam": FusedAdam, "FusedLAMB": FusedLAMB}
     monkeypatch.setattr("interbert.train.optimizer.apex_symbol", there.get)
 
-    def built(name, offload=False):
+    def built(name, stage=0, offload=False):
         settings = TrainSettings(optimizer=name, learning_rate=0.5)
-        return build_optimizer([{"params": [torch.nn.Parameter(torch.ones(2, 2))]}], settings, offload)
+        groups = [{"params": [torch.nn.Parameter(torch.ones(2, 2))]}]
+        return build_optimizer(groups, settings, stage, offload)
 
     assert type(built("adamw")) is FusedAdam and built("adamw").param_groups[0]["lr"] == 0.5
     assert built("lamb").max_grad_norm == NEVER  # we clip, and once
     assert type(built("lamb", offload=True)) is Lamb
+    assert type(built("adamw", stage=3)) is torch.optim.AdamW
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     assert type(built("adamw")) is torch.optim.AdamW and type(built("lamb")) is Lamb
