@@ -46,7 +46,13 @@ def test_a_model_in_bf16_is_computed_by_them_and_no_worse_than_by_torch(called, 
     assert grads.keys() == exact.keys()
     for name, true in exact.items():
         ours, theirs = ((x[name] - true).norm() for x in (grads, torchs_grads))
-        assert ours <= 2 * theirs + 2e-2 * true.norm() + 1e-6, name
+        # A pooled number near zero may fall on the other side of its ReLU, in one of a tensor's few rows.
+        assert ours <= 2 * theirs + 0.1 * true.norm() + 1e-6, name
+    ours, theirs, true = (
+        torch.cat([(x[name] - y).flatten() for name, y in against.items()]).norm()
+        for x, against in ((grads, exact), (torchs_grads, exact), (exact, dict.fromkeys(exact, 0.0)))
+    )
+    assert ours <= 2 * theirs + 5e-3 * true
 
 
 def test_fp32_is_left_to_torch(called):
