@@ -80,7 +80,7 @@ def test_nothing_to_predict_is_an_exact_zero(results, stage):
 @pytest.mark.parametrize("stage", [1, 2, 3])
 def test_nothing_to_predict_on_one_rank_breaks_no_stage(results, stage):
     trained, reference = (results["two"][f"zero{s}_last_rank_unmasked"] for s in (stage, 0))
-    assert all(loss > 0 for loss in trained["by_objective"]["mrm"])
+    assert sum(trained["by_objective"]["mrm"]) > 0  # what the first rank has to predict
     assert trained["losses"] == pytest.approx(reference["losses"], rel=1e-5)
 
 
