@@ -93,10 +93,18 @@ def of_a_plan(pairs: int) -> dict[str, float]:
         swapped=0,
         swapped_of=np.zeros(0, np.int64),
         caption_image=rng.integers(0, images, pairs),
+        caption_ranges=[range(pairs)],
+        image_group=np.arange(images, dtype=np.int32),
         region_counts=rng.integers(10, 37, images).astype(np.int32),
     )
     lengths = rng.integers(8, 25, pairs)
-    tokens = TokenTable(np.zeros(1, np.int32), np.concatenate([[0], np.cumsum(lengths)]))
+    # Words of every caption, mapped from a file as those of a run are.
+    with tempfile.TemporaryFile() as file:
+        ids_flat = np.memmap(file, np.int32, shape=int(lengths.sum()))
+    for start in range(0, len(ids_flat), 1 << 24):
+        part = ids_flat[start : start + (1 << 24)]
+        part[:] = rng.integers(5, 30_000, len(part), dtype=np.int32)
+    tokens = TokenTable(ids_flat, np.concatenate([[0], np.cumsum(lengths)]))
     settings = load_recipe("interbert_base", mismatch={"hard_share": 0.0})
     seconds = 0.0
 

@@ -104,7 +104,8 @@ class MismatchSettings(Closed):
     side: Literal["caption", "image", "either"] = "caption"
     """Which side a mismatch replaces."""
     hard_share: float = Field(0.2, ge=0, le=1)
-    """Share of the mismatched captions taken from the TF-IDF neighbours (the rest is random)."""
+    """Share of the mismatched captions taken from the TF-IDF neighbours, as far as those are mismatches of the epoch
+    themselves (the rest is random)."""
     hard_top: int = Field(30, ge=1)
     """How many nearest captions are candidates."""
     hard_max_similarity: float = Field(0.5, gt=0, le=1)
