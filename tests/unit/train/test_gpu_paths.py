@@ -7,12 +7,9 @@ import pytest
 import torch
 import torch.distributed as dist
 
-from interbert.config import TrainSettings
 from interbert.train.begun_sum import begin_sum
 from interbert.train.distributed import Ranks
-from interbert.train.lamb import Lamb
 from interbert.train.monitor import memory_gigabytes
-from interbert.train.optimizer import NEVER, build_optimizer
 from interbert.train.upload import Upload
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
@@ -120,41 +117,3 @@ def test_slots_are_pinned_where_there_is_a_gpu(gpu, tmp_path):
 def test_memory_is_the_devices(gpu):
     assert memory_gigabytes(CUDA) == 3.0
     assert 0 < memory_gigabytes(torch.device("cpu")) != 3.0
-
-
-class FusedAdam(torch.optim.Optimizer):
-    """With the parameters of apex's."""
-
-    def __init__(
-        self, params, lr=1e-3, bias_correction=True, betas=(0.9, 0.999), eps=1e-8, adam_w_mode=True, weight_decay=0.0,
-        amsgrad=False, set_grad_none=True, capturable=False, master_weights=False,
-    ):  # fmt: skip
-        super().__init__(params, {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay})
-
-
-class FusedLAMB(torch.optim.Optimizer):
-    """With the parameters of apex's."""
-
-    def __init__(
-        self, params, lr=1e-3, bias_correction=True, betas=(0.9, 0.999), eps=1e-6, weight_decay=0.01, amsgrad=False,
-        adam_w_mode=True, grad_averaging=True, set_grad_none=True, max_grad_norm=1.0, use_nvlamb=False,
-    ):  # fmt: skip
-        self.max_grad_norm = max_grad_norm
-        super().__init__(params, {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay})
-
-
-def test_apex_optimizers_are_taken_on_a_gpu_alone(gpu, monkeypatch):
-    there = {"FusedAdam": FusedAdam, "FusedLAMB": FusedLAMB}
-    monkeypatch.setattr("interbert.train.optimizer.apex_symbol", there.get)
-
-    def built(name, stage=0, offload=False):
-        settings = TrainSettings(optimizer=name, learning_rate=0.5)
-        groups = [{"params": [torch.nn.Parameter(torch.ones(2, 2))]}]
-        return build_optimizer(groups, settings, stage, offload)
-
-    assert type(built("adamw")) is FusedAdam and built("adamw").param_groups[0]["lr"] == 0.5
-    assert built("lamb").max_grad_norm == NEVER  # we clip, and once
-    assert type(built("lamb", offload=True)) is Lamb
-    assert type(built("adamw", stage=3)) is torch.optim.AdamW
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    assert type(built("adamw")) is torch.optim.AdamW and type(built("lamb")) is Lamb
