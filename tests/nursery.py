@@ -82,8 +82,8 @@ class Forked:
 
 
 def run_forked(words: list[str], timeout: float = 120) -> tuple[int, str]:
-    """Exit code and output of `python *words`, in the environment of the test."""
-    process = Forked(words, [dict(os.environ)])
+    """Exit code and output of `python *words`, in the environment of the test, without a GPU."""
+    process = Forked(words, [dict(os.environ, CUDA_VISIBLE_DEVICES="")])
     try:
         output, _ = process.communicate(timeout)
     finally:

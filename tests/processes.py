@@ -121,7 +121,7 @@ def environment(gpus: bool = False) -> dict[str, str]:
     kept = {k: v for k, v in os.environ.items() if k not in LAUNCHER_VARIABLES}
     kept["PATH"] = f"{BIN}:{kept['PATH']}"
     if not gpus:
-        kept["PYTHONPATH"] = str(TESTS / "no_gpu")
+        kept |= {"PYTHONPATH": str(TESTS / "no_gpu"), "CUDA_VISIBLE_DEVICES": "", "DS_ACCELERATOR": "cpu"}
     kept["OMP_NUM_THREADS"] = "1"
     # DeepSpeed keeps the op it builds in the user's cache: a fresh cache would build it for every launch.
     kept.pop("XDG_CACHE_HOME", None)

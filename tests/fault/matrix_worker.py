@@ -240,7 +240,7 @@ FAULTS: dict[str, Callable] = {
     "unseen": unseen_by_rank_0,
     "no_state": fails_at(checkpoint, "write_json", NO_SPACE, "state.json"),
     "no_manifest": fails_at(checkpoint, "write_json", NO_SPACE, "manifest.json"),
-    "no_fsync": fails_at(files, "_fsync", BROKEN, ".safetensors"),
+    "no_fsync": fails_at(files, "fsync", BROKEN, ".safetensors"),
     "no_rename": fails_at(os, "rename", BROKEN, ".partial"),
 }
 FAULTY_RANKS = {"half_written": (0, 1), "unsynced": (0, 1), "unseen": (1,)}

@@ -68,7 +68,7 @@ KILLED_IN = {
     "hashing the state": (checkpoint, "_describe"),
     "writing the state": (checkpoint, "write_json"),
     "renaming": (checkpoint, "settle_folder"),
-    "forcing to disk": (files, "_fsync"),
+    "forcing to disk": (files, "fsync"),
 }
 
 

@@ -46,6 +46,8 @@ def test_what_a_run_leaves(runs, whole):
         "step": 9,
         "reason": "reached step 9 of 100",
         "exit_code": 0,
+        "again": "no",
+        "hosts": "",
     }
     assert list((folder / "profile").glob("trace_rank0.json"))
     environment = json.loads((folder / "environment.json").read_text())
