@@ -13,6 +13,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 RECIPES = Path(__file__).parent / "recipes"
+SIZE_OF_A_STEP = ("train.batch", "train.micro_batches", "data.token_budget")
 
 
 class SettingsError(ValueError):
@@ -269,6 +270,8 @@ def load_recipe(name_or_file: str, overrides: list[str] = (), **sections: dict[s
     tree = _read_recipe(name_or_file, seen=())
     for override in overrides:
         _apply_override(tree, override)
+    if any(override.partition("=")[0] in SIZE_OF_A_STEP for override in overrides):
+        tree.pop("step", None)  # of a run whose config.yaml serves as a recipe: settled anew
     for section, fields in sections.items():
         if not isinstance(tree.get(section, {}), dict):
             raise SettingsError(f"{section} is {tree[section]!r}: it is a section; set {section}.KEY instead")

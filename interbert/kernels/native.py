@@ -36,21 +36,30 @@ def serves(*tensors: Tensor | None) -> bool:
     return all(t.dtype == torch.bfloat16 and t.device.type == "cpu" for t in there) and library() is not None
 
 
-@cache
 def library() -> ctypes.CDLL | None:
+    return _found()[0]
+
+
+def refusal() -> str | None:
+    """Why there are none here."""
+    return _found()[1]
+
+
+@cache
+def _found() -> tuple[ctypes.CDLL | None, str | None]:
+    reason = _refused
     if os.environ.get("INTERBERT_NATIVE") == "0":
-        log.info("native CPU kernels: switched off by INTERBERT_NATIVE=0")
-        return None
-    if _refused:
-        log.info("native CPU kernels: not used (%s)", _refused)
-        return None
-    try:
-        found = load(_compiled())
-    except (Unavailable, OSError) as reason:
-        log.info("native CPU kernels: not used (%s)", reason)
-        return None
-    log.info("native CPU kernels: bf16 on tile registers")
-    return found
+        reason = "switched off by INTERBERT_NATIVE=0"
+    if not reason:
+        try:
+            there = load(_compiled())
+        except (Unavailable, OSError) as error:
+            reason = str(error)
+        else:
+            log.info("native CPU kernels: bf16 on tile registers")
+            return there, None
+    log.info("native CPU kernels: not used (%s)", reason)
+    return None, reason
 
 
 def load(file: Path) -> ctypes.CDLL:
@@ -59,22 +68,11 @@ def load(file: Path) -> ctypes.CDLL:
     return found
 
 
-def refusal() -> str | None:
-    """Why there are none here."""
-    if library() is not None:
-        return None
-    try:
-        _compiled()
-    except (Unavailable, OSError) as reason:
-        return str(reason)
-    return "switched off, or not to be loaded"
-
-
 def refuse(reason: str) -> None:
     """From here on, in this process."""
     global _refused
     _refused = reason
-    library.cache_clear()
+    _found.cache_clear()
 
 
 _refused = ""

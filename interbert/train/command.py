@@ -79,9 +79,8 @@ def report_only(asked: Asked) -> int:
         engine = read_engine_config(asked.deepspeed_config, leg.settings)
         here = {"ranks": int(os.environ["WORLD_SIZE"]), "device": device_meant(engine)}
         machine = Machine(**(here | asked.machine))
-        print(
-            describe_dry_run(provide_data(leg.settings, ranks), engine, leg.folder, leg.steps, machine, ranks)
-        )
+        provided = provide_data(leg.settings, ranks)
+        print(describe_dry_run(provided, engine, leg.folder, leg.steps, asked.resume, machine, ranks))
         if asked.settings.stages and not leg.folder.export.is_dir():
             break  # what follows starts from weights that are not there yet
     return 0

@@ -32,12 +32,13 @@ def describe_dry_run(
     engine: EngineConfig,
     folder: RunFolder,
     last_step: int,
+    resume: str,
     machine: Machine,
     ranks: Ranks,
 ) -> str:
     data = open_data(settings, ranks, glance_at_tokenizer)
     corpus, train, on_gpu = data.corpus, settings.train, machine.device == "cuda"
-    newest = checkpoints_of(folder)[-1:]
+    newest = checkpoints_of(folder, resume)[-1:]
     if newest:
         step = settled_in(read_json(newest[0] / "state.json"))
     else:
@@ -70,7 +71,10 @@ def describe_dry_run(
     return "\n".join(lines)
 
 
-def checkpoints_of(folder: RunFolder) -> list[Path]:
+def checkpoints_of(folder: RunFolder, resume: str) -> list[Path]:
+    """Those that the run could go on from; not verified, which takes its time."""
+    if resume != "latest":
+        return [] if resume == "none" else [Path(resume)]
     if not folder.checkpoints.is_dir():
         return []
     from interbert.train.checkpoint import list_checkpoints  # the seconds of torch, once they are needed

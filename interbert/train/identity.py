@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
+import re
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -74,8 +77,25 @@ def compare_identity(
         )
         raise SettingsError(
             f"{path} belongs to another run:\n" + "\n".join(changed) + "\n"
-            f"set them back, or start anew with --resume none or another --output-dir{allowed}"
+            f"set them back{_line_to_type(saved, now)}, or start anew with --resume none or another "
+            f"--output-dir{allowed}"
         )
+
+
+def _line_to_type(saved: dict[str, Any], now: dict[str, Any]) -> str:
+    """The settings among what differs, as they were."""
+    differ = [
+        key for key in sorted(saved.keys() | now.keys()) if not _same(key, saved.get(key), now.get(key))
+    ]
+    if saved.get("train.micro_batches"):  # which decides, whatever the batch
+        differ = [key for key in differ if key != "train.batch"]
+    sets = [f"--set {key}={_typed(saved.get(key))}" for key in differ if "." in key]
+    return f" ({' '.join(sets)})" if sets else ""
+
+
+def _typed(value: Any) -> str:
+    text = "" if value is None else json.dumps(value)
+    return text if re.fullmatch(r"[\w.+-]*", text) else shlex.quote(text)
 
 
 def _same(key: str, saved: Any, now: Any) -> bool:

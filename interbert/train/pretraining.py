@@ -102,9 +102,7 @@ def _prepare(
     if path is not None:
         compare_identity(path, state["identity"], identity, settings.data.allow_changed)
         progress.take_up(state)
-    settings = _settled(settings, state, data, ranks)
-    accumulation = share_of_ranks(settings, ranks.world_size, kept=path is not None)
-    config = with_batch(request.engine, settings, accumulation)
+    settings, config = _settled(request, state, data, ranks)
     ranks.main_only(lambda: checkpoint.set_aside(folder.checkpoints, after=progress.step if path else -1))
     if ranks.is_main:
         _write_description(folder, settings, config, ranks)
@@ -115,8 +113,7 @@ def _prepare(
     ranks.main_only(lambda: checkpoint.check_space(folder.path, two, "a run, which keeps two checkpoints,"))
     if path is not None:
         checkpoint.load(engine.deepspeed, path, state)
-        found_loss = probe_loss(engine, ranks)
-        check_probe(found_loss, state["probe"], config.precision, str(path))
+        check_probe(probe_loss(engine, ranks), state["probe"], config.precision, str(path))
     elif settings.train.export_initial:
         export(engine, tokenizer, folder.initial, ranks)
     plan = build_plan(settings, data, ranks)
@@ -128,10 +125,8 @@ def _prepare(
     if monitor:
         begun = f"resumed from {path}" if path else "started"
         monitor.say(f"{begun}: {describe_run(model, settings, data, plan, config, ranks)}")
-        on_gpu = ranks.device.type == "cuda"
-        for warning in warnings_of(
-            settings, ranks.world_size, on_gpu, data.lengths, plan.epoch(0).micro_batches
-        ):
+        epoch, on_gpu = plan.epoch(0).micro_batches, ranks.device.type == "cuda"
+        for warning in warnings_of(settings, ranks.world_size, on_gpu, data.lengths, epoch):
             monitor.say(f"note: {warning}")
     own = path is not None and path.resolve().parent == folder.checkpoints.resolve()
     run = Training(
@@ -175,14 +170,19 @@ def _check_validation(corpus: Corpus, settings: Settings) -> None:
                 )
 
 
-def _settled(settings: Settings, state: dict[str, Any], data: RunData, ranks: Ranks) -> Settings:
+def _settled(
+    request: Request, state: dict[str, Any], data: RunData, ranks: Ranks
+) -> tuple[Settings, EngineConfig]:
     """How large a step is: as in the checkpoint that is gone on from, or decided now."""
+    settings = request.settings
     if state:
         step = settled_in(state)
     else:
         tokens = ranks.share(tokens_of(ranks.device))  # devices may differ
         step = settings.step or settle(settings, ranks.world_size, tokens, data.lengths)
-    return settings.model_copy(update={"step": step})
+    settings = settings.model_copy(update={"step": step})
+    accumulation = share_of_ranks(settings, ranks.world_size, kept=bool(state))
+    return settings, with_batch(request.engine, settings, accumulation)
 
 
 def _write_description(folder: RunFolder, settings: Settings, config: EngineConfig, ranks: Ranks) -> None:

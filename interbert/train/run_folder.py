@@ -187,6 +187,15 @@ class RunFolder:
             self.write_failure(rank, self.last_step(), *describe_error(error))
 
 
+def tell_of_stage(whole: RunFolder, stage: RunFolder, done: int) -> None:
+    """The state of a staged run is that of the stage it is in, which began after `done` steps."""
+    status = stage.read_status()
+    if status is not None and status["state"] not in ("running", "finished"):
+        hosts = [host for host in status.get("hosts", "").split(",") if host]
+        reason = f"stage {stage.path.name}: {status['reason']}"
+        whole.write_status(status["state"], done + status["step"], reason, status.get("again"), hosts)
+
+
 def wait_for_lock(file: IO[str], seconds: float) -> bool:
     """Locks it, unless another process keeps it for longer than this."""
     deadline = time.monotonic() + seconds

@@ -12,7 +12,7 @@ from interbert.config import Settings
 from interbert.files import write_text
 from interbert.train.ending import EXIT_CODES
 from interbert.train.resume import Leg, forget, refuse_other_settings
-from interbert.train.run_folder import RunFolder
+from interbert.train.run_folder import RunFolder, tell_of_stage
 from interbert.train.wanted_model import wanted_heads
 
 if TYPE_CHECKING:
@@ -50,9 +50,12 @@ def run_stages(
         if not ranks.main_only(lambda leg=leg: leg.finished):
             if ranks.is_main:
                 print(f"stage {number} of {len(settings.stages)}: {leg.folder.path.name}", flush=True)
-                whole.write_status("running", done, f"stage {leg.folder.path.name}")
+            ranks.main_only(lambda leg=leg, done=done: _begin(whole, leg.folder, done))
             code = run(leg)
-            ranks.main_only(lambda leg=leg, done=done: _tell(whole, leg.folder, done))
+            if code == EXIT_CODES["failed"]:  # perhaps on this rank alone: no waiting for the others
+                tell_of_stage(whole, leg.folder, done)
+                return code
+            ranks.main_only(lambda leg=leg, done=done: tell_of_stage(whole, leg.folder, done))
             if code != EXIT_CODES["finished"]:
                 return code
         done += leg.steps
@@ -84,12 +87,10 @@ def _stage_settings(settings: Settings, number: int, last: RunFolder | None) -> 
     return stage.model_copy(update={"name": f"{settings.name}/{stage.name}", "model": model})
 
 
-def _tell(whole: RunFolder, own: RunFolder, done: int) -> None:
-    """The state of the whole is that of the stage it is in."""
-    status = own.read_status()
-    if status is not None and status["state"] != "finished":
-        reason = f"stage {own.path.name}: {status['reason']}"
-        whole.write_status(status["state"], done + status["step"], reason, status["again"])
+def _begin(whole: RunFolder, own: RunFolder, done: int) -> None:
+    """What an earlier start left about its end, in either folder, is not this one's."""
+    whole.write_status("running", done, f"stage {own.path.name}")
+    own.write_status("running", own.last_step(), "preparing")
 
 
 def _finish(settings: Settings, whole: RunFolder, legs: list[Leg], steps: int) -> None:

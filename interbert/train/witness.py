@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 from interbert.train.heartbeats import heard
-from interbert.train.run_folder import RunFolder, wait_for_lock
+from interbert.train.run_folder import RunFolder, tell_of_stage, wait_for_lock
 
 KILLED = (
     "rank 0 was killed from outside or ran out of memory; the same command goes on from the last checkpoint"
@@ -42,8 +42,13 @@ def watch(folder: RunFolder) -> None:
         # The pipe may close well before the lock is free; if it stays taken, another run has begun.
         if not wait_for_lock(lock, seconds=30):
             return
-        for status in (folder.path / "status.json", *folder.path.glob("*/status.json")):
-            tell(RunFolder(status.parent))
+        whole = folder.read_status()
+        for status in folder.path.glob("*/status.json"):
+            stage = RunFolder(status.parent)
+            tell(stage)
+            if whole is not None and whole["state"] == "running":
+                tell_of_stage(folder, stage, whole["step"])
+        tell(folder)
 
 
 def tell(folder: RunFolder) -> None:

@@ -21,7 +21,7 @@ DECLARED = re.compile(r'extern "C" void (\w+)\(([^)]*)\)')
 @pytest.fixture
 def fresh(monkeypatch):
     """Nothing is known of a library; afterwards, what was."""
-    monkeypatch.setattr(native, "library", native.cache(native.library.__wrapped__))
+    monkeypatch.setattr(native, "_found", native.cache(native._found.__wrapped__))
 
 
 @pytest.fixture
