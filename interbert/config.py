@@ -127,7 +127,7 @@ Objective = Literal["msm", "mlm", "mrm", "moc", "mrfr", "itm"]
 class TrainSettings(Closed):
     seed: int = Field(42, ge=0, lt=2**63)
     """Seed of everything that is drawn."""
-    batch: Annotated[str, Field(pattern=r"^[1-9][\d_]* (pairs|tokens)$")] | None = "512 pairs"
+    batch: str | None = "512 pairs"
     """What a step learns from, over all ranks: `512 pairs`, or `30000 tokens` of words and regions. How many
     micro-batches of how many tokens that makes is settled when a run begins, by its device and ranks, and kept for
     its life. For k times the batch take the learning rate times the root of k, and a k-th of the steps."""
@@ -170,6 +170,13 @@ class TrainSettings(Closed):
     """Also export the model before its first step (to `initial/`), to compare with."""
     keep_checkpoints: int = Field(3, ge=2)
     """Latest checkpoints kept (the best one is kept besides). At least 2: one alone is lost if it turns out bad."""
+
+    @field_validator("batch", mode="before")
+    @classmethod
+    def _a_number_of_pairs_or_tokens(cls, batch: Any) -> Any:
+        if batch is not None and not re.fullmatch(r"[1-9][\d_]* (pairs|tokens)", str(batch)):
+            raise ValueError("write '512 pairs' or '30000 tokens'")
+        return batch
 
 
 class StepSettings(Closed):
@@ -269,12 +276,15 @@ def load_recipe(name_or_file: str, overrides: list[str] = (), **sections: dict[s
     """
     tree = _read_recipe(name_or_file, seen=())
     for override in overrides:
+        _refuse_what_a_stage_says(tree, f"--set {override}", override.partition("=")[0].split("."))
         _apply_override(tree, override)
     if any(override.partition("=")[0] in SIZE_OF_A_STEP for override in overrides):
         tree.pop("step", None)  # of a run whose config.yaml serves as a recipe: settled anew
     for section, fields in sections.items():
         if not isinstance(tree.get(section, {}), dict):
             raise SettingsError(f"{section} is {tree[section]!r}: it is a section; set {section}.KEY instead")
+        for field in fields:
+            _refuse_what_a_stage_says(tree, f"{section}.{field}", [section, field])
         _merge(tree.setdefault(section, {}), fields)
     if tree.get("stages"):
         tree["stages"] = [_stage(tree, number, stage) for number, stage in enumerate(tree["stages"])]
@@ -283,6 +293,25 @@ def load_recipe(name_or_file: str, overrides: list[str] = (), **sections: dict[s
     except ValidationError as error:
         lines = [f"  {'.'.join(map(str, e['loc'])) or 'recipe'}: {_explain(e)}" for e in error.errors()]
         raise SettingsError(f"recipe {name_or_file!r} does not hold together:\n" + "\n".join(lines)) from None
+
+
+def _refuse_what_a_stage_says(tree: dict[str, Any], typed: str, path: list[str]) -> None:
+    """A stage's own word would silently overrule what was typed."""
+    for stage in tree.get("stages") or []:
+        if path != ["name"] and _says(stage, path):
+            raise SettingsError(
+                f"{typed}: stage {stage.get('name')!r} says its own {'.'.join(path)}; change it in the recipe"
+            )
+
+
+def _says(stage: Any, path: list[str]) -> bool:
+    for key in path:
+        if not isinstance(stage, dict) or key not in stage:
+            return False
+        if key == "objectives":  # which a stage names as a whole
+            return True
+        stage = stage[key]
+    return True
 
 
 def _stage(tree: dict[str, Any], number: int, differences: Any) -> dict[str, Any]:
@@ -357,9 +386,11 @@ def _apply_override(tree: dict[str, Any], override: str) -> None:
         if not isinstance(tree, dict):
             raise SettingsError(f"--set {override!r}: {section!r} is a value, not a section")
     try:
-        tree[field] = _parse_scalar(text)
+        value = _parse_scalar(text)
     except yaml.YAMLError:
         raise SettingsError(f"--set {override!r}: the value is not YAML; quote it") from None
+    tree[field] = value
+    _later_word_counts(tree, {field: value})
 
 
 def _parse_scalar(text: str) -> Any:
@@ -373,11 +404,18 @@ def _parse_scalar(text: str) -> Any:
 
 
 def _merge(base: dict[str, Any], over: dict[str, Any]) -> None:
+    _later_word_counts(base, over)
     for key, value in over.items():
         if isinstance(value, dict) and isinstance(base.get(key), dict):
             _merge(base[key], value)
         else:
             base[key] = value
+
+
+def _later_word_counts(base: dict[str, Any], over: dict[str, Any]) -> None:
+    """A batch and a number of micro-batches say the same thing; micro_batches is the stronger word of the two."""
+    if over.get("batch") and "micro_batches" not in over:
+        base.pop("micro_batches", None)
 
 
 def _explain(error: Any) -> str:

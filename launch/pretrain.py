@@ -123,23 +123,22 @@ def main() -> int:
     legs = legs_of(settings, folder, arguments.max_steps)
     for leg in legs:
         read_engine_config(arguments.deepspeed_config, leg.settings)
-    if resume == "latest" and not arguments.dry_run and nothing_left(RunFolder(folder), legs):
+    done = resume == "latest" and nothing_left(RunFolder(folder), legs, legs_of(settings, folder, None))
+    if done and not arguments.dry_run:
         if os.environ.get("RANK", "0") == "0":
             steps = sum(leg.steps for leg in legs)
             print(f"{folder}: finished, at step {steps} or beyond; --resume none trains it again")
         return 0
 
+    for each in settings.stages or [settings]:
+        check_paths([*each.data.train, *each.data.validation], resume)
     stop = StopRequest(RunFolder(folder).stop_file)
     if not arguments.dry_run:
         stop.listen()
         RunFolder(folder).make()
-    check_paths([*settings.data.train, *settings.data.validation], resume)
 
-    from interbert.train.command import (
-        Asked,
-        report_only,
-        run_pretraining,
-    )  # seconds of imports, once they are needed
+    # Seconds of imports, once they are needed.
+    from interbert.train.command import Asked, report_only, run_pretraining
 
     asked = Asked(settings, arguments.deepspeed_config, folder, resume, arguments.max_steps, window, machine)
     return report_only(asked) if arguments.dry_run else run_pretraining(asked, stop)

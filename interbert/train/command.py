@@ -81,8 +81,11 @@ def report_only(asked: Asked) -> int:
         machine = Machine(**(here | asked.machine))
         provided = provide_data(leg.settings, ranks)
         print(describe_dry_run(provided, engine, leg.folder, leg.steps, asked.resume, machine, ranks))
-        if asked.settings.stages and not leg.folder.export.is_dir():
-            break  # what follows starts from weights that are not there yet
+        following = asked.legs[asked.legs.index(leg) + 1 :]
+        if following and not leg.folder.export.is_dir():
+            names = ", ".join(each.folder.path.name for each in following)
+            print(f"stages     {names} start from weights that are not there yet: not looked into")
+            break
     return 0
 
 

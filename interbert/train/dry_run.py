@@ -48,7 +48,6 @@ def describe_dry_run(
     engine = with_batch(engine, settings, share_of_ranks(settings, machine.ranks, kept=bool(newest)))
     plan = plan_without_mining(settings, data)
     epoch = plan.make(0).micro_batches
-    steps = epoch / step.micro_batches
     lines = [
         yaml.safe_dump(settings.model_dump(mode="json"), sort_keys=False).rstrip(),
         "",
@@ -59,8 +58,8 @@ def describe_dry_run(
         f"batch      {describe_batch(settings, data.lengths)}",
         f"step       {step.micro_batches} micro-batches = {machine.ranks} ranks x {engine.accumulation} accumulated; "
         f"{plan.capacities.describe()}",
-        f"schedule   {train.schedule_steps} steps, about {train.schedule_steps / max(steps, 1e-9):.2f} epochs "
-        f"of {steps:.1f} steps; stops at step {last_step}",
+        f"schedule   {train.schedule_steps} steps, about {train.schedule_steps * step.micro_batches / epoch:.2f} "
+        f"epochs of {epoch} micro-batches; stops at step {last_step}",
         f"run        {folder.path}" + (f", goes on from {newest[0].name}" if newest else ""),
     ]
     warned = warnings_of(settings, machine.ranks, on_gpu, data.lengths, epoch)

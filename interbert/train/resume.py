@@ -47,9 +47,12 @@ def was_restarted() -> bool:
     return any(int(os.environ.get(name, "0")) > 0 for name in RESTARTS)
 
 
-def nothing_left(whole: RunFolder, legs: list[Leg]) -> bool:
-    """Whether all of it is trained. Raises where what is there was begun with other settings."""
-    refuse_other_settings(legs)
+def nothing_left(whole: RunFolder, legs: list[Leg], uncut: list[Leg]) -> bool:
+    """Whether all of it is trained. Raises where what is there was begun with other settings.
+
+    uncut: the legs as they are without --max-steps, for a later start may have begun more of them.
+    """
+    refuse_other_settings(uncut)
     status = whole.read_status()
     return status is not None and status["state"] == "finished" and all(leg.finished for leg in legs)
 

@@ -44,7 +44,7 @@ def run_stages(
     settings: Settings, whole: RunFolder, legs: list[Leg], run: Run, ranks: Ranks, afresh: bool
 ) -> int:
     """Trains what is not finished yet; a stage that was stopped goes on from its own checkpoints."""
-    ranks.main_only(lambda: _take_up(settings, whole, legs, afresh))
+    ranks.main_only(lambda: _take_up(settings, whole, afresh))
     done = 0
     for number, leg in enumerate(legs, 1):
         if not ranks.main_only(lambda leg=leg: leg.finished):
@@ -63,13 +63,14 @@ def run_stages(
     return EXIT_CODES["finished"]
 
 
-def _take_up(settings: Settings, whole: RunFolder, legs: list[Leg], afresh: bool) -> None:
+def _take_up(settings: Settings, whole: RunFolder, afresh: bool) -> None:
+    uncut = legs_of(settings, whole.path, None)
     if afresh:
-        forget(legs_of(settings, whole.path, None))
+        forget(uncut)
         if whole.export.is_symlink():
             whole.export.unlink()
     else:
-        refuse_other_settings(legs)
+        refuse_other_settings(uncut)
     write_text(whole.config, yaml.safe_dump(settings.model_dump(mode="json"), sort_keys=False))
 
 
@@ -97,9 +98,13 @@ def _finish(settings: Settings, whole: RunFolder, legs: list[Leg], steps: int) -
     """Only a run that has been through all of its stages has an export."""
     last = legs[-1]
     reason = f"reached step {steps}, in stage {last.folder.path.name}"
-    left = [stage.name for stage in settings.stages[len(legs) :]]
+    left = legs_of(settings, whole.path, None)[len(legs) :]
     if left:
-        reason += f"; not begun: {', '.join(left)}"
+        names = [
+            leg.folder.path.name + (f" (at step {leg.folder.last_step()})" if leg.begun else "")
+            for leg in left
+        ]
+        reason += f"; not trained to the end: {', '.join(names)}"
     elif last.steps < last.settings.train.schedule_steps:
         reason += f", which has {last.settings.train.schedule_steps}"
     else:

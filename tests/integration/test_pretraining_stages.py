@@ -66,7 +66,9 @@ def test_stages_follow_one_another_and_a_stop_changes_nothing(runs, recipe):
 
 def test_a_run_that_is_cut_claims_no_later_stage(runs, recipe):
     start(runs, recipe, "staged_cut", "--max-steps", "3")
-    assert runs.status("staged_cut")["reason"] == "reached step 3, in stage broad; not begun: clean"
+    assert (
+        runs.status("staged_cut")["reason"] == "reached step 3, in stage broad; not trained to the end: clean"
+    )
     assert (runs.folder / "staged_cut" / "broad" / "export").is_dir()
     assert not (runs.folder / "staged_cut" / "export").exists()
     assert not (runs.folder / "staged_cut" / "clean").exists()

@@ -24,29 +24,29 @@ def a_run(path, *sets, step=5, state="finished", export=True) -> Leg:
 
 def test_a_finished_run_has_nothing_left(tmp_path):
     run = a_run(tmp_path / "run")
-    assert nothing_left(run.folder, [run])
+    assert nothing_left(run.folder, [run], [run])
     for lacking in ({"step": 4}, {"state": "preempted"}, {"export": False}):
         other = a_run(tmp_path / "_".join(lacking), **lacking)
-        assert not nothing_left(other.folder, [other])
+        assert not nothing_left(other.folder, [other], [other])
 
 
 def test_stages_are_finished_when_the_whole_says_so(tmp_path):
     whole = RunFolder(tmp_path)
     legs = [a_run(tmp_path / "one"), a_run(tmp_path / "two")]
-    assert not nothing_left(whole, legs)
+    assert not nothing_left(whole, legs, legs)
     whole.write_status("finished", 10, "both")
-    assert nothing_left(whole, legs)
+    assert nothing_left(whole, legs, legs)
 
 
 def test_whatever_has_begun_keeps_its_settings(tmp_path):
     begun = a_run(tmp_path / "begun", step=2, state="preempted")
     changed = Leg(load_recipe("scenes", ["train.schedule_steps=5", "train.clip=9"]), begun.folder, 5)
     with pytest.raises(SettingsError, match=r"train.clip: 1.0 then, 9.* now[\s\S]*--resume none"):
-        nothing_left(begun.folder, [changed])
+        nothing_left(begun.folder, [changed], [changed])
     free = Leg(load_recipe("scenes", ["train.schedule_steps=5", "train.log_every=9"]), begun.folder, 5)
-    assert not nothing_left(begun.folder, [free])
+    assert not nothing_left(begun.folder, [free], [free])
     begun.folder.write_status("failed", 0, "before its first step")
-    assert not nothing_left(begun.folder, [changed])
+    assert not nothing_left(begun.folder, [changed], [changed])
 
 
 def test_a_step_without_a_checkpoint_is_a_lost_past(tmp_path):
@@ -81,12 +81,12 @@ def test_what_was_set_is_said_as_a_line_to_type(tmp_path):
     begun = a_run(tmp_path / "begun", *earlier, step=2, state="preempted")
     now = Leg(load_recipe("scenes", ["train.schedule_steps=5"]), begun.folder, 5)
     with pytest.raises(SettingsError, match=r"set them back \((.*)\), or start anew") as caught:
-        nothing_left(begun.folder, [now])
+        nothing_left(begun.folder, [now], [now])
     line = str(caught.value).split("set them back (")[1].split("), or")[0]
     words = [word for word in shlex.split(line) if word != "--set"]
     assert words == ["data.token_budget=3072", "train.learning_rate=0.0001", "train.micro_batches=8"]
     back = Leg(load_recipe("scenes", ["train.schedule_steps=5", *words]), begun.folder, 5)
-    assert not nothing_left(begun.folder, [back])
+    assert not nothing_left(begun.folder, [back], [back])
 
 
 def test_a_config_that_serves_as_a_recipe_keeps_its_step_unless_another_is_asked_for(tmp_path):
@@ -138,3 +138,17 @@ def test_a_rank_that_fails_in_a_stage_waits_for_nobody(tmp_path):
     assert run_stages(settings, whole, legs, fails, ranks, afresh=False) == 1
     status = whole.read_status()
     assert status["reason"] == "stage broad: ValueError: broken on purpose" and status["again"] == "no"
+
+
+def test_a_later_stage_that_has_begun_is_compared_whatever_max_steps_says(tmp_path):
+    settings = load_recipe("scenes", ["train.schedule_steps=5"])
+    stages = [settings.model_copy(update={"name": name}) for name in ("one", "two")]
+    staged = settings.model_copy(update={"name": "staged", "stages": stages})
+    for leg in legs_of(staged, tmp_path, None):
+        leg.folder.path.mkdir()
+        leg.folder.config.write_text(yaml.safe_dump(leg.settings.model_dump(mode="json")))
+        leg.folder.write_status("preempted", 3, "SIGTERM")
+    stages[1] = stages[1].model_copy(update={"train": stages[1].train.model_copy(update={"clip": 9.0})})
+    changed = staged.model_copy(update={"stages": stages})
+    with pytest.raises(SettingsError, match=r"two belongs to another run"):
+        nothing_left(RunFolder(tmp_path), legs_of(changed, tmp_path, 5), legs_of(changed, tmp_path, None))

@@ -105,8 +105,27 @@ def test_too_many_ranks_are_told_how_many_would_do():
 
 @pytest.mark.parametrize("batch", ["many pairs", "0 pairs", "512", "512 images", "-3 tokens"])
 def test_what_is_no_batch(batch):
-    with pytest.raises(SettingsError, match=r"train\.batch"):
+    with pytest.raises(SettingsError, match=r"train\.batch: .*write '512 pairs' or '30000 tokens'"):
         load_recipe("scenes", [f"train.batch={batch}"])
+
+
+def test_the_later_word_counts(tmp_path):
+    assert load_recipe("scenes", ["train.batch=64 pairs"]).train.micro_batches is None
+    assert load_recipe("scenes", ["train.batch=64 pairs", "train.micro_batches=4"]).train.micro_batches == 4
+    (tmp_path / "mine.yaml").write_text("extends: scenes\nname: mine\ntrain: {batch: 99 pairs}\n")
+    assert load_recipe(str(tmp_path / "mine.yaml")).train.micro_batches is None
+
+
+def test_a_stage_is_not_overruled_and_does_not_overrule_in_silence(tmp_path):
+    stages = "[{name: web, data: {train: [a.h5]}, train: {schedule_steps: 9}, objectives: {msm: 1.0}}]"
+    (tmp_path / "staged.yaml").write_text(f"extends: scenes\nname: mine\nstages: {stages}\n")
+    path = str(tmp_path / "staged.yaml")
+    for typed in ("train.schedule_steps=7", "objectives.msm=2"):
+        with pytest.raises(SettingsError, match=r"stage 'web' says its own"):
+            load_recipe(path, [typed])
+    with pytest.raises(SettingsError, match=r"data.train: stage 'web' says its own"):
+        load_recipe(path, data={"train": ["b.h5"]})
+    assert load_recipe(path, ["train.log_every=3"]).stages[0].train.log_every == 3
 
 
 def settled(micro_batches) -> Settings:
