@@ -18,3 +18,13 @@ value_of() {
 status_word() {
   sed -n "s/^ *\"$2\": \"\{0,1\}\(.*[^\",]\)\"\{0,1\},\{0,1\}$/\1/p" "$1/status.json"
 }
+
+# Which status.json lies in this folder; nothing where none does. Each that is written has another stamp.
+status_stamp() {
+  stat -c '%i %y' "$1/status.json" 2>/dev/null || true
+}
+
+# Whether a status.json was written since the stamp was this: else it tells of an earlier run.
+written_since() {
+  [[ $(status_stamp "$1") != "$2" ]]
+}

@@ -33,16 +33,28 @@ failures_in_a_row() {
   echo $((count + 1))
 }
 
-# Those of these nodes (n2,n3) that the job can do without: all, or none where it asked for nodes by name, or its
-# partition has too few others.
+# Those of these nodes (n2,n3) that the job can do without beside those that it leaves out already: all, or none where
+# it asked for nodes by name, or its partition has too few others.
 dispensable() {
-  local bad others
+  local bad out others
   bad=$(comm -12 <(tr ',' '\n' <<<"$1" | sort -u) <(scontrol show hostnames "$SLURM_JOB_NODELIST" | sort -u))
+  out=$(printf '%s\n' "$bad" "$(scontrol show hostnames "$2")" | sort -u)
   others=$(sinfo --noheader --Node --partition "$SLURM_JOB_PARTITION" --format '%N %T' |
-    awk '$2 !~ /down|drain|fail|unk|maint|power|\*/ {print $1}' | sort -u | comm -23 - <(echo "$bad") | wc -l)
+    awk '$2 !~ /down|drain|fail|unk|maint|power|\*/ {print $1}' | sort -u | comm -23 - <(echo "$out") | wc -l)
   if [[ -n $bad && $(shown job "$SLURM_JOB_ID" ReqNodeList) == "(null)" ]] && ((others >= SLURM_JOB_NUM_NODES)); then
     paste -sd, <<<"$bad"
   fi
+}
+
+# slurmctld may be away for a while: it restarts, or has too much to do.
+put_back() {
+  local attempt
+  for attempt in 1 2 3 4 5; do
+    scontrol requeue "$SLURM_JOB_ID" && return
+    say "could not be requeued (attempt $attempt of 5)"
+    sleep 20
+  done
+  exit 1
 }
 
 # Puts the job back into the queue, to run without these nodes from now on.
@@ -52,10 +64,11 @@ requeue() {
     say "requeued ${SLURM_RESTART_COUNT:-0} times already (INTERBERT_RESTARTS): stopping"
     exit 1
   fi
-  bad=$(dispensable "$1")
-  already=$(shown job "$SLURM_JOB_ID" ExcNodeList)
+  already=$(shown job "$SLURM_JOB_ID" ExcNodeList || true)
+  # What cannot be added to is left as it is.
+  bad=$([[ -z $already ]] || dispensable "$1" "$already" || true)
   trap '' TERM # SLURM sends it to this script now
-  scontrol requeue "$SLURM_JOB_ID"
+  put_back
   # Only a job that waits can be told which nodes to leave out.
   if [[ -n $bad ]]; then
     [[ $already == "(null)" ]] || bad=$already,$bad
@@ -117,7 +130,7 @@ run_until_done() {
   # What is installed beside the interpreter (ninja) is found as in its activated environment.
   [[ $python == */* ]] && PATH=$(cd "$(dirname "$python")" && pwd):$PATH
 
-  before=$(stat -c '%i %y' "$folder/status.json" 2>/dev/null || true)
+  before=$(status_stamp "$folder")
   export MASTER_ADDR=${MASTER_ADDR:-$(first_address)}
   # srun no longer takes it from the job by itself.
   export SRUN_CPUS_PER_TASK=${SRUN_CPUS_PER_TASK:-${SLURM_CPUS_PER_TASK:-1}}
@@ -127,7 +140,7 @@ run_until_done() {
   # shellcheck disable=SC2086
   srun --kill-on-bad-exit=0 --wait=60 ${INTERBERT_SRUN-} ${INTERBERT_PREFIX-} "$python" -u "$script" "$@" || code=$?
 
-  [[ $(stat -c '%i %y' "$folder/status.json" 2>/dev/null || true) != "$before" ]] || own=false
+  written_since "$folder" "$before" || own=false
   if $own && [[ $(status_word "$folder" state) == running ]]; then
     # Whatever killed rank 0, or SLURM when the step was over, took the witness along.
     # shellcheck disable=SC2086
