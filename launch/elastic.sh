@@ -28,7 +28,8 @@ esac
 export TORCH_DISABLE_SHARE_RDZV_TCP_STORE=1
 torchrun "$@" &
 agent=$!
-trap 'kill -TERM "$agent"' TERM INT
+signalled=false
+trap 'signalled=true; kill -TERM "$agent"' TERM INT
 code=0
 wait "$agent" || code=$?
 while kill -0 "$agent" 2>/dev/null; do # a signal ended the wait, not torchrun
@@ -40,5 +41,7 @@ if ((code != 0)) && written_since "$folder" "$before"; then
     preempted/no) code=0 ;; # a person's STOP
     */yes | */elsewhere) code=143 ;;
   esac
+elif ((code != 0)) && $signalled; then
+  code=143 # evicted before the run had a word
 fi
 exit "$code"

@@ -87,10 +87,12 @@ def test_a_new_pod_goes_on_whatever_resume_said(tmp_path, state, again, goes_on)
     assert (tmp_path / "words").read_text().splitlines() == words
 
 
-def test_a_pods_signal_reaches_torchrun_and_is_waited_for(tmp_path):
+@pytest.mark.parametrize("has_a_word", [True, False], ids=["saved", "before it had a word"])
+def test_a_pods_signal_reaches_torchrun_and_is_waited_for(tmp_path, has_a_word):
     run, told = runs_in(tmp_path)
     told.write_status("preempted", 5, "SIGTERM")
-    saves = f"sleep 0.5; mv {told.path}/status.json {run.path}/; touch saved; exit 1"
+    writes = f"mv {told.path}/status.json {run.path}/;" if has_a_word else ""
+    saves = f"sleep 0.5; {writes} touch saved; exit 1"
     waits = f"trap '{saves}' TERM; touch ready; while :; do sleep 0.05; done"
     environment = programs(tmp_path, torchrun=waits)
     words = [str(ROOT / "launch/elastic.sh"), "x.py", "--output-dir", str(run.path)]
