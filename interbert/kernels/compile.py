@@ -51,7 +51,7 @@ def build(target: Path, commands: list[list[str]]) -> None:
     what comes of it: the library, or the reason why there is none.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
-    with _turn(target) as (note, waited):
+    with turn(target) as (note, waited):
         if target.exists():
             return
         failure = note.read()
@@ -75,7 +75,7 @@ def _make(target: Path, commands: list[list[str]]) -> None:
 
 
 @contextmanager
-def _turn(target: Path) -> Iterator[tuple[TextIO, bool]]:
+def turn(target: Path) -> Iterator[tuple[TextIO, bool]]:
     """(file for a note to those who wait, whether this one waited); by a lock that ends with its process.
 
     Where a file system knows no locks, and where somebody holds one for longer than any build takes, it goes on

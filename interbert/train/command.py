@@ -9,7 +9,7 @@ from interbert.config import SceneSettings, Settings, SettingsError
 from interbert.train.deepspeed_config import check_device, device_meant, read_engine_config
 from interbert.train.distributed import Ranks, name_rendezvous, start_ranks
 from interbert.train.dry_run import describe_dry_run
-from interbert.train.ending import describe_error, exit_code
+from interbert.train.ending import EXIT_CODES, AskedToStop, describe_error, exit_code
 from interbert.train.resume import Leg, was_restarted
 from interbert.train.run_folder import RunFolder
 from interbert.train.scale import Machine
@@ -40,7 +40,10 @@ def run_pretraining(asked: Asked, stop: StopRequest) -> int:
     from interbert.train.pretraining import Request, pretrain  # seconds of imports, once they are needed
 
     settings, own = asked.settings, RunFolder(asked.folder)
-    ranks = start_ranks(own)
+    try:
+        ranks = start_ranks(own, stop)
+    except AskedToStop:
+        return EXIT_CODES["preempted"]
     ranks.main_only(own.begin)
     if ranks.is_main:
         post_witness(own)

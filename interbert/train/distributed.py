@@ -14,7 +14,9 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
+from interbert.train.ending import AskedToStop, describe_error
 from interbert.train.run_folder import RunFolder
+from interbert.train.stop import StopRequest
 
 if TYPE_CHECKING:
     import torch
@@ -98,21 +100,26 @@ class Ranks:
             dist.destroy_process_group()
 
 
-def start_ranks(folder: RunFolder | None = None, timeout_minutes: float = 120) -> Ranks:
+def start_ranks(
+    folder: RunFolder | None = None, stop: StopRequest | None = None, timeout_minutes: float = 120
+) -> Ranks:
     """Finds out how the process was started and joins the others. Call once, first thing.
 
-    Where they do not come together, the folder's status.json says so.
+    Where they do not come together, the folder's status.json says so; a signal noted by `stop` ends the waiting.
     """
     launcher = name_rendezvous()
     try:
-        return _join(launcher, timedelta(minutes=timeout_minutes))
+        return _join(launcher, timedelta(minutes=timeout_minutes), stop)
     except Exception as error:
+        # Rank 0 holds the store: asked to stop as this rank is, it may have gone first.
+        if stop is not None and stop.signal and describe_error(error)[1] == "elsewhere":
+            error = AskedToStop(stop.signal)
         if folder is not None:
             folder.write_not_begun(int(os.environ["RANK"]), error)
-        raise
+        raise error
 
 
-def _join(launcher: str, timeout: timedelta) -> Ranks:
+def _join(launcher: str, timeout: timedelta, stop: StopRequest | None) -> Ranks:
     import torch
     import torch.distributed as dist
 
@@ -131,13 +138,18 @@ def _join(launcher: str, timeout: timedelta) -> Ranks:
     import deepspeed
     from transformers.utils.logging import disable_progress_bar
 
+    from interbert.kernels.shared_memory_op import load_shared_memory_op
+
     logging.getLogger("DeepSpeed").setLevel(logging.WARNING)
     disable_progress_bar()  # transformers draws one for each model saved or loaded
     if rank > 0:  # what holds for all ranks is said once
         logging.getLogger("interbert").setLevel(logging.WARNING)
     name_interface()
-    store = dist.PrefixStore("ranks", meet(rank, world_size))
+    asked = (lambda: stop.signal) if stop else str
+    store = dist.PrefixStore("ranks", meet(rank, world_size, asked=asked))
     dist.init_process_group(backend, store=store, rank=rank, world_size=world_size, timeout=timeout)
+    if backend == "gloo":
+        load_shared_memory_op()
     deepspeed.init_distributed(dist_backend=backend, timeout=timeout, verbose=False, auto_mpi_discovery=False)
     host_group = dist.new_group(backend="gloo", timeout=timeout) if backend == "nccl" else None
     return Ranks(rank, world_size, local_rank, device, launcher, host_group)

@@ -20,6 +20,10 @@ LOST = re.compile(r"gloo|nccl|connection (closed|reset|refused)|broken pipe|unco
 """How torch says that a rank, its host or its device is gone."""
 
 
+class AskedToStop(Exception):
+    """By this signal, while there was no step to stop at yet."""
+
+
 def again_after(state: State, by_hand: bool = False) -> Again:
     return "yes" if state == "preempted" and not by_hand else "no"
 

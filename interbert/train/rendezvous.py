@@ -13,7 +13,11 @@ from typing import Any
 import psutil
 import torch.distributed as dist
 
+from interbert.train.ending import AskedToStop
+
 log = logging.getLogger(__name__)
+Asked = Callable[[], str]
+"""The signal by which this rank was asked to stop; nothing if it was not."""
 
 SETTING = "INTERBERT_RENDEZVOUS_SECONDS"
 PATIENCE = 600.0
@@ -29,10 +33,11 @@ class RendezvousError(ValueError):
 
 
 class Waiting:
-    """A deadline, and a word at times about what is waited for."""
+    """A deadline, a word at times about what is waited for, and an end when this rank is asked to stop."""
 
-    def __init__(self, seconds: float) -> None:
+    def __init__(self, seconds: float, asked: Asked) -> None:
         self._began, self._seconds, self._next = time.monotonic(), seconds, FIRST_WORD
+        self._asked = asked
 
     @property
     def waited(self) -> float:
@@ -41,6 +46,11 @@ class Waiting:
     @property
     def left(self) -> float:
         return self._seconds - self.waited
+
+    def pause(self, seconds: float = POLL) -> None:
+        if signal := self._asked():
+            raise AskedToStop(signal)
+        time.sleep(seconds)
 
     def tell(self, what: Callable[[], str]) -> None:
         if self.waited >= self._next:
@@ -60,19 +70,19 @@ def patience() -> float:
     return seconds
 
 
-def meet(rank: int, world_size: int, seconds: float | None = None) -> dist.Store:
+def meet(rank: int, world_size: int, seconds: float | None = None, asked: Asked = str) -> dist.Store:
     """A store that all ranks have come to; raises on each rank when one does not come.
 
     A group that was started again may find what an earlier one left in the launcher's store. So each process greets
     under a name of its own, and only whom rank 0 answers by that name is there.
     """
     seconds = patience() if seconds is None else seconds
-    store = _connect(rank, world_size, seconds)
+    store = _connect(rank, world_size, seconds, asked)
     name = uuid.uuid4().hex
     if rank == 0:
-        meeting, missing = name, _welcome(store, name, world_size, seconds)
+        meeting, missing = name, _welcome(store, name, world_size, seconds, asked)
     else:
-        meeting, missing = _join(store, rank, name, seconds)
+        meeting, missing = _join(store, rank, name, seconds, asked)
     if missing:
         raise RendezvousError(
             f"rank {rank} on {socket.gethostname()} waited {seconds:.0f} s, and ranks "
@@ -92,13 +102,13 @@ def _some(ranks: list[int]) -> str:
     return ", ".join(map(str, ranks[:16])) + (f" and {len(ranks) - 16} more" if len(ranks) > 16 else "")
 
 
-def _connect(rank: int, world_size: int, seconds: float) -> dist.Store:
+def _connect(rank: int, world_size: int, seconds: float, asked: Asked) -> dist.Store:
     address, port = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
     hosts = rank == 0 and os.environ.get("TORCHELASTIC_USE_AGENT_STORE") != "True"
     wait = timedelta(seconds=seconds)
     try:
         if not hosts:
-            _wait_for_listener(rank, address, port, seconds)
+            _wait_for_listener(rank, address, port, seconds, asked)
         return dist.TCPStore(address, port, world_size, hosts, wait, wait_for_workers=False)
     except (RuntimeError, ValueError, OSError) as error:
         if "EADDR" in str(error) or "in use" in str(error):
@@ -112,9 +122,9 @@ def _connect(rank: int, world_size: int, seconds: float) -> dist.Store:
         ) from None
 
 
-def _wait_for_listener(rank: int, address: str, port: int, seconds: float) -> None:
+def _wait_for_listener(rank: int, address: str, port: int, seconds: float, asked: Asked) -> None:
     """The store would wait for it too, but without a word."""
-    waiting = Waiting(seconds)
+    waiting = Waiting(seconds, asked)
     while True:
         try:
             socket.create_connection((address, port), timeout=max(POLL, min(5.0, waiting.left))).close()
@@ -124,13 +134,13 @@ def _wait_for_listener(rank: int, address: str, port: int, seconds: float) -> No
                 raise
         if os.environ.get("LOCAL_RANK", "0") == "0":  # one voice a host
             waiting.tell(lambda: f"rank {rank} on {socket.gethostname()} does not reach {address}:{port} yet")
-        time.sleep(10 * POLL)
+        waiting.pause(10 * POLL)
 
 
-def _welcome(store: dist.Store, meeting: str, world_size: int, seconds: float) -> list[int]:
+def _welcome(store: dist.Store, meeting: str, world_size: int, seconds: float, asked: Asked) -> list[int]:
     """Rank 0's side: answers each greeting until all have joined; returns who has not."""
     answered = dict.fromkeys(range(1, world_size), b"")
-    waiting = Waiting(seconds)
+    waiting = Waiting(seconds, asked)
     while answered and waiting.left > 0:
         for rank in list(answered):
             if store.check([f"joined/{meeting}/{rank}"]):
@@ -143,12 +153,12 @@ def _welcome(store: dist.Store, meeting: str, world_size: int, seconds: float) -
         waiting.tell(
             lambda: f"{world_size} ranks meet at {_address()}: missing are {_some(sorted(answered))}"
         )
-        time.sleep(POLL)
+        waiting.pause()
     store.set(f"missing/{meeting}", json.dumps(sorted(answered)))
     return sorted(answered)
 
 
-def _join(store: dist.Store, rank: int, name: str, seconds: float) -> tuple[str, list[int]]:
+def _join(store: dist.Store, rank: int, name: str, seconds: float, asked: Asked) -> tuple[str, list[int]]:
     """The others' side: the meeting, and who is missing there."""
     store.set(f"greeting/{rank}", name)
 
@@ -156,21 +166,21 @@ def _join(store: dist.Store, rank: int, name: str, seconds: float) -> tuple[str,
         greeted, _, meeting = store.get(f"answer/{rank}").decode().partition(" ")
         return meeting if greeted == name else ""
 
-    meeting = _wait_for(lambda: store.check([f"answer/{rank}"]) and answer(), seconds)
+    meeting = _wait_for(lambda: store.check([f"answer/{rank}"]) and answer(), seconds, asked)
     if not meeting:
         return "", [0]
     store.set(f"joined/{meeting}/{rank}", "")
     verdict = _wait_for(
-        lambda: store.check([f"missing/{meeting}"]) and store.get(f"missing/{meeting}"), seconds + 5
+        lambda: store.check([f"missing/{meeting}"]) and store.get(f"missing/{meeting}"), seconds + 5, asked
     )
     return meeting, json.loads(verdict) if verdict else [0]
 
 
-def _wait_for(ask: Callable[[], Any], seconds: float) -> Any:
+def _wait_for(ask: Callable[[], Any], seconds: float, asked: Asked) -> Any:
     """What it says, once that is something; nothing after these seconds."""
-    deadline = time.monotonic() + seconds
-    while not (found := ask()) and time.monotonic() < deadline:
-        time.sleep(POLL)
+    waiting = Waiting(seconds, asked)
+    while not (found := ask()) and waiting.left > 0:
+        waiting.pause()
     return found
 
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from interbert.files import read_json, replace_json, write_json
-from interbert.train.ending import EXIT_CODES, Again, State, again_after, describe_error
+from interbert.train.ending import EXIT_CODES, Again, AskedToStop, State, again_after, describe_error
 
 log = logging.getLogger(__name__)
 
@@ -181,8 +181,12 @@ class RunFolder:
             self.path.mkdir(parents=True, exist_ok=True)
             self.lock()
             status, told = self.read_status(), self.path / "status.json"
-            if status is not None and status["state"] == "failed" and told.stat().st_mtime >= BEGAN:
+            ended = status is not None and status["state"] in ("failed", "preempted")
+            if ended and told.stat().st_mtime >= BEGAN:
                 return
+            if isinstance(error, AskedToStop):
+                reason = f"asked to stop ({error}, rank {rank}) before all ranks had met"
+                return self.write_status("preempted", self.last_step(), reason)
             self._forget_notes()
             self.write_failure(rank, self.last_step(), *describe_error(error))
 

@@ -22,7 +22,7 @@ class StopRequest:
     def __init__(self, file: Path) -> None:
         self._file, self._looked = file, 0.0
         self._launchers, self._has_launcher = chain_of_launchers(), False
-        self._reason = ""
+        self._reason = self._signal = ""
         self.by_hand = False
         """Whether a file asked for the stop that was obeyed: a person, who will start it again by hand or never."""
 
@@ -32,6 +32,11 @@ class StopRequest:
             signal.signal(number, self._note)
         if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # which nohup asks for
             signal.signal(signal.SIGHUP, self._note)
+
+    @property
+    def signal(self) -> str:
+        """The signal that asked. A rank alone may obey it at once; about a file, all of them must agree."""
+        return self._signal
 
     def watch_launcher(self, launcher: str) -> None:
         self._has_launcher = launcher in LAUNCHERS
@@ -60,7 +65,7 @@ class StopRequest:
         self._file.unlink(missing_ok=True)
 
     def _note(self, number: int, frame) -> None:
-        self._reason = signal.Signals(number).name
+        self._reason = self._signal = signal.Signals(number).name
         if number == signal.SIGINT:  # whoever presses Ctrl-C again does not want to wait
             signal.signal(signal.SIGINT, signal.default_int_handler)
 

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from interbert.kernels import compile as compile_
-from interbert.kernels.compile import Unavailable, _turn, build
+from interbert.kernels.compile import Unavailable, build, turn
 
 
 def commands(count, then):
@@ -48,7 +48,7 @@ def test_those_who_wait_hear_why_it_failed_and_later_ones_try_again(tmp_path):
 
 def test_a_lock_ends_with_its_process(tmp_path):
     target = tmp_path / "a.so"
-    with _turn(target) as (note, _):
+    with turn(target) as (note, _):
         path = note.name
     hold = "import fcntl, sys, time; f = open(sys.argv[1], 'a'); fcntl.flock(f, 2); print(flush=True); time.sleep(60)"
     holder = subprocess.Popen([sys.executable, "-S", "-c", hold, path], stdout=subprocess.PIPE)
@@ -65,7 +65,7 @@ def test_a_lock_ends_with_its_process(tmp_path):
 def test_nobody_waits_for_ever(tmp_path, monkeypatch):
     monkeypatch.setattr(compile_, "LONGEST_BUILD", 0.2)
     target = tmp_path / "a.so"
-    with _turn(target):
+    with turn(target):
         assert outcome(target, commands(tmp_path / "count", MAKES)) == "library"
 
 

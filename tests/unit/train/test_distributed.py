@@ -2,8 +2,10 @@
 
 import inspect
 import os
+import signal
 import threading
 from datetime import timedelta
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -16,8 +18,12 @@ from interbert.files import read_json
 from interbert.tasks.meeting import try_meeting
 from interbert.train import distributed, rendezvous, run_folder
 from interbert.train.distributed import choose_device, start_ranks
+from interbert.train.ending import AskedToStop
 from interbert.train.rendezvous import RendezvousError
 from interbert.train.run_folder import RunFolder
+from interbert.train.stop import StopRequest
+
+SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGHUP)
 
 
 class Cards:
@@ -146,9 +152,14 @@ def test_a_meeting_that_fails_is_what_status_says(tmp_path, monkeypatch):
     assert "ranks 1 never came" in status["reason"]
 
 
+def long_ago(path: Path) -> None:
+    os.utime(path, (0, 0))
+
+
 def test_where_rank_0_never_comes_another_one_says_so_and_only_one(tmp_path, monkeypatch):
     folder = RunFolder(tmp_path)
     folder.write_status("preempted", 7, "SIGTERM")
+    long_ago(tmp_path / "status.json")
     alone(monkeypatch, RANK="1", WORLD_SIZE="2", INTERBERT_RENDEZVOUS_SECONDS="0.5", OMP_NUM_THREADS="1")
     with pytest.raises(RendezvousError, match="did not reach"):
         start_ranks(folder)
@@ -165,6 +176,47 @@ def test_where_rank_0_never_comes_another_one_says_so_and_only_one(tmp_path, mon
         thread.join()
     assert (tmp_path / "status.json").read_text() == written
     assert [path.name for path in tmp_path.glob("failed_rank*")] == ["failed_rank1.json"]
+
+
+@pytest.mark.parametrize("rank", [0, 1])
+def test_a_signal_is_heard_while_others_are_waited_for(rank, tmp_path, monkeypatch):
+    folder = RunFolder(tmp_path)
+    folder.write_status("running", 7, "training")
+    long_ago(tmp_path / "status.json")
+    alone(monkeypatch, RANK=str(rank), WORLD_SIZE="2", INTERBERT_RENDEZVOUS_SECONDS="20", OMP_NUM_THREADS="1")
+    kept = {number: signal.getsignal(number) for number in SIGNALS}
+    stop = StopRequest(folder.stop_file)
+    stop.listen()
+    threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGTERM)).start()
+    try:
+        with pytest.raises(AskedToStop):
+            start_ranks(folder, stop)
+    finally:
+        for number, handler in kept.items():
+            signal.signal(number, handler)
+    status = folder.read_status()
+    assert [status[key] for key in ("state", "step", "exit_code", "again")] == ["preempted", 7, 75, "yes"]
+    assert status["reason"] == f"asked to stop (SIGTERM, rank {rank}) before all ranks had met"
+    run_folder._LOCKS.pop().close()
+    folder.write_not_begun(1 - rank, RendezvousError("its peer never came"))
+    assert folder.read_status() == status  # the first to say so
+
+
+def test_a_rank_whose_store_went_with_a_stopped_rank_0_was_stopped_too(tmp_path, monkeypatch):
+    alone(monkeypatch, RANK="1", WORLD_SIZE="2")
+    stop = StopRequest(tmp_path / "STOP")
+
+    def lose(*_):
+        raise dist.DistNetworkError("Connection reset by peer")
+
+    monkeypatch.setattr(distributed, "_join", lose)
+    with pytest.raises(dist.DistNetworkError):
+        start_ranks(RunFolder(tmp_path / "unasked"), stop)
+    stop._note(signal.SIGTERM, None)
+    with pytest.raises(AskedToStop):
+        start_ranks(RunFolder(tmp_path / "asked"), stop)
+    states = [RunFolder(tmp_path / name).read_status()["state"] for name in ("unasked", "asked")]
+    assert states == ["failed", "preempted"]
 
 
 def test_a_meeting_that_fails_says_nothing_about_a_run_that_is_alive(tmp_path):

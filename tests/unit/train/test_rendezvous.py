@@ -9,6 +9,7 @@ import pytest
 import torch.distributed as dist
 
 from interbert.train import rendezvous
+from interbert.train.ending import AskedToStop
 from interbert.train.rendezvous import RendezvousError, meet, name_interface, patience
 
 
@@ -87,6 +88,30 @@ def test_a_first_rank_that_comes_late_is_met(there, monkeypatch):
         time.sleep(1)
         first = meet(0, 2, 10)
         assert early.result().check(["here/1"]) and first.check(["here/0"])
+
+
+def test_whoever_is_asked_to_stop_waits_no_longer(there, monkeypatch):
+    """Rank 0 and its peer, each while the other is missing, and the peer once rank 0 knows that a third one is."""
+    there.close()
+    asked = []
+    for rank in (0, 1):
+        with ThreadPoolExecutor(1) as pool:
+            waiting = pool.submit(meet, rank, 2, 5, lambda: "".join(asked))
+            time.sleep(0.3)
+            assert not waiting.done()
+            asked.append("SIGTERM")
+            with pytest.raises(AskedToStop, match="SIGTERM"):
+                waiting.result(timeout=1)
+        asked.clear()
+    with ThreadPoolExecutor(2) as pool:
+        first = pool.submit(meet, 0, 3, 3)
+        waiting = pool.submit(meet, 1, 3, 3, lambda: "".join(asked))
+        time.sleep(0.5)
+        asked.append("SIGTERM")
+        with pytest.raises(AskedToStop):
+            waiting.result(timeout=1)
+        with pytest.raises(RendezvousError, match="ranks 2 never came"):
+            first.result()
 
 
 def test_one_setting_says_how_long_and_the_store_keeps_it(there, monkeypatch):

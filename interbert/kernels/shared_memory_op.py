@@ -1,0 +1,75 @@
+"""DeepSpeed's op by which the ranks of a CPU host reduce through shared memory: built once a host, by one rank.
+
+torch marks a build by a file `lock`, which outlives a builder that is killed, and whoever finds one waits without a
+word and without end.
+"""
+
+import logging
+import time
+from contextlib import suppress
+from pathlib import Path
+
+import deepspeed
+import psutil
+from deepspeed.accelerator import get_accelerator
+from torch.utils.cpp_extension import _get_build_directory
+
+from interbert.kernels.compile import turn
+
+log = logging.getLogger(__name__)
+
+BUILDER = "ShareMemCommBuilder"
+BUILD_SECONDS = 180.0
+"""Longer than its two sources take to compile: 32 to 58 s with two cores, 137 s with a part of them."""
+POLL = 0.1
+
+
+def build_folder() -> Path:
+    return Path(
+        _get_build_directory(get_accelerator().create_op_builder(BUILDER).name, verbose=False)
+    ).resolve()
+
+
+def load_shared_memory_op() -> None:
+    """Builds it where needed. DeepSpeed keeps what is loaded, so init_distributed builds nothing."""
+    builder = get_accelerator().create_op_builder(BUILDER)
+    if builder is None or not deepspeed.ops.__compatible_ops__.get(builder.NAME, False):
+        return  # DeepSpeed does without, by the same rule
+    folder = build_folder()
+    with turn(folder):
+        wait_out(folder / "lock")
+        builder.load(verbose=False)
+
+
+def wait_out(lock: Path) -> None:
+    """Returns once torch's lock is gone: released by its builder, or removed here where a builder left it.
+
+    A builder has the file open until its build ends. Where no process of this host has, the builder was killed, or
+    is on another host or in another container that shares the cache. So it is removed only when it is older than a
+    build takes, which also lets the compilers end that a killed builder left at work.
+    """
+    told = False
+    while (age := age_of(lock)) is not None:
+        if age > BUILD_SECONDS and not is_open(lock):
+            log.warning("%s is %.0f s old and nobody has it open: removed", lock, age)
+            lock.unlink(missing_ok=True)
+            return
+        if age > 2 and not told:
+            log.warning("waiting for %s: DeepSpeed's op is being built, or a build was killed lately", lock)
+            told = True
+        time.sleep(POLL)
+
+
+def age_of(lock: Path) -> float | None:
+    try:
+        return time.time() - lock.stat().st_mtime
+    except FileNotFoundError:
+        return None
+
+
+def is_open(lock: Path) -> bool:
+    for process in psutil.process_iter():
+        with suppress(psutil.Error):  # another user's, who builds elsewhere, or just gone
+            if any(file.path == str(lock) for file in process.open_files()):
+                return True
+    return False
