@@ -5,15 +5,27 @@ overrides, the number of ranks, and the DeepSpeed config. `python -m interbert s
 """
 
 import copy
+import os
 import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 RECIPES = Path(__file__).parent / "recipes"
 SIZE_OF_A_STEP = ("train.batch", "train.micro_batches", "data.token_budget")
+
+PathText = Annotated[str, AfterValidator(os.path.expanduser)]
+"""`~` is expanded here, for shells do not in `--data=~/…` or in a recipe."""
 
 
 class SettingsError(ValueError):
@@ -33,10 +45,10 @@ class ModelSettings(Closed):
     """Sizes to start from; see interbert/model/configuration.py."""
     override: dict[str, Any] = {}
     """Fields of the model configuration that differ from the preset."""
-    bert: str | None = None
+    bert: PathText | None = None
     """A BERT (Hugging Face directory, or hub name) whose weights fill the joint and text layers, the words and their
     head, and whose sizes replace the preset's. These parameters learn at `train.inherited_rate`."""
-    inherit_from: str | None = None
+    inherit_from: PathText | None = None
     """A Hugging Face directory of an InterBERT whose weights the run starts from."""
 
     @model_validator(mode="after")
@@ -47,14 +59,14 @@ class ModelSettings(Closed):
 
 
 class DataSettings(Closed):
-    train: list[str] = []
+    train: list[PathText] = []
     """Stores to train on: files, or directories of shards. `--data` fills it."""
     weights: list[Annotated[float, Field(gt=0)]] = []
     """How often each caption of each of `train` comes in an epoch: 2 twice, 0.5 every second one, drawn anew for
     each epoch. Empty: all of them once."""
-    validation: list[str] = []
+    validation: list[PathText] = []
     """Stores for validation losses; empty: none are computed."""
-    tokenizer: str | None = None
+    tokenizer: PathText | None = None
     """Tokenizer directory; empty: the folder `tokenizer` beside the first store."""
     max_text_tokens: int = Field(36, ge=3)
     """Longest caption with [CLS] and [SEP]; longer ones lose words before [SEP], never [SEP] itself."""
@@ -111,7 +123,7 @@ class MismatchSettings(Closed):
     """How many nearest captions are candidates."""
     hard_max_similarity: float = Field(0.5, gt=0, le=1)
     """Captions at least this similar are left out: they may be true of the image."""
-    hard_table: str | None = None
+    hard_table: PathText | None = None
     """Candidates mined beforehand by `python -m interbert mine`. Default: mined when the run begins (small sets)."""
     swap_share: float = Field(0.0, ge=0, le=1)
     """Share of the mismatched captions taken from the store's own `swapped` captions, where it has them."""
@@ -191,7 +203,7 @@ class StepSettings(Closed):
 class SceneSettings(Closed):
     """The embedded data set, for recipes that make their own data when none is given."""
 
-    folder: str = "data/scenes"
+    folder: PathText = "data/scenes"
     """Where the stores are written, or found."""
     seed: int = Field(1, ge=0)
     train_images: int = Field(10_000, ge=1)
@@ -340,7 +352,7 @@ def recipe_names() -> list[str]:
 
 
 def _read_recipe(name_or_file: str, seen: tuple[str, ...]) -> dict[str, Any]:
-    path = Path(name_or_file)
+    path = Path(name_or_file).expanduser()
     if path.suffix not in (".yaml", ".yml"):
         path = RECIPES / f"{name_or_file}.yaml"
     if not path.is_file():
@@ -365,7 +377,7 @@ def _read_recipe(name_or_file: str, seen: tuple[str, ...]) -> dict[str, Any]:
     if not isinstance(parent, str):
         raise SettingsError(f"recipe {path}: extends is {parent!r}; give one name or file")
     if parent.endswith((".yaml", ".yml")):
-        parent = str(path.parent / parent)
+        parent = str(path.parent / Path(parent).expanduser())
     base = _read_recipe(parent, (*seen, str(path)))
     # Objectives are one choice, not a set to add to: a recipe that names them means exactly those.
     if "objectives" in tree:

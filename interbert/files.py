@@ -19,6 +19,8 @@ SUMS = "SHA256SUMS"
 def replaced(path: Path, forced: bool = True) -> Iterator[Path]:
     """An empty file to write to; then it is forced to disk and takes the place of `path`, in one step.
 
+    The folder of `path` is made where it is missing.
+
     What is worth nothing after a crash need not be forced.
 
     After a failure nothing is left of it.
@@ -26,6 +28,7 @@ def replaced(path: Path, forced: bool = True) -> Iterator[Path]:
     Several processes may do it at once, on several hosts. The name cannot be foreseen, and the file is made here or
     not at all, so that nobody's link of that name is written through.
     """
+    path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.{secrets.token_hex(8)}.partial")
     os.close(os.open(partial, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_NOFOLLOW, 0o666))
     try:
@@ -40,7 +43,6 @@ def replaced(path: Path, forced: bool = True) -> Iterator[Path]:
 
 def write_text(path: Path, text: str) -> None:
     """Replaces `path` by one with this text, in one step."""
-    path.parent.mkdir(parents=True, exist_ok=True)
     with replaced(path) as partial:
         partial.write_text(text, encoding="utf-8")
 

@@ -72,7 +72,8 @@ def parse_arguments() -> argparse.Namespace:
         if given is not None and given < 1:
             parser.error(f"--{name.replace('_', '-')} must be at least 1")
     if arguments.output:
-        arguments.output = output_path(arguments.output, arguments.overwrite, map(Path, arguments.data))
+        inputs = [*map(Path, arguments.data), arguments.model or arguments.run]
+        arguments.output = output_path(arguments.output, arguments.overwrite, inputs)
     return arguments
 
 

@@ -118,8 +118,8 @@ def main() -> int:
     if arguments.max_steps is not None and arguments.max_steps < 1:
         raise ValueError(f"--max-steps is {arguments.max_steps}: give 1 or more, or leave it out")
     window = parse_window(arguments.profile)
-    folder = Path(arguments.output_dir or f"runs/{settings.name}")
-    machine, resume = imagined_machine(arguments), arguments.resume
+    folder = Path(arguments.output_dir or f"runs/{settings.name}").expanduser()
+    machine, resume = imagined_machine(arguments), os.path.expanduser(arguments.resume)
     legs = legs_of(settings, folder, arguments.max_steps)
     for leg in legs:
         read_engine_config(arguments.deepspeed_config, leg.settings)

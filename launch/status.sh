@@ -1,6 +1,6 @@
 # What scripts ask of a run's folder.
 
-# The value of a flag among the script's arguments.
+# The path that a flag gives among the script's arguments, `~` expanded.
 value_of() {
   local flag=$1 found=""
   shift
@@ -11,6 +11,7 @@ value_of() {
     esac
     shift
   done
+  [[ $found == "~/"* ]] && found=$HOME/${found:2}
   echo "$found"
 }
 

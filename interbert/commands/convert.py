@@ -4,7 +4,7 @@ import argparse
 import json
 from pathlib import Path
 
-from interbert.commands.output import add_overwrite, output_path
+from interbert.commands.output import MODEL, add_overwrite, output_path
 
 HELP = "bring weights in (released InterBERT, BERT) or take them out"
 
@@ -66,7 +66,7 @@ def _released(arguments: argparse.Namespace) -> int:
     from interbert.tokenizer import load_tokenizer
 
     inputs = [arguments.weights, arguments.config, arguments.tokenizer]
-    output = output_path(arguments.output, arguments.overwrite, inputs, folder=True)
+    output = output_path(arguments.output, arguments.overwrite, inputs, folder=MODEL)
     try:
         config = json.loads(arguments.config.read_text())
     except json.JSONDecodeError as error:
@@ -105,7 +105,7 @@ def _bert(arguments: argparse.Namespace) -> int:
     from interbert.model.convert import load_bert
     from interbert.tokenizer import load_tokenizer
 
-    output = output_path(arguments.output, arguments.overwrite, [Path(arguments.weights)], folder=True)
+    output = output_path(arguments.output, arguments.overwrite, [Path(arguments.weights)], folder=MODEL)
     settings = load_recipe(arguments.recipe)
     folder = local_folder(arguments.weights)
     tokenizer = load_tokenizer(folder)

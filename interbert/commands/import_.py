@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from interbert.commands.output import add_overwrite, output_path
+from interbert.commands.output import SHARDS, add_overwrite, output_path
 
 HELP = "bring features of another format into a store"
 FORMATS = {
@@ -110,7 +110,7 @@ def _source_of(name: str) -> Callable[[list[Path]], Any]:
 def store_output(arguments: argparse.Namespace, inputs: list[Path]) -> Path:
     from interbert.data.shards import SUFFIXES
 
-    folder = arguments.output.suffix not in SUFFIXES
+    folder = None if arguments.output.suffix in SUFFIXES else SHARDS
     return output_path(arguments.output, arguments.overwrite, inputs, folder=folder)
 
 

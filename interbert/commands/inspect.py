@@ -40,7 +40,6 @@ def run(arguments: argparse.Namespace) -> int:
         images = choose_images(corpus, arguments.images, arguments.image_id)
         print(describe(corpus, images))
         if output:
-            output.parent.mkdir(parents=True, exist_ok=True)
             _write(corpus, images, output)
             print(f"\nwritten: {output}")
     return 0

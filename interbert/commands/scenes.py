@@ -8,6 +8,8 @@ from interbert.commands.output import add_overwrite, output_path
 from interbert.data.scenes.detector import DEFAULT_REGIONS
 from interbert.data.scenes.world import SPLITS, WINDOW, image_id, parse_image_id
 
+PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff")
+
 HELP = "write a data set of the embedded world of coloured shapes, or a picture of one scene"
 
 
@@ -61,7 +63,11 @@ def run(args: argparse.Namespace) -> int:
     if args.output is not None:
         args.output = output_path(args.output, args.overwrite)
     if args.picture is not None:
+        if args.picture.suffix.lower() not in PICTURES:
+            raise ValueError(f"--picture {args.picture}: it must end in one of {', '.join(PICTURES)}")
         args.picture = output_path(args.picture, args.overwrite, name="--picture")
+        if args.output is not None and args.output.resolve() == args.picture.resolve():
+            raise ValueError(f"--output and --picture are both {args.picture}: name two files")
     if args.output is not None:
         _write(args)
     if args.picture is not None:
@@ -103,10 +109,9 @@ def _draw(args: argparse.Namespace) -> None:
         if (seed, split) != (args.seed, args.split) or index >= args.images:
             last = image_id(args.seed, args.split, args.images - 1)
             raise ValueError(f"--image-id {name} is not in {args.output}, whose scenes end with {last}")
-    args.picture.parent.mkdir(parents=True, exist_ok=True)
     picture = scene_picture(recall(name, args.captions, args.swapped, args.regions, args.noise))
     with replaced(args.picture) as partial:
-        picture.save(partial, format=Image.registered_extensions().get(args.picture.suffix.lower(), "PNG"))
+        picture.save(partial, format=Image.registered_extensions()[args.picture.suffix.lower()])
     print(f"{args.picture}: {name}")
 
 

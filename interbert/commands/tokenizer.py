@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from interbert.commands.output import add_overwrite, output_path
+from interbert.commands.output import TOKENIZER, add_overwrite, output_path
 
 if TYPE_CHECKING:
     from interbert.data.corpus import Corpus
@@ -34,7 +34,7 @@ def run(args: argparse.Namespace) -> int:
     from interbert.files import new_folder, partial_folder, settle_folder
     from interbert.tokenizer import train_wordpiece
 
-    output = output_path(args.output, args.overwrite, args.data, folder=True)
+    output = output_path(args.output, args.overwrite, args.data, folder=TOKENIZER)
     with Corpus(args.data) as corpus:
         partial = new_folder(partial_folder(output))
         tokenizer = train_wordpiece(_Captions(corpus), args.size, partial)

@@ -30,7 +30,6 @@ def keep(corpus: Any, name: str, write: Callable[[Path], None]) -> Path | None:
     """Let `write` make the file in the first folder that takes it; None if none does (a full disk, say)."""
     for folder in folders(corpus):
         try:
-            folder.mkdir(parents=True, exist_ok=True)
             with replaced(folder / name) as partial:
                 write(partial)
             return folder / name

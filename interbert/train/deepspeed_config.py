@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from interbert.config import Settings, SettingsError
+from interbert.train.deepspeed_keys import KEYS
 from interbert.train.settle import share_of_ranks
 
 log = logging.getLogger(__name__)
@@ -54,6 +55,11 @@ def read_engine_config(path: str, settings: Settings) -> EngineConfig:
     path = str(config_file(path))
     tree = _read(path)
     _refuse_misspelt(path, tree)
+    _refuse(path, tree, "bfloat16", "it is an old name; write 'bf16'")
+    for key in ("amp", "torch_autocast"):
+        _refuse(
+            path, tree, key, 'the precision is said by "bf16": {"enabled": true}, by "fp16", or by neither'
+        )
     _refuse(path, tree, "optimizer", "the recipe's train.optimizer chooses it")
     _refuse(
         path, tree, "scheduler", "the recipe's train.warmup_share and train.schedule_steps make the schedule"
@@ -62,6 +68,10 @@ def read_engine_config(path: str, settings: Settings) -> EngineConfig:
     _must_be(path, tree, "train_micro_batch_size_per_gpu", 1, "a packed micro-batch counts as one sample")
     _must_be(path, tree, "gradient_clipping", train.clip, "it is the recipe's train.clip")
     zero = _section(path, tree, "zero_optimization")
+    for key in ("bf16", "fp16", "zero_optimization"):
+        _refuse_unknown(path, key, _section(path, tree, key))
+    for key in ("offload_optimizer", "offload_param"):
+        _refuse_unknown(path, f"zero_optimization.{key}", _section(path, zero, key))
     stage, precision = _stage(path, zero), _precision(path, tree)
     offload = _offload(path, zero)
     if train.optimizer == "lamb" and stage > 0:
@@ -144,6 +154,10 @@ def _read(path: str) -> dict[str, Any]:
         tree = json.loads(Path(path).read_text())
     except json.JSONDecodeError as error:
         raise SettingsError(f"{path}, line {error.lineno}: not JSON ({error.msg})") from None
+    except UnicodeDecodeError as error:
+        raise SettingsError(
+            f"{path}: not text ({error.reason}); a DeepSpeed config is a JSON object"
+        ) from None
     if not isinstance(tree, dict):
         raise SettingsError(f"{path}: a DeepSpeed config is a JSON object, not a {type(tree).__name__}")
     return tree
@@ -190,11 +204,27 @@ def _refuse_misspelt(path: str, tree: dict[str, Any]) -> None:
             raise SettingsError(f"{path}: DeepSpeed has no setting {key!r}; write {near[0]!r}")
 
 
+def _refuse_unknown(path: str, name: str, section: dict[str, Any]) -> None:
+    known = KEYS[name]
+    for key in section:
+        if key not in known:
+            near = difflib.get_close_matches(key, known, n=1)
+            remedy = f"write {near[0]!r}" if near else f"remove it, or write one of {', '.join(known)}"
+            raise SettingsError(f"{path}: {name} has no setting {key!r}; {remedy}")
+
+
 def _precision(path: str, tree: dict[str, Any]) -> Literal["fp32", "bf16", "fp16"]:
-    on = [name for name in ("bf16", "fp16") if _section(path, tree, name).get("enabled")]
+    on = [name for name in ("bf16", "fp16") if _is_enabled(path, tree, name)]
     if len(on) == 2:
         raise SettingsError(f"{path}: bf16 and fp16 are both enabled; take one")
     return on[0] if on else "fp32"
+
+
+def _is_enabled(path: str, tree: dict[str, Any], name: str) -> bool:
+    enabled = _section(path, tree, name).get("enabled", False)
+    if not isinstance(enabled, bool):
+        raise SettingsError(f"{path}: {name}.enabled is {enabled!r}; it must be true or false")
+    return enabled
 
 
 def _refuse(path: str, tree: dict[str, Any], key: str, why: str) -> None:

@@ -68,3 +68,18 @@ def test_circle_of_recipes(tmp_path):
     write(tmp_path, "b.yaml", "extends: a.yaml\nname: b\n")
     with pytest.raises(SettingsError, match="extends itself"):
         load_recipe(str(tmp_path / "a.yaml"))
+
+
+def test_the_home_is_expanded_wherever_a_path_is_given(tmp_path, monkeypatch):
+    """As in --data=~/a.h5, which shells leave alone."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    write(tmp_path, "base.yaml", "extends: scenes\nname: base\ndata: {validation: [~/v.h5]}\n")
+    write(tmp_path, "mine.yaml", "extends: ~/base.yaml\nname: mine\nmismatch: {hard_table: ~/t.h5}\n")
+    settings = load_recipe(
+        "~/mine.yaml", ["data.tokenizer=~/words", "scenes.folder=~/s"], data={"train": ["~/a.h5", "./b~.h5"]}
+    )
+    assert settings.name == "mine"
+    assert settings.data.train == [f"{tmp_path}/a.h5", "./b~.h5"]
+    assert settings.data.validation == [f"{tmp_path}/v.h5"]
+    assert settings.data.tokenizer == f"{tmp_path}/words"
+    assert settings.mismatch.hard_table == f"{tmp_path}/t.h5" and settings.scenes.folder == f"{tmp_path}/s"

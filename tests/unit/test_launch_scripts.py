@@ -103,6 +103,14 @@ def test_a_pods_signal_reaches_torchrun_and_is_waited_for(tmp_path, has_a_word):
     assert process.wait(20) == 143 and (tmp_path / "saved").exists()
 
 
+def test_a_folder_in_the_home_folder_is_found(tmp_path):
+    run, told = runs_in(tmp_path)
+    told.write_status("preempted", 5, "SIGTERM", "yes")
+    environment = programs(tmp_path, torchrun=f"mv {told.path}/status.json {run.path}/\nexit 1")
+    words = [ROOT / "launch/elastic.sh", "x.py", f"--output-dir=~/{run.path.relative_to(tmp_path)}"]
+    assert subprocess.run(words, env={**environment, "HOME": str(tmp_path)}).returncode == 143
+
+
 def test_without_a_folder_it_says_what_is_missing(tmp_path):
     done = subprocess.run(["launch/elastic.sh", "x.py"], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 2 and "give --output-dir" in done.stdout

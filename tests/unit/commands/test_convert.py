@@ -10,6 +10,7 @@ from safetensors.torch import load_file, save_file
 from transformers import BertConfig, BertForPreTraining, BertTokenizerFast
 
 from interbert.__main__ import main
+from interbert.commands.output import MODEL, output_path
 from interbert.model.loading import load_ours
 from interbert.tokenizer import load_tokenizer
 
@@ -51,6 +52,7 @@ def test_in_and_out_again(released, capsys):
     assert convert_released(released) == 0
     assert "keys used" in capsys.readouterr().out
     assert load_tokenizer(released / "ours").vocab_size == 97
+    assert output_path(released / "ours", overwrite=True, folder=MODEL), "what was written may be replaced"
     assert (
         main(
             [
@@ -59,12 +61,15 @@ def test_in_and_out_again(released, capsys):
                 "--model",
                 f"{released}/ours",
                 "--output",
-                f"{released}/back.safetensors",
+                f"{released}/new/back.safetensors",
             ]
         )
         == 0
     )
-    back, weights = load_file(released / "back.safetensors"), load_file(released / "weights.safetensors")
+    back, weights = (
+        load_file(released / "new" / "back.safetensors"),
+        load_file(released / "weights.safetensors"),
+    )
     assert back.keys() == weights.keys() and all(torch.equal(back[n], weights[n]) for n in weights)
 
 

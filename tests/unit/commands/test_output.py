@@ -4,6 +4,7 @@ import os
 import stat
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,8 @@ from PIL import Image
 
 from interbert import files
 from interbert.__main__ import main
-from interbert.commands.output import output_path
+from interbert.commands.output import MODEL, SHARDS, TOKENIZER, output_path
+from interbert.commands.scenes import PICTURES
 from interbert.data import cache
 from interbert.data.corpus import Corpus
 from interbert.data.scenes.write import write_scenes
@@ -134,13 +136,13 @@ def test_what_is_told_to_be_replaced_is(store, tmp_path):
 def test_a_file_and_a_folder_are_told_apart_before_the_work(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(ValueError, match=r"file is a file, --output is to be a folder"):
-        output_path(tmp_path / "file", True, folder=True)
+        output_path(tmp_path / "file", True, folder=TOKENIZER)
     with pytest.raises(ValueError, match=r"is a folder, --picture is to be a file"):
         output_path(tmp_path, True, name="--picture")
     (tmp_path / "model").mkdir()
     (tmp_path / "model" / "weights").write_text("")
     with pytest.raises(ValueError, match=r"model is, or holds, what is read from .*weights"):
-        output_path(tmp_path / "model", True, [tmp_path / "model" / "weights"], folder=True)
+        output_path(tmp_path / "model", True, [tmp_path / "model" / "weights"], folder=MODEL)
 
 
 def test_the_home_is_expanded(tmp_path, monkeypatch):
@@ -190,3 +192,96 @@ def test_what_is_cached_is_for_all_who_may_read(store):
     with Corpus([store]) as corpus:
         path = cache.keep(corpus, "something", lambda partial: partial.write_text("x"))
     assert path.read_text() == "x" and stat.S_IMODE(path.stat().st_mode) == 0o666 & ~_umask()
+
+
+def test_a_folder_of_other_things_is_not_replaced(store, tmp_path, capsys):
+    (tmp_path / "a.tsv").write_text("")
+    for number, lies_there in enumerate(("thesis.tex", "years/of/work", ".hidden")):
+        precious = tmp_path / f"precious{number}"
+        (precious / lies_there).parent.mkdir(parents=True)
+        (precious / lies_there).write_text("mine")
+        (precious / "vocab.txt").write_text("")
+        (precious / "shard_00000.h5").write_text("")
+        for words in (
+            ["tokenizer", "--data", f"{store}"],
+            ["import", "bottom-up-tsv", "--input", f"{tmp_path}/a.tsv"],
+            ["extract", "--images", f"{tmp_path}", "--model", "x"],
+            ["convert", "released", "--weights", "w", "--config", "c", "--tokenizer", "t"],
+            ["convert", "bert", "--weights", "w"],
+        ):
+            assert main([*words, "--output", str(precious), "--overwrite"]) == 2, words
+            told = capsys.readouterr().err
+            assert Path(lies_there).parts[0] in told and "it is not replaced" in told, words
+        assert (precious / lies_there).read_text() == "mine"
+
+
+def test_folders_that_commands_wrote_may_be_replaced(store, tmp_path):
+    """Held to what is really written, so that no name is missing from the lists."""
+    words = ["tokenizer", "--data", str(store), "--size", "100", "--output", f"{tmp_path}/words"]
+    assert main(words) == 0
+    assert not TOKENIZER.foreign(tmp_path / "words")
+    (tmp_path / "empty").mkdir()
+    for kind in (TOKENIZER, MODEL, SHARDS):
+        assert output_path(tmp_path / "empty", True, folder=kind) == tmp_path / "empty"
+
+
+@pytest.mark.parametrize("given", ["new/folder/a.png", "new/a.html"])
+def test_the_folder_of_an_output_is_made(given, store, tmp_path):
+    assert main(["inspect", str(store), "--output", str(tmp_path / given)]) == 0
+    assert (tmp_path / given).stat().st_size > 100
+
+
+def test_a_folder_is_made_for_what_is_replaced(tmp_path):
+    with files.replaced(tmp_path / "new" / "folder" / "a.safetensors") as partial:
+        partial.write_text("x")
+    assert [path.name for path in (tmp_path / "new" / "folder").iterdir()] == ["a.safetensors"]
+
+
+def test_where_nothing_can_be_written_is_said_before_the_work(tmp_path, capsys):
+    (tmp_path / "file").write_text("")
+    words = ["convert", "to-released", "--model", "none", "--output"]
+    assert main([*words, f"{tmp_path}/file/new/a.safetensors"]) == 2
+    assert "file is not a folder; name another --output" in capsys.readouterr().err
+    with tempfile.TemporaryDirectory() as closed:
+        os.chmod(closed, 0o555)
+        was = os.geteuid()
+        if was == 0:
+            os.seteuid(65534)  # for root nothing is closed
+        try:
+            with pytest.raises(
+                ValueError, match=r"may not be written to \(dr-xr-xr-x\); name another --output"
+            ):
+                output_path(Path(closed) / "new" / "a.h5", False)
+        finally:
+            os.seteuid(was)
+
+
+@pytest.mark.parametrize("which", ["--model", "--run"])
+def test_figures_are_not_written_over_the_model(which, store, tmp_path):
+    weights = tmp_path / "m" / "export" / "model.safetensors"
+    weights.parent.mkdir(parents=True)
+    weights.write_text("weights")
+    words = [sys.executable, "launch/evaluate.py", "--task", "retrieval", "--data", str(store), "--overwrite"]
+    words += [which, f"{tmp_path}/m", "--output", str(weights)]
+    done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode and "is, or holds, what is read from" in done.stderr
+    assert weights.read_text() == "weights"
+
+
+def test_a_scene_is_not_drawn_over_its_store(tmp_path, capsys):
+    scenes = ["scenes", "--images", "2", "--feature-width", "2"]
+    for output, picture, told in (
+        ("s.h5", "s.h5", "s.h5: it must end in one of .png"),
+        ("s.h5", "s", "it must end in one of"),
+        ("s.png", "s.png", "--output and --picture are both"),
+        ("s.png", "new/../s.png", "--output and --picture are both"),
+    ):
+        assert main([*scenes, "--output", f"{tmp_path}/{output}", "--picture", f"{tmp_path}/{picture}"]) == 2
+        assert told in capsys.readouterr().err
+        assert not list(tmp_path.iterdir()), "nothing is written first"
+
+
+@pytest.mark.parametrize("ending", PICTURES)
+def test_every_ending_of_a_picture_is_drawn(ending, tmp_path):
+    assert main(["scenes", "--picture", f"{tmp_path}/a{ending}"]) == 0
+    assert Image.open(tmp_path / f"a{ending}").width > 100

@@ -16,6 +16,7 @@ from foreign import CLASSES, WIDTH
 from nursery import run_forked
 
 from interbert import __main__ as program
+from interbert.commands.output import SHARDS, output_path
 from interbert.data.corpus import Corpus
 from interbert.data.importers import driver
 from interbert.data.importers.captions import Captions
@@ -255,6 +256,7 @@ def test_shards_and_one_file_hold_the_same(tmp_path):
     shards = sorted((tmp_path / "shards").glob("*.h5"))
     assert len(shards) > 3 and all(verify(path).ok for path in shards)
     assert (tmp_path / "shards" / "import.json").is_file() and not list(tmp_path.glob(".*"))
+    assert output_path(tmp_path / "shards", overwrite=True, folder=SHARDS), "what was written may be replaced"
     whole, apart = stored(tmp_path / "whole.h5"), stored(tmp_path / "shards")
     assert list(whole) == list(apart)
     np.testing.assert_equal(apart, whole)

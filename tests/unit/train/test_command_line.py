@@ -33,6 +33,12 @@ def test_a_finished_run_says_so(finished):
     assert done.returncode == 0 and "finished, at step 3600" in done.stdout
 
 
+def test_the_home_is_expanded_in_the_folder_of_a_run(finished, monkeypatch):
+    monkeypatch.setenv("HOME", str(finished.parent))
+    done = pretrain(f"--output-dir=~/{finished.name}")
+    assert done.returncode == 0 and f"{finished}: finished" in done.stdout
+
+
 def test_a_finished_run_is_not_taken_for_one_with_other_settings(finished):
     done = pretrain("--output-dir", finished, "--set", "train.learning_rate=0.5")
     assert done.returncode == 1

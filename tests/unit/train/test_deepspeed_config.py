@@ -12,6 +12,7 @@ from interbert.train.deepspeed_config import (
     load_engine_config,
     read_engine_config,
 )
+from interbert.train.deepspeed_keys import KEYS
 
 CONFIGS = sorted((Path(__file__).parents[3] / "ds_configs").glob("*.json"))
 
@@ -168,6 +169,17 @@ def test_offload_to_where_no_checkpoint_reaches_is_refused(tmp_path, offload, me
         ('{"zero_optimization": {"offload_optimizer": null}}', "offload_optimizer is None"),
         ('{"zero_optimisation": {"stage": 2}}', "write 'zero_optimization'"),
         ('{"bf_16": {"enabled": true}}', "write 'bf16'"),
+        ('{"bfloat16": {"enabled": true}}', "write 'bf16'"),
+        ('{"bf16": {"enabld": true}}', "bf16 has no setting 'enabld'; write 'enabled'"),
+        ('{"fp16": {"loss_scal": 0}}', "fp16 has no setting 'loss_scal'; write 'loss_scale'"),
+        ('{"zero_optimization": {"stge": 3}}', "zero_optimization has no setting 'stge'; write 'stage'"),
+        ('{"zero_optimization": {"xyz": 3}}', "no setting 'xyz'; remove it, or write one of stage, "),
+        ('{"zero_optimization": {"cpu_offload": true}}', "has no setting 'cpu_offload'"),
+        ('{"zero_optimization": {"offload_optimizer": {"devce": "cpu"}}}', "'devce'; write 'device'"),
+        ('{"amp": {"enabled": true}}', 'remove .amp.: .*"bf16": ..enabled": true'),
+        ('{"torch_autocast": {"enabled": true}}', "remove 'torch_autocast'"),
+        ('{"bf16": {"enabled": "no"}}', "bf16.enabled is 'no'; it must be true or false"),
+        ('{"fp16": {"enabled": "auto"}}', "fp16.enabled is 'auto'"),
     ],
 )
 def test_what_deepspeed_would_pass_over_or_stumble_on(tmp_path, text, message):
@@ -185,3 +197,32 @@ def test_a_config_tells_the_device_that_it_is_for(tmp_path, monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     assert device_meant(read_engine_config(config(tmp_path), settings)) == "cuda"
     assert device_meant(read_engine_config(str(CONFIGS[0]), settings)) == "cpu" and CONFIGS[0].stem == "cpu"
+
+
+def test_the_settings_of_a_section_are_those_of_deepspeed():
+    from deepspeed.runtime import precision_config
+    from deepspeed.runtime.zero import config as zero
+    from deepspeed.runtime.zero import offload_config
+
+    models = {
+        "bf16": precision_config.DeepSpeedBF16Config,
+        "fp16": precision_config.DeepSpeedFP16Config,
+        "zero_optimization": zero.DeepSpeedZeroConfig,
+        "zero_optimization.offload_optimizer": offload_config.DeepSpeedZeroOffloadOptimizerConfig,
+        "zero_optimization.offload_param": offload_config.DeepSpeedZeroOffloadParamConfig,
+    }
+    assert KEYS.keys() == models.keys()
+    for section, model in models.items():
+        named = {
+            name
+            for field, about in model.model_fields.items()
+            for name in (field, about.alias)
+            if name and not (about.json_schema_extra or {}).get("deprecated")
+        }
+        assert set(KEYS[section]) == named, section
+
+
+def test_a_config_that_is_no_text_is_named(tmp_path):
+    (tmp_path / "ds.json").write_bytes(b'{"\xff": 1}')
+    with pytest.raises(SettingsError, match=r"ds\.json: not text"):
+        read_engine_config(str(tmp_path / "ds.json"), load_recipe("scenes"))
