@@ -1,7 +1,6 @@
 """DeepSpeed's op is built once, and what a killed build left is in nobody's way."""
 
 import os
-import signal
 import subprocess
 import sys
 import threading
@@ -72,14 +71,16 @@ def test_a_builder_that_lives_is_waited_for_however_long_it_takes(builds):
         f"import os, time; os.open({str(lock)!r}, os.O_CREAT | os.O_EXCL); print(flush=True); time.sleep(60)"
     )
     with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE) as builder:
-        builder.stdout.readline()
-        os.utime(lock, (time.time() - 1000,) * 2)
-        waiter = threading.Thread(target=load_shared_memory_op, daemon=True)
-        waiter.start()
-        waiter.join(0.5)
-        assert waiter.is_alive() and lock.exists() and not builds
-        builder.send_signal(signal.SIGKILL)
-        waiter.join(5)
+        try:
+            builder.stdout.readline()
+            os.utime(lock, (time.time() - 1000,) * 2)
+            waiter = threading.Thread(target=load_shared_memory_op, daemon=True)
+            waiter.start()
+            waiter.join(0.5)
+            assert waiter.is_alive() and lock.exists() and not builds
+        finally:
+            builder.kill()
+    waiter.join(5)
     assert not waiter.is_alive() and len(builds) == 1
 
 
