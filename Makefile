@@ -25,7 +25,7 @@ pretrain: $(VENV)/ready ## Make the embedded data, pretrain on it, evaluate befo
 	$(RUN) python -m interbert summary runs/scenes
 
 # In two halves at once, for most tests keep one core busy; of the second, what it said comes when it has ended.
-WITH_RANKS := tests/fault tests/integration
+WITH_RANKS := tests/fault $(patsubst %,tests/integration/test_%.py,launchers processes stages)
 
 test: $(VENV)/ready ## The test suite
 	@export $(RUN) PYTHONUNBUFFERED=1; began=$$(date +%s); said=$$(mktemp); \
