@@ -44,8 +44,9 @@ def test_ctrl_c_on_make_pretrain(tmp_path):
     copy = tmp_path / "interbert"
     for name in ("interbert", "launch", "ds_configs"):
         shutil.copytree(ROOT / name, copy / name)
-    for name in ("Makefile", "requirements.txt"):
+    for name in ("Makefile", "requirements.txt", "pyproject.toml"):
         shutil.copy2(ROOT / name, copy / name)
+        os.utime(copy / name, (0, 0))  # older than the environment, which is not to be set up again from here
     (copy / ".venv").symlink_to(os.path.dirname(BIN))
     environment = {k: v for k, v in os.environ.items() if k != "XDG_CACHE_HOME"}
     words = ["make", "pretrain", "VENV=.venv", f"PYTHON={sys.executable}"]
