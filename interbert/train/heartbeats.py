@@ -34,8 +34,15 @@ class Heartbeats:
         self._host = os.environ.get("SLURMD_NODENAME") or platform.node()
         digest = hashlib.sha256(str(folder.path.resolve()).encode()).hexdigest()[:16]
         self._board = MEMORY / f"interbert-{os.getuid()}-{digest}"
-        if rank == 0:  # an earlier run's
-            shutil.rmtree(self._shared, ignore_errors=True)
+        if rank == 0:
+            self._forget_earlier_run()
+
+    def _forget_earlier_run(self) -> None:
+        """By their age, for other hosts' ranks may have begun to tell of this one."""
+        for left in self._shared.glob("rank_*.json"):
+            with suppress(OSError):
+                if left.stat().st_mtime < self._began - EVERY:
+                    left.unlink()
 
     def beat(self, step: int, phase: str) -> None:
         self._take_board()

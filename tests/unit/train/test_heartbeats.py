@@ -134,6 +134,17 @@ def test_hosts_are_suspected_on_evidence_alone(places, suspected):
     assert hosts_behind(told) == suspected
 
 
+def test_an_earlier_runs_words_go_and_those_of_a_rank_that_began_first_stay(host):
+    folder, take = host
+    folder.heartbeats.mkdir(parents=True)
+    earlier = folder.heartbeats / "rank_8.json"
+    earlier.write_text("{}")
+    os.utime(earlier, (1.0, 1.0))
+    take("n1", 1)[0].beat(0, "starting")
+    take("n1", 0)[0].beat(0, "starting")
+    assert [path.name for path in folder.heartbeats.iterdir()] == ["rank_1.json"]
+
+
 def test_a_half_written_word_is_passed_over(host):
     folder, take = host
     take("n1", 0)[0].beat(4, "step")
