@@ -261,7 +261,7 @@ FILES = {
     "metrics": "metrics.jsonl",
     "settings": "config.yaml",
     "environment": "environment.json",
-    "heartbeat": "heartbeats/rank_0.json",
+    "heartbeat": "heartbeats/rank_*.json",  # whichever began first
     "events": "tensorboard/events*",
     "export": "export/model.safetensors",
 }
