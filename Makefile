@@ -14,7 +14,7 @@ DS_CONFIG ?= ds_configs/$(if $(GPU),zero0_$(if $(OLD_GPU),fp16,bf16),cpu).json
 RANKS ?= $(if $(GPU),1,2)
 
 .DEFAULT_GOAL := help
-.PHONY: help pretrain test test-kernels test-fault test-cluster cluster-packages lint format benchmark debian-packages clean
+.PHONY: help pretrain test prove test-kernels test-fault test-cluster cluster-packages lint format benchmark debian-packages clean
 
 help: ## This list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 18
@@ -43,6 +43,8 @@ test-fault: $(VENV)/ready ## Every fault at every ZeRO stage: killed, frozen, or
 
 test-cluster: $(VENV)/ready cluster-packages ## ssh hosts and a SLURM on this machine (as root)
 	$(RUN) python -m pytest tests/cluster -m cluster -rs
+
+prove: test test-kernels test-fault test-cluster ## The whole of every matrix, an hour and more (as root)
 
 lint: $(VENV)/ready ## ruff, format and lint
 	$(BIN)/ruff format --check .
