@@ -7,9 +7,9 @@ import numpy as np
 import torch
 from transformers import BertConfig, BertForPreTraining
 
-from interbert.data.corpus import Corpus
-from interbert.data.masking import Vocabulary, mask_text
-from interbert.data.tokens import token_table
+from interbert.batches.masking import Vocabulary, mask_text
+from interbert.corpus.corpus import Corpus
+from interbert.corpus.tokens import token_table
 from interbert.files import settle_folder
 from interbert.rng import Purpose, generator
 from interbert.tokenizer import load_tokenizer

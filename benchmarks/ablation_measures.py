@@ -12,12 +12,12 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from interbert.data.corpus import Corpus
-from interbert.data.tokens import token_table
+from interbert.corpus.corpus import Corpus
+from interbert.corpus.tokens import token_table
+from interbert.ranks.distributed import Ranks
 from interbert.tasks.evaluation import Options, evaluate_model, load_for
 from interbert.tasks.pairs import PairScorer
 from interbert.tasks.retrieval import DISTINCTIVE, captions_of
-from interbert.train.distributed import Ranks
 
 ONE_RANK = Ranks(0, 1, 0, torch.device("cpu"), "python")
 MEASURES = {

@@ -19,7 +19,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from benchmarks import report
 from benchmarks.ablation_bert import bert_of_captions
 from benchmarks.ablation_measures import MEASURES
-from interbert.data.scenes.write import write_scenes
+from interbert.sources.scenes.write import write_scenes
 
 ROOT = Path(__file__).resolve().parent.parent
 _STAGE = (

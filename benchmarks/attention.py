@@ -21,10 +21,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from benchmarks import report
 from benchmarks.attention_contenders import CONTENDERS, make_inputs
-from interbert.kernels import primitive_trials
-from interbert.kernels.fused_build import architecture
-from interbert.kernels.fused_table import LONGEST, longest
-from interbert.kernels.self_check import compare
+from interbert.kernels.attend import primitive_trials
+from interbert.kernels.attend.fused_build import architecture
+from interbert.kernels.attend.fused_table import LONGEST, longest
+from interbert.kernels.attend.self_check import compare
 
 LENGTHS = {
     "uniform 60-140": lambda draw, n: torch.randint(60, 141, (n,), generator=draw),

@@ -9,8 +9,8 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from interbert.kernels.attend.fused import units_longest_first
 from interbert.kernels.dropout import threshold
-from interbert.kernels.fused import units_longest_first
 
 Passes = tuple[Callable[[], Any], Callable[[], Any]]
 

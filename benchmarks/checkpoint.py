@@ -23,12 +23,13 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from benchmarks import report
 from benchmarks.step_work import make_batch
 from interbert.config import load_recipe
-from interbert.kernels.bf16 import has_bf16
+from interbert.kernels.cpu.bf16 import has_bf16
 from interbert.model import InterBertConfig, InterBertForPreTraining
-from interbert.train import checkpoint, whole_state
-from interbert.train.deepspeed_config import load_engine_config
-from interbert.train.distributed import Ranks, start_ranks
-from interbert.train.engine import Engine
+from interbert.ranks.distributed import Ranks, start_ranks
+from interbert.train.checkpoints import checkpoint
+from interbert.train.engine import whole_state
+from interbert.train.engine.deepspeed_config import load_engine_config
+from interbert.train.engine.engine import Engine
 
 ROOT = Path(__file__).resolve().parent.parent
 HEADER = ["ZeRO", "GB", "step", "gather", "save", "verify", "set", "disk alone", "every 1,000 steps"]

@@ -21,13 +21,13 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from benchmarks import report
 from benchmarks.loader_world import open_world, random_candidates
+from interbert.batches import prepare
+from interbert.batches.loader import Loader
+from interbert.batches.masking import Vocabulary
+from interbert.batches.plan import Plan
 from interbert.config import Settings, load_recipe
-from interbert.data import prepare
-from interbert.data.corpus import Corpus
-from interbert.data.loader import Loader
-from interbert.data.masking import Vocabulary
-from interbert.data.plan import Plan
-from interbert.data.tokens import TokenTable, tokenise
+from interbert.corpus.corpus import Corpus
+from interbert.corpus.tokens import TokenTable, tokenise
 
 STEPS = ("read", "class evidence", "gather tokens", "mask words", "mask regions", "boxes", "pack")
 

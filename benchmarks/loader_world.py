@@ -4,10 +4,10 @@ from pathlib import Path
 
 import numpy as np
 
-from interbert.data.corpus import Corpus
-from interbert.data.negatives import CandidateTable
-from interbert.data.store import StoreWriter
+from interbert.corpus.corpus import Corpus
+from interbert.mining.negatives import CandidateTable
 from interbert.rng import Purpose, generator
+from interbert.store.store import StoreWriter
 from interbert.tokenizer import Tokenizer, load_tokenizer, write_word_vocabulary
 
 WIDTH, CLASSES = 2048, 1601

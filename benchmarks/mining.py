@@ -20,11 +20,11 @@ import psutil
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from benchmarks import report
-from interbert.data.corpus import Corpus
-from interbert.data.mining.vectors import tfidf
-from interbert.data.negatives import read_candidates
-from interbert.data.scenes.write import write_scenes
-from interbert.data.store import StoreWriter
+from interbert.corpus.corpus import Corpus
+from interbert.mining.negatives import read_candidates
+from interbert.mining.vectors import tfidf
+from interbert.sources.scenes.write import write_scenes
+from interbert.store.store import StoreWriter
 
 ROOT = Path(__file__).resolve().parent.parent
 TYPES, EXPONENT, SHORTEST, LONGEST = 50_000, 1.05, 6, 16

@@ -21,8 +21,8 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from benchmarks import report
-from interbert.data.corpus import Corpus
-from interbert.data.store import StoreWriter
+from interbert.corpus.corpus import Corpus
+from interbert.store.store import StoreWriter
 
 WIDTH, FEWEST, MOST, BATCH = 2048, 10, 36, 100
 OURS, COPY = "interbert", "memory copy"

@@ -23,8 +23,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from benchmarks import report
 from interbert.kernels import add_norm as own_add_norm
-from interbert.kernels import native
 from interbert.kernels.apex import apex_symbol
+from interbert.kernels.cpu import native
 from interbert.kernels.dropout import dropout
 
 HIDDEN, WIDE, CLASSES, P, EPS = 768, 3072, 1601, 0.1, 1e-12

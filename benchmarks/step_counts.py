@@ -20,8 +20,8 @@ import torch
 import torch.distributed as dist
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
-from interbert.train.begun_sum import begin_sum
-from interbert.train.distributed import Ranks
+from interbert.ranks.begun_sum import begin_sum
+from interbert.ranks.distributed import Ranks
 
 COUNTS = [1000.0, 800.0, 200.0, 200.0, 30000.0, 0.0, 0.0]
 """As many as a step has."""

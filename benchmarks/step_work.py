@@ -2,7 +2,7 @@
 
 import torch
 
-from interbert.data.batch import Batch
+from interbert.batches.batch import Batch
 from interbert.model import InterBertConfig
 
 TEXT, REGIONS = (8, 24), (10, 36)

@@ -21,9 +21,9 @@ from benchmarks import report
 from benchmarks.step_optimizer import Optimizer
 from benchmarks.step_work import REGIONS, TEXT, make_batch, model_operations
 from interbert import objectives
-from interbert.data.batch import Batch
-from interbert.kernels.bf16 import has_bf16
-from interbert.kernels.host_memory import reuse_freed_memory
+from interbert.batches.batch import Batch
+from interbert.kernels.cpu.bf16 import has_bf16
+from interbert.kernels.cpu.host_memory import reuse_freed_memory
 from interbert.model import InterBertConfig, InterBertForPreTraining
 from interbert.model.heads_needed import needs
 from interbert.model.outputs import PackedOutput

@@ -192,7 +192,7 @@ class TrainSettings(Closed):
 
 
 class StepSettings(Closed):
-    """How large a step of a run is. Settled when it begins (interbert/train/settle.py) and kept for its life."""
+    """How large a step of a run is. Settled when it begins (`train/start/settle.py`) and kept for its life."""
 
     micro_batches: int = Field(ge=1)
     """Over all ranks."""

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from interbert.data.batch import Batch
+from interbert.batches.batch import Batch
 from interbert.kernels.cross_entropy import cross_entropy
 from interbert.model.heads import MATCH
 from interbert.model.outputs import PackedOutput

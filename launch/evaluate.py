@@ -11,7 +11,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from interbert.commands.output import add_overwrite, output_path
-from interbert.train.handover import hand_over
+from interbert.ranks.handover import hand_over
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -87,8 +87,8 @@ def main() -> int:
     from transformers.utils.logging import disable_progress_bar
 
     from interbert.files import write_json
+    from interbert.ranks.distributed import start_ranks
     from interbert.tasks.evaluation import Options, evaluate_model, evaluate_run, format_table
-    from interbert.train.distributed import start_ranks
 
     disable_progress_bar()
     options = Options(

@@ -13,13 +13,13 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from interbert.config import load_recipe, recipe_names
-from interbert.train.deepspeed_config import read_engine_config
-from interbert.train.handover import hand_over
-from interbert.train.profiling import parse_window
-from interbert.train.resume import nothing_left
-from interbert.train.run_folder import RunFolder
-from interbert.train.stages import legs_of
-from interbert.train.stop import StopRequest
+from interbert.ranks.handover import hand_over
+from interbert.ranks.stop import StopRequest
+from interbert.train.engine.deepspeed_config import read_engine_config
+from interbert.train.folder.resume import nothing_left
+from interbert.train.folder.run_folder import RunFolder
+from interbert.train.monitor.profiling import parse_window
+from interbert.train.start.stages import legs_of
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -138,7 +138,7 @@ def main() -> int:
         RunFolder(folder).make()
 
     # Seconds of imports, once they are needed.
-    from interbert.train.command import Asked, report_only, run_pretraining
+    from interbert.train.start.command import Asked, report_only, run_pretraining
 
     asked = Asked(settings, arguments.deepspeed_config, folder, resume, arguments.max_steps, window, machine)
     return report_only(asked) if arguments.dry_run else run_pretraining(asked, stop)

@@ -6,8 +6,8 @@ import deepspeed
 
 import interbert.commands.convert
 import interbert.tasks.evaluation
-import interbert.train.command
-from interbert.kernels.shared_memory_op import build_folder, load_shared_memory_op
+import interbert.train.start.command
+from interbert.kernels.cpu.shared_memory_op import build_folder, load_shared_memory_op
 
 if list(build_folder().glob("*.so")):  # those who need no op do not wait for a build
     load_shared_memory_op()

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from interbert.kernels import native
 from interbert.kernels.compile import build, host_compiler
+from interbert.kernels.cpu import native
 
 HEADERS = Path(__file__).parent / "kernels" / "portable"
 FLAGS = [*(flag for flag in native.FLAGS if not flag.startswith("-m")), "-O1", f"-I{HEADERS}"]

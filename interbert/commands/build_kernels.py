@@ -25,9 +25,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
+    from interbert.kernels.attend.fused_build import compiled
+    from interbert.kernels.attend.fused_table import LONGEST, SHARED_KB, longest
     from interbert.kernels.compile import Unavailable
-    from interbert.kernels.fused_build import compiled
-    from interbert.kernels.fused_table import LONGEST, SHARED_KB, longest
 
     _must_be_among("--arch", arguments.arch or [], SHARED_KB)
     _must_be_among("--width", arguments.width, LONGEST)
@@ -51,8 +51,8 @@ def _must_be_among(flag: str, given: Iterable[int], served: Collection[int]) -> 
 def _archs_here() -> list[int]:
     import torch
 
-    from interbert.kernels.fused_build import architecture
-    from interbert.kernels.fused_table import SHARED_KB
+    from interbert.kernels.attend.fused_build import architecture
+    from interbert.kernels.attend.fused_table import SHARED_KB
 
     found = {architecture(torch.device("cuda", i)) for i in range(torch.cuda.device_count())}
     if not found:

@@ -71,11 +71,11 @@ def add_model_arguments(parser: argparse.ArgumentParser, name: str) -> None:
 def run(arguments: argparse.Namespace) -> int:
     from dataclasses import replace
 
-    from interbert.data.cache import key
-    from interbert.data.importers.captions import Captions
-    from interbert.data.importers.driver import Wishes, import_rows
-    from interbert.data.mpi import mpi_world
-    from interbert.extract.source import ImageFolder
+    from interbert.corpus.cache import key
+    from interbert.mpi import mpi_world
+    from interbert.sources.images.source import ImageFolder
+    from interbert.sources.importers.captions import Captions
+    from interbert.sources.importers.driver import Wishes, import_rows
 
     _check(arguments)
     output = store_output(arguments, [arguments.images, *arguments.captions])
@@ -103,8 +103,8 @@ def load(arguments: argparse.Namespace, name: str, rank: int = 0, batch: int = 1
     """The vision model's directory, and the model on this rank's device."""
     import torch
 
-    from interbert.extract.vision import Choice, load_vision
     from interbert.hub import local_folder
+    from interbert.sources.images.vision import Choice, load_vision
 
     low, _, high = arguments.regions.partition(":")
     if not (low.isdigit() and high.isdigit() and 1 <= int(low) <= int(high)):

@@ -63,9 +63,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    from interbert.data.importers.captions import Captions
-    from interbert.data.importers.driver import Wishes, import_rows
-    from interbert.data.mpi import mpi_world
+    from interbert.mpi import mpi_world
+    from interbert.sources.importers.captions import Captions
+    from interbert.sources.importers.driver import Wishes, import_rows
 
     _check(arguments)
     output = store_output(arguments, [*arguments.input, *arguments.captions])
@@ -93,22 +93,22 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _source_of(name: str) -> Callable[[list[Path]], Any]:
     if name == "bottom-up-tsv":
-        from interbert.data.importers.tsv import TsvSource as source
+        from interbert.sources.importers.tsv import TsvSource as source
     elif name == "vilbert-lmdb":
-        from interbert.data.importers.vilbert_lmdb import vilbert_lmdb as source
+        from interbert.sources.importers.vilbert_lmdb import vilbert_lmdb as source
     elif name == "tensorpack-lmdb":
-        from interbert.data.importers.tensorpack_lmdb import tensorpack_lmdb as source
+        from interbert.sources.importers.tensorpack_lmdb import tensorpack_lmdb as source
     elif name == "volta-h5":
-        from interbert.data.importers.volta_h5 import VoltaSource as source
+        from interbert.sources.importers.volta_h5 import VoltaSource as source
     elif name == "uniter-npz":
-        from interbert.data.importers.uniter import NpzSource as source
+        from interbert.sources.importers.uniter import NpzSource as source
     else:
-        from interbert.data.importers.uniter import uniter_lmdb as source
+        from interbert.sources.importers.uniter import uniter_lmdb as source
     return source
 
 
 def store_output(arguments: argparse.Namespace, inputs: list[Path]) -> Path:
-    from interbert.data.shards import SUFFIXES
+    from interbert.store.shards import SUFFIXES
 
     folder = None if arguments.output.suffix in SUFFIXES else SHARDS
     return output_path(arguments.output, arguments.overwrite, inputs, folder=folder)

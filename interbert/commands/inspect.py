@@ -26,8 +26,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    from interbert.data.corpus import Corpus
-    from interbert.data.overview import choose_images, describe
+    from interbert.corpus.corpus import Corpus
+    from interbert.show.overview import choose_images, describe
 
     if arguments.images < 1:
         raise ValueError(f"--images {arguments.images}: give at least 1")
@@ -49,11 +49,11 @@ def _write(corpus: Any, images: list[int], output: Path) -> None:
     from interbert.files import replaced, write_text
 
     if output.suffix == ".html":
-        from interbert.data.page import html_page
+        from interbert.show.page import html_page
 
         write_text(output, html_page(corpus, images))
     else:
-        from interbert.data.overview import picture
+        from interbert.show.overview import picture
 
         with replaced(output) as partial:
             picture(corpus, images).save(partial, format="PNG")

@@ -40,9 +40,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    from interbert.data.corpus import Corpus
-    from interbert.data.mining.run import mine_captions, mine_images
-    from interbert.data.mpi import mpi_world
+    from interbert.corpus.corpus import Corpus
+    from interbert.mining.run import mine_captions, mine_images
+    from interbert.mpi import mpi_world
 
     _check(arguments)
     output = output_path(arguments.output, arguments.overwrite, arguments.data)

@@ -5,8 +5,8 @@ import time
 from pathlib import Path
 
 from interbert.commands.output import add_overwrite, output_path
-from interbert.data.scenes.detector import DEFAULT_REGIONS
-from interbert.data.scenes.world import SPLITS, WINDOW, image_id, parse_image_id
+from interbert.sources.scenes.detector import DEFAULT_REGIONS
+from interbert.sources.scenes.world import SPLITS, WINDOW, image_id, parse_image_id
 
 PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff")
 
@@ -78,7 +78,7 @@ def run(args: argparse.Namespace) -> int:
 def _write(args: argparse.Namespace) -> None:
     if args.images is None:
         raise ValueError("--output needs --images N, the number of scenes to write")
-    from interbert.data.scenes.write import write_scenes
+    from interbert.sources.scenes.write import write_scenes
 
     start = time.perf_counter()
     write_scenes(
@@ -100,8 +100,8 @@ def _write(args: argparse.Namespace) -> None:
 def _draw(args: argparse.Namespace) -> None:
     from PIL import Image
 
-    from interbert.data.scenes.picture import recall, scene_picture
     from interbert.files import replaced
+    from interbert.sources.scenes.picture import recall, scene_picture
 
     name = args.image_id or image_id(args.seed, args.split, 0)
     if args.output is not None:

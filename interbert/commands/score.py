@@ -38,7 +38,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _of_file(arguments: argparse.Namespace):
-    from interbert.extract.images import ImageError, open_image
+    from interbert.sources.images.images import ImageError, open_image
 
     try:
         image = open_image(arguments.image)
@@ -50,8 +50,8 @@ def _of_file(arguments: argparse.Namespace):
 
 
 def _of_store(arguments: argparse.Namespace):
-    from interbert.data.corpus import Corpus
-    from interbert.data.overview import choose_images
+    from interbert.corpus.corpus import Corpus
+    from interbert.show.overview import choose_images
 
     with Corpus(arguments.data) as corpus:
         (image,) = choose_images(corpus, 1, [arguments.image_id])

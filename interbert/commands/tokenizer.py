@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from interbert.commands.output import TOKENIZER, add_overwrite, output_path
 
 if TYPE_CHECKING:
-    from interbert.data.corpus import Corpus
+    from interbert.corpus.corpus import Corpus
 
 HELP = "train a WordPiece tokenizer on the captions of a data set"
 
@@ -30,7 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from interbert.data.corpus import Corpus
+    from interbert.corpus.corpus import Corpus
     from interbert.files import new_folder, partial_folder, settle_folder
     from interbert.tokenizer import train_wordpiece
 

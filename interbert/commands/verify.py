@@ -13,9 +13,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     from tqdm import tqdm
 
-    from interbert.data.corpus import Corpus
-    from interbert.data.shards import store_files
-    from interbert.data.verify import verify
+    from interbert.corpus.corpus import Corpus
+    from interbert.store.shards import store_files
+    from interbert.store.verify import verify
 
     sound = True
     for path in arguments.data:

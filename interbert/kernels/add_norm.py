@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from interbert.kernels import native
+from interbert.kernels.cpu import native
 from interbert.kernels.dropout import draw_seed, threshold
 
 

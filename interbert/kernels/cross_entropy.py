@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from interbert.kernels import native
+from interbert.kernels.cpu import native
 
 
 def cross_entropy(logits_NK: Tensor, targets_N: Tensor, ignored: int) -> tuple[Tensor, Tensor]:

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from interbert.kernels import native
+from interbert.kernels.cpu import native
 
 
 def linear(x_NI: Tensor, weight_OI: Tensor, bias_O: Tensor, gelu: bool = False) -> Tensor:

@@ -9,11 +9,11 @@ from torch import Tensor, nn
 from transformers import AutoConfig, AutoModel, AutoModelForPreTraining, PreTrainedModel
 from transformers import initialization as init
 
-from interbert.data.batch import Batch
+from interbert.batches.batch import Batch
 from interbert.kernels import attention
-from interbert.kernels.cross_attention import cross_attention
-from interbert.kernels.fused import units_of_sequences
-from interbert.kernels.reference import attention_probabilities
+from interbert.kernels.attend.cross_attention import cross_attention
+from interbert.kernels.attend.fused import units_of_sequences
+from interbert.kernels.attend.reference import attention_probabilities
 from interbert.model.beginning import beginning, drawn, fill
 from interbert.model.configuration import InterBertConfig
 from interbert.model.embeddings import ImageEmbeddings, TextEmbeddings, image_tokens, whole_images

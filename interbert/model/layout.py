@@ -1,6 +1,6 @@
 """Where each token of a packed batch stands: offsets and the gathers between the streams.
 
-Letters as in data/batch.py. The streams stand one after another, S = [V image tokens ; T text tokens]; the
+Letters as in batches/batch.py. The streams stand one after another, S = [V image tokens ; T text tokens]; the
 joint order J has, for each pair, its image tokens and then its text tokens. Both hold the same rows.
 Everything is computed where the offsets live and without asking a device for a value.
 """

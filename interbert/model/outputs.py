@@ -10,7 +10,7 @@ from interbert.model.heads import match_probability
 
 @dataclass
 class PackedOutput:
-    """Letters as in data/batch.py; Q is the pooled width. What was not asked for is None."""
+    """Letters as in batches/batch.py; Q is the pooled width. What was not asked for is None."""
 
     text_hidden_TH: Tensor
     image_hidden_VH: Tensor

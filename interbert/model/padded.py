@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.nn.utils.rnn import pad_sequence
 
-from interbert.data.batch import Batch
+from interbert.batches.batch import Batch
 from interbert.model.embeddings import WHOLE_IMAGE
 from interbert.model.encoder import Ask, Attend
 from interbert.model.interbert import InterBertForPreTraining

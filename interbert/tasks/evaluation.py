@@ -14,17 +14,17 @@ import torch
 import xxhash
 
 from interbert.config import read_config
-from interbert.data.corpus import Corpus
-from interbert.data.tokens import token_table
+from interbert.corpus.corpus import Corpus
+from interbert.corpus.tokens import token_table
 from interbert.files import read_json, write_json
-from interbert.kernels.bf16 import has_bf16
+from interbert.kernels.cpu.bf16 import has_bf16
 from interbert.model.interbert import InterBertForPreTraining
 from interbert.model.loading import load_ours
+from interbert.ranks.distributed import Ranks
 from interbert.tasks.retrieval import DISTINCTIVE, captions_of, evaluate_retrieval
 from interbert.tokenizer import Tokenizer, load_tokenizer
-from interbert.train.command import make_scenes, scene_store
-from interbert.train.distributed import Ranks
-from interbert.train.run_folder import RunFolder
+from interbert.train.folder.run_folder import RunFolder
+from interbert.train.start.command import make_scenes, scene_store
 
 
 class EvaluationError(ValueError):

@@ -1,6 +1,6 @@
 """The match score of every pair of some images and some captions, in packed micro-batches.
 
-Letters as in data/batch.py, and I images, C captions, B images of a block.
+Letters as in batches/batch.py, and I images, C captions, B images of a block.
 
 Images with equally many regions form blocks, which are read once and stay on the device; within a block the
 captions come by length, each with all images of the block. So neighbouring pairs are of one size: attention
@@ -17,10 +17,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from interbert.data.batch import Batch
-from interbert.data.tokens import TokenTable
-from interbert.data.unmasked import filled_up, read_regions, unmasked_batch
-from interbert.kernels import native
+from interbert.batches.batch import Batch
+from interbert.batches.unmasked import filled_up, read_regions, unmasked_batch
+from interbert.corpus.tokens import TokenTable
+from interbert.kernels.cpu import native
 from interbert.model.heads import match_log_odds
 from interbert.model.outputs import PackedOutput
 from interbert.progress import Progress

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from interbert.data.tokens import TokenTable
+from interbert.corpus.tokens import TokenTable
 from interbert.tasks.pairs import Gather, PairScorer
 from interbert.tasks.ranking import retrieval_metrics
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
-from interbert.data.prepare import box_shares
+from interbert.batches.prepare import box_shares
 from interbert.model.interbert import InterBertForPreTraining
 from interbert.tokenizer import Tokenizer
 

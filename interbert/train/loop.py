@@ -6,28 +6,28 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
+from interbert.batches.batch import Batch
+from interbert.batches.loader import Loader, StepData
+from interbert.batches.plan import Position
 from interbert.config import Settings
-from interbert.data.batch import Batch
-from interbert.data.loader import Loader, StepData
-from interbert.data.plan import Position
-from interbert.train import checkpoint
-from interbert.train.bad_steps import Read, note_bad_step
-from interbert.train.begun_sum import begin_sum
-from interbert.train.class_head import ClassHead
-from interbert.train.distributed import Ranks
-from interbert.train.ending import State
-from interbert.train.engine import Engine
-from interbert.train.monitor import Monitor, memory_gigabytes
-from interbert.train.optimizer import set_learning_rate
-from interbert.train.probe import probe_loss
-from interbert.train.profiling import StepProfiler
-from interbert.train.run_folder import RunFolder
-from interbert.train.stop import StopRequest
-from interbert.train.upload import Upload
-from interbert.train.validation import Validation
-from interbert.train.watchdog import Watchdog
-from interbert.train.window import Spike, Window
-from interbert.train.work_clock import WorkClock
+from interbert.ranks.begun_sum import begin_sum
+from interbert.ranks.distributed import Ranks
+from interbert.ranks.ending import State
+from interbert.ranks.stop import StopRequest
+from interbert.train.checkpoints import checkpoint
+from interbert.train.checkpoints.probe import probe_loss
+from interbert.train.engine.engine import Engine
+from interbert.train.engine.optimizer import set_learning_rate
+from interbert.train.engine.upload import Upload
+from interbert.train.folder.run_folder import RunFolder
+from interbert.train.folder.watchdog import Watchdog
+from interbert.train.monitor.bad_steps import Read, note_bad_step
+from interbert.train.monitor.monitor import Monitor, memory_gigabytes
+from interbert.train.monitor.profiling import StepProfiler
+from interbert.train.monitor.validation import Validation
+from interbert.train.monitor.window import Spike, Window
+from interbert.train.monitor.work_clock import WorkClock
+from interbert.train.start.class_head import ClassHead
 
 
 @dataclass

@@ -7,35 +7,42 @@ from typing import Any
 
 import yaml
 
+from interbert.batches.plan import Plan
 from interbert.config import Settings, SettingsError
-from interbert.data.corpus import Corpus
-from interbert.data.plan import Plan
+from interbert.corpus.corpus import Corpus
 from interbert.files import write_json, write_text
+from interbert.ranks.distributed import Ranks
+from interbert.ranks.ending import EXIT_CODES, again_after, describe_error
+from interbert.ranks.stop import StopRequest
 from interbert.tokenizer import Tokenizer
-from interbert.train import checkpoint
-from interbert.train.class_head import class_head_of
-from interbert.train.deepspeed_config import EngineConfig, with_batch
-from interbert.train.distributed import Ranks
-from interbert.train.ending import EXIT_CODES, again_after, describe_error
-from interbert.train.engine import Engine
-from interbert.train.export import export
-from interbert.train.feed import build_loader, validation_batches
-from interbert.train.graphs import capture_layers
-from interbert.train.identity import compare_identity, describe_identity
-from interbert.train.kernel_choice import agree_on_kernels
+from interbert.train.checkpoints import checkpoint
+from interbert.train.checkpoints.export import export
+from interbert.train.checkpoints.identity import compare_identity, describe_identity
+from interbert.train.checkpoints.probe import check_probe, probe_loss
+from interbert.train.engine.deepspeed_config import EngineConfig, with_batch
+from interbert.train.engine.engine import Engine
+from interbert.train.engine.graphs import capture_layers
+from interbert.train.engine.kernel_choice import agree_on_kernels
+from interbert.train.folder.resume import begin
+from interbert.train.folder.run_folder import RunFolder, describe_environment
+from interbert.train.folder.watchdog import Watchdog
 from interbert.train.loop import Progress, Training, train
-from interbert.train.monitor import Monitor
-from interbert.train.pictures import PairPicture
-from interbert.train.planned import RunData, build_plan, open_data
-from interbert.train.probe import check_probe, probe_loss
-from interbert.train.profiling import StepProfiler
-from interbert.train.resume import begin
-from interbert.train.run_folder import RunFolder, describe_environment
-from interbert.train.settle import describe_batch, settle, settled_in, share_of_ranks, tokens_of, warnings_of
-from interbert.train.starting import build_model
-from interbert.train.stop import StopRequest
-from interbert.train.validation import Validation
-from interbert.train.watchdog import Watchdog
+from interbert.train.monitor.monitor import Monitor
+from interbert.train.monitor.pictures import PairPicture
+from interbert.train.monitor.profiling import StepProfiler
+from interbert.train.monitor.validation import Validation
+from interbert.train.start.class_head import class_head_of
+from interbert.train.start.feed import build_loader, validation_batches
+from interbert.train.start.planned import RunData, build_plan, open_data
+from interbert.train.start.settle import (
+    describe_batch,
+    settle,
+    settled_in,
+    share_of_ranks,
+    tokens_of,
+    warnings_of,
+)
+from interbert.train.start.starting import build_model
 
 log = logging.getLogger(__name__)
 

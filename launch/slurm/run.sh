@@ -144,7 +144,7 @@ run_until_done() {
   if $own && [[ $(status_word "$folder" state) == running ]]; then
     # Whatever killed rank 0, or SLURM when the step was over, took the witness along.
     # shellcheck disable=SC2086
-    ${INTERBERT_PREFIX-} "$python" -m interbert.train.witness "$folder" </dev/null || true
+    ${INTERBERT_PREFIX-} "$python" -m interbert.train.folder.witness "$folder" </dev/null || true
   fi
   decide "$folder" "$code" "$own"
 }

@@ -9,7 +9,7 @@ import pytest
 from processes import ROOT
 
 from interbert.model.interbert import InterBertForPreTraining
-from interbert.train.scale import wire_bytes
+from interbert.train.start.scale import wire_bytes
 
 pytestmark = pytest.mark.cluster
 MEGABITS, DELAY = 20, 0.005

@@ -22,14 +22,14 @@ sys.path.insert(0, str(ROOT))
 
 from interbert import files
 from interbert.config import load_recipe
-from interbert.train import checkpoint, part_file
-from interbert.train.command import provide_data
-from interbert.train.deepspeed_config import load_engine_config
-from interbert.train.distributed import Ranks, start_ranks
-from interbert.train.engine import Engine
+from interbert.ranks.distributed import Ranks, start_ranks
+from interbert.ranks.stop import StopRequest
+from interbert.train.checkpoints import checkpoint, part_file
+from interbert.train.engine.deepspeed_config import load_engine_config
+from interbert.train.engine.engine import Engine
+from interbert.train.folder.run_folder import RunFolder
 from interbert.train.pretraining import Request, pretrain
-from interbert.train.run_folder import RunFolder
-from interbert.train.stop import StopRequest
+from interbert.train.start.command import provide_data
 
 STEPS = 6
 FAULTY = "step_4"

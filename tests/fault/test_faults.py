@@ -154,7 +154,7 @@ def test_a_frozen_rank_is_found_and_named(runs):
 
 STALLED = """
 import runpy, sys, time
-from interbert.train.part_file import PartFile
+from interbert.train.checkpoints.part_file import PartFile
 PartFile.close = lambda self: time.sleep(1000)
 runpy.run_path(sys.argv[0], run_name="__main__")
 """

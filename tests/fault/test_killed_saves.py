@@ -12,8 +12,8 @@ import torch
 from torch import nn
 
 from interbert import files
-from interbert.train import checkpoint, part_file
-from interbert.train.distributed import Ranks
+from interbert.ranks.distributed import Ranks
+from interbert.train.checkpoints import checkpoint, part_file
 
 ONE_RANK = Ranks(0, 1, 0, torch.device("cpu"), "test")
 

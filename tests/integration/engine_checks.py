@@ -15,17 +15,18 @@ import torch
 from apex_twin import TWINS
 from transformers import BertConfig, BertForPreTraining
 
+from interbert.batches.plan import Position
 from interbert.config import load_recipe
-from interbert.data.plan import Position
 from interbert.model.configuration import InterBertConfig
 from interbert.model.interbert import InterBertForPreTraining
-from interbert.train import checkpoint, engine, optimizer, optimizer_state, whole_state
-from interbert.train.deepspeed_config import load_engine_config
-from interbert.train.engine import Engine
-from interbert.train.export import full_weights
-from interbert.train.feed import build_loader
-from interbert.train.planned import build_plan, open_data
-from interbert.train.starting import DTYPES, build_model
+from interbert.train.checkpoints import checkpoint
+from interbert.train.checkpoints.export import full_weights
+from interbert.train.engine import engine, optimizer, optimizer_state, whole_state
+from interbert.train.engine.deepspeed_config import load_engine_config
+from interbert.train.engine.engine import Engine
+from interbert.train.start.feed import build_loader
+from interbert.train.start.planned import build_plan, open_data
+from interbert.train.start.starting import DTYPES, build_model
 
 ROOT = Path(__file__).parents[2]
 FILES = [f"zero{stage}_{precision}" for stage in range(4) for precision in ("fp32", "bf16", "fp16")]

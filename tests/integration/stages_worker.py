@@ -19,21 +19,21 @@ sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 import engine_checks
 from accumulated import accumulated
 
+from interbert.batches.batch import Batch
+from interbert.batches.plan import Position
 from interbert.config import load_recipe
-from interbert.data.batch import Batch
-from interbert.data.plan import Position
-from interbert.data.scenes.write import write_scenes
 from interbert.objectives import COUNTED_BY
-from interbert.train import checkpoint, part_file
-from interbert.train.deepspeed_config import load_engine_config
-from interbert.train.distributed import start_ranks
-from interbert.train.engine import Engine, summarise
-from interbert.train.export import full_weights
-from interbert.train.feed import build_loader
+from interbert.ranks.distributed import start_ranks
+from interbert.sources.scenes.write import write_scenes
+from interbert.train.checkpoints import checkpoint, part_file
+from interbert.train.checkpoints.export import full_weights
+from interbert.train.engine.deepspeed_config import load_engine_config
+from interbert.train.engine.engine import Engine, summarise
+from interbert.train.engine.optimizer import set_learning_rate
 from interbert.train.loop import agree
-from interbert.train.optimizer import set_learning_rate
-from interbert.train.planned import build_plan, open_data
-from interbert.train.starting import build_model
+from interbert.train.start.feed import build_loader
+from interbert.train.start.planned import build_plan, open_data
+from interbert.train.start.starting import build_model
 
 STAGE = "{kind: %s, layers: 1, heads: 2, intermediate_size: 64, hidden_dropout: %s, attention_dropout: %s}"
 STEPS, FSYNC = 4, os.fsync

@@ -4,8 +4,8 @@ import sys
 
 import pytest
 
-from interbert.data.corpus import Corpus
-from interbert.data.scenes.write import write_scenes
+from interbert.corpus.corpus import Corpus
+from interbert.sources.scenes.write import write_scenes
 
 
 @pytest.fixture(scope="module")

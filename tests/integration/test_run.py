@@ -11,8 +11,8 @@ import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from interbert.model.interbert import InterBertForPreTraining
-from interbert.train.checkpoint import _describe
-from interbert.train.tags import tag_of
+from interbert.train.checkpoints.checkpoint import _describe
+from interbert.train.monitor.tags import tag_of
 
 
 def weights(runs, name):
@@ -192,7 +192,7 @@ def test_bad_input_is_named(runs, more, sets, words):
 
 
 def test_validation_data_of_another_width_is_refused_at_once(runs, tmp_path):
-    from interbert.data.scenes.write import write_scenes
+    from interbert.sources.scenes.write import write_scenes
 
     write_scenes(tmp_path / "other.h5", 8, seed=1, feature_width=24)
     said = runs.python(

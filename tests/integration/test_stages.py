@@ -113,7 +113,7 @@ ENGINES = {
 
 
 def test_every_config_and_every_class_of_deepspeeds_is_among_them(results):
-    from interbert.train.wrappers import _known
+    from interbert.train.engine.wrappers import _known
 
     assert {name: found["class"] for name, found in results["two"]["engines"].items()} == ENGINES
     configs = {path.stem for path in (WORKER.parents[2] / "ds_configs").glob("*.json")} - {"cpu"}

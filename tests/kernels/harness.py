@@ -4,7 +4,7 @@ import os
 import subprocess
 from pathlib import Path
 
-from interbert.kernels.fused_build import SOURCES
+from interbert.kernels.attend.fused_build import SOURCES
 
 CHECK = Path(__file__).parent / "check.cpp"
 SANITIZERS = {

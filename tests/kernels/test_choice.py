@@ -7,12 +7,12 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from interbert.kernels import self_check
-from interbert.kernels.attention import _choose, fused_unusable
+from interbert.kernels.attend import self_check
+from interbert.kernels.attend.attention import _choose, fused_unusable
 from interbert.kernels.compile import Unavailable
 
 # The package offers the function under the module's name.
-chooser = importlib.import_module("interbert.kernels.attention")
+chooser = importlib.import_module("interbert.kernels.attend.attention")
 
 
 def looks_like_cuda(width=64, dtype=torch.bfloat16, training=True):

@@ -4,9 +4,9 @@ import re
 
 import pytest
 
+from interbert.kernels.attend.fused_build import nvcc, resources
+from interbert.kernels.attend.fused_table import LONGEST, SHARED_KB, buckets
 from interbert.kernels.compile import Unavailable
-from interbert.kernels.fused_build import nvcc, resources
-from interbert.kernels.fused_table import LONGEST, SHARED_KB, buckets
 
 KERNEL = re.compile(
     r"Compiling entry function '\w*?attention_(?P<kind>forward|backward)I\w*?Float16"

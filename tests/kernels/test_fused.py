@@ -10,12 +10,13 @@ import pytest
 import torch
 from torch.utils.checkpoint import checkpoint
 
-from interbert.kernels import attention, fused, fused_build, supported
-from interbert.kernels.fused import attention_fused, draw_rng, few_blocks, units_longest_first
-from interbert.kernels.fused_build import Problem, library
-from interbert.kernels.fused_table import BUCKETS, LONGEST, SHARED_KB, buckets, longest, shared_bytes
-from interbert.kernels.philox import dropout_bytes, philox
-from interbert.kernels.reference import attention_reference
+from interbert.kernels import attention, supported
+from interbert.kernels.attend import fused, fused_build
+from interbert.kernels.attend.fused import attention_fused, draw_rng, few_blocks, units_longest_first
+from interbert.kernels.attend.fused_build import Problem, library
+from interbert.kernels.attend.fused_table import BUCKETS, LONGEST, SHARED_KB, buckets, longest, shared_bytes
+from interbert.kernels.attend.philox import dropout_bytes, philox
+from interbert.kernels.attend.reference import attention_reference
 
 WIDTHS = sorted(LONGEST)
 RNG = torch.tensor([2**61 + 5, 2**33 + 1])
@@ -207,7 +208,7 @@ def test_dropout_without_a_seed_follows_torch():
 
 def test_philox_is_philox():
     """Ten rounds of the published test vector, as seven cannot be looked up."""
-    import interbert.kernels.philox as module
+    import interbert.kernels.attend.philox as module
 
     kept, module.ROUNDS = module.ROUNDS, 10
     try:

@@ -4,7 +4,7 @@ import pytest
 from harness import compile_check, failure_of
 from mutations import Mutation, break_sources
 
-from interbert.kernels.fused_build import SOURCES
+from interbert.kernels.attend.fused_build import SOURCES
 
 WAITS = [
     Mutation("forward waits for its copies", "forward.h", "wait_copies();"),

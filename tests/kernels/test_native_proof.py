@@ -12,7 +12,7 @@ import pytest
 from mutations import Mutation, break_sources
 from portable_kernels import build_portable
 
-from interbert.kernels.native import SOURCES
+from interbert.kernels.cpu.native import SOURCES
 
 SANITIZERS = ("-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-g1")
 TESTS = [f"{Path(__file__).parents[1]}/unit/kernels/test_native{part}.py" for part in ("", "_library")]

@@ -2,7 +2,7 @@
 
 import torch
 
-from interbert.kernels import primitive_trials
+from interbert.kernels.attend import primitive_trials
 
 
 def test_each_operation_does_what_it_should():

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from interbert.data.scenes.write import write_scenes
+from interbert.sources.scenes.write import write_scenes
 
 ROOT = Path(__file__).parents[2]
 

@@ -1,27 +1,54 @@
-"""Imports run downward: config, rng -> data, model, kernels -> objectives -> train -> tasks -> launch."""
+"""Imports run downward, from the doors to the foundation."""
 
 import ast
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 
-MAY_IMPORT = {
-    "foundation": {"foundation"},
-    "kernels": {"foundation", "kernels"},
-    "data": {"foundation", "data"},
-    # The model takes the packed Batch from data, and nothing else: that is the one contract between them.
-    "model": {"foundation", "kernels", "data.batch", "model"},
-    "extract": {"foundation", "data", "extract"},
-    "objectives": {"foundation", "kernels", "data.batch", "model", "objectives"},
-    "train": {"foundation", "kernels", "data", "model", "objectives", "train"},
-    "tasks": {"foundation", "kernels", "data", "model", "objectives", "train", "tasks"},
-    "commands": {"foundation", "kernels", "data", "model", "objectives", "extract", "tasks", "commands"},
-    "launch": {"foundation", "kernels", "data", "model", "objectives", "train", "tasks", "commands"},
+# From the ground up: each room, and what it may know beside the foundation and itself.
+MAY_KNOW = {
+    "store": set(),
+    "kernels": set(),
+    "corpus": {"store"},
+    "show": {"store", "corpus"},
+    "mining": {"store", "corpus"},
+    "batches": {"store", "corpus", "mining"},
+    "sources": {"store", "corpus", "show"},
+    "ranks": {"kernels"},
+    # The packed Batch is the one contract between data and model.
+    "model": {"batches.batch", "kernels"},
+    "objectives": {"batches.batch", "kernels", "model"},
+    "train": {
+        "store",
+        "corpus",
+        "show",
+        "mining",
+        "batches",
+        "sources",
+        "kernels",
+        "ranks",
+        "model",
+        "objectives",
+    },
+    "tasks": {
+        "store",
+        "corpus",
+        "show",
+        "mining",
+        "batches",
+        "sources",
+        "kernels",
+        "ranks",
+        "model",
+        "train",
+    },
 }
-FOUNDATION = {"config", "rng", "files", "hub", "plain_bert", "progress", "tokenizer", "__init__"}
+MAY_KNOW["commands"] = set(MAY_KNOW) - {"train"}
+MAY_KNOW["launch"] = set(MAY_KNOW)
+FOUNDATION = {"config", "rng", "files", "hub", "mpi", "plain_bert", "progress", "tokenizer", "__init__"}
 
 
-def layer_of(module: str) -> str:
+def room_of(module: str) -> str:
     parts = module.split(".")
     if parts[0] != "interbert":
         return "launch"
@@ -29,7 +56,7 @@ def layer_of(module: str) -> str:
         return "foundation"
     if parts[1] == "__main__":
         return "launch"
-    return "data.batch" if parts[1:3] == ["data", "batch"] else parts[1]
+    return "batches.batch" if parts[1:3] == ["batches", "batch"] else parts[1]
 
 
 def imports_of(path: Path) -> set[str]:
@@ -46,12 +73,12 @@ def upward_imports(root: Path) -> list[str]:
     faults = []
     for path in sorted([*root.glob("interbert/**/*.py"), *root.glob("launch/*.py")]):
         module = ".".join(path.relative_to(root).with_suffix("").parts)
-        layer = layer_of(module)
-        allowed = MAY_IMPORT["data" if layer == "data.batch" else layer]
+        room = room_of(module).removesuffix(".batch")
         for name in sorted(imports_of(path)):
-            target = layer_of(name)
-            if target not in allowed and not (target == "data.batch" and "data" in allowed):
-                faults.append(f"{module} imports {name}: {layer} must not know {target}")
+            target = room_of(name)
+            known = MAY_KNOW.get(room, set()) | {room, "foundation"}
+            if target not in known and target.removesuffix(".batch") not in known:
+                faults.append(f"{module} imports {name}: {room} must not know {target}")
     return faults
 
 

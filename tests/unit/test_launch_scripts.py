@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from interbert.train.run_folder import RunFolder
+from interbert.train.folder.run_folder import RunFolder
 
 ROOT = Path(__file__).parents[2]
 

@@ -5,7 +5,7 @@ import torch
 from torch.nn import functional as F
 
 from interbert import objectives
-from interbert.data.batch import Batch
+from interbert.batches.batch import Batch
 from interbert.model.heads_needed import HEAD, needs
 from interbert.objectives import IGNORED
 
@@ -76,7 +76,7 @@ def test_nothing_to_predict_adds_an_exact_zero_with_zero_gradients(name):
 
 
 def test_each_objective_names_a_head_and_a_count_of_the_batch():
-    from tests.unit.model.batches import make_batch
+    from made_batches import make_batch
 
     assert needs(["msm", "itm", "mrfr"]) == {"tokens", "match", "features"}
     counts = make_batch([4, 5], [3, 2]).counts()
@@ -85,7 +85,7 @@ def test_each_objective_names_a_head_and_a_count_of_the_batch():
 
 
 def test_missing_evidence_is_named():
-    from tests.unit.model.batches import make_batch
+    from made_batches import make_batch
 
     batch: Batch = make_batch([4], [3])
     batch.class_probs_NK = batch.class_labels_N = None

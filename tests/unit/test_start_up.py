@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from interbert.data.scenes.write import write_scenes
+from interbert.sources.scenes.write import write_scenes
 
 ROOT = Path(__file__).parents[2]
 HEAVY = (
@@ -55,11 +55,12 @@ def test_verify_imports_what_reads_stores(tmp_path):
 MODULES = {
     "interbert.config": set(),
     "interbert.model.size, interbert.model.bert_shape, interbert.model.heads_needed": set(),
-    "interbert.train.stop, interbert.train.handover, interbert.train.identity, interbert.train.run_folder": set(),
-    "interbert.train.scale, interbert.train.deepspeed_config, interbert.train.profiling": set(),
+    "interbert.ranks.stop, interbert.ranks.handover": set(),
+    "interbert.train.checkpoints.identity, interbert.train.folder.run_folder": set(),
+    "interbert.train.start.scale, interbert.train.engine.deepspeed_config, interbert.train.monitor.profiling": set(),
     "interbert.tokenizer": set(),
-    "interbert.data.corpus, interbert.data.negatives, interbert.data.plan, interbert.data.verify": OF_DATA,
-    "interbert.train.command, interbert.train.dry_run, interbert.train.stages": OF_DATA,
+    "interbert.corpus.corpus, interbert.mining.negatives, interbert.batches.plan, interbert.store.verify": OF_DATA,
+    "interbert.train.start.command, interbert.train.start.dry_run, interbert.train.start.stages": OF_DATA,
 }
 
 

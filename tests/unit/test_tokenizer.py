@@ -10,8 +10,8 @@ import pytest
 from transformers import AutoTokenizer, BertTokenizerFast
 
 from interbert.commands import tokenizer as command
-from interbert.data.scenes.write import write_scenes
 from interbert.plain_bert import plain_bert
+from interbert.sources.scenes.write import write_scenes
 from interbert.tokenizer import (
     TokenizerError,
     glance_at_tokenizer,

@@ -14,10 +14,10 @@ from interbert import files
 from interbert.__main__ import main
 from interbert.commands.output import MODEL, SHARDS, TOKENIZER, output_path
 from interbert.commands.scenes import PICTURES
-from interbert.data import cache
-from interbert.data.corpus import Corpus
-from interbert.data.scenes.write import write_scenes
-from interbert.data.store import Store
+from interbert.corpus import cache
+from interbert.corpus.corpus import Corpus
+from interbert.sources.scenes.write import write_scenes
+from interbert.store.store import Store
 
 ROOT = Path(__file__).parents[3]
 

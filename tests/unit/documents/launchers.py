@@ -5,7 +5,7 @@ import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
-from interbert.train.handover import split_arguments
+from interbert.ranks.handover import split_arguments
 
 
 @dataclass(frozen=True)

@@ -21,8 +21,8 @@ from torch.distributed.run import get_args_parser
 from interbert.__main__ import VERBS, build_parser
 from interbert.__main__ import main as run_verb
 from interbert.config import Settings, load_recipe
-from interbert.train.distributed import Ranks
-from interbert.train.handover import WITH_VALUE, WITHOUT_VALUE
+from interbert.ranks.distributed import Ranks
+from interbert.ranks.handover import WITH_VALUE, WITHOUT_VALUE
 from tests.unit.documents import world
 from tests.unit.documents.launchers import unwrap
 from tests.unit.documents.text import (
@@ -142,7 +142,7 @@ def evaluate(script: str, words: list[str]) -> None:
     import torch
 
     alone.device = torch.device("cpu")
-    with patch("interbert.train.distributed.start_ranks", lambda: alone):
+    with patch("interbert.ranks.distributed.start_ranks", lambda: alone):
         run_script(script, words)
     assert Path(words[words.index("--output") + 1]).is_file()
 

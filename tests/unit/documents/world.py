@@ -5,19 +5,19 @@ import shutil
 from pathlib import Path
 from unittest.mock import patch
 
+import foreign
 import torch
 from PIL import Image
 from safetensors import safe_open
 from safetensors.torch import load_file
 from transformers import BertConfig, BertForPreTraining, BertTokenizerFast
 
-from interbert.data.scenes.write import write_scenes
 from interbert.model.configuration import InterBertConfig
 from interbert.model.interbert import InterBertForPreTraining
+from interbert.sources.scenes.write import write_scenes
 from interbert.tokenizer import load_tokenizer
-from tests.unit.data import foreign
 from tests.unit.documents.text import ROOT
-from tests.unit.extract.test_extract import detr
+from tests.unit.sources.test_extract import detr
 
 WIDTH = 32
 """Of the features of the detector in test_extract, so that whatever is scored together fits together."""

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from portable_kernels import build_portable
 
-from interbert.kernels import native
 from interbert.kernels.compile import Unavailable
+from interbert.kernels.cpu import native
 
 TILES = native.library()
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from interbert.kernels import attention
-from interbert.kernels.attention import BACKENDS, SAID
+from interbert.kernels.attend.attention import BACKENDS, SAID
 
 LENGTHS = {
     "ragged": [3, 17, 1, 40, 9],

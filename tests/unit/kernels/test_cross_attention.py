@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from interbert.kernels.cross_attention import cross_attention, cross_attention_reference
+from interbert.kernels.attend.cross_attention import cross_attention, cross_attention_reference
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from interbert.kernels import host_memory
+from interbert.kernels.cpu import host_memory
 
 CODE = f"""
 import ctypes, resource, runpy

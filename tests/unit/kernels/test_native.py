@@ -14,12 +14,12 @@ from torch.nn import functional as F
 
 from interbert.kernels import attention
 from interbert.kernels.add_norm import add_norm
-from interbert.kernels.attention_tiles import attention_tiles
-from interbert.kernels.buckets import attention_buckets
+from interbert.kernels.attend.attention_tiles import attention_tiles
+from interbert.kernels.attend.buckets import attention_buckets
+from interbert.kernels.attend.reference import attention_reference
 from interbert.kernels.cross_entropy import cross_entropy
 from interbert.kernels.dropout import draw_seed
 from interbert.kernels.linear import linear
-from interbert.kernels.reference import attention_reference
 
 pytestmark = pytest.mark.usefixtures("kernels")
 

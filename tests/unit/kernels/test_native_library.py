@@ -10,10 +10,10 @@ import sys
 import pytest
 import torch
 
-from interbert.kernels import native
 from interbert.kernels.compile import Unavailable
+from interbert.kernels.cpu import native
+from interbert.kernels.cpu.native_functions import FUNCTIONS
 from interbert.kernels.linear import linear
-from interbert.kernels.native_functions import FUNCTIONS
 
 DECLARED = re.compile(r'extern "C" void (\w+)\(([^)]*)\)')
 
@@ -153,7 +153,7 @@ def test_three_threads_of_four(kernels, portable_file):
     code = f"""
 from pathlib import Path
 import torch
-from interbert.kernels import native
+from interbert.kernels.cpu import native
 from interbert.kernels.linear import linear
 if {kernels == "portable"}:
     library = native.load(Path({str(portable_file)!r}))

@@ -2,13 +2,13 @@
 
 import pytest
 import torch
+from made_batches import make_batch, tiny_config
 
 from interbert import objectives
-from interbert.kernels import native
-from interbert.kernels.native_functions import FUNCTIONS
+from interbert.kernels.cpu import native
+from interbert.kernels.cpu.native_functions import FUNCTIONS
 from interbert.model import InterBertForPreTraining
 from interbert.model.heads_needed import needs
-from tests.unit.model.batches import make_batch, tiny_config
 
 OBJECTIVES = ["msm", "mrm", "itm"]
 

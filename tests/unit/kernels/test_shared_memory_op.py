@@ -11,8 +11,8 @@ import pytest
 from deepspeed.ops.op_builder.builder import OpBuilder
 from torch.utils import cpp_extension
 
-from interbert.kernels import shared_memory_op
-from interbert.kernels.shared_memory_op import build_folder, load_shared_memory_op
+from interbert.kernels.cpu import shared_memory_op
+from interbert.kernels.cpu.shared_memory_op import build_folder, load_shared_memory_op
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from made_batches import CLASSES, WIDTH, WORDS, make_batch, single_pair
 from torch.nn import functional as F
 
 from interbert import objectives
@@ -9,7 +10,6 @@ from interbert.model import ConfigurationError, InterBertConfig, InterBertForPre
 from interbert.model.heads_needed import needs
 from interbert.model.padded import forward_padded
 from interbert.model.shape import ARCHITECTURES, SCALES
-from tests.unit.model.batches import CLASSES, WIDTH, WORDS, make_batch, single_pair
 from tests.unit.model.test_interface import padded_inputs
 
 SIZES = {"vocab_size": WORDS, "feature_width": WIDTH, "classes": CLASSES, "initializer_range": 0.2}

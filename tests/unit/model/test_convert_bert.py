@@ -8,7 +8,7 @@ from interbert.config import TrainSettings
 from interbert.model import InterBertForPreTraining
 from interbert.model.convert import load_bert
 from interbert.model.shape import Stage
-from interbert.train.optimizer import parameter_groups
+from interbert.train.engine.optimizer import parameter_groups
 
 IMAGE = [vars(Stage("image", 1, 2, 32))]
 SIZES = {

@@ -5,12 +5,13 @@ import pickle
 from pathlib import Path
 
 import pytest
+import released_code
 import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from interbert import objectives
-from interbert.data.batch import Batch
+from interbert.batches.batch import Batch
 from interbert.model.convert import (
     WeightsError,
     convert_released,
@@ -20,7 +21,6 @@ from interbert.model.convert import (
     read_weights,
 )
 from interbert.model.loading import load_ours
-from tests.unit.model import released_code
 
 FIXTURE = Path(__file__).parents[2] / "data" / "released_tiny.safetensors"
 OUTPUTS = (

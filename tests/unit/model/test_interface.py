@@ -2,11 +2,11 @@
 
 import pytest
 import torch
+from made_batches import WIDTH, make_batch, tiny_config
 from transformers import AutoConfig, AutoModel, AutoModelForPreTraining, BertConfig, BertModel
 
 from interbert.model import ConfigurationError, InterBertConfig, InterBertForPreTraining, InterBertModel
 from interbert.model.padded import pad
-from tests.unit.model.batches import WIDTH, make_batch, tiny_config
 
 
 def model_of(**override) -> InterBertForPreTraining:

@@ -2,10 +2,10 @@
 
 import pytest
 import torch
+from made_batches import make_batch, tiny_config
 
 from interbert import objectives
 from interbert.model import InterBertForPreTraining
-from tests.unit.model.batches import make_batch, tiny_config
 
 ALL = ["msm", "mrm", "mrfr", "itm"]
 

@@ -2,11 +2,11 @@
 
 import pytest
 import torch
+from made_batches import make_batch, single_pair, tiny_config
 
 from interbert import objectives
 from interbert.model import InterBertForPreTraining
 from interbert.model.padded import forward_padded
-from tests.unit.model.batches import make_batch, single_pair, tiny_config
 
 OBJECTIVES = ["msm", "mrm", "itm"]
 

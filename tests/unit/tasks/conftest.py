@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 from random_model import WIDTH, small_config
 
-from interbert.data.corpus import Corpus
-from interbert.data.scenes.write import write_scenes
-from interbert.data.tokens import token_table
+from interbert.corpus.corpus import Corpus
+from interbert.corpus.tokens import token_table
 from interbert.model.interbert import InterBertForPreTraining
+from interbert.sources.scenes.write import write_scenes
 from interbert.tokenizer import load_tokenizer
 
 

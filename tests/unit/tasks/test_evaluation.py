@@ -9,9 +9,10 @@ import torch
 import yaml
 from random_model import WIDTH, small_config
 
-from interbert.data.corpus import Corpus
-from interbert.data.scenes.write import write_scenes
+from interbert.corpus.corpus import Corpus
 from interbert.model.interbert import InterBertForPreTraining
+from interbert.ranks.distributed import Ranks
+from interbert.sources.scenes.write import write_scenes
 from interbert.tasks import evaluation
 from interbert.tasks.evaluation import (
     EvaluationError,
@@ -21,7 +22,6 @@ from interbert.tasks.evaluation import (
     evaluate_run,
     format_table,
 )
-from interbert.train.distributed import Ranks
 
 
 @pytest.fixture

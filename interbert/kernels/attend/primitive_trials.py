@@ -1,0 +1,114 @@
+"""The single operations that the fused kernels are written with, tried one by one on a device or in the emulator."""
+
+import ctypes
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from interbert.kernels.attend.fused_build import architecture, primitives
+
+THREADS = np.arange(32)
+
+
+def failures(device: torch.device) -> dict[str, str]:
+    """What each failing trial says; empty when all operations do what they should."""
+    there = primitives(architecture(device))
+    found = {}
+    for number, (name, words, dtype, expected) in enumerate(TRIALS):
+        given = _input(dtype)
+        want = expected(given)
+        problem = _run(there, number, given, words, want, device)
+        if problem:
+            found[name] = problem
+    return found
+
+
+def _input(dtype: torch.dtype) -> Tensor:
+    """[32, 32] numbers that both 16-bit types hold exactly."""
+    return (torch.arange(1024).reshape(32, 32) * 37 % 61 - 30).to(dtype)
+
+
+def _run(
+    there: ctypes.CDLL, number: int, given: Tensor, words: int, want: np.ndarray, device: torch.device
+) -> str | None:
+    source = given.to(device)
+    out = torch.full((words,), -1, dtype=torch.int32, device=device)
+    stream = torch.cuda.current_stream(device).cuda_stream if device.type == "cuda" else 0
+    pointers = (ctypes.c_void_p(p) for p in (source.data_ptr(), out.data_ptr(), stream))
+    with torch.cuda.device(device if device.type == "cuda" else -1):
+        error = there.interbert_primitive(number, *pointers)
+    if error:
+        return f"error {error}"
+    got = out.cpu().numpy().view(want.dtype).reshape(want.shape)
+    same = np.allclose(got, want, rtol=1e-6) if want.dtype == np.float32 else np.array_equal(got, want)
+    return None if same else f"got {got.ravel()[:8]} …, expected {want.ravel()[:8]} …"
+
+
+def _bits(x: Tensor) -> np.ndarray:
+    return x.contiguous().view(torch.int16).numpy().view(np.uint16)
+
+
+def _copies(given: Tensor) -> np.ndarray:
+    chunks = _bits(given).reshape(-1, 8).copy()
+    chunks[1::2] = 0
+    return chunks
+
+
+def _matrices(given: Tensor) -> np.ndarray:
+    """[32 lanes, 4 matrices, 2]: (upper, lower) left, then (upper, lower) right."""
+    return _pairs(_bits(given), transposed=False)
+
+
+def _transposed(given: Tensor) -> np.ndarray:
+    return _pairs(_bits(given), transposed=True)
+
+
+def _pairs(bits: np.ndarray, transposed: bool) -> np.ndarray:
+    found = np.zeros((32, 4, 2), np.uint16)
+    for matrix, (row, column) in enumerate([(0, 0), (8, 0), (0, 8), (8, 8)]):
+        part = bits[row : row + 8, column : column + 8]
+        part = part.T if transposed else part
+        found[:, matrix] = part.reshape(32, 2)
+    return found
+
+
+def _product(given: Tensor) -> np.ndarray:
+    """[32 lanes, 4]: rows lane / 4 and 8 below of A (rows 0 … 15) times B (rows 16 … 23), plus 0, 1, 2, 3."""
+    product = (given[:16, :16].float() @ given[16:24, :16].float().T).numpy()
+    row, column = THREADS // 4, THREADS % 4 * 2
+    sums = [product[row + below, column + right] for below in (0, 8) for right in (0, 1)]
+    return (np.stack(sums, axis=1) + np.arange(4)).astype(np.float32)
+
+
+def _barriers(given: Tensor) -> np.ndarray:
+    threads = np.arange(64)
+    shuffled = (threads ^ 2).astype(np.float32).view(np.uint32)
+    return np.stack([(163 - threads).astype(np.uint32), shuffled], axis=1)
+
+
+def _rounded(given: Tensor) -> np.ndarray:
+    low = torch.from_numpy(1 / (THREADS + 3).astype(np.float32)).to(given.dtype)
+    high = torch.from_numpy(-1000 / (THREADS + 7).astype(np.float32)).to(given.dtype)
+    words = _bits(low).astype(np.uint32) | _bits(high).astype(np.uint32) << 16
+    values = [x.float().numpy().view(np.uint32) for x in (low, high)]
+    return np.stack([words, *values, THREADS.astype(np.uint32)], axis=1)
+
+
+def _powers(given: Tensor) -> np.ndarray:
+    return np.stack([2.0 ** (-0.75 * THREADS), np.log2(1.0 + 3 * THREADS)], axis=1).astype(np.float32)
+
+
+HALF, BFLOAT = torch.float16, torch.bfloat16
+TRIALS = (
+    ("asynchronous copies", 512, HALF, _copies),
+    ("ldmatrix", 128, HALF, _matrices),
+    ("ldmatrix, transposed", 128, HALF, _transposed),
+    ("mma fp16", 128, HALF, _product),
+    ("mma bf16", 128, BFLOAT, _product),
+    ("barriers and shuffles", 128, HALF, _barriers),
+    ("rounding to fp16", 128, HALF, _rounded),
+    ("rounding to bf16", 128, BFLOAT, _rounded),
+    ("powers and logarithms", 64, HALF, _powers),
+)
+"""In the order of csrc/fused/primitives_check.cu: name, words that come out, type of the input, what is expected."""

@@ -1,0 +1,246 @@
+"""From a foreign data set to stores: shard after shard, on one process or many ranks, to be killed and continued.
+
+The rows are cut into one run of neighbours for each rank, and a run into shards by size. A finished shard and the
+place behind it are kept in a hidden folder beside the output; only when all ranks are done does the output appear,
+at once.
+"""
+
+import os
+import shutil
+from collections import Counter
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+from interbert.corpus.cache import key
+from interbert.corpus.corpus import Corpus
+from interbert.corpus.join import join_stores
+from interbert.files import new_folder, partial_folder, read_json, settle_folder, write_json
+from interbert.mpi import World
+from interbert.progress import Progress
+from interbert.sources.importers.captions import Captions
+from interbert.sources.importers.record import ImageRecord, ImportFault, Source
+from interbert.store.shards import SUFFIXES
+from interbert.store.store import Store
+from interbert.store.writer import StoreWriter
+
+_METHOD = 1
+"""Counts up when rows are read in another way, so that no old shards are joined to new ones."""
+
+
+@dataclass(frozen=True)
+class Wishes:
+    output: Path
+    """A store (FILE.h5), or a folder of shards."""
+    shard_bytes: int
+    classes: int
+    """Of hard labels; distributions tell it themselves."""
+    source: str
+    """Where the data is said to come from."""
+    skip_bad: int = 0
+    """How many bad rows (of each rank's) are left out before it stops."""
+
+
+@dataclass
+class Done:
+    """What is known of one rank's run of rows."""
+
+    next: int = 0
+    """Rows before this one, counted within the run, are in finished shards."""
+    shards: int = 0
+    images: int = 0
+    captions: int = 0
+    captioned: int = 0
+    """Images whose captions came from a file of captions."""
+    other_split: int = 0
+    without_captions: int = 0
+    bad: list[str] = field(default_factory=list)
+
+
+def import_rows(
+    source: Source, captions: Captions, wishes: Wishes, world: World, what: str
+) -> dict[str, object]:
+    """The report, on every rank. `what`: of all that decides the content besides files and wishes."""
+    folder = partial_folder(wishes.output)
+    identity = _identity(source, captions, wishes, world, what)
+    if world.rank == 0:
+        _provide(folder, identity)
+    world.barrier()
+    rows = range(
+        len(source.keys) * world.rank // world.size, len(source.keys) * (world.rank + 1) // world.size
+    )
+    done = _import_run(source, rows, captions, wishes, folder, world)
+    report = _report(world.gather(done), captions)
+    if world.rank == 0:
+        _settle(folder, wishes.output, report)
+    world.barrier()
+    return report
+
+
+def _identity(source: Source, captions: Captions, wishes: Wishes, world: World, what: str) -> str:
+    files = [*source.files, *captions.files]
+    stats = [(str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in files]
+    options = (wishes.shard_bytes, wishes.classes, captions.split, world.size)
+    return key(_METHOD, what, stats, options)
+
+
+def _provide(folder: Path, identity: str) -> None:
+    """The folder of unfinished work: that of an earlier start, if it was the same work."""
+    marker = folder / "job.json"
+    if marker.is_file() and read_json(marker)["identity"] == identity:
+        print(f"going on from {folder}", flush=True)
+        return
+    if folder.exists():
+        print(f"{folder} is of other inputs or options; beginning anew", flush=True)
+    new_folder(folder)
+    write_json(marker, {"identity": identity})
+
+
+def _import_run(
+    source: Source, rows: range, captions: Captions, wishes: Wishes, folder: Path, world: World
+) -> Done:
+    state = folder / f"rank_{world.rank:04d}.json"
+    done = Done(**read_json(state)) if state.is_file() else Done()
+    shards = [folder / _shard(world, number) for number in range(done.shards)]
+    seen = {image_id for path in shards for image_id in _ids(path)}
+    title = "importing" if world.size == 1 else f"importing, rank {world.rank} of {world.size}"
+    with Progress(title, len(rows), "rows", shown=world.rank == 0) as progress:
+        progress.advance(done.next)
+        while done.next < len(rows):
+            path = folder / _shard(world, done.shards)
+            _write_shard(path, source, rows, done, seen, captions, wishes, progress)
+            write_json(state, asdict(done))
+    return done
+
+
+def _shard(world: World, number: int) -> str:
+    return f"shard_{world.rank:04d}_{number:05d}.h5"
+
+
+def _ids(path: Path) -> list[str]:
+    with Store(path) as store:
+        return store.image_ids
+
+
+def _write_shard(
+    path: Path,
+    source: Source,
+    rows: range,
+    done: Done,
+    seen: set[str],
+    captions: Captions,
+    wishes: Wishes,
+    progress: Progress,
+) -> None:
+    """One shard from the next rows; `done` is brought up to date when it is whole."""
+    counted: Counter[str] = Counter()
+    bad, row, written, store = list(done.bad), done.next, 0, None
+    try:
+        while row < len(rows) and written < wishes.shard_bytes:
+            number, row = rows[row], row + 1
+            progress.advance(1)
+            try:
+                record = source.read(number)
+                found = captions.of(record.image_id)
+                if captions.split and not found:
+                    counted["other_split"] += 1
+                    continue
+                if record.image_id in seen:
+                    raise ImportFault(f"image id {record.image_id!r} came before; leave one of them out")
+                if store is None:
+                    store = _open(path, record, wishes, source.class_names)
+                image = _add(store, record)
+            except ValueError as error:
+                bad.append(_fault(source, number, error, store))
+                if len(bad) > wishes.skip_bad:
+                    raise ImportFault(_stopped(bad, wishes)) from None
+                continue
+            seen.add(record.image_id)
+            texts = [*record.captions, *found]
+            store.add_captions(image, texts)
+            counted.update(images=1, captions=len(texts), without_captions=int(not texts))
+            counted["captioned"] += bool(found)
+            written += record.features_ND.size * 2 + len(record.features_ND) * 2 * store.classes
+        if store is not None and store.images:
+            store.close()
+            done.shards += 1
+        elif store is not None:
+            store.__exit__(ImportFault)
+    except BaseException:
+        if store is not None:
+            store.__exit__(ImportFault)
+        raise
+    done.next, done.bad = row, bad
+    for name, count in counted.items():
+        setattr(done, name, getattr(done, name) + count)
+
+
+def _open(path: Path, record: ImageRecord, wishes: Wishes, class_names: list[str] | None) -> StoreWriter:
+    """A store for rows like this one."""
+    evidence, classes = None, 0
+    if record.class_probs_NK is not None:
+        evidence, classes = "class_probs", record.class_probs_NK.shape[1]
+    elif record.labels_N is not None:
+        evidence, classes = "labels", wishes.classes
+    return StoreWriter(
+        path,
+        record.features_ND.shape[1],
+        classes=classes,
+        evidence=evidence,
+        source=wishes.source,
+        class_names=class_names if classes else None,
+    )
+
+
+def _add(store: StoreWriter, record: ImageRecord) -> int:
+    return store.add_image(
+        record.image_id,
+        record.width,
+        record.height,
+        record.boxes_N4,
+        record.features_ND,
+        record.class_probs_NK,
+        record.labels_N,
+        record.confidence_N,
+    )
+
+
+def _fault(source: Source, number: int, error: ValueError, store: StoreWriter | None) -> str:
+    name = source.name(number)
+    told = str(error).removeprefix(f"{store.path}: ") if store is not None else str(error)
+    return f"{source.where(number)}{f', image {name!r}' if name else ''}: {told}"
+
+
+def _stopped(bad: list[str], wishes: Wishes) -> str:
+    if wishes.skip_bad == 0:
+        return f"{bad[-1]}; correct it, or give --skip-bad MAX to leave up to MAX such rows out"
+    return f"{len(bad)} bad rows, more than --skip-bad {wishes.skip_bad}; the last one: {bad[-1]}"
+
+
+def _report(done: list[Done], captions: Captions) -> dict[str, object]:
+    names = ("images", "captions", "without_captions", "other_split")
+    total = {name: sum(getattr(d, name) for d in done) for name in names}
+    without_features = len(captions) - sum(d.captioned for d in done)
+    bad = [fault for d in done for fault in d.bad]
+    return {**total, "captions_without_image": without_features, "bad_rows": bad}
+
+
+def _settle(folder: Path, output: Path, report: dict[str, object]) -> None:
+    """Gives the output its name; the unfinished work goes."""
+    if not report["images"]:
+        raise ImportFault(f"{output}: no row was imported; nothing is written")
+    shards = sorted(folder.glob("shard_*.h5"))
+    if output.suffix in SUFFIXES:
+        if len(shards) == 1:
+            os.replace(shards[0], output)
+        else:
+            join_stores(shards, output)
+        write_json(output.with_name(f"{output.stem}.import.json"), report)
+        shutil.rmtree(folder)
+        return
+    Corpus([folder]).close()  # what only shows between shards: widths, evidence, an image twice
+    for number, shard in enumerate(shards):
+        shard.rename(folder / f"shard_{number:05d}.h5")
+    for file in folder.glob("*.json"):
+        file.unlink()
+    write_json(folder / "import.json", report)
+    settle_folder(folder, output)

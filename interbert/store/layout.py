@@ -1,0 +1,240 @@
+"""Opening a store: does an HDF5 file hold what store_format asks for, and where in it does each dataset lie?
+
+`read_layout` opens the file with h5py once and refuses every structural fault, so that all that follows can
+read by plain offsets.
+"""
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+
+from interbert.store.format import EVIDENCE, FIELDS, SCHEMA, VERSION, Extent, Layout, StoreError
+
+_SIGNATURE = b"\x89HDF\r\n\x1a\n"
+
+
+def read_layout(path: Path) -> Layout:
+    """Check the structure of the store at `path`; StoreError with the first fault found."""
+    _refuse_what_is_no_hdf5(path)
+    try:
+        # Locks are of no use here (a store never changes) and fail on read-only and network file systems.
+        with h5py.File(path, "r", locking=False) as file:
+            return _read_layout(path, file)
+    except OSError as error:
+        raise StoreError(
+            f"{path}: {_truncation(error, path)}; copy or download it again, or write it anew"
+        ) from None
+    except (KeyError, RuntimeError) as error:
+        raise StoreError(
+            f"{path}: its HDF5 structure is damaged ({error}); copy it again or write it anew"
+        ) from None
+
+
+def _refuse_what_is_no_hdf5(path: Path) -> None:
+    if path.is_dir():
+        raise StoreError(f"{path} is a directory, not a store: give it to Corpus, which reads its shards")
+    try:
+        with open(path, "rb") as file:
+            start = file.read(len(_SIGNATURE))
+    except OSError as error:
+        raise StoreError(f"{path}: cannot be read ({error.strerror}); check the path") from None
+    if not start:
+        raise StoreError(f"{path}: the file is empty (0 bytes); copy it again or write it anew")
+    if not _SIGNATURE.startswith(start):
+        raise StoreError(
+            f"{path}: not an HDF5 file (it starts with {start!r}), so not a store; docs/store.md shows "
+            "how to write one"
+        )
+    if len(start) < len(_SIGNATURE):
+        raise StoreError(f"{path}: truncated after {len(start)} bytes; copy it again or write it anew")
+
+
+def _truncation(error: OSError, path: Path) -> str:
+    text = str(error)
+    if "truncated file" in text:
+        stored = text.rpartition("stored_eof = ")[2].rstrip(")")
+        return f"truncated: {path.stat().st_size} bytes of {stored} are there"
+    return f"HDF5 cannot open it, it is truncated or damaged ({text})"
+
+
+def _read_layout(path: Path, file: h5py.File) -> Layout:
+    attributes = _read_attributes(path, file)
+    fault = _fault_maker(path)
+    extents = _read_extents(path, file)
+    for name in ("features", "boxes", "offsets", "sizes", "checksums", "image_ids"):
+        if name not in extents and name not in file:
+            raise fault(name, "the dataset is missing", "write the file anew as docs/store.md says")
+    evidence = _evidence(fault, extents, attributes["classes"])
+    dims = _dimensions(extents, attributes)
+    for name, extent in extents.items():
+        expected = tuple(dims[letter] for letter in FIELDS[name].dims)
+        free = tuple(n if want is None else want for n, want in zip(extent.shape, expected, strict=False))
+        if extent.shape != free or len(extent.shape) != len(expected):
+            raise fault(name, _shape_message(name, extent.shape, expected, dims), "write the file anew")
+    if dims["I"] == 0:
+        raise fault("offsets", "the store holds no image", "leave it out, or write it with images")
+    ids = _read_ids(fault, file, dims["I"])
+    return Layout(
+        path=path,
+        extents=extents,
+        images=dims["I"],
+        regions=dims["R"],
+        captions=dims["C"],
+        evidence=evidence,
+        image_ids=ids,
+        **attributes,
+    )
+
+
+def _fault_maker(path: Path) -> Callable[[str, str, str], StoreError]:
+    return lambda dataset, what, remedy: StoreError(f"{path}: dataset {dataset!r}: {what}; {remedy}")
+
+
+def _read_attributes(path: Path, file: h5py.File) -> dict[str, Any]:
+    schema = _text(file.attrs.get("schema"))
+    if schema != SCHEMA:
+        holds = ", ".join(sorted(file)[:8]) or "nothing"
+        raise StoreError(
+            f"{path}: an HDF5 file, but no store: its attribute 'schema' is {schema!r}, not {SCHEMA!r} "
+            f"(it holds {holds}); docs/store.md shows how to turn it into a store"
+        )
+    version = _integer(path, file, "version")
+    if version != VERSION:
+        remedy = "update interbert" if version > VERSION else "write the file anew"
+        raise StoreError(
+            f"{path}: attribute 'version': a store of version {version}; this interbert reads version "
+            f"{VERSION}: {remedy}"
+        )
+    names = _text(file.attrs.get("class_names"))
+    try:
+        names = json.loads(names) if names is not None else None
+    except json.JSONDecodeError as error:
+        raise StoreError(
+            f"{path}: attribute 'class_names' is no JSON ({error}); write it as a JSON list"
+        ) from None
+    classes = _integer(path, file, "classes")
+    if names is not None and (not isinstance(names, list) or len(names) != classes):
+        raise StoreError(
+            f"{path}: attribute 'class_names' must be a JSON list of {classes} names; correct or drop it"
+        )
+    checksum = file.attrs.get("index_checksum")
+    return {
+        "feature_width": _integer(path, file, "feature_width"),
+        "classes": classes,
+        "source": _text(file.attrs.get("source")) or "",
+        "class_names": names,
+        "index_checksum": None if checksum is None else int(checksum),
+    }
+
+
+def _text(value: Any) -> str | None:
+    return (
+        value.decode("utf-8", "replace")
+        if isinstance(value, bytes)
+        else None
+        if value is None
+        else str(value)
+    )
+
+
+def _integer(path: Path, file: h5py.File, name: str) -> int:
+    value = file.attrs.get(name)
+    if not isinstance(value, int | np.integer) or value < 0:
+        raise StoreError(f"{path}: attribute {name!r} is {value!r}, not a whole number; write the file anew")
+    return int(value)
+
+
+def _read_extents(path: Path, file: h5py.File) -> dict[str, Extent]:
+    size = os.path.getsize(path)
+    fault = _fault_maker(path)
+    extents = {}
+    for name, field in FIELDS.items():
+        if name not in file:
+            group = field.group.partition("/")[0]
+            siblings = field.group in ("captions", "swapped", "class_head") and group in file
+            if siblings or (field.group == "labels" and "labels" in file):
+                raise fault(name, f"missing, though {group!r} is there", "write the file anew")
+            continue
+        dataset = file[name]
+        if not isinstance(dataset, h5py.Dataset):
+            raise fault(name, "is a group, not a dataset", "write the file anew")
+        if dataset.dtype != np.dtype(field.dtype):
+            raise fault(
+                name, f"type {dataset.dtype}, must be {np.dtype(field.dtype)}", "write it in that type"
+            )
+        extents[name] = _extent(fault, name, dataset, file, size)
+    return extents
+
+
+def _extent(fault: Callable, name: str, dataset: h5py.Dataset, file: h5py.File, size: int) -> Extent:
+    contiguous = dataset.id.get_create_plist().get_layout() == h5py.h5d.CONTIGUOUS
+    if not contiguous or dataset.external or dataset.file.filename != file.filename:
+        raise fault(
+            name, "not contiguous and uncompressed within this file", "write it with interbert's StoreWriter"
+        )
+    extent = Extent(dataset.id.get_offset() or 0, dataset.shape, dataset.dtype)
+    if extent.shape == ():
+        raise fault(name, "a single value, not an array", "write the file anew")
+    if extent.bytes and not extent.offset:
+        raise fault(name, "space was never given to it: it was not written", "write the file anew")
+    if extent.offset + extent.bytes > size:
+        end = extent.offset + extent.bytes
+        raise fault(name, f"truncated: it ends at byte {end}, the file at {size}", "copy the file again")
+    return extent
+
+
+def _evidence(fault: Callable, extents: dict[str, Extent], classes: int) -> str | None:
+    found = [kind for kind in EVIDENCE if kind in extents or f"{kind}/weight" in extents]
+    if len(found) > 1:
+        raise fault(found[1], f"a second kind of class evidence beside {found[0]!r}", "keep one of them")
+    if not found:
+        return None
+    if classes < 1:
+        raise fault(found[0], "class evidence, but attribute 'classes' is 0", "write the file anew")
+    return found[0]
+
+
+def _dimensions(extents: dict[str, Extent], attributes: dict[str, Any]) -> dict[str, int | None]:
+    """Sizes by letter; each is taken from one place and every other dataset is held to it."""
+    images = max(extents["offsets"].shape[0] - 1, 0)
+    captions = extents["captions/image"].shape[0] if "captions/image" in extents else 0
+    swapped = extents["swapped/caption"].shape[0] if "swapped/caption" in extents else 0
+    sizes = {"I": images, "J": images + 1, "C": captions, "E": captions + 1, "S": swapped, "T": swapped + 1}
+    sizes |= {"R": extents["features"].shape[0], "D": attributes["feature_width"], "K": attributes["classes"]}
+    return sizes | {"4": 4, "2": 2, "B": None}
+
+
+def _shape_message(name: str, shape: tuple, expected: tuple, dims: dict) -> str:
+    if name == "features" and len(shape) == 2 and shape[1] != dims["D"]:
+        return f"features are {shape[1]} wide, but attribute 'feature_width' says {dims['D']}"
+    want = tuple("any" if n is None else n for n in expected)
+    return f"shape {shape}, must be {want} by the other datasets and attributes"
+
+
+def _read_ids(fault: Callable, file: h5py.File, images: int) -> np.ndarray:
+    dataset = file["image_ids"]
+    info = h5py.check_string_dtype(dataset.dtype)
+    if info is None:
+        raise fault("image_ids", f"type {dataset.dtype}, must be UTF-8 strings", "write them as strings")
+    if dataset.shape != (images,):
+        raise fault(
+            "image_ids", f"shape {dataset.shape}, must be ({images},) as there are offsets", "write it anew"
+        )
+    ids = dataset[:]
+    # np.unique on whole arrays of bytes is quick; the slow search for the names is for a faulty file only.
+    if len(np.unique(ids)) != images:
+        rows = {}
+        for row, image_id in enumerate(ids.tolist()):
+            if image_id in rows:
+                raise fault(
+                    "image_ids",
+                    f"duplicate id {_text(image_id)!r} in rows {rows[image_id]} and {row}",
+                    "give each image an id of its own",
+                )
+            rows[image_id] = row
+    return ids

@@ -1,0 +1,231 @@
+"""Writing a store: rows are spooled to nameless files beside the target and laid out when the store closes.
+
+A contiguous HDF5 dataset cannot grow, and one that was never written has no place in the file: so nothing is
+given to HDF5 before all sizes are known. The spools have no name (the system frees them whatever happens to
+the process), the store itself is written under a partial name, fsynced and renamed: it is whole or not there.
+The disk holds the rows twice for a moment; memory never does, it holds the index (some 200 bytes an image).
+"""
+
+import json
+import tempfile
+from array import array
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+import xxhash
+
+from interbert.store.checksums import row_checksums
+from interbert.store.file import write_file
+from interbert.store.format import EVIDENCE, EVIDENCE_ROWS, FIELDS
+from interbert.store.rows import RowShape, checked_rows, encode_ids
+
+_INDEX_OF_IMAGES = ("offsets", "sizes", "checksums")
+_INDEX_OF_CAPTIONS = ("captions/offsets", "captions/image", "captions/checksums", "captions/kind")
+_INDEX_OF_SWAPPED = ("swapped/offsets", "swapped/caption", "swapped/checksums")
+
+
+class StoreWriter:
+    """Writes one store; use it as a context manager, an exception inside leaves nothing behind.
+
+    >>> with StoreWriter("cats.h5", feature_width=2048) as store:
+    ...     image = store.add_image("cat-1", 640, 480, boxes_N4, features_ND)
+    ...     store.add_captions(image, ["a cat on a mat"])
+    """
+
+    def __init__(
+        self,
+        path: str | Path,
+        feature_width: int,
+        *,
+        classes: int = 0,
+        evidence: str | None = None,
+        source: str = "",
+        class_names: Sequence[str] | None = None,
+    ):
+        if feature_width < 1:
+            raise ValueError(f"{path}: feature_width is {feature_width}; it must be at least 1")
+        if evidence not in (None, *EVIDENCE):
+            raise ValueError(f"{path}: evidence {evidence!r} is none of {', '.join(EVIDENCE)} and None")
+        if evidence is not None and classes < 1:
+            raise ValueError(f"{path}: evidence {evidence!r} needs the number of classes; give classes=")
+        if class_names is not None and len(class_names) != classes:
+            raise ValueError(f"{path}: {len(class_names)} class names for {classes} classes")
+        self.path = Path(path)
+        self.feature_width, self.classes, self.evidence = feature_width, classes, evidence
+        self._shape = RowShape(self.path, feature_width, classes, evidence)
+        self.source = source
+        self.class_names = None if class_names is None else [str(name) for name in class_names]
+        self.images = self.captions = self.swapped = 0
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        rows = ("features", "boxes", *EVIDENCE_ROWS[evidence], "captions/text", "swapped/text")
+        self._spools = {name: _spool(self.path.parent) for name in rows}
+        self._ids: dict[bytes, int] = {}
+        self._index = {
+            name: array("Q" if name.endswith("checksums") else "q", [0] if name.endswith("offsets") else [])
+            for name in _INDEX_OF_IMAGES + _INDEX_OF_CAPTIONS + _INDEX_OF_SWAPPED
+        }
+        self._class_head: dict[str, np.ndarray] = {}
+
+    def add_image(
+        self,
+        image_id: str,
+        width: int,
+        height: int,
+        boxes_N4: np.ndarray,
+        features_ND: np.ndarray,
+        class_probs_NK: np.ndarray | None = None,
+        labels_N: np.ndarray | None = None,
+        confidence_N: np.ndarray | None = None,
+    ) -> int:
+        """Add an image with its regions, most confident first. Size 0, 0: unknown, boxes are shares of 1."""
+        evidence = (class_probs_NK, labels_N, confidence_N)
+        return self.add_images(
+            [image_id], [(width, height)], [len(boxes_N4)], boxes_N4, features_ND, *evidence
+        )
+
+    def add_images(
+        self,
+        ids: Sequence[str],
+        sizes_I2: np.ndarray | Sequence[tuple[int, int]],
+        counts_I: np.ndarray | Sequence[int],
+        boxes_R4: np.ndarray,
+        features_RD: np.ndarray,
+        class_probs_RK: np.ndarray | None = None,
+        labels_R: np.ndarray | None = None,
+        confidence_R: np.ndarray | None = None,
+    ) -> int:
+        """Add many images at once, their regions one image after another; returns the index of the first.
+
+        Either all of them are added or, on a ValueError, none.
+        """
+        given = {"features": features_RD, "boxes": boxes_R4}
+        given |= {"class_probs": class_probs_RK, "labels": labels_R, "confidence": confidence_R}
+        names = encode_ids(self.path, ids, self._ids)
+        sizes_I2 = np.asarray(sizes_I2, dtype=np.int64).reshape(-1, 2)
+        counts_I = np.asarray(counts_I, dtype=np.int64)
+        rows = checked_rows(self._shape, names, sizes_I2, counts_I, given)
+        first = self.images
+        ends_I = np.cumsum(counts_I)
+        self._index["checksums"].extend(row_checksums(list(rows.values()), counts_I))
+        for name, values in rows.items():
+            self._spools[name].write(values.data if values.size else b"")
+        self._index["offsets"].frombytes((ends_I + self._index["offsets"][-1]).tobytes())
+        self._index["sizes"].frombytes(sizes_I2.tobytes())
+        self._ids.update(zip(names, range(first, first + len(names)), strict=True))
+        self.images += len(names)
+        return first
+
+    def add_captions(self, image_index: int, texts: Iterable[str], kinds: Iterable[int] | None = None) -> int:
+        """Add captions of an image (kind 1: checked to be true of it alone); returns the first index."""
+        if not 0 <= image_index < self.images:
+            raise ValueError(
+                f"{self.path}: captions for image {image_index}, there are {self.images}; add the image first"
+            )
+        texts = list(texts)
+        kinds = [0] * len(texts) if kinds is None else [int(kind) for kind in kinds]
+        if len(kinds) != len(texts) or any(kind not in (0, 1) for kind in kinds):
+            raise ValueError(
+                f"{self.path}: image {image_index}: give a kind, 0 or 1, for each of {len(texts)} captions"
+            )
+        first = self.captions
+        self._add_texts("captions", texts, f"caption of image {image_index}")
+        self._index["captions/image"].extend([image_index] * len(texts))
+        self._index["captions/kind"].extend(kinds)
+        self.captions += len(texts)
+        return first
+
+    def add_swapped(self, caption_index: int, text: str) -> int:
+        """Add a falsified version of a caption: like it, but for something that is untrue of the image."""
+        if not 0 <= caption_index < self.captions:
+            raise ValueError(
+                f"{self.path}: a swapped caption of caption {caption_index}, but there are {self.captions}; "
+                "add the caption first"
+            )
+        self._add_texts("swapped", [text], f"swapped caption of caption {caption_index}")
+        self._index["swapped/caption"].append(caption_index)
+        self.swapped += 1
+        return self.swapped - 1
+
+    def set_class_head(self, weight_KD: np.ndarray, bias_K: np.ndarray) -> None:
+        """The detector's last linear layer, from which class distributions can be recomputed."""
+        weight_KD = np.ascontiguousarray(weight_KD, "<f4")
+        bias_K = np.ascontiguousarray(bias_K, "<f4")
+        expected = (self.classes, self.feature_width)
+        if self.evidence != "class_head":
+            raise ValueError(
+                f"{self.path}: a class head, but evidence is {self.evidence!r}; open it with 'class_head'"
+            )
+        if weight_KD.shape != expected or bias_K.shape != expected[:1]:
+            raise ValueError(
+                f"{self.path}: class head of {weight_KD.shape} and {bias_K.shape}; it must be {expected} and "
+                f"{expected[:1]}"
+            )
+        if not (np.isfinite(weight_KD).all() and np.isfinite(bias_K).all()):
+            raise ValueError(
+                f"{self.path}: the class head holds NaN or infinity; export it from the detector again"
+            )
+        self._class_head = {"class_head/weight": weight_KD, "class_head/bias": bias_K}
+
+    def close(self) -> None:
+        """Lay the file out and give it its name. `with` calls it; nothing is there before."""
+        try:
+            if self.images == 0:
+                raise ValueError(
+                    f"{self.path}: no image was added, and an empty store is of no use; nothing is written"
+                )
+            if self.evidence == "class_head" and not self._class_head:
+                raise ValueError(f"{self.path}: evidence is 'class_head', but set_class_head was not called")
+            self._lay_out()
+        finally:
+            self._discard()
+
+    def __enter__(self) -> "StoreWriter":
+        return self
+
+    def __exit__(self, kind: type | None, *_: object) -> None:
+        if kind is None:
+            self.close()
+        else:
+            self._discard()
+
+    def _discard(self) -> None:
+        for spool in self._spools.values():
+            spool.close()
+
+    def _add_texts(self, group: str, texts: list[str], what: str) -> None:
+        try:
+            encoded = [text.encode() for text in texts]
+        except UnicodeEncodeError as error:
+            raise ValueError(f"{self.path}: {what}: not valid Unicode ({error}); clean the text") from None
+        if any(not text.strip() for text in encoded):
+            raise ValueError(f"{self.path}: {what}: empty; leave empty captions out")
+        offsets = self._index[f"{group}/offsets"]
+        for text in encoded:
+            offsets.append(offsets[-1] + len(text))
+        self._index[f"{group}/checksums"].extend(map(xxhash.xxh3_64_intdigest, encoded))
+        self._spools[f"{group}/text"].write(b"".join(encoded))
+
+    def _lay_out(self) -> None:
+        arrays = {**self._class_head}
+        for name in _INDEX_OF_IMAGES + _INDEX_OF_CAPTIONS + (_INDEX_OF_SWAPPED if self.swapped else ()):
+            arrays[name] = np.asarray(self._index[name]).astype(FIELDS[name].dtype)
+        arrays["sizes"] = arrays["sizes"].reshape(-1, 2)
+        sizes = {"R": self._index["offsets"][-1], "D": self.feature_width, "K": self.classes, "4": 4}
+        spools = {}
+        for name, spool in self._spools.items():
+            group = name.removesuffix("/text")
+            if group == name:
+                spools[name] = (spool, tuple(sizes[letter] for letter in FIELDS[name].dims))
+            elif f"{group}/offsets" in arrays:
+                spools[name] = (spool, (self._index[f"{group}/offsets"][-1],))
+        attributes = {"feature_width": self.feature_width, "classes": self.classes, "source": self.source}
+        if self.class_names is not None:
+            attributes["class_names"] = json.dumps(self.class_names, ensure_ascii=False)
+        write_file(self.path, attributes, list(self._ids), arrays, spools)
+
+
+def _spool(folder: Path) -> BinaryIO:
+    """A file without a name, beside the target: that is where there must be room."""
+    return tempfile.TemporaryFile(dir=folder, buffering=1 << 20)

@@ -1,0 +1,45 @@
+"""The trained model as a Hugging Face directory, in fp32, loaded back and compared before it counts."""
+
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from interbert.files import new_folder, settle_folder, write_sums
+from interbert.model.beginning import fill
+from interbert.ranks.distributed import Ranks
+from interbert.train.engine import whole_state
+
+
+def full_weights(engine, keep: bool = True) -> dict[str, Tensor]:
+    """fp32 weights by name on the CPU, from whatever ZeRO stage and precision. Call on all ranks.
+
+    keep: whether this rank wants them; else it only helps to gather, and gets none.
+    """
+    found = whole_state.gather(engine.deepspeed, (whole_state.WEIGHT,))
+    return {name: tensors[whole_state.WEIGHT].to("cpu", copy=True) for name, tensors in found if keep}
+
+
+def export(engine, tokenizer, folder: Path, ranks: Ranks) -> None:
+    weights = full_weights(engine, keep=ranks.is_main)
+    ranks.main_only(lambda: _write(type(engine.model), engine.model.config, weights, tokenizer, folder))
+
+
+def _write(model_class, config, weights: dict[str, Tensor], tokenizer, folder: Path) -> None:
+    partial = new_folder(folder.with_name(f".{folder.name}.partial"))
+    model = fill(model_class.empty(config), weights.pop)
+    assert not weights, f"weights that the model has no place for: {sorted(weights)}"
+    model.save_pretrained(partial)
+    tokenizer.save(partial)
+    _compare(model, model_class.from_pretrained(partial), partial)
+    write_sums(partial)
+    settle_folder(partial, folder)
+
+
+def _compare(written, read, folder: Path) -> None:
+    back = read.state_dict()
+    for name, value in written.state_dict().items():
+        if name not in back or not torch.equal(value, back[name]):
+            raise RuntimeError(
+                f"{folder}: {name} does not come back as it was written; the export is not used"
+            )

@@ -1,0 +1,153 @@
+"""The DeepSpeed engine around the model, and one optimizer step through it."""
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from interbert import objectives
+from interbert.batches.batch import Batch
+from interbert.config import Settings
+from interbert.model.heads_needed import needs
+from interbert.ranks.distributed import Ranks
+from interbert.rng import Purpose, torch_seed
+from interbert.train.engine import whole_state
+from interbert.train.engine.deepspeed_config import EngineConfig
+from interbert.train.engine.loss_scale import loss_scale, scaled, unscaled_norm
+from interbert.train.engine.optimizer import build_optimizer, parameter_groups
+
+
+class PretrainStep(nn.Module):
+    """What the engine wraps: a packed batch in, the weighted loss and each objective's (sum, correct) out."""
+
+    def __init__(self, model: nn.Module, weights: dict[str, float]) -> None:
+        super().__init__()
+        self.model = model
+        self.weights = weights
+        self.heads = needs(weights)
+
+    def forward(self, batch: Batch, scales: dict[str, float]) -> tuple[Tensor, Tensor]:
+        """scales: what each objective's sum is multiplied with, so that the step's loss is a global mean."""
+        output = self.model.forward_packed(batch, self.heads)
+        found = objectives.losses(list(self.weights), output, batch)
+        loss = sum(self.weights[name] * scales[name] * found[name].sum for name in self.weights)
+        stats = [torch.stack((found[name].sum, found[name].correct)) for name in self.weights]
+        return loss, torch.stack(stats).detach()
+
+
+@dataclass
+class StepResult:
+    stats: Tensor
+    """[objectives, 2]: sums of losses and of right answers over this rank's micro-batches."""
+    grad_norm: float
+    skipped: bool
+
+
+class Engine:
+    """One optimizer step at a time; what DeepSpeed leaves open at some stages is closed here."""
+
+    def __init__(self, model: nn.Module, settings: Settings, config: EngineConfig) -> None:
+        import deepspeed
+
+        self.settings, self.config = settings, config
+        groups = parameter_groups(model, model.config.inherited_parameters, settings.train)
+        optimizer = build_optimizer(groups, settings.train, config.stage, config.offload)
+        tree = dict(config.tree)
+        if config.stage > 0:  # ours are AdamW variants or refused before; DeepSpeed knows few of them by type
+            tree |= {"zero_allow_untested_optimizer": True, "zero_force_ds_cpu_optimizer": False}
+        step = PretrainStep(model, dict(settings.objectives))
+        self.deepspeed, _, _, _ = deepspeed.initialize(model=step, optimizer=optimizer, config=tree)
+        whole_state.begin(self.deepspeed)
+        self.deepspeed.train()  # a model that was read from a folder comes without dropout
+        self.model = model
+        self.basic_optimizer = optimizer
+
+    @property
+    def param_groups(self) -> list[dict]:
+        return self.deepspeed.optimizer.param_groups
+
+    def scales(self, counts: dict[str, float]) -> dict[str, float]:
+        """DeepSpeed averages over the step's micro-batches; times that number, over the global count."""
+        micro_batches = self.settings.micro_batches
+        return {
+            n: micro_batches / max(1.0, counts[objectives.COUNTED_BY[n]]) for n in self.settings.objectives
+        }
+
+    def accumulate(
+        self, batches: Iterable[Batch], numbers: list[int], step: int, scales: dict[str, float]
+    ) -> Tensor:
+        """Forward and backward over this rank's micro-batches (`numbers`: their places in the step): their sums of
+        losses and of right answers, [objectives, 2]."""
+        total = 0
+        for batch, number in zip(batches, numbers, strict=True):
+            torch.manual_seed(torch_seed(self.settings.train.seed, Purpose.DROPOUT, step, number))
+            loss, stats = self.deepspeed(batch, scales)
+            self.deepspeed.backward(scaled(self.deepspeed, loss))
+            total = total + stats
+            if number != numbers[-1]:
+                self.deepspeed.step()  # not at a boundary yet: only counts the micro-batch
+        return total
+
+    def update(self, stats: Tensor) -> StepResult:
+        """The optimizer's step on what was accumulated."""
+        norm, skipped = self._update()
+        return StepResult(stats, norm, skipped)
+
+    def _update(self) -> tuple[float, bool]:
+        engine = self.deepspeed
+        if not self.config.clips_itself:
+            before, scale = engine.skipped_steps, loss_scale(engine)
+            try:
+                engine.step()
+            except Exception as error:
+                if "loss scale already at minimum" not in str(error):
+                    raise
+                raise ValueError(
+                    "fp16's loss scale has fallen to its minimum: gradients are not finite at any scale. Lower "
+                    "train.learning_rate, or train in bf16 (ds_configs/zero1_bf16.json)"
+                ) from None
+            norm = engine.get_global_grad_norm()
+            norm = unscaled_norm(engine, float(norm), scale) if norm is not None else math.nan
+            return norm, engine.skipped_steps > before
+        parameters = [p for p in engine.module.parameters() if p.grad is not None]
+        norm = float(nn.utils.clip_grad_norm_(parameters, self.settings.train.clip))
+        if math.isfinite(norm):
+            engine.step()
+            return norm, False
+        # Gradients are equal on all ranks here, so all ranks come to the same verdict.
+        for parameter in parameters:
+            parameter.grad = None
+        engine.step()
+        engine.skipped_steps += 1
+        return norm, True
+
+    @torch.no_grad()
+    def evaluate(self, batches: list[Batch], weights: list[float], ranks: Ranks) -> dict[str, float]:
+        """Means of the losses over all ranks' batches; a batch of weight 0 only keeps the ranks in step."""
+        names = list(self.settings.objectives)
+        self.deepspeed.eval()
+        values = [0.0] * (3 * len(names))
+        for batch, weight in zip(batches, weights, strict=True):
+            _, stats = self.deepspeed(batch.to(ranks.device), dict.fromkeys(names, 1.0))
+            counts = batch.counts()
+            for i, (loss_sum, correct) in enumerate(stats.tolist()):
+                values[3 * i] += weight * loss_sum
+                values[3 * i + 1] += weight * correct
+                values[3 * i + 2] += weight * counts[objectives.COUNTED_BY[names[i]]]
+        self.deepspeed.train()
+        return summarise(names, ranks.sum(values), self.settings.objectives)
+
+
+def summarise(names: list[str], values: list[float], weights: dict[str, float]) -> dict[str, float]:
+    """[sum, correct, count] of each objective, flat -> loss, loss/<objective>, <objective>/accuracy."""
+    figures, total = {}, 0.0
+    for i, name in enumerate(names):
+        loss_sum, correct, count = values[3 * i : 3 * i + 3]
+        mean = loss_sum / max(1.0, count)
+        total += weights[name] * mean
+        figures[f"loss/{name}"] = mean
+        if name in objectives.HAVE_ACCURACY:
+            figures[f"{name}/accuracy"] = correct / max(1.0, count)
+    return {"loss": total, **figures}

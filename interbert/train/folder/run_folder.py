@@ -1,0 +1,264 @@
+"""The folder of a run: where each thing lies, its state, and what it ran on."""
+
+import errno
+import fcntl
+import logging
+import math
+import os
+import platform
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import IO, Any
+
+from interbert.files import read_json, replace_json, write_json
+from interbert.ranks.ending import EXIT_CODES, Again, AskedToStop, State, again_after, describe_error
+
+log = logging.getLogger(__name__)
+
+BEGAN = time.time()
+_LOCKS: list[IO[str]] = []
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    path: Path
+
+    @property
+    def config(self) -> Path:
+        return self.path / "config.yaml"
+
+    @property
+    def environment(self) -> Path:
+        return self.path / "environment.json"
+
+    @property
+    def metrics(self) -> Path:
+        return self.path / "metrics.jsonl"
+
+    @property
+    def tensorboard(self) -> Path:
+        return self.path / "tensorboard"
+
+    @property
+    def checkpoints(self) -> Path:
+        return self.path / "checkpoints"
+
+    @property
+    def heartbeats(self) -> Path:
+        return self.path / "heartbeats"
+
+    @property
+    def bad_steps(self) -> Path:
+        return self.path / "bad_steps.jsonl"
+
+    @property
+    def stop_file(self) -> Path:
+        return self.path / "STOP"
+
+    @property
+    def profile(self) -> Path:
+        return self.path / "profile"
+
+    @property
+    def picture(self) -> Path:
+        return self.path / "picture.png"
+
+    @property
+    def initial(self) -> Path:
+        return self.path / "initial"
+
+    @property
+    def export(self) -> Path:
+        return self.path / "export"
+
+    def make(self) -> None:
+        reason = "permission denied, or a read-only file system"
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            reason = error.strerror
+        if not os.access(self.path, os.W_OK):
+            raise ValueError(
+                f"--output-dir {self.path}: cannot be written to ({reason}); name another folder"
+            )
+
+    def begin(self) -> None:
+        """Takes the folder, and says so; what an earlier run left about its end is removed."""
+        self.lock()
+        self.write_status("running", self.last_step(), "preparing")
+
+    def lock(self) -> None:
+        """Keeps other runs out of this folder for as long as this process lives."""
+        path = self.path / ".lock"
+        held = open(path, "a+")  # noqa: SIM115 (held for life)
+        if not wait_for_lock(held, seconds=2):  # a witness may have it, for a moment
+            held.seek(0)
+            raise ValueError(
+                f"{self.path} is in use by a run that is alive ({held.read().strip() or 'unknown'}); let it "
+                f"end, stop it (touch {self.stop_file}), or name another --output-dir"
+            )
+        held.truncate(0)
+        held.write(f"process {os.getpid()} on {platform.node()}\n")
+        held.flush()
+        _LOCKS.append(held)
+
+    def read_status(self) -> dict[str, Any] | None:
+        path = self.path / "status.json"
+        status = read_json(path) if path.is_file() else None
+        if status is None:
+            return None
+        whole = isinstance(status, dict) and status.get("state") in EXIT_CODES
+        if not whole or not isinstance(status.get("step"), int):
+            raise ValueError(f"{path}: lacks a state or a step; restore it, or remove it")
+        return status
+
+    def last_step(self) -> int:
+        status = self.read_status()
+        return status["step"] if status else 0
+
+    def finished_at(self, last_step: int) -> bool:
+        """Whether a run to this step has nothing left to do."""
+        status = self.read_status()
+        done = status is not None and status["state"] == "finished" and status["step"] >= last_step
+        return done and self.export.is_dir()
+
+    def write_status(
+        self, state: State, step: int, reason: str, again: Again | None = None, hosts: Sequence[str] = ()
+    ) -> None:
+        """`again`: whether to start it again (ending.py); `hosts`: where it stood still, if that is known."""
+        status = {
+            "state": state,
+            "step": step,
+            "reason": reason,
+            "exit_code": EXIT_CODES[state],
+            "again": again or again_after(state),
+            "hosts": ",".join(hosts),
+        }
+        replace_json(self.path / "status.json", status)
+        if state != "failed":
+            self._forget_notes()
+
+    def _forget_notes(self) -> None:
+        for left in self.path.glob("failed_rank*.json"):
+            left.unlink(missing_ok=True)
+
+    def write_failure(
+        self, rank: int, step: int, reason: str, again: Again = "no", hosts: Sequence[str] = ()
+    ) -> str:
+        """status.json of a run of which this rank failed; returns the reason it gives.
+
+        One rank's failure soon is every rank's, for the others lose their partner. So each leaves a note with the
+        time, and the first one's reason stands, whoever writes last.
+        """
+        own = {"time": time.time(), "reason": reason, "again": again, "hosts": list(hosts)}
+        with suppress(OSError):  # on a full disk the reason still goes into status.json
+            write_json(self.path / f"failed_rank{rank}.json", own)
+        if rank == 0:
+            time.sleep(1)  # the note of the one who failed first may still be on its way
+        notes = [own | {"time": math.inf}]
+        for path in self.path.glob("failed_rank*.json"):
+            with suppress(ValueError, OSError):  # a full disk may have torn it
+                notes.append(read_json(path))
+        first = min(notes, key=lambda note: note["time"])
+        # A run that fails before it knows where it stood must not forget that it stood somewhere.
+        with suppress(ValueError):
+            step = max(step, self.last_step())
+        self.write_status("failed", step, first["reason"], first["again"], first["hosts"])
+        return first["reason"]
+
+    def write_not_begun(self, rank: int, error: Exception) -> None:
+        """status.json of a run whose ranks did not come together: whichever of them is the first to say so.
+
+        Who has the lock writes, so no two do, and none while another run has the folder.
+        """
+        with suppress(OSError, ValueError):
+            self.path.mkdir(parents=True, exist_ok=True)
+            self.lock()
+            status, told = self.read_status(), self.path / "status.json"
+            ended = status is not None and status["state"] in ("failed", "preempted")
+            if ended and told.stat().st_mtime >= BEGAN:
+                return
+            if isinstance(error, AskedToStop):
+                reason = f"asked to stop ({error}, rank {rank}) before all ranks had met"
+                return self.write_status("preempted", self.last_step(), reason)
+            self._forget_notes()
+            self.write_failure(rank, self.last_step(), *describe_error(error))
+
+
+def tell_of_stage(whole: RunFolder, stage: RunFolder, done: int) -> None:
+    """The state of a staged run is that of the stage it is in, which began after `done` steps."""
+    status = stage.read_status()
+    if status is not None and status["state"] not in ("running", "finished"):
+        hosts = [host for host in status.get("hosts", "").split(",") if host]
+        reason = f"stage {stage.path.name}: {status['reason']}"
+        whole.write_status(status["state"], done + status["step"], reason, status.get("again"), hosts)
+
+
+def wait_for_lock(file: IO[str], seconds: float) -> bool:
+    """Locks it, unless another process keeps it for longer than this."""
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return True
+        except BlockingIOError:
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(0.05)
+        except OSError as error:
+            if error.errno not in (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP):
+                raise
+            log.warning("%s: this file system has no locks; see that no two runs take this folder", file.name)
+            return True
+
+
+PACKAGES = (
+    "torch",
+    "deepspeed",
+    "transformers",
+    "tokenizers",
+    "h5py",
+    "mpi4py",
+    "numpy",
+    "pydantic",
+    "tensorboard",
+)
+
+
+def describe_environment(launcher: str, world_size: int, device: Any) -> dict[str, Any]:
+    """Versions, git state, machine and ranks, for environment.json."""
+    import torch
+
+    cuda = torch.cuda.is_available()
+    return {
+        "python": sys.version.split()[0],
+        "packages": {name: metadata.version(name) for name in PACKAGES},
+        "git": {
+            "commit": _git("rev-parse", "HEAD"),
+            "changed": (_git("status", "--porcelain") or "").splitlines(),
+        },
+        "machine": platform.platform(),
+        "launcher": launcher,
+        "ranks": world_size,
+        "device": torch.cuda.get_device_name(device) if cuda else platform.processor() or "cpu",
+        "cuda": torch.version.cuda,
+        "threads": torch.get_num_threads(),
+        "command": sys.argv,
+    }
+
+
+def _git(*arguments: str) -> str | None:
+    here = Path(__file__).parent
+    try:
+        done = subprocess.run(
+            ["git", "-C", str(here), *arguments], capture_output=True, text=True, check=False
+        )
+    except FileNotFoundError:
+        return None
+    return done.stdout.strip() if done.returncode == 0 else None

@@ -1,0 +1,109 @@
+"""The shape of the model that settings and data ask for; what cannot be is refused here, before anything is built."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from interbert.config import ModelSettings, Settings, SettingsError
+from interbert.files import read_json
+from interbert.hub import local_folder
+from interbert.model.bert_shape import fields_from_bert, read_sizes
+from interbert.model.heads_needed import needs
+from interbert.model.shape import Shape, preset
+
+if TYPE_CHECKING:
+    from interbert.corpus.corpus import Corpus
+    from interbert.tokenizer import Tokenizer
+
+
+def wanted_shape(settings: Settings, corpus: Corpus, tokenizer: Tokenizer) -> Shape:
+    """Of the model that `build_model` would build."""
+    wanted = settings.model
+    if wanted.inherit_from:
+        shape = _shape_in(Path(wanted.inherit_from))
+        check_inherited(shape, settings, corpus, tokenizer)
+        return shape
+    asked = wanted_fields(settings, corpus, tokenizer)
+    if wanted.bert:
+        folder = local_folder(wanted.bert)
+        shape = Shape(**fields_from_bert(read_sizes(folder), str(folder), wanted.preset, **asked))
+        check_positions(shape, settings, wanted.bert)
+        return shape
+    return Shape.from_preset(wanted.preset, wanted.architecture, **asked)
+
+
+def wanted_fields(settings: Settings, corpus: Corpus, tokenizer: Tokenizer) -> dict[str, Any]:
+    """Fields of the configuration besides the preset's, for a model that is not inherited."""
+    wanted = settings.model
+    asked = {
+        "vocab_size": tokenizer.vocab_size,
+        "feature_width": corpus.feature_width,
+        "classes": corpus.classes,
+        **wanted.override,
+    }
+    asked.setdefault("prediction_heads", wanted_heads(wanted, settings.objectives))
+    if wanted.bert:
+        if wanted.architecture != "interbert":
+            raise SettingsError(
+                f"model.bert fills an interbert, but model.architecture is {wanted.architecture}; leave one out"
+            )
+        return asked
+    return {"max_position_embeddings": max(512, settings.data.max_text_tokens), **asked}
+
+
+def wanted_heads(model: ModelSettings, objectives: Iterable[str]) -> list[str]:
+    """Matching is what the export is used for first, whether it was trained on or not."""
+    matches = preset(model.preset, model.architecture).get("match_head", "fused") != "none"
+    return sorted(needs(objectives) | ({"match"} if matches else set()))
+
+
+def check_inherited(shape: Shape, settings: Settings, corpus: Corpus, tokenizer: Tokenizer) -> None:
+    """Whether the model of `model.inherit_from` fits data, tokenizer and objectives."""
+    where = settings.model.inherit_from
+    if settings.model.override:
+        raise SettingsError(
+            f"model.inherit_from takes the model of {where} as it is, but model.override changes "
+            f"{', '.join(settings.model.override)}; leave one of them out"
+        )
+    _must_fit(where, "vocab_size", shape.vocab_size, tokenizer.vocab_size)
+    _must_fit(where, "feature_width", shape.feature_width, corpus.feature_width)
+    heads = needs(settings.objectives)
+    if "regions" in heads:
+        _must_fit(where, "classes", shape.classes, corpus.classes)
+    lacking = sorted(heads - set(shape.prediction_heads))
+    if lacking:
+        raise SettingsError(
+            f"{where}: the model has no head {', '.join(lacking)}, which the objectives "
+            f"{', '.join(settings.objectives)} need; take other objectives or other weights"
+        )
+    check_positions(shape, settings, where)
+
+
+def check_positions(shape: Shape, settings: Settings, where: str) -> None:
+    longest, places = settings.data.max_text_tokens, shape.max_position_embeddings
+    if longest > places:
+        raise SettingsError(
+            f"data.max_text_tokens is {longest}, but {where} has {places} positions; lower it"
+        )
+
+
+def _shape_in(folder: Path) -> Shape:
+    """Of one of our own Hugging Face directories."""
+    if not (folder / "config.json").is_file():
+        raise SettingsError(f"{folder}: no config.json; give a directory such as runs/<name>/export")
+    tree = read_json(folder / "config.json")
+    if tree.get("model_type") != "interbert":
+        raise SettingsError(
+            f"{folder}: a {tree.get('model_type')}, not an interbert; `python -m interbert convert` brings others in"
+        )
+    return Shape(**{field.name: tree[field.name] for field in fields(Shape) if field.name in tree})
+
+
+def _must_fit(where: str, field: str, model: int, data: int) -> None:
+    if model != data:
+        raise SettingsError(
+            f"{where}: its {field} is {model}, the data's is {data}; take matching data or weights"
+        )

@@ -1,0 +1,37 @@
+import pytest
+
+from interbert.config import SettingsError, load_recipe
+from interbert.train.checkpoints.identity import compare_identity, describe_settings
+from interbert.train.folder.run_folder import RunFolder
+
+
+def test_an_objective_less_is_another_run(tmp_path):
+    saved = describe_settings(load_recipe("scenes"))
+    now = describe_settings(load_recipe("scenes", ["objectives={msm: 1.0, mrm: 1.0}"]))
+    compare_identity(tmp_path, saved, saved)
+    for a, b in ((saved, now), (now, saved)):
+        with pytest.raises(SettingsError, match=r"objectives\.itm"):
+            compare_identity(tmp_path, a, b)
+
+
+def test_the_reason_of_the_first_rank_that_failed_stands(tmp_path):
+    folder = RunFolder(tmp_path)
+    folder.write_failure(1, 3, "the disk is full", "no", ["n2"])
+    assert folder.write_failure(0, 3, "connection closed by peer", "elsewhere") == "the disk is full"
+    assert folder.read_status() == {
+        "state": "failed",
+        "step": 3,
+        "reason": "the disk is full",
+        "exit_code": 1,
+        "again": "no",
+        "hosts": "n2",
+    }
+    folder.write_status("running", 0, "training")
+    assert not list(tmp_path.glob("failed_rank*"))
+
+
+@pytest.mark.parametrize("text", ["", "{", "{}"])
+def test_a_damaged_status_is_named(tmp_path, text):
+    (tmp_path / "status.json").write_text(text)
+    with pytest.raises(ValueError, match=r"status\.json.*remove it"):
+        RunFolder(tmp_path).read_status()

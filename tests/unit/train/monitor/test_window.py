@@ -1,0 +1,79 @@
+"""Figures of a window, and steps whose loss stands out."""
+
+import torch
+
+from interbert.ranks.distributed import Ranks
+from interbert.train.monitor.window import LEAST, Window
+from interbert.train.monitor.work_clock import WorkClock
+
+ONE = Ranks(0, 1, 0, torch.device("cpu"), "test")
+COUNTS = {"pairs": 4.0, "tokens": 2.0, "regions": 2.0, "samples": 4.0, "all_tokens": 80.0}
+
+
+class Time:
+    """A clock that is moved by hand."""
+
+    now = 1000.0
+
+    def __call__(self):
+        return self.now
+
+    def passes(self, seconds):
+        self.now += seconds
+
+
+def fed(losses):
+    window = Window({"itm": 1.0, "msm": 0.5}, 100.0, WorkClock())
+    for step, loss in enumerate(losses, start=1):
+        window.add(step, f"micro-batch {step}", torch.tensor([[4 * loss, 3.0], [2 * loss, 1.0]]), COUNTS)
+    return window
+
+
+def test_means_are_over_the_whole_window():
+    figures = fed([1.0, 3.0]).close(ONE)
+    assert figures["loss/itm"] == 2.0 and figures["loss"] == 3.0 and figures["itm/accuracy"] == 0.75
+    assert figures["packing_efficiency"] == 0.8
+
+
+def test_a_spike_is_named_with_what_it_read():
+    usual = [1.0 + 0.01 * (i % 5) for i in range(LEAST)]
+    window = fed([*usual, 1.03, 4.0, float("inf"), 1.0])
+    window.close(ONE)
+    assert [(s.step, s.read) for s in window.spikes] == [
+        (LEAST + 2, f"micro-batch {LEAST + 2}"),
+        (LEAST + 3, f"micro-batch {LEAST + 3}"),
+    ]
+    assert window.spikes[0].loss == 6.0 and 1.5 <= window.spikes[0].usual <= 1.6
+
+
+def test_a_beginning_has_no_spikes():
+    window = fed([1.0, 9.0, 1.0])
+    window.close(ONE)
+    assert window.spikes == []
+
+
+def test_speed_and_remaining_time_are_of_training_alone():
+    time = Time()
+    clock = WorkClock(time)
+    window = Window({"itm": 1.0, "msm": 0.5}, 100.0, clock)
+
+    def train(steps):
+        for step in range(steps):
+            with window.waiting():
+                time.passes(0.5)
+            time.passes(1.5)
+            window.add(step, "", torch.ones(2, 2), COUNTS)
+
+    train(3)
+    with clock.stopped():  # a validation within the window
+        time.passes(600.0)
+    train(1)
+    figures = window.close(ONE)
+    assert figures["samples_per_second"] == 2.0 and figures["tokens_per_second"] == 40.0
+    assert figures["data_wait_share"] == 0.25
+    with clock.stopped():  # and a save behind it
+        time.passes(3600.0)
+    train(2)
+    figures = window.close(ONE)
+    assert figures["samples_per_second"] == 2.0 and figures["data_wait_share"] == 0.25
+    assert window.remaining(100) == 200.0
