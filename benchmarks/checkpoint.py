@@ -22,10 +22,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from benchmarks import report
 from benchmarks.step_work import make_batch
-from interbert.config import load_recipe
 from interbert.kernels.cpu.bf16 import has_bf16
 from interbert.model import InterBertConfig, InterBertForPreTraining
 from interbert.ranks.distributed import Ranks, start_ranks
+from interbert.recipe import load_recipe
 from interbert.train.checkpoints import checkpoint
 from interbert.train.engine import whole_state
 from interbert.train.engine.deepspeed_config import load_engine_config

@@ -25,9 +25,10 @@ from interbert.batches import prepare
 from interbert.batches.loader import Loader
 from interbert.batches.masking import Vocabulary
 from interbert.batches.plan import Plan
-from interbert.config import Settings, load_recipe
+from interbert.config import Settings
 from interbert.corpus.corpus import Corpus
 from interbert.corpus.tokens import TokenTable, tokenise
+from interbert.recipe import load_recipe
 
 STEPS = ("read", "class evidence", "gather tokens", "mask words", "mask regions", "boxes", "pack")
 

@@ -21,9 +21,9 @@ from benchmarks.loader_world import open_world, random_candidates
 from interbert.batches.loader import Loader
 from interbert.batches.masking import Vocabulary
 from interbert.batches.plan import Plan
-from interbert.config import load_recipe
 from interbert.corpus.corpus import Corpus
 from interbert.corpus.tokens import TokenTable, tokenise
+from interbert.recipe import load_recipe
 
 
 def main() -> None:

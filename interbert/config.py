@@ -1,28 +1,20 @@
-"""Typed settings of a run: closed (unknown keys are refused), described in place, resolved from a recipe.
+"""Typed settings of a run: closed (unknown keys are refused) and described in place.
 
-A run is described by four things that come together here: a recipe (YAML, may extend another one), `--set`
-overrides, the number of ranks, and the DeepSpeed config. `python -m interbert settings` prints what stands here.
+`python -m interbert settings` prints what stands here; recipe.py says where settings come from.
 """
 
-import copy
 import os
 import re
-from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import yaml
 from pydantic import (
     AfterValidator,
     BaseModel,
     ConfigDict,
     Field,
-    ValidationError,
     field_validator,
     model_validator,
 )
-
-RECIPES = Path(__file__).parent / "recipes"
-SIZE_OF_A_STEP = ("train.batch", "train.micro_batches", "data.token_budget")
 
 PathText = Annotated[str, AfterValidator(os.path.expanduser)]
 """`~` is expanded here, for shells do not in `--data=~/…` or in a recipe."""
@@ -278,159 +270,3 @@ class Settings(Closed):
         if text and not self.masks.text.startswith(next(iter(text))):
             raise ValueError(f"masks.text is {self.masks.text!r}, which does not serve the objective {text}")
         return self
-
-
-def load_recipe(name_or_file: str, overrides: list[str] = (), **sections: dict[str, Any]) -> Settings:
-    """A recipe by name or file, with its `extends` chain, `section.key=value` overrides, then `sections`.
-
-    >>> load_recipe("scenes", ["train.log_every=5"], data={"train": ["a.h5"]}).train.log_every
-    5
-    """
-    tree = _read_recipe(name_or_file, seen=())
-    for override in overrides:
-        _refuse_what_a_stage_says(tree, f"--set {override}", override.partition("=")[0].split("."))
-        _apply_override(tree, override)
-    if any(override.partition("=")[0] in SIZE_OF_A_STEP for override in overrides):
-        tree.pop("step", None)  # of a run whose config.yaml serves as a recipe: settled anew
-    for section, fields in sections.items():
-        if not isinstance(tree.get(section, {}), dict):
-            raise SettingsError(f"{section} is {tree[section]!r}: it is a section; set {section}.KEY instead")
-        for field in fields:
-            _refuse_what_a_stage_says(tree, f"{section}.{field}", [section, field])
-        _merge(tree.setdefault(section, {}), fields)
-    if tree.get("stages"):
-        tree["stages"] = [_stage(tree, number, stage) for number, stage in enumerate(tree["stages"])]
-    try:
-        return Settings.model_validate(tree)
-    except ValidationError as error:
-        lines = [f"  {'.'.join(map(str, e['loc'])) or 'recipe'}: {_explain(e)}" for e in error.errors()]
-        raise SettingsError(f"recipe {name_or_file!r} does not hold together:\n" + "\n".join(lines)) from None
-
-
-def _refuse_what_a_stage_says(tree: dict[str, Any], typed: str, path: list[str]) -> None:
-    """A stage's own word would silently overrule what was typed."""
-    for stage in tree.get("stages") or []:
-        if path != ["name"] and _says(stage, path):
-            raise SettingsError(
-                f"{typed}: stage {stage.get('name')!r} says its own {'.'.join(path)}; change it in the recipe"
-            )
-
-
-def _says(stage: Any, path: list[str]) -> bool:
-    for key in path:
-        if not isinstance(stage, dict) or key not in stage:
-            return False
-        if key == "objectives":  # which a stage names as a whole
-            return True
-        stage = stage[key]
-    return True
-
-
-def _stage(tree: dict[str, Any], number: int, differences: Any) -> dict[str, Any]:
-    """The settings of one stage: the recipe's, with the differences."""
-    if not isinstance(differences, dict) or "name" not in differences or "stages" in differences:
-        raise SettingsError(
-            f"stages[{number}]: give a name and the settings that differ, not {differences!r}"
-        )
-    stage = copy.deepcopy({section: fields for section, fields in tree.items() if section != "stages"})
-    if "objectives" in differences:
-        stage.pop("objectives", None)
-    _merge(stage, differences)
-    return stage
-
-
-def read_config(path: Path) -> Settings:
-    """The settings in a run's config.yaml, which are all there."""
-    try:
-        return Settings.model_validate(yaml.safe_load(path.read_text()))
-    except (yaml.YAMLError, ValidationError) as error:
-        raise SettingsError(f"{path}: not a run's settings ({error}); restore it, or remove it") from None
-
-
-def recipe_names() -> list[str]:
-    return sorted(path.stem for path in RECIPES.glob("*.yaml"))
-
-
-def _read_recipe(name_or_file: str, seen: tuple[str, ...]) -> dict[str, Any]:
-    path = Path(name_or_file).expanduser()
-    if path.suffix not in (".yaml", ".yml"):
-        path = RECIPES / f"{name_or_file}.yaml"
-    if not path.is_file():
-        known = ", ".join(recipe_names())
-        raise SettingsError(f"no recipe {name_or_file!r}: give a .yaml file or one of {known}")
-    if str(path) in seen:
-        raise SettingsError(f"recipe {path} extends itself: {' -> '.join((*seen, str(path)))}")
-    try:
-        tree = yaml.safe_load(path.read_text()) or {}
-    except yaml.YAMLError as error:
-        raise SettingsError(f"recipe {path} is not YAML: {error}") from None
-    if not isinstance(tree, dict):
-        raise SettingsError(f"recipe {path} must be a mapping of sections, not {type(tree).__name__}")
-    for name, value in tree.items():
-        if name not in ("name", "extends", "scenes", "stages", "step") and not isinstance(value, dict):
-            raise SettingsError(
-                f"recipe {path}: section {name!r} is {value!r}; write settings under it, or leave it out"
-            )
-    parent = tree.pop("extends", None)
-    if parent is None:
-        return tree
-    if not isinstance(parent, str):
-        raise SettingsError(f"recipe {path}: extends is {parent!r}; give one name or file")
-    if parent.endswith((".yaml", ".yml")):
-        parent = str(path.parent / Path(parent).expanduser())
-    base = _read_recipe(parent, (*seen, str(path)))
-    # Objectives are one choice, not a set to add to: a recipe that names them means exactly those.
-    if "objectives" in tree:
-        base.pop("objectives", None)
-    _merge(base, tree)
-    return base
-
-
-def _apply_override(tree: dict[str, Any], override: str) -> None:
-    key, separator, text = override.partition("=")
-    if not separator or not key:
-        raise SettingsError(
-            f"--set {override!r}: write it as section.key=value, for example train.log_every=5"
-        )
-    *sections, field = key.split(".")
-    for section in sections:
-        tree = tree.setdefault(section, {})
-        if not isinstance(tree, dict):
-            raise SettingsError(f"--set {override!r}: {section!r} is a value, not a section")
-    try:
-        value = _parse_scalar(text)
-    except yaml.YAMLError:
-        raise SettingsError(f"--set {override!r}: the value is not YAML; quote it") from None
-    tree[field] = value
-    _later_word_counts(tree, {field: value})
-
-
-def _parse_scalar(text: str) -> Any:
-    value = yaml.safe_load(text) if text else None
-    if isinstance(value, str):  # YAML 1.1 takes 1e-4 for a string
-        try:
-            return float(value)
-        except ValueError:
-            pass
-    return value
-
-
-def _merge(base: dict[str, Any], over: dict[str, Any]) -> None:
-    _later_word_counts(base, over)
-    for key, value in over.items():
-        if isinstance(value, dict) and isinstance(base.get(key), dict):
-            _merge(base[key], value)
-        else:
-            base[key] = value
-
-
-def _later_word_counts(base: dict[str, Any], over: dict[str, Any]) -> None:
-    """A batch and a number of micro-batches say the same thing; micro_batches is the stronger word of the two."""
-    if over.get("batch") and "micro_batches" not in over:
-        base.pop("micro_batches", None)
-
-
-def _explain(error: Any) -> str:
-    if error["type"] == "extra_forbidden":
-        return "no such setting; `python -m interbert settings` lists them all"
-    return f"{error['msg']} (got {error['input']!r})" if "input" in error else error["msg"]

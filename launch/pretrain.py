@@ -12,9 +12,9 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from interbert.config import load_recipe, recipe_names
 from interbert.ranks.handover import hand_over
 from interbert.ranks.stop import StopRequest
+from interbert.recipe import load_recipe, recipe_names
 from interbert.train.engine.deepspeed_config import read_engine_config
 from interbert.train.folder.resume import nothing_left
 from interbert.train.folder.run_folder import RunFolder

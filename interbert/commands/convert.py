@@ -100,9 +100,9 @@ def _to_released(arguments: argparse.Namespace) -> int:
 
 
 def _bert(arguments: argparse.Namespace) -> int:
-    from interbert.config import load_recipe
     from interbert.hub import local_folder
     from interbert.model.convert import load_bert
+    from interbert.recipe import load_recipe
     from interbert.tokenizer import load_tokenizer
 
     output = output_path(arguments.output, arguments.overwrite, [Path(arguments.weights)], folder=MODEL)

@@ -11,7 +11,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    from interbert.config import Settings, load_recipe, recipe_names
+    from interbert.config import Settings
+    from interbert.recipe import load_recipe, recipe_names
 
     values = load_recipe(arguments.recipe).model_dump() if arguments.recipe else None
     print("\n".join(_lines(Settings, values, "")))

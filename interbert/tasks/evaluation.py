@@ -13,7 +13,6 @@ import numpy as np
 import torch
 import xxhash
 
-from interbert.config import read_config
 from interbert.corpus.corpus import Corpus
 from interbert.corpus.tokens import token_table
 from interbert.files import read_json, write_json
@@ -21,6 +20,7 @@ from interbert.kernels.cpu.bf16 import has_bf16
 from interbert.model.interbert import InterBertForPreTraining
 from interbert.model.loading import load_ours
 from interbert.ranks.distributed import Ranks
+from interbert.recipe import read_config
 from interbert.tasks.retrieval import DISTINCTIVE, captions_of, evaluate_retrieval
 from interbert.tokenizer import Tokenizer, load_tokenizer
 from interbert.train.folder.run_folder import RunFolder

@@ -21,9 +21,9 @@ ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT))
 
 from interbert import files
-from interbert.config import load_recipe
 from interbert.ranks.distributed import Ranks, start_ranks
 from interbert.ranks.stop import StopRequest
+from interbert.recipe import load_recipe
 from interbert.train.checkpoints import checkpoint, part_file
 from interbert.train.engine.deepspeed_config import load_engine_config
 from interbert.train.engine.engine import Engine

@@ -2,7 +2,7 @@
 
 import pytest
 
-from interbert.config import read_config
+from interbert.recipe import read_config
 
 pytestmark = pytest.mark.thorough
 SETS = ("train.micro_batches=", "train.batch=1900 tokens")

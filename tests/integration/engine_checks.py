@@ -16,9 +16,9 @@ from apex_twin import TWINS
 from transformers import BertConfig, BertForPreTraining
 
 from interbert.batches.plan import Position
-from interbert.config import load_recipe
 from interbert.model.configuration import InterBertConfig
 from interbert.model.interbert import InterBertForPreTraining
+from interbert.recipe import load_recipe
 from interbert.train.checkpoints import checkpoint
 from interbert.train.checkpoints.export import full_weights
 from interbert.train.engine import engine, optimizer, optimizer_state, whole_state

@@ -21,9 +21,9 @@ from accumulated import accumulated
 
 from interbert.batches.batch import Batch
 from interbert.batches.plan import Position
-from interbert.config import load_recipe
 from interbert.objectives import COUNTED_BY
 from interbert.ranks.distributed import start_ranks
+from interbert.recipe import load_recipe
 from interbert.sources.scenes.write import write_scenes
 from interbert.train.checkpoints import checkpoint, part_file
 from interbert.train.checkpoints.export import full_weights

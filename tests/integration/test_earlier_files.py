@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from interbert.config import load_recipe
 from interbert.corpus.corpus import Corpus
 from interbert.corpus.tokens import token_table
 from interbert.mining.negatives import candidates_for
 from interbert.model.loading import load_ours
+from interbert.recipe import load_recipe
 from interbert.store.verify import verify
 from interbert.tokenizer import load_tokenizer
 from interbert.train.checkpoints import checkpoint

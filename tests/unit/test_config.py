@@ -1,6 +1,7 @@
 import pytest
 
-from interbert.config import SettingsError, load_recipe, recipe_names
+from interbert.config import SettingsError
+from interbert.recipe import load_recipe, recipe_names
 
 
 def write(folder, name, text):

@@ -45,7 +45,18 @@ MAY_KNOW = {
 }
 MAY_KNOW["commands"] = set(MAY_KNOW) - {"train"}
 MAY_KNOW["launch"] = set(MAY_KNOW)
-FOUNDATION = {"config", "rng", "files", "hub", "mpi", "plain_bert", "progress", "tokenizer", "__init__"}
+FOUNDATION = {
+    "config",
+    "recipe",
+    "rng",
+    "files",
+    "hub",
+    "mpi",
+    "plain_bert",
+    "progress",
+    "tokenizer",
+    "__init__",
+}
 
 
 def room_of(module: str) -> str:

@@ -9,7 +9,8 @@ import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from interbert.config import Settings, SettingsError, read_config
+from interbert.config import Settings, SettingsError
+from interbert.recipe import read_config
 
 if TYPE_CHECKING:  # light to import: the command line asks before the seconds that torch takes
     from interbert.corpus.corpus import Corpus

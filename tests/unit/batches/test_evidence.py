@@ -1,7 +1,7 @@
 import pytest
 
 from interbert.batches.evidence import evidence_to_read, refuse_unserved
-from interbert.config import load_recipe
+from interbert.recipe import load_recipe
 
 
 @pytest.mark.parametrize(

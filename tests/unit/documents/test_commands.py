@@ -20,9 +20,10 @@ from torch.distributed.run import get_args_parser
 
 from interbert.__main__ import VERBS, build_parser
 from interbert.__main__ import main as run_verb
-from interbert.config import Settings, load_recipe
+from interbert.config import Settings
 from interbert.ranks.distributed import Ranks
 from interbert.ranks.handover import WITH_VALUE, WITHOUT_VALUE
+from interbert.recipe import load_recipe
 from tests.unit.documents import world
 from tests.unit.documents.launchers import unwrap
 from tests.unit.documents.text import (

@@ -1,6 +1,7 @@
 import pytest
 
-from interbert.config import SettingsError, load_recipe
+from interbert.config import SettingsError
+from interbert.recipe import load_recipe
 from interbert.train.checkpoints.identity import compare_identity, describe_settings
 from interbert.train.folder.run_folder import RunFolder
 

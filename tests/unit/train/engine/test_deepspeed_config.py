@@ -4,7 +4,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from interbert.config import SettingsError, load_recipe
+from interbert.config import SettingsError
+from interbert.recipe import load_recipe
 from interbert.train.engine.deepspeed_config import (
     check_device,
     config_file,

@@ -5,8 +5,9 @@ import shlex
 import pytest
 import yaml
 
-from interbert.config import SettingsError, load_recipe
+from interbert.config import SettingsError
 from interbert.ranks.distributed import Ranks
+from interbert.recipe import load_recipe
 from interbert.train.folder.resume import Leg, begin, forget, nothing_left, was_restarted
 from interbert.train.folder.run_folder import RunFolder, tell_of_stage
 from interbert.train.start.stages import legs_of, run_stages

@@ -3,7 +3,8 @@ import json
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from interbert.config import SettingsError, load_recipe
+from interbert.config import SettingsError
+from interbert.recipe import load_recipe
 from interbert.train.folder.run_folder import RunFolder
 from interbert.train.monitor.monitor import Monitor, drop_lines_after, duration, flatten
 from interbert.train.monitor.profiling import parse_window

@@ -4,11 +4,11 @@ import numpy as np
 import torch
 
 from interbert.batches.unmasked import pair_batch
-from interbert.config import load_recipe
 from interbert.corpus.corpus import Corpus
 from interbert.corpus.tokens import token_table
 from interbert.model.configuration import InterBertConfig
 from interbert.model.interbert import InterBertForPreTraining
+from interbert.recipe import load_recipe
 from interbert.show.drawing import draw_regions
 from interbert.sources.scenes.write import write_scenes
 from interbert.tokenizer import load_tokenizer

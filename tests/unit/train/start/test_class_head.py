@@ -4,9 +4,9 @@ import numpy as np
 import torch
 
 from interbert.batches.plan import Position
-from interbert.config import load_recipe
 from interbert.corpus.corpus import Corpus
 from interbert.ranks.distributed import Ranks
+from interbert.recipe import load_recipe
 from interbert.sources.scenes.write import write_scenes
 from interbert.store.writer import StoreWriter
 from interbert.train.engine.upload import Upload

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from interbert.config import load_recipe
+from interbert.recipe import load_recipe
 from interbert.train.folder.run_folder import RunFolder
 
 ROOT = Path(__file__).parents[4]

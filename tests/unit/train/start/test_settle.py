@@ -6,8 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from interbert.config import Settings, SettingsError, StepSettings, load_recipe
+from interbert.config import Settings, SettingsError, StepSettings
 from interbert.corpus.tokens import TokenTable
+from interbert.recipe import load_recipe
 from interbert.train.start.settle import (
     CPU_TOKENS,
     GPU_TOKENS,
