@@ -183,6 +183,57 @@ class TrainSettings(Closed):
         return batch
 
 
+Kind = Literal["classify", "score", "choose", "match", "point"]
+
+
+class TaskSettings(Closed):
+    """What a model is fine-tuned and judged on."""
+
+    kind: Kind
+    """classify: one of some classes, or weights of several. score: a number. choose: one of an example's choices.
+    match: which pairs of a set belong together. point: the region that the words mean."""
+    examples: PathText | None = None
+    """Examples to train on (docs/examples.md). `--examples` fills it."""
+    validation: PathText | None = None
+    """Examples to be judged on while training and at its end. `--validation` fills it."""
+    labels: list[str] = []
+    """Names of the classes, in the order of the head's outputs. Empty: those of the training examples, sorted."""
+    head: Literal["linear", "mlp"] = "linear"
+    """mlp: a hidden layer of twice the width, GELU and LayerNorm before the last linear layer."""
+    loss: Literal["auto", "cross_entropy", "binary", "squared", "triplet"] = "auto"
+    """auto: what the kind usually takes. match: binary (each pair for itself), cross_entropy (over a set's pairs) or
+    triplet."""
+    margin: float = Field(0.2, gt=0)
+    """Of the triplet loss, between probabilities."""
+    metric: str = "auto"
+    """The figure that checkpoints are compared by; auto: what the kind is usually judged by."""
+    sets: "SetSettings | None" = None
+    """match: draw sets from the captions of `data.train` instead of reading examples."""
+    new_head: bool = False
+    """Make the head new although the model has one of another size or of other classes."""
+
+    @model_validator(mode="after")
+    def _sets_are_matched(self) -> "TaskSettings":
+        if self.sets and (self.kind != "match" or self.examples):
+            raise ValueError("sets are drawn for kind match, and instead of examples")
+        return self
+
+
+class SetSettings(Closed):
+    """Sets of true and false pairs, drawn anew for each epoch: a true one, and falsified versions of it."""
+
+    random_captions: int = Field(1, ge=0)
+    """The image with a caption of another image."""
+    random_images: int = Field(1, ge=0)
+    """The caption with another image."""
+    near_images: int = Field(1, ge=0)
+    """The image with the caption of one that looks alike: from `near_table`."""
+    near_table: PathText | None = None
+    """Look-alikes, mined by `python -m interbert mine --of images`."""
+    near_top: int = Field(100, ge=1)
+    """How many look-alikes are candidates."""
+
+
 class StepSettings(Closed):
     """How large a step of a run is. Settled when it begins (`train/start/settle.py`) and kept for its life."""
 
@@ -213,6 +264,8 @@ class Settings(Closed):
     data: DataSettings = DataSettings()
     masks: MaskSettings = MaskSettings()
     mismatch: MismatchSettings = MismatchSettings()
+    task: TaskSettings | None = None
+    """With it the run fine-tunes; without, it pretrains by `objectives`."""
     objectives: dict[Objective, float] = {"msm": 1.0, "mrm": 1.0, "itm": 1.0}
     """Objectives and their weights in the loss."""
     train: TrainSettings = TrainSettings()
