@@ -26,6 +26,7 @@ from interbert.kernels.cpu.bf16 import has_bf16
 from interbert.model import InterBertConfig, InterBertForPreTraining
 from interbert.ranks.distributed import Ranks, start_ranks
 from interbert.recipe import load_recipe
+from interbert.tasks.pretraining.step import PretrainStep, terms_of
 from interbert.train.checkpoints import checkpoint
 from interbert.train.engine import whole_state
 from interbert.train.engine.deepspeed_config import load_engine_config
@@ -39,13 +40,15 @@ def main() -> None:
     arguments = parse_arguments()
     ranks = start_ranks()
     settings = load_recipe("interbert_base", [f"train.micro_batches={ranks.world_size}"])
-    figures, rows = {}, []
+    weights, figures, rows = settings.objectives, {}, []
     for precision in arguments.precisions or ["bf16" if has_bf16(ranks.device) else "fp32"]:
         for stage in arguments.stages:
             path = ROOT / "ds_configs" / f"zero{stage}_{precision}.json"
             config = load_engine_config(str(path), settings, ranks.world_size)
             model = InterBertForPreTraining.from_seed(InterBertConfig.from_preset(arguments.preset), 1)
-            found = measure(Engine(model, settings, config), arguments, ranks)
+            found = measure(
+                Engine(PretrainStep(model, weights), terms_of(weights), settings, config), arguments, ranks
+            )
             figures[f"zero{stage}_{precision}"] = found
             share = found["save"] / (found["save"] + 1000 * found["step"])
             times = [found[name] for name in ("step", "gather", "save", "verify", "set", "disk")]

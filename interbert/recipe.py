@@ -14,6 +14,8 @@ from interbert.config import Settings, SettingsError
 
 RECIPES = Path(__file__).parent / "recipes"
 SIZE_OF_A_STEP = ("train.batch", "train.micro_batches", "data.token_budget")
+MAY_BE_LEFT = ("name", "extends", "scenes", "stages", "step", "task")
+"""Sections that need not be a mapping."""
 
 
 def load_recipe(name_or_file: str, overrides: list[str] = (), **sections: dict[str, Any]) -> Settings:
@@ -103,7 +105,7 @@ def _read_recipe(name_or_file: str, seen: tuple[str, ...]) -> dict[str, Any]:
     if not isinstance(tree, dict):
         raise SettingsError(f"recipe {path} must be a mapping of sections, not {type(tree).__name__}")
     for name, value in tree.items():
-        if name not in ("name", "extends", "scenes", "stages", "step") and not isinstance(value, dict):
+        if name not in MAY_BE_LEFT and not isinstance(value, dict):
             raise SettingsError(
                 f"recipe {path}: section {name!r} is {value!r}; write settings under it, or leave it out"
             )

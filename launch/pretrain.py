@@ -138,10 +138,12 @@ def main() -> int:
         RunFolder(folder).make()
 
     # Seconds of imports, once they are needed.
-    from interbert.train.start.command import Asked, report_only, run_pretraining
+    from interbert.tasks.pretraining.task import PRETRAINING
+    from interbert.train.start.command import Asked, report_only, run_training
 
-    asked = Asked(settings, arguments.deepspeed_config, folder, resume, arguments.max_steps, window, machine)
-    return report_only(asked) if arguments.dry_run else run_pretraining(asked, stop)
+    words = (arguments.deepspeed_config, folder, resume, arguments.max_steps, window, machine)
+    asked = Asked(PRETRAINING, settings, *words)
+    return report_only(asked) if arguments.dry_run else run_training(asked, stop)
 
 
 if __name__ == "__main__":

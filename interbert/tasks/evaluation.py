@@ -21,10 +21,10 @@ from interbert.model.interbert import InterBertForPreTraining
 from interbert.model.loading import load_ours
 from interbert.ranks.distributed import Ranks
 from interbert.recipe import read_config
+from interbert.sources.scenes.splits import make_scenes, scene_store
 from interbert.tasks.retrieval import DISTINCTIVE, captions_of, evaluate_retrieval
 from interbert.tokenizer import Tokenizer, load_tokenizer
 from interbert.train.folder.run_folder import RunFolder
-from interbert.train.start.command import make_scenes, scene_store
 
 
 class EvaluationError(ValueError):

@@ -24,10 +24,9 @@ from interbert.train.folder.watchdog import Watchdog
 from interbert.train.monitor.bad_steps import Read, note_bad_step
 from interbert.train.monitor.monitor import Monitor, memory_gigabytes
 from interbert.train.monitor.profiling import StepProfiler
-from interbert.train.monitor.validation import Validation
 from interbert.train.monitor.window import Spike, Window
 from interbert.train.monitor.work_clock import WorkClock
-from interbert.train.start.class_head import ClassHead
+from interbert.train.task import Judge, Task
 
 
 @dataclass
@@ -44,8 +43,8 @@ class Progress:
     skipped_in_a_row: int = 0
     damaged: int = 0
     """Pairs left out because their image could not be had."""
-    best_loss: float | None = None
-    """Lowest validation loss so far."""
+    best_figure: float | None = None
+    """Of validation, the best so far."""
     best_step: int | None = None
 
     @property
@@ -54,6 +53,8 @@ class Progress:
 
     def take_up(self, state: dict[str, Any]) -> None:
         """Where a checkpoint's state says that the run stood."""
+        if "best_loss" in state:  # as it was called when nothing else was compared
+            state = state | {"best_figure": state["best_loss"]}
         for own in fields(self):
             setattr(self, own.name, state[own.name])
 
@@ -61,9 +62,11 @@ class Progress:
 @dataclass
 class Training:
     settings: Settings
+    task: Task
     engine: Engine
     loader: Loader
-    validation: Validation | None
+    judge: Judge | None
+    probe: Batch
     folder: RunFolder
     ranks: Ranks
     monitor: Monitor | None
@@ -72,7 +75,6 @@ class Training:
     watchdog: Watchdog
     profiler: StepProfiler
     progress: Progress
-    class_head: ClassHead | None
     last_step: int
     identity: dict[str, Any]
     """What must be the same when the run is taken up again."""
@@ -100,8 +102,8 @@ class Fetched:
 def train(run: Training) -> tuple[State, str]:
     """Trains up to `last_step`; returns how it ended and why. Each step is decided alike on all ranks."""
     settings, progress, ranks, every = run.settings, run.progress, run.ranks, run.settings.train
-    window = Window(dict(settings.objectives), settings.token_budget * settings.micro_batches, run.clock)
-    steps, upload = iter(run.loader), Upload(ranks.device, run.class_head)
+    window = Window(run.engine.terms, settings.token_budget * settings.micro_batches, run.clock)
+    steps, upload = iter(run.loader), Upload(ranks.device, run.task.finisher())
     run.profiler.step(progress.step)
     step = fetch(run, steps, upload, window) if progress.step < run.last_step else None
     while step:
@@ -133,9 +135,9 @@ def train(run: Training) -> tuple[State, str]:
             figures = window.close(ranks) | {"lr": rate, "grad_norm": result.grad_norm}
             log_line(run, figures, window.remaining(run.last_step - progress.step))
             tell_spikes(run, window.spikes)
-        if run.validation and (progress.step % every.validate_every == 0 or progress.step == run.last_step):
+        if run.judge and (progress.step % every.validate_every == 0 or progress.step == run.last_step):
             validate(run)
-        if run.validation and (progress.step % every.picture_every == 0 or progress.step == run.last_step):
+        if run.judge and (progress.step % every.picture_every == 0 or progress.step == run.last_step):
             draw(run)
         if progress.step % every.checkpoint_every == 0 or progress.step == run.last_step:
             save(run)
@@ -232,20 +234,20 @@ def apart(run: Training, phase: str) -> Iterator[None]:
 
 def validate(run: Training) -> None:
     with apart(run, "validation"):
-        figures = run.validation.losses(run.engine, run.ranks)
+        figures = run.judge.figures(run.engine, run.ranks)
     if run.monitor:
         run.monitor.validation(
             run.progress.step, {f"validation/{name}": value for name, value in figures.items()}
         )
-    best = run.progress.best_loss
-    if math.isfinite(figures["loss"]) and (best is None or figures["loss"] < best):
-        run.progress.best_loss, run.progress.best_step = figures["loss"], run.progress.step
+    found, best = figures[run.judge.figure], run.progress.best_figure
+    if math.isfinite(found) and (best is None or (found > best if run.judge.larger else found < best)):
+        run.progress.best_figure, run.progress.best_step = found, run.progress.step
         save(run)
 
 
 def draw(run: Training) -> None:
     with apart(run, "picture"):
-        image = run.validation.picture(run.engine, run.ranks)
+        image = run.judge.picture(run.engine, run.ranks)
     if run.monitor and image is not None:
         run.monitor.picture(run.progress.step, image)
 
@@ -255,7 +257,7 @@ def save(run: Training) -> None:
     if run.saved_step == run.progress.step:
         return
     with apart(run, "save"):
-        probe = probe_loss(run.engine, run.ranks)
+        probe = probe_loss(run.engine, run.probe, run.ranks)
         if not math.isfinite(probe):  # alike on all ranks
             raise checkpoint.CheckpointError(
                 f"step {run.progress.step} is not saved: the model gives a loss that is no number; go on from the "

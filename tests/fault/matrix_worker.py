@@ -24,12 +24,12 @@ from interbert import files
 from interbert.ranks.distributed import Ranks, start_ranks
 from interbert.ranks.stop import StopRequest
 from interbert.recipe import load_recipe
+from interbert.tasks.pretraining.task import PRETRAINING
 from interbert.train.checkpoints import checkpoint, part_file
 from interbert.train.engine.deepspeed_config import load_engine_config
 from interbert.train.engine.engine import Engine
 from interbert.train.folder.run_folder import RunFolder
-from interbert.train.pretraining import Request, pretrain
-from interbert.train.start.command import provide_data
+from interbert.train.run import Request, run_task
 
 STEPS = 6
 FAULTY = "step_4"
@@ -51,7 +51,8 @@ class Matrix:
         folder = RunFolder(self.folder / name)
         self.ranks.main_only(folder.make)
         request = Request(
-            provide_data(settings, self.ranks),
+            PRETRAINING.provide(settings, self.ranks),
+            PRETRAINING.open,
             engine,
             folder,
             "latest",
@@ -59,7 +60,7 @@ class Matrix:
             None,
             StopRequest(folder.stop_file),
         )
-        code = pretrain(request, self.ranks)
+        code = run_task(request, self.ranks)
         self.ranks.barrier()
         return self.describe(folder) | {"codes": self.ranks.gather(code)}
 

@@ -19,14 +19,13 @@ from interbert.batches.plan import Position
 from interbert.model.configuration import InterBertConfig
 from interbert.model.interbert import InterBertForPreTraining
 from interbert.recipe import load_recipe
+from interbert.tasks.pretraining.task import Pretraining, open_pretraining
 from interbert.train.checkpoints import checkpoint
 from interbert.train.checkpoints.export import full_weights
 from interbert.train.engine import engine, optimizer, optimizer_state, whole_state
 from interbert.train.engine.deepspeed_config import load_engine_config
 from interbert.train.engine.engine import Engine
-from interbert.train.start.feed import build_loader
-from interbert.train.start.planned import build_plan, open_data
-from interbert.train.start.starting import DTYPES, build_model
+from interbert.train.start.build import DTYPES, build_model
 
 ROOT = Path(__file__).parents[2]
 FILES = [f"zero{stage}_{precision}" for stage in range(4) for precision in ("fp32", "bf16", "fp16")]
@@ -43,9 +42,9 @@ class EngineChecks:
         self.trainings, self.ranks, self.encoder = trainings, trainings.ranks, encoder
         self.folder = trainings.data.parent
         self.settings = self.settings_with()
-        self.data = open_data(self.settings, self.ranks)
-        plan = build_plan(self.settings, self.data, self.ranks)
-        with build_loader(self.settings, self.data, plan, self.ranks, Position()) as loader:
+        self.task = open_pretraining(self.settings, self.ranks)
+        plan = self.task.plan(self.settings, self.ranks)
+        with self.task.loader(self.settings, plan, self.ranks, Position()) as loader:
             self.steps = [copy.deepcopy(next(loader)) for _ in range(STEPS)]
 
     def settings_with(self, *sets: str):
@@ -66,8 +65,15 @@ class EngineChecks:
     def build(self, name: str, settings, whole: bool = False) -> Engine:
         """whole: from a model that each rank holds whole, at stage 3 too."""
         config = self.config(name, settings)
-        model = build_model(settings, self.data.corpus, self.data.tokenizer, None if whole else config)
-        return Engine(model, settings, config)
+        task = self.as_set(settings)
+        model = build_model(task, None if whole else config)
+        return Engine(task.step(model), task.terms, settings, config)
+
+    def as_set(self, settings) -> Pretraining:
+        """The same data, learnt from with other settings."""
+        task = copy.copy(self.task)
+        task.settings = settings
+        return task
 
     def train(self, run: Engine, steps: range, poisoned: tuple[int, ...] = ()) -> list[float]:
         """The gradients' norms."""
@@ -99,7 +105,7 @@ class EngineChecks:
             return found | {"equal": self.equal(full_weights(run), full_weights(again))}
 
     def beginning(self, run: Engine, settings) -> dict:
-        model = build_model(settings, self.data.corpus, self.data.tokenizer)
+        model = build_model(self.as_set(settings))
         dtype = DTYPES[run.config.precision]
         start = {name: p.detach().to(dtype).float() for name, p in model.named_parameters()}
         moments = [
@@ -145,9 +151,9 @@ class EngineChecks:
     def write_weights(self, bert: Path, folder: Path) -> None:
         torch.manual_seed(0)
         sizes = {"num_hidden_layers": 2, "hidden_size": 32, "num_attention_heads": 2, "intermediate_size": 64}
-        words = self.data.tokenizer.vocab_size
+        words = self.task.tokenizer.vocab_size
         BertForPreTraining(BertConfig(vocab_size=words, **sizes)).save_pretrained(bert)
-        corpus = self.data.corpus
+        corpus = self.task.corpus
         fields = {"feature_width": corpus.feature_width, "classes": corpus.classes}
         config = InterBertConfig.from_preset("tiny", vocab_size=words, max_position_embeddings=512, **fields)
         InterBertForPreTraining.from_seed(config, 9).save_pretrained(folder)
@@ -159,7 +165,7 @@ class EngineChecks:
         found = {}
         for name, config in (("shared_out", self.config("zero3_bf16", settings)), ("whole", None)):
             with risen() as peak:
-                model = build_model(settings, self.data.corpus, self.data.tokenizer, config)
+                model = build_model(self.as_set(settings), config)
             numbers = sum(math.prod(whole_state.shape_of(p)) for p in model.parameters())
             found[name] = max(self.ranks.gather(peak["bytes"] / (4 * numbers)))
         return found

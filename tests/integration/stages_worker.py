@@ -21,19 +21,17 @@ from accumulated import accumulated
 
 from interbert.batches.batch import Batch
 from interbert.batches.plan import Position
-from interbert.objectives import COUNTED_BY
 from interbert.ranks.distributed import start_ranks
 from interbert.recipe import load_recipe
 from interbert.sources.scenes.write import write_scenes
+from interbert.tasks.pretraining.task import open_pretraining
 from interbert.train.checkpoints import checkpoint, part_file
 from interbert.train.checkpoints.export import full_weights
 from interbert.train.engine.deepspeed_config import load_engine_config
 from interbert.train.engine.engine import Engine, summarise
 from interbert.train.engine.optimizer import set_learning_rate
 from interbert.train.loop import agree
-from interbert.train.start.feed import build_loader
-from interbert.train.start.planned import build_plan, open_data
-from interbert.train.start.starting import build_model
+from interbert.train.start.build import build_model
 
 STAGE = "{kind: %s, layers: 1, heads: 2, intermediate_size: 64, hidden_dropout: %s, attention_dropout: %s}"
 STEPS, FSYNC = 4, os.fsync
@@ -99,12 +97,12 @@ class Trainings:
         config = load_engine_config(
             f"{ROOT}/ds_configs/zero{stage}_{precision}.json", settings, self.ranks.world_size
         )
-        data = open_data(settings, self.ranks)
+        task = open_pretraining(settings, self.ranks)
 
         def loader(position: Position):
-            return build_loader(settings, data, build_plan(settings, data, self.ranks), self.ranks, position)
+            return task.loader(settings, task.plan(settings, self.ranks), self.ranks, position)
 
-        return Engine(build_model(settings, data.corpus, data.tokenizer), settings, config), loader
+        return Engine(task.step(build_model(task)), task.terms, settings, config), loader
 
     def crossed(self, before: int, after: int) -> dict:
         """Two steps at one ZeRO stage, a checkpoint, and two more at that stage and at another."""
@@ -161,12 +159,10 @@ class Trainings:
             )
         path = f"{ROOT}/ds_configs/zero{stage}_{precision}.json"
         config = load_engine_config(path, inner, self.ranks.world_size)
-        data = open_data(settings, self.ranks)
-        model = build_model(settings, data.corpus, data.tokenizer)
-        engine = Engine(model, inner, config)
+        task = open_pretraining(settings, self.ranks)
+        engine = Engine(task.step(build_model(task)), task.terms, inner, config)
         before = full_weights(engine)
-        plan = build_plan(settings, data, self.ranks)
-        loader = build_loader(settings, data, plan, self.ranks, Position())
+        loader = task.loader(settings, task.plan(settings, self.ranks), self.ranks, Position())
         record = {
             "losses": [],
             "skipped": [],
@@ -202,9 +198,9 @@ class Trainings:
         result = engine.update(engine.accumulate(batches, numbers, step, scales))
         sums = self.ranks.sum(result.stats.double().flatten().tolist())
         values = []
-        for i, name in enumerate(settings.objectives):
-            values += [sums[2 * i], sums[2 * i + 1], counts[COUNTED_BY[name]]]
-        figures = summarise(list(settings.objectives), values, settings.objectives)
+        for i, term in enumerate(engine.terms.values()):
+            values += [sums[2 * i], sums[2 * i + 1], counts[term.counted_by]]
+        figures = summarise(engine.terms, values)
         return figures | {
             "skipped": result.skipped,
             "pairs": counts["samples"],

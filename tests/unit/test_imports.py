@@ -31,6 +31,7 @@ MAY_KNOW = {
         "objectives",
     },
     "tasks": {
+        "objectives",
         "store",
         "corpus",
         "show",

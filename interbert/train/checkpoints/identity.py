@@ -13,8 +13,6 @@ from interbert.config import Settings, SettingsError
 from interbert.recipe import read_config
 
 if TYPE_CHECKING:  # light to import: the command line asks before the seconds that torch takes
-    from interbert.corpus.corpus import Corpus
-    from interbert.tokenizer import Tokenizer
     from interbert.train.engine.deepspeed_config import EngineConfig
 
 FREE_TO_CHANGE = {
@@ -36,6 +34,8 @@ _FOLDERS = ("model.bert", "model.inherit_from")
 def describe_settings(settings: Settings) -> dict[str, Any]:
     """Every setting that decides numbers, flat."""
     tree = settings.model_dump(mode="json", exclude={"name", "scenes", "stages", "step"})
+    task = tree.pop("task")
+    tree |= {"task": task} if task else {}
     if settings.train.micro_batches:  # which says what the batch would otherwise
         tree["train"]["batch"] = None
     return {
@@ -47,14 +47,10 @@ def describe_settings(settings: Settings) -> dict[str, Any]:
 
 
 def describe_identity(
-    settings: Settings, corpus: Corpus, tokenizer: Tokenizer, engine: EngineConfig
+    settings: Settings, fingerprints: dict[str, str], engine: EngineConfig
 ) -> dict[str, Any]:
     """The same with data, tokenizer and precision, to be compared on resuming. Ranks and ZeRO stage may change."""
-    return describe_settings(settings) | {
-        _DATA: corpus.fingerprint,
-        "tokenizer fingerprint": tokenizer.fingerprint,
-        "precision": engine.precision,
-    }
+    return describe_settings(settings) | fingerprints | {"precision": engine.precision}
 
 
 def compare_with_config(config: Path, settings: Settings) -> None:

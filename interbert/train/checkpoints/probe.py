@@ -17,8 +17,8 @@ CLOSE = {"fp32": 1e-4, "bf16": 2e-2, "fp16": 2e-3}
 """As a share of the loss: other ranks and stages add in another order."""
 
 
-def probe_loss(engine: Engine, ranks: Ranks) -> float:
-    return engine.evaluate([probe_batch(engine.model.config)], [1.0], ranks)["loss"]
+def probe_loss(engine: Engine, batch: Batch, ranks: Ranks) -> float:
+    return engine.evaluate([batch], [1.0], ranks)["loss"]
 
 
 def check_probe(found: float, saved: float, precision: str, checkpoint: str) -> None:

@@ -7,40 +7,21 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from interbert import objectives
 from interbert.batches.batch import Batch
 from interbert.config import Settings
-from interbert.model.heads_needed import needs
 from interbert.ranks.distributed import Ranks
 from interbert.rng import Purpose, torch_seed
 from interbert.train.engine import whole_state
 from interbert.train.engine.deepspeed_config import EngineConfig
 from interbert.train.engine.loss_scale import loss_scale, scaled, unscaled_norm
 from interbert.train.engine.optimizer import build_optimizer, parameter_groups
-
-
-class PretrainStep(nn.Module):
-    """What the engine wraps: a packed batch in, the weighted loss and each objective's (sum, correct) out."""
-
-    def __init__(self, model: nn.Module, weights: dict[str, float]) -> None:
-        super().__init__()
-        self.model = model
-        self.weights = weights
-        self.heads = needs(weights)
-
-    def forward(self, batch: Batch, scales: dict[str, float]) -> tuple[Tensor, Tensor]:
-        """scales: what each objective's sum is multiplied with, so that the step's loss is a global mean."""
-        output = self.model.forward_packed(batch, self.heads)
-        found = objectives.losses(list(self.weights), output, batch)
-        loss = sum(self.weights[name] * scales[name] * found[name].sum for name in self.weights)
-        stats = [torch.stack((found[name].sum, found[name].correct)) for name in self.weights]
-        return loss, torch.stack(stats).detach()
+from interbert.train.task import Term
 
 
 @dataclass
 class StepResult:
     stats: Tensor
-    """[objectives, 2]: sums of losses and of right answers over this rank's micro-batches."""
+    """[terms, 2]: sums of losses and of right answers over this rank's micro-batches."""
     grad_norm: float
     skipped: bool
 
@@ -48,16 +29,20 @@ class StepResult:
 class Engine:
     """One optimizer step at a time; what DeepSpeed leaves open at some stages is closed here."""
 
-    def __init__(self, model: nn.Module, settings: Settings, config: EngineConfig) -> None:
+    def __init__(
+        self, step: nn.Module, terms: dict[str, Term], settings: Settings, config: EngineConfig
+    ) -> None:
+        """step: a task's, around its `model`: what is wrapped."""
         import deepspeed
 
-        self.settings, self.config = settings, config
+        model = step.model
+
+        self.settings, self.config, self.terms = settings, config, terms
         groups = parameter_groups(model, model.config.inherited_parameters, settings.train)
         optimizer = build_optimizer(groups, settings.train, config.stage, config.offload)
         tree = dict(config.tree)
         if config.stage > 0:  # ours are AdamW variants or refused before; DeepSpeed knows few of them by type
             tree |= {"zero_allow_untested_optimizer": True, "zero_force_ds_cpu_optimizer": False}
-        step = PretrainStep(model, dict(settings.objectives))
         self.deepspeed, _, _, _ = deepspeed.initialize(model=step, optimizer=optimizer, config=tree)
         whole_state.begin(self.deepspeed)
         self.deepspeed.train()  # a model that was read from a folder comes without dropout
@@ -71,15 +56,13 @@ class Engine:
     def scales(self, counts: dict[str, float]) -> dict[str, float]:
         """DeepSpeed averages over the step's micro-batches; times that number, over the global count."""
         micro_batches = self.settings.micro_batches
-        return {
-            n: micro_batches / max(1.0, counts[objectives.COUNTED_BY[n]]) for n in self.settings.objectives
-        }
+        return {name: micro_batches / max(1.0, counts[term.counted_by]) for name, term in self.terms.items()}
 
     def accumulate(
         self, batches: Iterable[Batch], numbers: list[int], step: int, scales: dict[str, float]
     ) -> Tensor:
         """Forward and backward over this rank's micro-batches (`numbers`: their places in the step): their sums of
-        losses and of right answers, [objectives, 2]."""
+        losses and of right answers, [terms, 2]."""
         total = 0
         for batch, number in zip(batches, numbers, strict=True):
             torch.manual_seed(torch_seed(self.settings.train.seed, Purpose.DROPOUT, step, number))
@@ -126,28 +109,29 @@ class Engine:
     @torch.no_grad()
     def evaluate(self, batches: list[Batch], weights: list[float], ranks: Ranks) -> dict[str, float]:
         """Means of the losses over all ranks' batches; a batch of weight 0 only keeps the ranks in step."""
-        names = list(self.settings.objectives)
         self.deepspeed.eval()
-        values = [0.0] * (3 * len(names))
+        values = [0.0] * (3 * len(self.terms))
         for batch, weight in zip(batches, weights, strict=True):
-            _, stats = self.deepspeed(batch.to(ranks.device), dict.fromkeys(names, 1.0))
+            _, stats = self.deepspeed(batch.to(ranks.device), dict.fromkeys(self.terms, 1.0))
             counts = batch.counts()
-            for i, (loss_sum, correct) in enumerate(stats.tolist()):
+            for i, (term, (loss_sum, correct)) in enumerate(
+                zip(self.terms.values(), stats.tolist(), strict=True)
+            ):
                 values[3 * i] += weight * loss_sum
                 values[3 * i + 1] += weight * correct
-                values[3 * i + 2] += weight * counts[objectives.COUNTED_BY[names[i]]]
+                values[3 * i + 2] += weight * counts[term.counted_by]
         self.deepspeed.train()
-        return summarise(names, ranks.sum(values), self.settings.objectives)
+        return summarise(self.terms, ranks.sum(values))
 
 
-def summarise(names: list[str], values: list[float], weights: dict[str, float]) -> dict[str, float]:
-    """[sum, correct, count] of each objective, flat -> loss, loss/<objective>, <objective>/accuracy."""
+def summarise(terms: dict[str, Term], values: list[float]) -> dict[str, float]:
+    """[sum, correct, count] of each term, flat -> loss, loss/<term>, <term>/accuracy."""
     figures, total = {}, 0.0
-    for i, name in enumerate(names):
+    for i, (name, term) in enumerate(terms.items()):
         loss_sum, correct, count = values[3 * i : 3 * i + 3]
         mean = loss_sum / max(1.0, count)
-        total += weights[name] * mean
+        total += term.weight * mean
         figures[f"loss/{name}"] = mean
-        if name in objectives.HAVE_ACCURACY:
+        if term.judged:
             figures[f"{name}/accuracy"] = correct / max(1.0, count)
     return {"loss": total, **figures}

@@ -55,9 +55,7 @@ def note_bad_step(run: "Training", read: list[Read], result: "StepResult") -> No
 
 
 def _describe(run: "Training", read: list[Read], result: "StepResult") -> dict:
-    losses = {
-        name: pair[0] for name, pair in zip(run.settings.objectives, result.stats.tolist(), strict=True)
-    }
+    losses = {name: pair[0] for name, pair in zip(run.engine.terms, result.stats.tolist(), strict=True)}
     return {
         "rank": run.ranks.rank,
         "loss_sums": losses,

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from interbert import objectives
 from interbert.ranks.distributed import Ranks
 from interbert.train.engine.engine import summarise
 from interbert.train.monitor.work_clock import WorkClock
+from interbert.train.task import Term
 
 HISTORY, LEAST, FAR = 200, 50, 8
 """A step's loss is a spike when it lies `FAR` usual deviations above the median of the last `HISTORY` steps, of which
@@ -32,8 +32,8 @@ class Spike:
 class Window:
     """Sums since the last line; nothing waits for the device before the line is due."""
 
-    def __init__(self, weights: dict[str, float], tokens_full: float, clock: WorkClock) -> None:
-        self.weights, self._clock = weights, clock
+    def __init__(self, terms: dict[str, Term], tokens_full: float, clock: WorkClock) -> None:
+        self.terms, self._clock = terms, clock
         self.tokens_full = tokens_full
         """Tokens that a step would hold if every micro-batch were full."""
         self._history: deque[float] = deque(maxlen=HISTORY)
@@ -84,9 +84,9 @@ class Window:
 
     def _means(self, sums: list[float], counts: dict[str, float]) -> dict[str, float]:
         values = []
-        for i, name in enumerate(self.weights):
-            values += [sums[2 * i], sums[2 * i + 1], counts[objectives.COUNTED_BY[name]]]
-        return summarise(list(self.weights), values, self.weights)
+        for i, term in enumerate(self.terms.values()):
+            values += [sums[2 * i], sums[2 * i + 1], counts[term.counted_by]]
+        return summarise(self.terms, values)
 
     def _judge(self, step: int, read: str, loss: float) -> None:
         if len(self._history) >= LEAST:

@@ -1,11 +1,11 @@
-"""What launch/pretrain.py does: make or check the data, resolve everything, then run or only report."""
+"""What launch/pretrain.py and launch/finetune.py do: resolve everything, then run or only report."""
 
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from interbert.config import SceneSettings, Settings, SettingsError
+from interbert.config import Settings, SettingsError
 from interbert.ranks.distributed import Ranks, name_rendezvous, start_ranks
 from interbert.ranks.ending import EXIT_CODES, AskedToStop, describe_error, exit_code
 from interbert.ranks.stop import StopRequest
@@ -16,12 +16,14 @@ from interbert.train.folder.witness import post_witness
 from interbert.train.start.dry_run import describe_dry_run
 from interbert.train.start.scale import Machine
 from interbert.train.start.stages import legs_of, run_stages
+from interbert.train.task import Kind
 
 
 @dataclass(frozen=True)
 class Asked:
     """The words of a command line that are no settings."""
 
+    kind: Kind
     settings: Settings
     deepspeed_config: str
     folder: Path
@@ -36,8 +38,8 @@ class Asked:
         return legs_of(self.settings, self.folder, self.max_steps)
 
 
-def run_pretraining(asked: Asked, stop: StopRequest) -> int:
-    from interbert.train.pretraining import Request, pretrain  # seconds of imports, once they are needed
+def run_training(asked: Asked, stop: StopRequest) -> int:
+    from interbert.train.run import Request, run_task  # seconds of imports, once they are needed
 
     settings, own = asked.settings, RunFolder(asked.folder)
     try:
@@ -53,8 +55,11 @@ def run_pretraining(asked: Asked, stop: StopRequest) -> int:
     def run(leg: Leg, resume: str = "latest") -> int:
         engine = read_engine_config(asked.deepspeed_config, leg.settings)
         check_device(engine)
-        provided = provide_data(leg.settings, ranks)
-        return pretrain(Request(provided, engine, leg.folder, resume, leg.steps, asked.profile, stop), ranks)
+        provided = asked.kind.provide(leg.settings, ranks)
+        request = Request(
+            provided, asked.kind.open, engine, leg.folder, resume, leg.steps, asked.profile, stop
+        )
+        return run_task(request, ranks)
 
     try:
         if not settings.stages:
@@ -82,46 +87,11 @@ def report_only(asked: Asked) -> int:
         engine = read_engine_config(asked.deepspeed_config, leg.settings)
         here = {"ranks": int(os.environ["WORLD_SIZE"]), "device": device_meant(engine)}
         machine = Machine(**(here | asked.machine))
-        provided = provide_data(leg.settings, ranks)
-        print(describe_dry_run(provided, engine, leg.folder, leg.steps, asked.resume, machine, ranks))
+        task = asked.kind.glance(asked.kind.provide(leg.settings, ranks), ranks)
+        print(describe_dry_run(task, engine, leg.folder, leg.steps, asked.resume, machine))
         following = asked.legs[asked.legs.index(leg) + 1 :]
         if following and not leg.folder.export.is_dir():
             names = ", ".join(each.folder.path.name for each in following)
             print(f"stages     {names} start from weights that are not there yet: not looked into")
             break
     return 0
-
-
-def provide_data(settings: Settings, ranks: Ranks) -> Settings:
-    """The settings with their stores named; a recipe with `scenes` makes its own where none was given."""
-    if not settings.data.train and settings.scenes is None:
-        raise SettingsError(f"recipe {settings.name!r} needs data: give --data STORE or DIRECTORY")
-    data = settings.data
-    if not data.train:
-        train, validation = ranks.main_only(lambda: make_scenes(settings.scenes))
-        data = data.model_copy(update={"train": [train], "validation": data.validation or [validation]})
-    return settings.model_copy(update={"data": data})
-
-
-def make_scenes(scenes: SceneSettings) -> tuple[str, str]:
-    """Writes the splits that are not there yet; returns the training and the validation store."""
-    from interbert.sources.scenes.write import write_scenes
-
-    folder = Path(scenes.folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    for split, images in scene_images(scenes).items():
-        path = scene_store(scenes, split)
-        if not path.exists():
-            print(f"writing {path}", flush=True)
-            write_scenes(path, images, scenes.seed, split=split, feature_width=scenes.feature_width)
-    return str(scene_store(scenes, "train")), str(scene_store(scenes, "validation"))
-
-
-def scene_images(scenes: SceneSettings) -> dict[str, int]:
-    return {"train": scenes.train_images, "validation": scenes.validation_images, "test": scenes.test_images}
-
-
-def scene_store(scenes: SceneSettings, split: str) -> Path:
-    """The name tells all that decides the content, so a changed setting never meets another one's file."""
-    images = scene_images(scenes)[split]
-    return Path(scenes.folder) / f"{split}_{images}x{scenes.feature_width}_seed{scenes.seed}.h5"

@@ -6,14 +6,11 @@ from pathlib import Path
 import yaml
 
 from interbert.batches.plan import Plan
-from interbert.config import Settings
 from interbert.files import read_json
 from interbert.model.size import Rows, operations, parameters
-from interbert.ranks.distributed import Ranks
-from interbert.tokenizer import glance_at_tokenizer
 from interbert.train.engine.deepspeed_config import EngineConfig, with_batch
 from interbert.train.folder.run_folder import RunFolder
-from interbert.train.start.planned import RunData, open_data, plan_without_mining, tokenizer_folder
+from interbert.train.start.provide import tokenizer_folder
 from interbert.train.start.scale import Machine, describe_scale
 from interbert.train.start.settle import (
     CPU_TOKENS,
@@ -24,47 +21,41 @@ from interbert.train.start.settle import (
     share_of_ranks,
     warnings_of,
 )
-from interbert.train.start.wanted_model import wanted_shape
+from interbert.train.task import Task
 
 
 def describe_dry_run(
-    settings: Settings,
-    engine: EngineConfig,
-    folder: RunFolder,
-    last_step: int,
-    resume: str,
-    machine: Machine,
-    ranks: Ranks,
+    task: Task, engine: EngineConfig, folder: RunFolder, last_step: int, resume: str, machine: Machine
 ) -> str:
-    data = open_data(settings, ranks, glance_at_tokenizer)
-    corpus, train, on_gpu = data.corpus, settings.train, machine.device == "cuda"
+    settings, corpus, on_gpu = task.settings, task.corpus, machine.device == "cuda"
+    train = settings.train
     newest = checkpoints_of(folder, resume)[-1:]
     if newest:
         step = settled_in(read_json(newest[0] / "state.json"))
     else:
         tokens = GPU_TOKENS if on_gpu else CPU_TOKENS
-        step = settings.step or settle(settings, machine.ranks, tokens, data.lengths)
+        step = settings.step or settle(settings, machine.ranks, tokens, task.lengths)
     settings = settings.model_copy(update={"step": step})
     engine = with_batch(engine, settings, share_of_ranks(settings, machine.ranks, kept=bool(newest)))
-    plan = plan_without_mining(settings, data)
+    plan = task.sketch(settings)
     epoch = plan.make(0).micro_batches
     lines = [
         yaml.safe_dump(settings.model_dump(mode="json"), sort_keys=False).rstrip(),
         "",
         f"data       {corpus.images} images, {corpus.captions} captions, features {corpus.feature_width} wide, "
         f"{corpus.classes} classes ({corpus.evidence or 'no'} evidence), fingerprint {corpus.fingerprint}",
-        f"words      vocabulary of {data.tokenizer.vocab_size} in {tokenizer_folder(settings)}",
+        f"words      vocabulary of {task.tokenizer.vocab_size} in {tokenizer_folder(settings)}",
         f"engine     {engine.path}: ZeRO-{engine.stage}, {engine.precision}, for a {machine.device}",
-        f"batch      {describe_batch(settings, data.lengths)}",
+        f"batch      {describe_batch(settings, task.lengths)}",
         f"step       {step.micro_batches} micro-batches = {machine.ranks} ranks x {engine.accumulation} accumulated; "
         f"{plan.capacities.describe()}",
         f"schedule   {train.schedule_steps} steps, about {train.schedule_steps * step.micro_batches / epoch:.2f} "
         f"epochs of {epoch} micro-batches; stops at step {last_step}",
         f"run        {folder.path}" + (f", goes on from {newest[0].name}" if newest else ""),
     ]
-    warned = warnings_of(settings, machine.ranks, on_gpu, data.lengths, epoch)
+    warned = warnings_of(settings, machine.ranks, on_gpu, task.lengths, epoch)
     lines += [f"note       {warning}" for warning in warned]
-    weights, work = work_of(settings, data, plan)
+    weights, work = work_of(task, plan)
     accumulation = engine.accumulation
     lines += describe_scale(weights, engine.precision, accumulation, work * accumulation, machine)
     return "\n".join(lines)
@@ -83,8 +74,8 @@ def checkpoints_of(folder: RunFolder, resume: str) -> list[Path]:
     return list_checkpoints(folder.checkpoints)
 
 
-def work_of(settings: Settings, data: RunData, plan: Plan) -> tuple[int, float]:
+def work_of(task: Task, plan: Plan) -> tuple[int, float]:
     """Parameters, and operations of a micro-batch."""
-    shape, sizes = wanted_shape(settings, data.corpus, data.tokenizer), plan.capacities
+    shape, sizes = task.shape(), plan.capacities
     rows = Rows(sizes.text, sizes.regions, sizes.tokens, sizes.masked_tokens)
     return sum(parameters(shape).values()), operations(shape, rows)

@@ -10,10 +10,10 @@ import yaml
 
 from interbert.config import Settings
 from interbert.files import write_text
+from interbert.model.heads_needed import wanted_heads
 from interbert.ranks.ending import EXIT_CODES
 from interbert.train.folder.resume import Leg, forget, refuse_other_settings
 from interbert.train.folder.run_folder import RunFolder, tell_of_stage
-from interbert.train.start.wanted_model import wanted_heads
 
 if TYPE_CHECKING:
     from interbert.ranks.distributed import Ranks

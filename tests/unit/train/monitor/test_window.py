@@ -5,6 +5,7 @@ import torch
 from interbert.ranks.distributed import Ranks
 from interbert.train.monitor.window import LEAST, Window
 from interbert.train.monitor.work_clock import WorkClock
+from interbert.train.task import Term
 
 ONE = Ranks(0, 1, 0, torch.device("cpu"), "test")
 COUNTS = {"pairs": 4.0, "tokens": 2.0, "regions": 2.0, "samples": 4.0, "all_tokens": 80.0}
@@ -22,8 +23,11 @@ class Time:
         self.now += seconds
 
 
+TERMS = {"itm": Term(1.0, "pairs"), "msm": Term(0.5, "tokens")}
+
+
 def fed(losses):
-    window = Window({"itm": 1.0, "msm": 0.5}, 100.0, WorkClock())
+    window = Window(TERMS, 100.0, WorkClock())
     for step, loss in enumerate(losses, start=1):
         window.add(step, f"micro-batch {step}", torch.tensor([[4 * loss, 3.0], [2 * loss, 1.0]]), COUNTS)
     return window
@@ -55,7 +59,7 @@ def test_a_beginning_has_no_spikes():
 def test_speed_and_remaining_time_are_of_training_alone():
     time = Time()
     clock = WorkClock(time)
-    window = Window({"itm": 1.0, "msm": 0.5}, 100.0, clock)
+    window = Window(TERMS, 100.0, clock)
 
     def train(steps):
         for step in range(steps):

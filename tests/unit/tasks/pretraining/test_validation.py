@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from small_world import WordTokenizer, settings, write_store
 
-from interbert.train.start.feed import validation_batches
+from interbert.corpus.corpus import Corpus
+from interbert.tasks.pretraining import validation
 
 
 @pytest.fixture
@@ -15,20 +16,25 @@ def held_out(tmp_path, monkeypatch):
     return [str(tmp_path / "a.h5"), str(tmp_path / "b.h5")]
 
 
+def batches_of(wanted):
+    with Corpus(wanted.data.validation) as corpus:
+        return validation.validation_batches(wanted, corpus, WordTokenizer())
+
+
 @pytest.mark.parametrize("weights", [[0.1, 3.0], [2.0], [0.5, 0.5, 1.0]])
 def test_validation_weighs_nothing_and_asks_for_no_falsified_versions(held_out, weights):
     data = {"validation": held_out, "weights": weights}
     mismatch = {"swap_share": 0.3, "hard_share": 0.4, "side": "image"}
     wanted = settings(data=data, mismatch=mismatch, train={"validation_micro_batches": 1000})
-    captions = np.concatenate([batch.captions_P for batch in validation_batches(wanted, WordTokenizer())])
+    captions = np.concatenate([batch.captions_P for batch in batches_of(wanted)])
     assert sorted(captions) == list(range(2 * 20 * 3)), "each once"
     mismatch["side"] = "caption"
     wanted = settings(data=data, mismatch=mismatch, train={"validation_micro_batches": 1000})
-    match = np.concatenate([batch.is_match_P for batch in validation_batches(wanted, WordTokenizer())])
+    match = np.concatenate([batch.is_match_P for batch in batches_of(wanted)])
     assert len(match) == 2 * 20 * 3 and 0.3 < match.mean() < 0.7
 
 
 def test_what_is_wrong_with_validation_names_its_data(tmp_path):
     write_store(tmp_path / "one.h5", 1)
     with pytest.raises(ValueError, match=r"data.validation, .*one.h5: a mismatched pair needs two images"):
-        validation_batches(settings(data={"validation": [str(tmp_path / "one.h5")]}), WordTokenizer())
+        batches_of(settings(data={"validation": [str(tmp_path / "one.h5")]}))

@@ -1,7 +1,6 @@
-"""From settings to the data of a run and its plan: which pairs come in which micro-batch. Light to import."""
+"""From settings to the data of pretraining and its plan: which pairs come in which micro-batch. Light to import."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 from interbert.batches.evidence import refuse_unserved
@@ -11,23 +10,14 @@ from interbert.corpus.corpus import Corpus
 from interbert.corpus.tokens import TokenTable, token_table
 from interbert.mining.negatives import candidates_for, needs_candidates, refuse_too_many
 from interbert.ranks.distributed import Ranks
-from interbert.tokenizer import Tokenizer, load_tokenizer
+from interbert.tokenizer import Tokenizer
+from interbert.train.start.provide import tokenizer_folder
 from interbert.train.start.settle import PairLengths
 
 
-@dataclass(frozen=True)
-class RunData:
-    """What a run reads, opened once."""
-
-    corpus: Corpus
-    tokenizer: Tokenizer
-    tokens: TokenTable
-    lengths: PairLengths
-
-
 def open_data(
-    settings: Settings, ranks: Ranks, read_tokenizer: Callable[[Path], Tokenizer] = load_tokenizer
-) -> RunData:
+    settings: Settings, ranks: Ranks, read_tokenizer: Callable[[Path], Tokenizer]
+) -> tuple[Corpus, Tokenizer, TokenTable, PairLengths]:
     corpus = Corpus(settings.data.train)
     refuse_unserved(settings.objectives, corpus.evidence)
     tokenizer = read_tokenizer(tokenizer_folder(settings))
@@ -37,30 +27,23 @@ def open_data(
     tokens = token_table(corpus, tokenizer, longest)
     images_C = corpus.caption_image[: corpus.captions]
     lengths = PairLengths(tokens, images_C, corpus.region_counts, settings.data.max_regions)
-    return RunData(corpus, tokenizer, tokens, lengths)
+    return corpus, tokenizer, tokens, lengths
 
 
-def tokenizer_folder(settings: Settings) -> Path:
-    if settings.data.tokenizer:
-        return Path(settings.data.tokenizer)
-    first = Path(settings.data.train[0])
-    return (first if first.is_dir() else first.parent) / "tokenizer"
+def build_plan(settings: Settings, corpus: Corpus, tokens: TokenTable, ranks: Ranks) -> Plan:
+    ranks.main_only(lambda: candidates_for(corpus, settings) and None)
+    return Plan(corpus, tokens, settings, candidates_for(corpus, settings))
 
 
-def build_plan(settings: Settings, data: RunData, ranks: Ranks) -> Plan:
-    ranks.main_only(lambda: candidates_for(data.corpus, settings) and None)
-    return Plan(data.corpus, data.tokens, settings, candidates_for(data.corpus, settings))
-
-
-def plan_without_mining(settings: Settings, data: RunData) -> Plan:
+def plan_without_mining(settings: Settings, corpus: Corpus, tokens: TokenTable) -> Plan:
     """All mismatches random: micro-batches differ by a few words, but nobody waits for a table to be mined.
 
     What the run would refuse of its table is refused here too.
     """
     mismatch = settings.mismatch
     if mismatch.hard_table:
-        candidates_for(data.corpus, settings)
+        candidates_for(corpus, settings)
     elif needs_candidates(settings):
-        refuse_too_many(data.corpus)
+        refuse_too_many(corpus)
     random = settings.model_copy(update={"mismatch": mismatch.model_copy(update={"hard_share": 0.0})})
-    return Plan(data.corpus, data.tokens, random)
+    return Plan(corpus, tokens, random)

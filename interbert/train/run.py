@@ -1,20 +1,19 @@
-"""A pretraining run, put together: settings and data in, a trained and exported model out."""
+"""A run, put together: a task and settings in, a trained and exported model out."""
 
 import logging
 import traceback
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import yaml
 
 from interbert.batches.plan import Plan
-from interbert.config import Settings, SettingsError
-from interbert.corpus.corpus import Corpus
+from interbert.config import Settings
 from interbert.files import write_json, write_text
 from interbert.ranks.distributed import Ranks
 from interbert.ranks.ending import EXIT_CODES, again_after, describe_error
 from interbert.ranks.stop import StopRequest
-from interbert.tokenizer import Tokenizer
 from interbert.train.checkpoints import checkpoint
 from interbert.train.checkpoints.export import export
 from interbert.train.checkpoints.identity import compare_identity, describe_identity
@@ -28,12 +27,8 @@ from interbert.train.folder.run_folder import RunFolder, describe_environment
 from interbert.train.folder.watchdog import Watchdog
 from interbert.train.loop import Progress, Training, train
 from interbert.train.monitor.monitor import Monitor
-from interbert.train.monitor.pictures import PairPicture
 from interbert.train.monitor.profiling import StepProfiler
-from interbert.train.monitor.validation import Validation
-from interbert.train.start.class_head import class_head_of
-from interbert.train.start.feed import build_loader, validation_batches
-from interbert.train.start.planned import RunData, build_plan, open_data
+from interbert.train.start.build import build_model
 from interbert.train.start.settle import (
     describe_batch,
     settle,
@@ -42,7 +37,7 @@ from interbert.train.start.settle import (
     tokens_of,
     warnings_of,
 )
-from interbert.train.start.starting import build_model
+from interbert.train.task import Task
 
 log = logging.getLogger(__name__)
 
@@ -52,6 +47,7 @@ class Request:
     """What the command line asks for, resolved."""
 
     settings: Settings
+    open: Callable[[Settings, Ranks], Task]
     engine: EngineConfig
     folder: RunFolder
     resume: str
@@ -60,14 +56,14 @@ class Request:
     stop: StopRequest
 
 
-def pretrain(request: Request, ranks: Ranks) -> int:
+def run_task(request: Request, ranks: Ranks) -> int:
     """Runs, and leaves an honest status.json whatever happens; returns the exit code."""
     stop = request.stop
     stop.watch_launcher(ranks.launcher)
     watchdog = Watchdog(request.folder, ranks.rank, request.settings.train)
     progress, again = Progress(), None
     try:
-        run, tokenizer = _prepare(request, ranks, progress, stop, watchdog)
+        run = _prepare(request, ranks, progress, stop, watchdog)
         if ranks.is_main:
             request.folder.write_status("running", progress.step, "training")
         try:
@@ -79,7 +75,8 @@ def pretrain(request: Request, ranks: Ranks) -> int:
                 run.monitor.close()
         if state == "finished":
             with watchdog.phase("export"):
-                export(run.engine, tokenizer, request.folder.export, ranks)
+                export(run.engine, run.task.tokenizer, request.folder.export, ranks)
+                run.task.finish(run.engine, request.folder.path, ranks)
     except Exception as error:
         state, (reason, again) = "failed", describe_error(error)
         if not isinstance(error, ValueError):
@@ -98,49 +95,50 @@ def pretrain(request: Request, ranks: Ranks) -> int:
 
 def _prepare(
     request: Request, ranks: Ranks, progress: Progress, stop: StopRequest, watchdog: Watchdog
-) -> tuple[Training, Tokenizer]:
+) -> Training:
     settings, folder = request.settings, request.folder
-    data = open_data(settings, ranks)
-    corpus, tokenizer = data.corpus, data.tokenizer
-    _check_validation(corpus, settings)
-    identity = describe_identity(settings, corpus, tokenizer, request.engine)
+    task = request.open(settings, ranks)
+    identity = describe_identity(settings, task.fingerprints(), request.engine)
     found = ranks.main_only(lambda: begin(folder, request.resume, log.warning))
     path, state = found.checkpoint, found.state
     if path is not None:
         compare_identity(path, state["identity"], identity, settings.data.allow_changed)
         progress.take_up(state)
-    settings, config = _settled(request, state, data, ranks)
+    settings, config = _settled(request, state, task, ranks)
+    judge = task.judge(settings)  # which may refuse its data: now, not at the first validation, hours later
     ranks.main_only(lambda: checkpoint.set_aside(folder.checkpoints, after=progress.step if path else -1))
     if ranks.is_main:
         _write_description(folder, settings, config, ranks)
-    model = build_model(settings, corpus, tokenizer, config)
+    model = build_model(task, config)
     agree_on_kernels(model.config, config.precision, ranks)
-    engine = Engine(model, settings, config)
+    engine = Engine(task.step(model), task.terms, settings, config)
+    probe = task.probe(model.config)
     two = 2 * checkpoint.size_of(engine.deepspeed)
     ranks.main_only(lambda: checkpoint.check_space(folder.path, two, "a run, which keeps two checkpoints,"))
     if path is not None:
         checkpoint.load(engine.deepspeed, path, state)
-        check_probe(probe_loss(engine, ranks), state["probe"], config.precision, str(path))
+        check_probe(probe_loss(engine, probe, ranks), state["probe"], config.precision, str(path))
     elif settings.train.export_initial:
-        export(engine, tokenizer, folder.initial, ranks)
-    plan = build_plan(settings, data, ranks)
+        export(engine, task.tokenizer, folder.initial, ranks)
+    plan = task.plan(settings, ranks)
     if settings.train.cuda_graphs:
         capture_layers(model, settings, config, plan.capacities)
-    loader = build_loader(settings, data, plan, ranks, progress.position)
-    validation = build_validation(settings, tokenizer)
+    loader = task.loader(settings, plan, ranks, progress.position)
     monitor = Monitor(folder, settings, progress.step, request.last_step) if ranks.is_main else None
     if monitor:
         begun = f"resumed from {path}" if path else "started"
-        monitor.say(f"{begun}: {describe_run(model, settings, data, plan, config, ranks)}")
+        monitor.say(f"{begun}: {describe_run(model, settings, task, plan, config, ranks)}")
         epoch, on_gpu = plan.epoch(0).micro_batches, ranks.device.type == "cuda"
-        for warning in warnings_of(settings, ranks.world_size, on_gpu, data.lengths, epoch):
+        for warning in warnings_of(settings, ranks.world_size, on_gpu, task.lengths, epoch):
             monitor.say(f"note: {warning}")
     own = path is not None and path.resolve().parent == folder.checkpoints.resolve()
-    run = Training(
+    return Training(
         settings=settings,
+        task=task,
         engine=engine,
         loader=loader,
-        validation=validation,
+        judge=judge,
+        probe=probe,
         folder=folder,
         ranks=ranks,
         monitor=monitor,
@@ -148,37 +146,15 @@ def _prepare(
         watchdog=watchdog,
         profiler=StepProfiler(request.profile, folder.profile, ranks.rank),
         progress=progress,
-        class_head=class_head_of(corpus, settings),
         last_step=request.last_step,
         identity=identity,
         resumed_step=progress.step if own else None,
         saved_step=progress.step if own else -1,
     )
-    return run, tokenizer
-
-
-def build_validation(settings: Settings, tokenizer: Tokenizer) -> Validation | None:
-    if not settings.data.validation:
-        return None
-    return Validation(validation_batches(settings, tokenizer), PairPicture(settings, tokenizer))
-
-
-def _check_validation(corpus: Corpus, settings: Settings) -> None:
-    """Now, not at the first validation, hours later."""
-    if not settings.data.validation:
-        return
-    with Corpus(settings.data.validation) as held_out:
-        for field in ("feature_width", "classes", "evidence"):
-            ours, theirs = getattr(corpus, field), getattr(held_out, field)
-            if ours != theirs:
-                raise SettingsError(
-                    f"data.validation ({', '.join(settings.data.validation)}) has {field} {theirs}, but data.train "
-                    f"({', '.join(settings.data.train)}) {ours}; take a split of the same features"
-                )
 
 
 def _settled(
-    request: Request, state: dict[str, Any], data: RunData, ranks: Ranks
+    request: Request, state: dict[str, Any], task: Task, ranks: Ranks
 ) -> tuple[Settings, EngineConfig]:
     """How large a step is: as in the checkpoint that is gone on from, or decided now."""
     settings = request.settings
@@ -186,7 +162,7 @@ def _settled(
         step = settled_in(state)
     else:
         tokens = ranks.share(tokens_of(ranks.device))  # devices may differ
-        step = settings.step or settle(settings, ranks.world_size, tokens, data.lengths)
+        step = settings.step or settle(settings, ranks.world_size, tokens, task.lengths)
     settings = settings.model_copy(update={"step": step})
     accumulation = share_of_ranks(settings, ranks.world_size, kept=bool(state))
     return settings, with_batch(request.engine, settings, accumulation)
@@ -199,12 +175,12 @@ def _write_description(folder: RunFolder, settings: Settings, config: EngineConf
 
 
 def describe_run(
-    model, settings: Settings, data: RunData, plan: Plan, config: EngineConfig, ranks: Ranks
+    model, settings: Settings, task: Task, plan: Plan, config: EngineConfig, ranks: Ranks
 ) -> str:
     millions = sum(getattr(p, "ds_numel", p.numel()) for p in model.parameters()) / 1e6
     return (
-        f"{settings.name}, {millions:.1f}M parameters, {data.corpus.captions} pairs of {data.corpus.images} images, "
+        f"{settings.name}, {millions:.1f}M parameters, {task.described()}, "
         f"{ranks.world_size} rank(s) by {ranks.launcher} on {ranks.device.type}, ZeRO-{config.stage} "
-        f"{config.precision}; {describe_batch(settings, data.lengths)}; a micro-batch holds "
+        f"{config.precision}; {describe_batch(settings, task.lengths)}; a micro-batch holds "
         f"{plan.capacities.describe()}"
     )

@@ -9,10 +9,9 @@ from interbert.ranks.distributed import Ranks
 from interbert.recipe import load_recipe
 from interbert.sources.scenes.write import write_scenes
 from interbert.store.writer import StoreWriter
+from interbert.tasks.pretraining.class_head import class_head_of
+from interbert.tasks.pretraining.task import open_pretraining
 from interbert.train.engine.upload import Upload
-from interbert.train.start.class_head import class_head_of
-from interbert.train.start.feed import build_loader
-from interbert.train.start.planned import build_plan, open_data
 
 ONE_RANK = Ranks(0, 1, 0, torch.device("cpu"), "test")
 
@@ -44,9 +43,9 @@ def test_targets_are_computed_for_masked_regions(tmp_path):
     weight, bias = with_class_head(tmp_path / "scenes.h5", tmp_path / "head.h5")
     sets = ["data.token_budget=512", "train.micro_batches=2"]
     settings = load_recipe("scenes", sets, data={"train": [str(tmp_path / "head.h5")]})
-    data = open_data(settings, ONE_RANK)
-    head = class_head_of(data.corpus, settings)
-    with build_loader(settings, data, build_plan(settings, data, ONE_RANK), ONE_RANK, Position()) as loader:
+    task = open_pretraining(settings, ONE_RANK)
+    head = task.finisher()
+    with task.loader(settings, task.plan(settings, ONE_RANK), ONE_RANK, Position()) as loader:
         raw = next(loader).batches
         for batch, there in zip(raw, Upload(torch.device("cpu"), head)(raw), strict=True):
             assert batch.class_probs_NK is None
@@ -54,4 +53,4 @@ def test_targets_are_computed_for_masked_regions(tmp_path):
             expected = (features @ weight.t() + bias).softmax(-1)
             torch.testing.assert_close(there.class_probs_NK, expected)
             assert torch.equal(there.class_labels_N, expected.argmax(-1)) and len(there.class_labels_N) > 0
-    assert class_head_of(data.corpus, load_recipe("scenes", ["objectives={msm: 1.0}"])) is None
+    assert class_head_of(task.corpus, load_recipe("scenes", ["objectives={msm: 1.0}"])) is None

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from interbert.config import ModelSettings, Settings, SettingsError
+from interbert.config import Settings, SettingsError
 from interbert.files import read_json
 from interbert.hub import local_folder
 from interbert.model.bert_shape import fields_from_bert, read_sizes
-from interbert.model.heads_needed import needs
-from interbert.model.shape import Shape, preset
+from interbert.model.heads_needed import needs, wanted_heads
+from interbert.model.shape import Shape
 
 if TYPE_CHECKING:
     from interbert.corpus.corpus import Corpus
@@ -52,12 +51,6 @@ def wanted_fields(settings: Settings, corpus: Corpus, tokenizer: Tokenizer) -> d
             )
         return asked
     return {"max_position_embeddings": max(512, settings.data.max_text_tokens), **asked}
-
-
-def wanted_heads(model: ModelSettings, objectives: Iterable[str]) -> list[str]:
-    """Matching is what the export is used for first, whether it was trained on or not."""
-    matches = preset(model.preset, model.architecture).get("match_head", "fused") != "none"
-    return sorted(needs(objectives) | ({"match"} if matches else set()))
 
 
 def check_inherited(shape: Shape, settings: Settings, corpus: Corpus, tokenizer: Tokenizer) -> None:

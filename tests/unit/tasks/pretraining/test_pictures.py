@@ -11,8 +11,8 @@ from interbert.model.interbert import InterBertForPreTraining
 from interbert.recipe import load_recipe
 from interbert.show.drawing import draw_regions
 from interbert.sources.scenes.write import write_scenes
+from interbert.tasks.pretraining.pictures import PairPicture, choose_pair, region_labels, validation_picture
 from interbert.tokenizer import load_tokenizer
-from interbert.train.monitor.pictures import PairPicture, choose_pair, region_labels, validation_picture
 
 
 def make_model(corpus, tokenizer, **override) -> InterBertForPreTraining:
@@ -63,7 +63,7 @@ def test_the_heat_map_is_the_attention_of_words_to_regions(tmp_path, monkeypatch
         batch, boxes = pair_batch(corpus, token_table(corpus, tokenizer, 36), 1, 1, max_regions=5)
         seen = {}
         monkeypatch.setattr(
-            "interbert.train.monitor.pictures.attention_picture",
+            "interbert.tasks.pretraining.pictures.attention_picture",
             lambda scene, words, weights, names, title, note: seen.update(
                 weights=weights, names=names, title=title
             ),

@@ -1,0 +1,94 @@
+"""Pretraining: masked words, masked regions, and which image belongs to which caption."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from interbert.config import Settings
+from interbert.ranks.distributed import Ranks
+from interbert.tasks.pretraining.planned import build_plan, open_data, plan_without_mining
+from interbert.tasks.pretraining.wanted_model import wanted_shape
+from interbert.tokenizer import glance_at_tokenizer, load_tokenizer
+from interbert.train.start.provide import provide_data
+from interbert.train.task import Judge, Kind, Task, Term
+
+if TYPE_CHECKING:  # torch takes seconds, and a dry run does without it
+    from torch import nn
+
+    from interbert.batches.batch import Batch
+    from interbert.batches.loader import Loader
+    from interbert.batches.plan import Plan, Position
+    from interbert.corpus.tokens import TokenTable
+    from interbert.model.beginning import Read
+    from interbert.model.interbert import InterBertForPreTraining
+    from interbert.model.shape import Shape
+
+
+class Pretraining(Task):
+    tokens: TokenTable
+
+    @property
+    def terms(self) -> dict[str, Term]:
+        from interbert.tasks.pretraining.step import terms_of
+
+        return terms_of(self.settings.objectives)
+
+    def described(self) -> str:
+        return f"{self.corpus.captions} pairs of {self.corpus.images} images"
+
+    def shape(self) -> Shape:
+        return wanted_shape(self.settings, self.corpus, self.tokenizer)
+
+    def start(self) -> tuple[InterBertForPreTraining, Read]:
+        from interbert.tasks.pretraining.starting import start_of
+
+        return start_of(self.settings, self.corpus, self.tokenizer)
+
+    def step(self, model: nn.Module) -> nn.Module:
+        from interbert.tasks.pretraining.step import PretrainStep
+
+        return PretrainStep(model, dict(self.settings.objectives))
+
+    def plan(self, settings: Settings, ranks: Ranks) -> Plan:
+        return build_plan(settings, self.corpus, self.tokens, ranks)
+
+    def sketch(self, settings: Settings) -> Plan:
+        return plan_without_mining(settings, self.corpus, self.tokens)
+
+    def loader(self, settings: Settings, plan: Plan, ranks: Ranks, start: Position) -> Loader:
+        from interbert.batches.loader import Loader
+        from interbert.batches.masking import Vocabulary
+
+        vocabulary = Vocabulary.of(self.tokenizer)
+        return Loader(
+            self.corpus, self.tokens, plan, settings, vocabulary, ranks.rank, ranks.world_size, start
+        )
+
+    def finisher(self) -> Callable[[Batch], Batch] | None:
+        from interbert.tasks.pretraining.class_head import class_head_of
+
+        return class_head_of(self.corpus, self.settings)
+
+    def judge(self, settings: Settings) -> Judge | None:
+        if not settings.data.validation:
+            return None
+        from interbert.tasks.pretraining.validation import open_validation
+
+        return open_validation(settings, self.corpus, self.tokenizer)
+
+
+def open_pretraining(
+    settings: Settings, ranks: Ranks, read_tokenizer: Callable = load_tokenizer
+) -> Pretraining:
+    corpus, tokenizer, tokens, lengths = open_data(settings, ranks, read_tokenizer)
+    task = Pretraining(settings, corpus, tokenizer, lengths)
+    task.tokens = tokens
+    return task
+
+
+def glance_at_pretraining(settings: Settings, ranks: Ranks) -> Pretraining:
+    return open_pretraining(settings, ranks, glance_at_tokenizer)
+
+
+PRETRAINING = Kind(provide_data, open_pretraining, glance_at_pretraining)

@@ -1,0 +1,82 @@
+"""Losses of pretraining on a held-out split with fixed masks, and one pair of it as a picture."""
+
+from collections.abc import Callable
+
+import torch
+from PIL import Image
+from torch import nn
+
+from interbert.batches.batch import Batch
+from interbert.batches.loader import fixed_batches
+from interbert.batches.masking import Vocabulary
+from interbert.config import Settings, SettingsError
+from interbert.corpus.corpus import Corpus
+from interbert.corpus.tokens import token_table
+from interbert.ranks.distributed import Ranks
+from interbert.tasks.pretraining.class_head import class_head_of
+from interbert.tasks.pretraining.pictures import PairPicture
+from interbert.tokenizer import Tokenizer
+from interbert.train.engine.engine import Engine
+
+Draw = Callable[[nn.Module, torch.device], Image.Image]
+
+
+class Validation:
+    figure, larger = "loss", False
+
+    def __init__(self, batches: list[Batch], draw: Draw | None = None) -> None:
+        """batches: the same fixed ones on every rank; draw(model, device) -> picture of one pair."""
+        self.batches = batches
+        self._draw = draw
+
+    def figures(self, engine: Engine, ranks: Ranks) -> dict[str, float]:
+        """Global means. Every rank runs the same number of forwards (ZeRO-3 needs that); fillers weigh nothing."""
+        mine = self.batches[ranks.rank :: ranks.world_size]
+        rounds = -(-len(self.batches) // ranks.world_size)
+        fillers = [self.batches[0]] * (rounds - len(mine))
+        weights = [1.0] * len(mine) + [0.0] * len(fillers)
+        return engine.evaluate([*mine, *fillers], weights, ranks)
+
+    def picture(self, engine: Engine, ranks: Ranks) -> Image.Image | None:
+        """On all ranks alike, for ZeRO-3 gathers weights module by module."""
+        if self._draw is None:
+            return None
+        engine.deepspeed.eval()
+        image = self._draw(engine.model, ranks.device)
+        engine.deepspeed.train()
+        return image
+
+
+def open_validation(settings: Settings, training: Corpus, tokenizer: Tokenizer) -> Validation:
+    return Validation(validation_batches(settings, training, tokenizer), PairPicture(settings, tokenizer))
+
+
+def validation_batches(settings: Settings, training: Corpus, tokenizer: Tokenizer) -> list[Batch]:
+    corpus = Corpus(settings.data.validation)
+    _check_alike(corpus, training, settings)
+    tokens = token_table(corpus, tokenizer, settings.data.max_text_tokens)
+    count = settings.train.validation_micro_batches
+    try:
+        batches = fixed_batches(corpus, tokens, _plain(settings), Vocabulary.of(tokenizer), count)
+    except ValueError as error:
+        raise ValueError(f"data.validation, {', '.join(settings.data.validation)}: {error}") from None
+    head = class_head_of(corpus, settings)
+    return [head(batch) for batch in batches] if head else batches
+
+
+def _check_alike(held_out: Corpus, training: Corpus, settings: Settings) -> None:
+    for field in ("feature_width", "classes", "evidence"):
+        ours, theirs = getattr(training, field), getattr(held_out, field)
+        if ours != theirs:
+            raise SettingsError(
+                f"data.validation ({', '.join(settings.data.validation)}) has {field} {theirs}, but data.train "
+                f"({', '.join(settings.data.train)}) {ours}; take a split of the same features"
+            )
+
+
+def _plain(settings: Settings) -> Settings:
+    """Every caption of every held-out set once, against random captions: weights are those of the training sets, and
+    candidates and falsified versions (which not every set has) would be another test."""
+    data = settings.data.model_copy(update={"weights": []})
+    mismatch = settings.mismatch.model_copy(update={"hard_share": 0.0, "swap_share": 0.0})
+    return settings.model_copy(update={"data": data, "mismatch": mismatch})
