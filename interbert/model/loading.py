@@ -9,6 +9,7 @@ from transformers import AutoConfig
 from interbert.files import check_sums, read_json
 from interbert.model.beginning import Read, fill
 from interbert.model.interbert import InterBertForPreTraining
+from interbert.model.task_head import InterBertFineTuned
 from interbert.model.tasks import InterBertForTasks
 
 WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
@@ -30,7 +31,7 @@ def open_ours(folder: str | Path) -> tuple[InterBertForPreTraining, Read]:
         raise ValueError(
             f"{folder}: a {config.model_type}, not an interbert; `python -m interbert convert` brings others in"
         )
-    kinds = {kind.__name__: kind for kind in (InterBertForPreTraining, InterBertForTasks)}
+    kinds = {kind.__name__: kind for kind in (InterBertForPreTraining, InterBertForTasks, InterBertFineTuned)}
     kind = kinds.get((config.architectures or [""])[0], InterBertForPreTraining)
     model = kind.empty(config)
     try:

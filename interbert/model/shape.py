@@ -97,6 +97,24 @@ def preset(name: str, architecture: str = "interbert") -> dict[str, Any]:
     }
 
 
+@dataclass(frozen=True)
+class TaskShape:
+    """What a model was fine-tuned for, and so its head."""
+
+    kind: str
+    """classify, score, choose or point. (One that matches keeps the match head.)"""
+    head: str = "linear"
+    """linear, or mlp: a hidden layer of twice the width before it."""
+    images: int = 1
+    """Of an example: 2, and the head reads two pairs side by side."""
+    classes: list[str] | None = None
+    """classify: names of the outputs, in their order."""
+
+    @property
+    def outputs(self) -> int:
+        return len(self.classes) if self.classes else 1
+
+
 @dataclass
 class Shape:
     """What a model is made of. `InterBertConfig` is this as Hugging Face's libraries want it."""
@@ -127,6 +145,8 @@ class Shape:
     pooled_dropout: float = 0.1
     layer_norm_eps: float = 1e-12
     initializer_range: float = 0.02
+    task: dict[str, Any] | None = None
+    """Fields of `TaskShape`, of a model with the head of a task."""
     inherited_parameters: list[str] | None = None
     """Names or dotted prefixes of the parameters that came from BERT."""
 

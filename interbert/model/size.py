@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from interbert.model.shape import Shape, Stage
+from interbert.model.shape import Shape, Stage, TaskShape
 
 
 def parameters(shape: Shape) -> dict[str, int]:
@@ -29,7 +29,17 @@ def parameters(shape: Shape) -> dict[str, int]:
         "features": transform + _linear(hidden, shape.feature_width),
         "match": _linear(pooler, 2) if shape.match_head == "fused" else _linear(hidden, 1),
     }
+    if shape.task is not None:
+        parts["task"] = _task_head(shape, TaskShape(**shape.task))
     return parts | {f"heads.{name}": heads[name] for name in shape.prediction_heads}
+
+
+def _task_head(shape: Shape, task: TaskShape) -> int:
+    width = shape.pooler_size if shape.match_head == "fused" else shape.hidden_size
+    width = shape.hidden_size if task.kind == "point" else width * task.images
+    if task.head == "linear":
+        return _linear(width, task.outputs)
+    return _linear(width, 2 * width) + _norm(2 * width) + _linear(2 * width, task.outputs)
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,98 @@
+"""A model with the head of a task on it. What the task is stands in its configuration."""
+
+from dataclasses import dataclass
+
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from interbert.batches.batch import Batch
+from interbert.kernels.dropout import dropout
+from interbert.model.configuration import InterBertConfig
+from interbert.model.encoder import Streams
+from interbert.model.interbert import InterBertForPreTraining
+from interbert.model.layout import Layout
+from interbert.model.outputs import InterBertOutput
+from interbert.model.shape import TaskShape
+
+
+@dataclass
+class FineTunedOutput(InterBertOutput):
+    logits: Tensor | None = None
+    """[B, classes] of each pair; of pairs of images [B / 2, classes]; [B, 1] a score; [B, R] of each region."""
+
+
+class InterBertFineTuned(InterBertForPreTraining):
+    """`config.task` says what for."""
+
+    def __init__(self, config: InterBertConfig) -> None:
+        super().__init__(config)
+        self.shape = TaskShape(**config.task)
+        width = config.pooler_size if config.match_head == "fused" else config.hidden_size
+        width = config.hidden_size if self.shape.kind == "point" else width * self.shape.images
+        self.task = TaskHead(width, self.shape, config.pooled_dropout, config.layer_norm_eps)
+        self.post_init()
+
+    def forward(self, *arguments, **named) -> FineTunedOutput:
+        """As InterBertForPreTraining.forward. The two images of an example are two pairs, one after the other."""
+        output = FineTunedOutput(**super().forward(*arguments, **named))
+        if self.shape.kind == "point":
+            output.logits = self.task(output.region_hidden)[..., 0]
+            return output
+        if self.config.match_head == "fused":
+            vector_BQ = self._fused(output.text_pooled, output.region_pooled)
+        else:
+            vector_BQ = output.text_hidden[:, 0]
+        output.logits = self.task(self._side_by_side(vector_BQ))
+        return output
+
+    def answer(self, batch: Batch) -> Tensor:
+        """Logits of a packed batch: [G, classes]; [P, 1] of each pair; [R, 1] of each region."""
+        layout = self.interbert.layout_of(batch)
+        streams = self.interbert.encode(batch, layout)
+        if self.shape.kind == "point":
+            logits = self.task(streams.image_VH.index_select(0, layout.region_rows_R))
+        else:
+            logits = self.task(self._side_by_side(self._vector(streams, layout)))
+        return logits + self._nothing(streams, layout)
+
+    def _vector(self, streams: Streams, layout: Layout) -> Tensor:
+        if self.config.match_head == "fused":
+            return self._fused(*self.interbert.pool(streams, layout))
+        return streams.text_TH.index_select(0, layout.text_first_P)
+
+    def _nothing(self, streams: Streams, layout: Layout) -> Tensor:
+        """An exact 0 that reaches every weight: with a gradient of 0 those that a kind has no use for are treated
+        alike at every ZeRO stage."""
+        unread = [streams.text_TH[:0].sum(), streams.image_VH[:0].sum()]
+        if self.config.match_head == "fused":
+            base = self.interbert
+            unread.append(base.text_pooler(streams.text_TH, layout.text_first_P[:0]).sum())
+            unread.append(base.image_pooler(streams.image_VH, layout.image_first_P[:0]).sum())
+        return sum(unread)
+
+    def _fused(self, text_PQ: Tensor, image_PQ: Tensor | None) -> Tensor:
+        """Of text alone, the text's."""
+        if image_PQ is None:
+            return text_PQ
+        return text_PQ * image_PQ if self.config.fusion == "mul" else text_PQ + image_PQ
+
+    def _side_by_side(self, vector_PQ: Tensor) -> Tensor:
+        """The pairs of an example as one row."""
+        return vector_PQ.reshape(-1, self.shape.images * vector_PQ.shape[1])
+
+
+class TaskHead(nn.Module):
+    def __init__(self, width: int, shape: TaskShape, dropout_p: float, eps: float) -> None:
+        super().__init__()
+        self.dropout = dropout_p
+        self.hidden = None
+        if shape.head == "mlp":
+            self.hidden, self.norm = nn.Linear(width, 2 * width), nn.LayerNorm(2 * width, eps)
+            width *= 2
+        self.classifier = nn.Linear(width, shape.outputs)
+
+    def forward(self, x_NQ: Tensor) -> Tensor:
+        x_NQ = dropout(x_NQ, self.dropout, self.training)
+        if self.hidden is not None:
+            x_NQ = self.norm(F.gelu(self.hidden(x_NQ)))
+        return self.classifier(x_NQ)

@@ -1,0 +1,87 @@
+"""A packed batch through a model and the head of its task."""
+
+import torch
+from torch import Tensor, nn
+
+from interbert.batches.batch import Batch
+from interbert.config import TaskSettings
+from interbert.model.heads import match_probability
+from interbert.objectives import Loss
+from interbert.tasks.finetuning import losses
+from interbert.train.task import Term
+
+
+class FineTuneStep(nn.Module):
+    """What the engine wraps: the loss and its one row of (sum, correct); and while judging, the answers too."""
+
+    def __init__(self, model: nn.Module, settings: TaskSettings) -> None:
+        super().__init__()
+        self.model = model
+        self.settings = settings
+
+    def forward(self, batch: Batch, scales: dict[str, float]) -> tuple[Tensor, ...]:
+        logits = self.logits(batch)
+        (name,) = term_of(self.settings)
+        found = self.loss(logits, batch)
+        stats = torch.stack((found.sum, found.correct))[None].detach()
+        loss = scales[name] * found.sum
+        return (loss, stats) if self.training else (loss, stats, self.answers(logits, batch))
+
+    def logits(self, batch: Batch) -> Tensor:
+        if self.settings.kind == "match":
+            return self.model.forward_packed(batch, {"match"}).match_logits_P2
+        return self.model.answer(batch)
+
+    def loss(self, logits: Tensor, batch: Batch) -> Loss:
+        task = self.settings
+        match task.kind, loss_of(task):
+            case "classify", "cross_entropy":
+                return losses.one_class(logits, batch.groups)
+            case "classify", "binary":
+                return losses.weighed_classes(logits, batch.groups)
+            case "score", _:
+                return losses.value(logits, batch.groups)
+            case "choose", _:
+                return losses.choice(logits, batch.groups)
+            case "match", "cross_entropy":
+                return losses.pair_of_set(logits, batch)
+            case "match", "triplet":
+                return losses.margin(logits, batch, task.margin)
+            case "match", _:
+                return losses.pair_by_pair(logits, batch)
+        return losses.region(logits, batch)
+
+    def answers(self, logits: Tensor, batch: Batch) -> Tensor:
+        """fp32, flat in the order of groups: probabilities of classes, choices, pairs or regions; or values."""
+        match self.settings.kind:
+            case "classify" if loss_of(self.settings) == "cross_entropy":
+                return logits.float().softmax(-1).flatten()
+            case "score":
+                return logits.float().flatten()
+            case "choose":
+                return losses.shares_of_groups(logits[:, 0], batch.groups.cu_group)
+            case "match":
+                return match_probability(logits.float())
+        return logits.float().sigmoid().flatten()
+
+
+LOSSES = {
+    "classify": ("cross_entropy", "binary"),
+    "score": ("squared",),
+    "choose": ("cross_entropy",),
+    "match": ("binary", "cross_entropy", "triplet"),
+    "point": ("binary",),
+}
+"""Of each kind, the usual one first."""
+
+
+def loss_of(task: TaskSettings) -> str:
+    return LOSSES[task.kind][0] if task.loss == "auto" else task.loss
+
+
+def term_of(task: TaskSettings) -> dict[str, Term]:
+    if task.kind == "match" and loss_of(task) == "binary":
+        return {"match": Term(1.0, "pairs")}
+    if task.kind == "point":
+        return {"point": Term(1.0, "sought")}
+    return {task.kind: Term(1.0, "groups", judged=task.kind != "score")}
