@@ -22,7 +22,7 @@ def wanted_shape(settings: Settings, corpus: Corpus, tokenizer: Tokenizer) -> Sh
     """Of the model that `build_model` would build."""
     wanted = settings.model
     if wanted.inherit_from:
-        shape = _shape_in(Path(wanted.inherit_from))
+        shape = shape_in(Path(wanted.inherit_from))
         check_inherited(shape, settings, corpus, tokenizer)
         return shape
     asked = wanted_fields(settings, corpus, tokenizer)
@@ -56,13 +56,7 @@ def wanted_fields(settings: Settings, corpus: Corpus, tokenizer: Tokenizer) -> d
 def check_inherited(shape: Shape, settings: Settings, corpus: Corpus, tokenizer: Tokenizer) -> None:
     """Whether the model of `model.inherit_from` fits data, tokenizer and objectives."""
     where = settings.model.inherit_from
-    if settings.model.override:
-        raise SettingsError(
-            f"model.inherit_from takes the model of {where} as it is, but model.override changes "
-            f"{', '.join(settings.model.override)}; leave one of them out"
-        )
-    _must_fit(where, "vocab_size", shape.vocab_size, tokenizer.vocab_size)
-    _must_fit(where, "feature_width", shape.feature_width, corpus.feature_width)
+    check_sizes(shape, settings, corpus.feature_width, tokenizer)
     heads = needs(settings.objectives)
     if "regions" in heads:
         _must_fit(where, "classes", shape.classes, corpus.classes)
@@ -72,6 +66,19 @@ def check_inherited(shape: Shape, settings: Settings, corpus: Corpus, tokenizer:
             f"{where}: the model has no head {', '.join(lacking)}, which the objectives "
             f"{', '.join(settings.objectives)} need; take other objectives or other weights"
         )
+
+
+def check_sizes(shape: Shape, settings: Settings, feature_width: int | None, tokenizer: Tokenizer) -> None:
+    """Whether it fits data and tokenizer. feature_width: None where there are no images."""
+    where = settings.model.inherit_from
+    if settings.model.override:
+        raise SettingsError(
+            f"model.inherit_from takes the model of {where} as it is, but model.override changes "
+            f"{', '.join(settings.model.override)}; leave one of them out"
+        )
+    _must_fit(where, "vocab_size", shape.vocab_size, tokenizer.vocab_size)
+    if feature_width is not None:
+        _must_fit(where, "feature_width", shape.feature_width, feature_width)
     check_positions(shape, settings, where)
 
 
@@ -83,7 +90,7 @@ def check_positions(shape: Shape, settings: Settings, where: str) -> None:
         )
 
 
-def _shape_in(folder: Path) -> Shape:
+def shape_in(folder: Path) -> Shape:
     """Of one of our own Hugging Face directories."""
     if not (folder / "config.json").is_file():
         raise SettingsError(f"{folder}: no config.json; give a directory such as runs/<name>/export")

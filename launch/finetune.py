@@ -1,0 +1,89 @@
+"""Fine-tune on examples of your own, or by a recipe:
+
+    deepspeed launch/finetune.py --task classify --model runs/scenes/export --data features.h5 \\
+        --examples train.jsonl --validation val.jsonl --deepspeed_config ds_configs/cpu.json --output-dir runs/mine
+    deepspeed launch/finetune.py --recipe scenes_retrieval --deepspeed_config ds_configs/cpu.json
+
+docs/examples.md has the format of examples. Also under torchrun, mpirun, srun, and as one process by plain python.
+"""
+
+import argparse
+import logging
+import sys
+from pathlib import Path
+from typing import get_args
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from interbert.config import Kind, Settings
+from interbert.ranks.handover import hand_over
+from interbert.recipe import load_recipe, recipe_names
+from interbert.train.start.flags import add_run_flags, start
+
+OWN = "finetune"
+"""The recipe of who brings examples instead of one."""
+
+
+def parse_arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add = parser.add_argument
+    which = parser.add_mutually_exclusive_group(required=True)
+    which.add_argument("--task", choices=get_args(Kind), help="what is learnt of your own examples")
+    which.add_argument(
+        "--recipe", metavar="NAME|FILE", help="a task by name (python -m interbert settings lists them)"
+    )
+    add("--model", metavar="DIR", help="begin from this model: exported, or converted")
+    add("--data", nargs="+", default=[], metavar="PATH", help="stores that hold the examples' images")
+    add("--examples", metavar="FILE", help="examples to train on, as JSON lines")
+    add("--validation", metavar="FILE", help="examples to be judged on")
+    add("--new-head", action="store_true", help="make the head new although the model has another one")
+    add("--seed", type=int, metavar="N", help="short for --set train.seed=N")
+    add_run_flags(parser)
+    return parser.parse_args()
+
+
+def settings_of(arguments: argparse.Namespace) -> Settings:
+    task = {
+        "kind": arguments.task,
+        "examples": arguments.examples,
+        "validation": arguments.validation,
+        "new_head": arguments.new_head or None,
+    }
+    sections = {
+        "task": {name: value for name, value in task.items() if value is not None},
+        "data": {"train": arguments.data} if arguments.data else {},
+        "model": {"inherit_from": arguments.model} if arguments.model else {},
+        "train": {"seed": arguments.seed} if arguments.seed is not None else {},
+    }
+    given = {name: fields for name, fields in sections.items() if fields}
+    settings = load_recipe(arguments.recipe or OWN, arguments.overrides, **given)
+    if settings.task is None:
+        raise ValueError(
+            f"recipe {settings.name!r} pretrains: start it by launch/pretrain.py, or give --task and --examples"
+        )
+    return settings
+
+
+def main() -> int:
+    code = hand_over(sys.argv[0], sys.argv[1:])
+    if code is not None:
+        return code
+    arguments = parse_arguments()
+    logging.basicConfig(level=logging.INFO, format="%(name)s: %(message)s")
+    return start(finetuning, settings_of(arguments), arguments)
+
+
+def finetuning():
+    """Imported once it is needed: a refused setting waits for nothing."""
+    from interbert.tasks.finetuning.task import FINETUNING
+
+    return FINETUNING
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main())
+    except (ValueError, OSError) as error:
+        sys.exit(f"finetune: {error}")
