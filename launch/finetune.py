@@ -17,7 +17,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from interbert.config import Kind, Settings
 from interbert.ranks.handover import hand_over
-from interbert.recipe import load_recipe, recipe_names
+from interbert.recipe import load_recipe
 from interbert.train.start.flags import add_run_flags, start
 
 OWN = "finetune"

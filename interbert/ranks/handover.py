@@ -5,11 +5,12 @@ and the launcher is started again with them in the right place.
 """
 
 import os
-import re
 import signal
 import subprocess
 import sys
 from pathlib import Path
+
+from interbert.ranks.hostfile import read_hostfile
 
 WITH_VALUE = {
     "-H": "--hostfile",
@@ -92,9 +93,8 @@ def hand_over(script: str, arguments: list[str]) -> int | None:
 def _only_this_machine(launcher: list[str]) -> bool:
     if "--hostfile" not in launcher:
         return False
-    lines = Path(launcher[launcher.index("--hostfile") + 1]).read_text().splitlines()
-    hosts = {line.split()[0] for line in lines if line.strip() and not line.lstrip().startswith("#")}
-    return hosts <= {"localhost", "127.0.0.1"}
+    hosts = read_hostfile(Path(launcher[launcher.index("--hostfile") + 1]))
+    return hosts.keys() <= {"localhost", "127.0.0.1"}
 
 
 def _check_possible(launcher: list[str], line: str) -> None:
@@ -117,27 +117,4 @@ def _check_possible(launcher: list[str], line: str) -> None:
             f"already started on several hosts; put launcher flags before the script only: {line}"
         )
     if "--hostfile" in launcher:
-        hostfile = Path(launcher[launcher.index("--hostfile") + 1])
-        if not hostfile.is_file():
-            raise HandoverError(
-                f"no hostfile {hostfile}: write one line a host, such as `worker-1 slots=8` (launch/hostfile.example)"
-            )
-        _check_lines(hostfile)
-
-
-def _check_lines(hostfile: Path) -> None:
-    """Before the launcher does, which names neither file nor line."""
-    hosts: set[str] = set()
-    for number, line in enumerate(hostfile.read_text().splitlines(), 1):
-        words = line.split("#")[0].split()
-        if not words:
-            continue
-        if len(words) != 2 or not re.fullmatch(r"slots=[1-9]\d*", words[1]):
-            raise HandoverError(f"{hostfile}, line {number}: {line.strip()!r}; write `HOST slots=NUMBER`")
-        if words[0] in hosts:
-            raise HandoverError(
-                f"{hostfile}, line {number}: host {words[0]} stands there twice; keep one line"
-            )
-        hosts.add(words[0])
-    if not hosts:
-        raise HandoverError(f"{hostfile}: no hosts in it; write one line a host, such as `worker-1 slots=8`")
+        read_hostfile(Path(launcher[launcher.index("--hostfile") + 1]))  # which refuses what cannot be

@@ -25,6 +25,7 @@ from interbert.kernels.attend.self_check import failed_check
 from interbert.kernels.compile import Unavailable, cache_folder
 from interbert.kernels.cpu import native
 from interbert.kernels.cpu.bf16 import has_bf16
+from interbert.ranks.hostfile import read_hostfile
 
 SHARED_MEMORY_GB, DISK_GB = 1.0, 10.0
 SECONDS = 5.0
@@ -208,24 +209,6 @@ def hosts(hostfile: Path) -> Iterator[Finding]:
     yield Finding("hostfile", "ok", f"{len(named)} hosts, {sum(named.values())} ranks in {hostfile}")
     with ThreadPoolExecutor(32) as pool:
         yield from pool.map(reach, named)
-
-
-def read_hostfile(path: Path) -> dict[str, int]:
-    """Ranks by host."""
-    found: dict[str, int] = {}
-    for number, line in enumerate(path.read_text().splitlines(), start=1):
-        line = line.split("#")[0].strip()
-        if not line:
-            continue
-        fields = re.fullmatch(r"(\S+)\s+slots=(\d+)", line)
-        if not fields:
-            raise ValueError(f"{path}, line {number}: {line!r} is not NAME slots=NUMBER")
-        if fields[1] in found:
-            raise ValueError(f"{path}, line {number}: {fields[1]} was named before")
-        found[fields[1]] = int(fields[2])
-    if not found:
-        raise ValueError(f"{path} names no host")
-    return found
 
 
 def reach(host: str) -> Finding:

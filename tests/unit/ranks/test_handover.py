@@ -1,6 +1,7 @@
 import pytest
 
 from interbert.ranks.handover import HandoverError, hand_over, split_arguments
+from interbert.ranks.hostfile import HostfileError
 
 
 def test_launcher_flags_are_told_from_the_scripts_own():
@@ -25,7 +26,7 @@ def test_nothing_to_hand_over():
 
 
 def test_missing_hostfile_is_an_error_not_a_warning(tmp_path, clean_environment):
-    with pytest.raises(HandoverError, match="no hostfile"):
+    with pytest.raises(HostfileError, match="no hostfile"):
         hand_over("launch/pretrain.py", ["--hostfile", str(tmp_path / "hosts")])
 
 
@@ -80,5 +81,5 @@ def clean_environment(monkeypatch):
 def test_a_bad_line_of_the_hostfile_is_named(text, message, tmp_path, clean_environment):
     hosts = tmp_path / "hosts"
     hosts.write_text(text)
-    with pytest.raises(HandoverError, match=f"{hosts}.*{message}"):
+    with pytest.raises(HostfileError, match=f"{hosts}.*{message}"):
         hand_over("launch/pretrain.py", ["--hostfile", str(hosts)])
