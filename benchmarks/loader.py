@@ -25,6 +25,7 @@ from interbert.batches import prepare
 from interbert.batches.loader import Loader
 from interbert.batches.masking import Vocabulary
 from interbert.batches.plan import Plan
+from interbert.batches.prepare import Preparer
 from interbert.config import Settings
 from interbert.corpus.corpus import Corpus
 from interbert.corpus.tokens import TokenTable, tokenise
@@ -104,7 +105,7 @@ def rate(
     corpus: Corpus, tokens: TokenTable, plan: Plan, settings: Settings, vocabulary: Vocabulary, pairs: int
 ) -> float:
     """Pairs a second through the loader, over at least `pairs` of them, once it is under way."""
-    with Loader(corpus, tokens, plan, settings, vocabulary) as loader:
+    with Loader(Preparer(corpus, tokens, plan, settings, vocabulary), plan, settings) as loader:
         for _ in range(2):
             next(loader)
         seen, began = 0, time.perf_counter()
@@ -141,7 +142,7 @@ def time_of_steps(
         ):
             yield
 
-    epoch, preparer, seen = plan.epoch(0), prepare.Preparer(corpus, tokens, plan, settings, vocabulary), 0
+    epoch, preparer, seen = plan.epoch(0), Preparer(corpus, tokens, plan, settings, vocabulary), 0
     slots = [preparer.make_slot() for _ in range(settings.train.micro_batches)]
     with instruments():
         began = time.perf_counter()

@@ -21,6 +21,7 @@ from benchmarks.loader_world import open_world, random_candidates
 from interbert.batches.loader import Loader
 from interbert.batches.masking import Vocabulary
 from interbert.batches.plan import Plan
+from interbert.batches.prepare import Preparer
 from interbert.corpus.corpus import Corpus
 from interbert.corpus.tokens import TokenTable, tokenise
 from interbert.recipe import load_recipe
@@ -65,7 +66,9 @@ def over_an_epoch(folder: Path, images: int) -> dict[str, float]:
         plan = Plan(corpus, tokens, settings, random_candidates(corpus))
         micro_batches = plan.epoch(0).micro_batches
         before = psutil.Process().memory_full_info().uss
-        with Loader(corpus, tokens, plan, settings, Vocabulary.of(tokenizer)) as loader:
+        with Loader(
+            Preparer(corpus, tokens, plan, settings, Vocabulary.of(tokenizer)), plan, settings
+        ) as loader:
             slots = list(loader._free)
             buffers = sum(
                 t.nbytes

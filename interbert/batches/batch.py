@@ -4,19 +4,59 @@ Shape legend, used throughout the project:
     P pairs   T text tokens   R regions (the stored ones)   V image tokens = R + P (one global token a pair)
     J joint tokens = V + T    M masked tokens   N masked regions   D feature width   K classes   H hidden width
 
+    G groups of pairs that belong together: examples of a task, or sets of true and false pairs
+
 Nothing is padded: the text tokens of all pairs stand one after another, pair p owning rows
 cu_text[p]:cu_text[p+1]; likewise its regions. Trailing pairs may be empty (repeated last offset), which is how
 shapes can be held static.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, fields
+from typing import Self
 
 import torch
 from torch import Tensor
 
 
+class Tensors:
+    """A dataclass of tensors, some of which may lie one level deeper."""
+
+    def _map(self, function: Callable[[Tensor], Tensor]) -> Self:
+        def mapped(value):
+            if isinstance(value, Tensor):
+                return function(value)
+            return value._map(function) if isinstance(value, Tensors) else value
+
+        return type(self)(**{f.name: mapped(getattr(self, f.name)) for f in fields(self)})
+
+
 @dataclass
-class Batch:
+class Groups(Tensors):
+    """What is right of pairs that belong together, as far as it is known."""
+
+    cu_group: Tensor
+    """int32 [G+1]: group g owns pairs cu_group[g]:cu_group[g+1]."""
+    examples_G: Tensor
+    """int64 number of the example in its file, or of the set in its epoch."""
+    largest: int
+    """Most pairs of a group."""
+    known: int
+    """Groups of which something is known."""
+    sought: int = 0
+    """Regions of pairs of which it is known what is meant."""
+    labels_G: Tensor | None = None
+    """int64 class or choice; -100 unknown."""
+    scores_GK: Tensor | None = None
+    """float32 weight of each class; all 0 where unknown."""
+    values_G: Tensor | None = None
+    """float32; nan unknown."""
+    overlaps_R: Tensor | None = None
+    """float32 overlap of each region with what is meant; nan unknown."""
+
+
+@dataclass
+class Batch(Tensors):
     input_ids_T: Tensor
     """int64, after masking; every caption is [CLS] words [SEP]."""
     token_types_T: Tensor
@@ -53,6 +93,10 @@ class Batch:
     """int64 index of each pair's caption in the data set."""
     order_3P: Tensor | None = None
     """int32: the pairs by their text tokens, by their regions and by both, most first; for kernels that schedule."""
+    groups: Groups | None = None
+    """Of a task; pretraining has none."""
+    text_only: bool = False
+    """Without images, and so without global tokens."""
     epoch: int = 0
     index: int = 0
     """Number of this micro-batch within its epoch."""
@@ -66,7 +110,8 @@ class Batch:
     @property
     def tokens(self) -> int:
         """Text tokens, regions and global image tokens."""
-        return self.input_ids_T.numel() + self.boxes_R5.shape[0] + self.pairs
+        images = 0 if self.text_only else self.boxes_R5.shape[0] + self.pairs
+        return self.input_ids_T.numel() + images
 
     def counts(self) -> dict[str, int]:
         """How many predictions each family of objectives makes here: the divisors of the losses' means."""
@@ -74,6 +119,8 @@ class Batch:
             "tokens": self.masked_tokens_M.numel(),
             "regions": self.masked_regions_N.numel(),
             "pairs": int((self.is_match_P != -100).sum()),
+            "groups": self.groups.known if self.groups else 0,
+            "sought": self.groups.sought if self.groups else 0,
         }
 
     def tensors(self) -> list[Tensor]:
@@ -85,7 +132,3 @@ class Batch:
 
     def pin(self) -> "Batch":
         return self._map(Tensor.pin_memory)
-
-    def _map(self, function) -> "Batch":
-        values = {f.name: getattr(self, f.name) for f in fields(self)}
-        return Batch(**{k: function(v) if isinstance(v, Tensor) else v for k, v in values.items()})

@@ -87,8 +87,22 @@ class Capacities:
         return ", ".join(f"{getattr(self, f.name):,} {f.name.replace('_', ' ')}" for f in fields(self))
 
 
-def cut(capacities: Capacities, text_lengths: np.ndarray, region_counts: np.ndarray) -> np.ndarray:
-    """Cut consecutive rows greedily: a micro-batch closes when the next row would pass any capacity.
+class GroupTooLarge(ValueError):
+    """A group of rows that no micro-batch has room for: `group` is its number."""
+
+    def __init__(self, group: int) -> None:
+        super().__init__(f"group {group} does not fit into a micro-batch")
+        self.group = group
+
+
+def cut(
+    capacities: Capacities,
+    text_lengths: np.ndarray,
+    region_counts: np.ndarray,
+    group_starts: np.ndarray | None = None,
+) -> np.ndarray:
+    """Cut consecutive rows greedily: a micro-batch closes when the next row would pass any capacity; with
+    `group_starts` (int64 [groups + 1]) only where a group begins.
 
     Returns `starts` int64 [micro_batches + 1]: micro-batch i holds rows starts[i]:starts[i + 1].
     """
@@ -110,6 +124,11 @@ def cut(capacities: Capacities, text_lengths: np.ndarray, region_counts: np.ndar
         for running, capacity in sums:
             window = running[start + 1 : end + 1]
             end = start + int(window.searchsorted(running[start] + capacity, side="right"))
+        if group_starts is not None:
+            group = int(group_starts.searchsorted(end, side="right")) - 1
+            if group_starts[group] <= start:
+                raise GroupTooLarge(group)
+            end = int(group_starts[group])
         starts.append(end)
         start = end
     return np.array(starts, dtype=np.int64)

@@ -4,18 +4,14 @@ from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 
 from interbert.batches.batch import Batch
-from interbert.batches.masking import Vocabulary
-from interbert.batches.plan import Plan, Position, Rows
+from interbert.batches.endless import EndlessPlan, Position, Rows
 from interbert.batches.prepare import Preparer
 from interbert.batches.slot import Slot
 from interbert.config import Settings
-from interbert.corpus.tokens import TokenTable
-from interbert.mining.negatives import CandidateTable
 
 
 @dataclass
@@ -58,11 +54,9 @@ class Loader:
 
     def __init__(
         self,
-        corpus: Any,
-        tokens: TokenTable,
-        plan: Plan,
+        preparer: Preparer,
+        plan: EndlessPlan,
         settings: Settings,
-        vocabulary: Vocabulary,
         rank: int = 0,
         world_size: int = 1,
         start: Position = Position(),  # noqa: B008 (frozen)
@@ -72,7 +66,7 @@ class Loader:
         self._plan = plan
         self._rank, self._world_size = rank, world_size
         self._micro_batches = micro_batches
-        self._preparer = Preparer(corpus, tokens, plan, settings, vocabulary)
+        self._preparer = preparer
         self._position = start
         own, threads = micro_batches // world_size, settings.data.threads
         # Besides the step handed out: whole steps, at least one, with work for every thread and one to spare.
@@ -129,26 +123,3 @@ class Loader:
             rows, slot = self._plan.epoch(epoch).micro_batch(index), self._free.pop()
             jobs.append(_Job(slot, rows, epoch, index, self._prepare(slot, rows, epoch, index)))
         self._pending.append(_Pending(jobs, numbers, self._position))
-
-
-def fixed_batches(
-    corpus: Any,
-    tokens: TokenTable,
-    settings: Settings,
-    vocabulary: Vocabulary,
-    count: int,
-    candidates: CandidateTable | None = None,
-) -> list[Batch]:
-    """The first micro-batches of a corpus under the draws of validation: always and everywhere the same.
-
-    All of them, for any number of ranks, in memory of their own; fewer than `count` in a small corpus.
-    """
-    plan = Plan(corpus, tokens, settings, candidates, validation=True)
-    preparer = Preparer(corpus, tokens, plan, settings, vocabulary)
-    epoch = plan.epoch(0)
-    batches = [
-        preparer.prepare(preparer.make_slot(), epoch.micro_batch(index), 0, index)
-        for index in range(min(count, epoch.micro_batches))
-    ]
-    plan.close()
-    return batches

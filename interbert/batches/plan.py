@@ -1,89 +1,22 @@
-"""What is trained on, in which order: an endless sequence of micro-batches, a pure function of the settings.
+"""What pretraining learns from, in which order: a pure function of the settings."""
 
-Nothing of it depends on ranks or threads, and it has no state but a `Position`.
-"""
-
-from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
-from enum import IntFlag
 from typing import Any
 
 import numpy as np
 
 from interbert.batches.capacities import Capacities, cut
+from interbert.batches.endless import EndlessPlan, EpochPlan, MaskKind, Rows, make_draw
 from interbert.batches.mismatch import Mismatcher
 from interbert.config import Settings
 from interbert.corpus.tokens import TokenTable
 from interbert.mining.negatives import CandidateTable
-from interbert.rng import Purpose, generator
+from interbert.rng import Purpose
 
 TEXT_OBJECTIVES = frozenset({"msm", "mlm"})
 REGION_OBJECTIVES = frozenset({"mrm", "moc", "mrfr"})
-_EPOCHS_KEPT = 3
-
-Draw = Callable[..., np.random.Generator]
-"""(purpose, epoch[, micro-batch]) -> the generator that belongs there."""
 
 
-class MaskKind(IntFlag):
-    """Which sides of a pair are masked."""
-
-    NONE = 0
-    TEXT = 1
-    REGIONS = 2
-    BOTH = 3
-
-
-@dataclass(frozen=True, order=True)
-class Position:
-    """The next micro-batch to come: all the state that the data side of a run has."""
-
-    epoch: int = 0
-    index: int = 0
-
-
-@dataclass(frozen=True)
-class Rows:
-    """Rows of a plan, as parallel arrays."""
-
-    image: np.ndarray
-    """int32, image index in the corpus."""
-    caption: np.ndarray
-    """int32, index in the corpus' caption space (swapped captions included)."""
-    is_match: np.ndarray
-    """bool: the caption is one of the image's own."""
-    mask_kind: np.ndarray
-    """uint8, a MaskKind."""
-    group: np.ndarray
-    """int32: rows of one group belong together. In pretraining each row is a group of its own."""
-
-    def __getitem__(self, rows: slice) -> "Rows":
-        return Rows(
-            self.image[rows], self.caption[rows], self.is_match[rows], self.mask_kind[rows], self.group[rows]
-        )
-
-    def __len__(self) -> int:
-        return len(self.image)
-
-
-@dataclass(frozen=True)
-class EpochPlan:
-    """One epoch: its rows, and where they are cut into micro-batches."""
-
-    rows: Rows
-    starts: np.ndarray
-    """int64 [micro_batches + 1]; the last micro-batch may be short."""
-
-    @property
-    def micro_batches(self) -> int:
-        return len(self.starts) - 1
-
-    def micro_batch(self, index: int) -> Rows:
-        return self.rows[int(self.starts[index]) : int(self.starts[index + 1])]
-
-
-class Plan:
+class Plan(EndlessPlan):
     """The endless sequence of micro-batches of a run.
 
     In epoch e every true caption comes once (or as often as `data.weights` says of its data set), in an order
@@ -106,6 +39,7 @@ class Plan:
         assert corpus.captions + corpus.swapped < 2**31 and corpus.images < 2**31
         if corpus.captions == 0:
             raise ValueError("the data set holds no captions: there is nothing to train on")
+        super().__init__()
         self.draw = make_draw(settings.train.seed, validation)
         self._corpus = corpus
         self._text_lengths = tokens.lengths
@@ -125,40 +59,6 @@ class Plan:
         )
         # Mismatches bring any caption to any image: refuse now what some later epoch could not fit.
         self.capacities.check(int(self._text_lengths.max()), int(self._regions.max()))
-        self._planner = ThreadPoolExecutor(1, thread_name_prefix="plan")
-        self._epochs: dict[int, Future[EpochPlan]] = {}
-
-    def epoch(self, epoch: int) -> EpochPlan:
-        """The plan of one epoch. To be called from one thread only."""
-        for wanted in (epoch, epoch + 1):
-            if wanted not in self._epochs:
-                self._epochs[wanted] = self._planner.submit(self.make, wanted)
-        while len(self._epochs) > _EPOCHS_KEPT:
-            # The farthest from here, the earlier one of two that are equally far.
-            del self._epochs[max(self._epochs, key=lambda e: (abs(e - epoch), -e))]
-        return self._epochs[epoch].result()
-
-    def step(self, position: Position, micro_batches: int) -> list[tuple[int, int]]:
-        """(epoch, index) of the next micro-batches from `position` on; they run on into later epochs."""
-        found: list[tuple[int, int]] = []
-        epoch, index = position.epoch, position.index
-        while len(found) < micro_batches:
-            end = self.epoch(epoch).micro_batches
-            taken = range(index, min(end, index + micro_batches - len(found)))
-            found += [(epoch, i) for i in taken]
-            if len(found) < micro_batches:
-                epoch, index = epoch + 1, 0
-        return found
-
-    def after(self, position: Position, micro_batches: int) -> Position:
-        """The position that many micro-batches later."""
-        epoch, index = position.epoch, position.index + micro_batches
-        while index >= (end := self.epoch(epoch).micro_batches):
-            epoch, index = epoch + 1, index - end
-        return Position(epoch, index)
-
-    def close(self) -> None:
-        self._planner.shutdown(wait=True, cancel_futures=True)
 
     def make(self, epoch: int) -> EpochPlan:
         """The plan of an epoch, computed here and now and not kept."""
@@ -188,13 +88,6 @@ class Plan:
         if len(found) == 0:
             raise ValueError(f"data.weights {self._weights} leave no caption of {self._corpus.captions}")
         return found
-
-
-def make_draw(seed: int, validation: bool = False) -> Draw:
-    """The draws of training, or those of validation, which share nothing with them."""
-    if validation:
-        return lambda purpose, *where: generator(seed, Purpose.VALIDATION, int(purpose), *where)
-    return lambda purpose, *where: generator(seed, purpose, *where)
 
 
 def _mask_kinds(settings: Settings) -> np.ndarray:

@@ -5,9 +5,9 @@ from typing import Any
 import numpy as np
 
 from interbert.batches.batch import Batch
+from interbert.batches.endless import Draw, EndlessPlan, MaskKind, Rows
 from interbert.batches.evidence import evidence_to_read
 from interbert.batches.masking import Vocabulary, mask_regions, mask_text
-from interbert.batches.plan import Draw, MaskKind, Plan, Rows
 from interbert.batches.slot import Slot
 from interbert.config import Settings
 from interbert.corpus.tokens import TokenTable
@@ -21,7 +21,7 @@ class Preparer:
     """Makes micro-batches. It keeps no state between them: threads share it, each with a slot of its own."""
 
     def __init__(
-        self, corpus: Any, tokens: TokenTable, plan: Plan, settings: Settings, vocabulary: Vocabulary
+        self, corpus: Any, tokens: TokenTable, plan: EndlessPlan, settings: Settings, vocabulary: Vocabulary
     ) -> None:
         self._corpus = corpus
         self._tokens = tokens
@@ -38,18 +38,7 @@ class Preparer:
     def prepare(self, slot: Slot, rows: Rows, epoch: int, index: int) -> Batch:
         """The Batch of these rows, in the slot's memory."""
         images = rows.image.astype(np.int64)
-        damaged = self._corpus.damaged_images(images) if self._settings.data.skip_damaged else {}
-        good_P = ~np.isin(images, np.array(list(damaged), np.int64))
-        keep_P = np.minimum(self._corpus.region_counts[images], self._settings.data.max_regions)
-        cu_regions = np.zeros(len(rows) + 1, dtype=np.int32)
-        np.cumsum(keep_P, out=cu_regions[1:])
-        regions = int(cu_regions[-1])
-        boxes_R4 = np.empty((regions, 4), dtype=np.float32)
-        if self._settings.data.verify_checksums:
-            self._corpus.check_images(images)
-        features_RD = slot.features_RD.numpy()[:regions]
-        self._read(images, keep_P, good_P, features_RD, boxes_R4)
-
+        damaged, good_P, keep_P, cu_regions, boxes_R4 = self._read_images(slot, images)
         masks, mismatch, where = self._settings.masks, self._settings.mismatch, (epoch, index)
         ids_T, cu_text = self._tokens.gather(rows.caption)
         text = mask_text(
@@ -89,7 +78,24 @@ class Preparer:
             values |= self._read_evidence(images, cu_regions, region.rows_N)
         sizes = {"max_text": int(np.diff(cu_text).max()), "max_regions": int(keep_P.max())}
         told = tuple(damaged[image] for image in images[~good_P].tolist())
-        return slot.batch(values, regions, **sizes, epoch=epoch, index=index, damaged=told)
+        return slot.batch(values, len(boxes_R4), **sizes, epoch=epoch, index=index, damaged=told)
+
+    def _read_images(
+        self, slot: Slot, images_P: np.ndarray
+    ) -> tuple[dict[int, str], np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        """Features into the slot. Returns what is damaged, which pairs are not, regions kept of each, their offsets
+        and their boxes as stored."""
+        damaged = self._corpus.damaged_images(images_P) if self._settings.data.skip_damaged else {}
+        good_P = ~np.isin(images_P, np.array(list(damaged), np.int64))
+        keep_P = np.minimum(self._corpus.region_counts[images_P], self._settings.data.max_regions)
+        cu_regions = np.zeros(len(images_P) + 1, dtype=np.int32)
+        np.cumsum(keep_P, out=cu_regions[1:])
+        regions = int(cu_regions[-1])
+        boxes_R4 = np.empty((regions, 4), dtype=np.float32)
+        if self._settings.data.verify_checksums:
+            self._corpus.check_images(images_P)
+        self._read(images_P, keep_P, good_P, slot.features_RD.numpy()[:regions], boxes_R4)
+        return damaged, good_P, keep_P, cu_regions, boxes_R4
 
     def _read(
         self,

@@ -7,8 +7,8 @@ from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 from interbert.batches.batch import Batch
+from interbert.batches.endless import Position
 from interbert.batches.loader import Loader, StepData
-from interbert.batches.plan import Position
 from interbert.config import Settings
 from interbert.ranks.begun_sum import begin_sum
 from interbert.ranks.distributed import Ranks

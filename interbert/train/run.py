@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-from interbert.batches.plan import Plan
+from interbert.batches.endless import EndlessPlan
 from interbert.config import Settings
 from interbert.files import write_json, write_text
 from interbert.ranks.distributed import Ranks
@@ -175,7 +175,7 @@ def _write_description(folder: RunFolder, settings: Settings, config: EngineConf
 
 
 def describe_run(
-    model, settings: Settings, task: Task, plan: Plan, config: EngineConfig, ranks: Ranks
+    model, settings: Settings, task: Task, plan: EndlessPlan, config: EngineConfig, ranks: Ranks
 ) -> str:
     millions = sum(getattr(p, "ds_numel", p.numel()) for p in model.parameters()) / 1e6
     return (

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from torch import nn
 
     from interbert.batches.batch import Batch
+    from interbert.batches.endless import EndlessPlan, Position
     from interbert.batches.loader import Loader
-    from interbert.batches.plan import Plan, Position
     from interbert.config import Settings
     from interbert.corpus.corpus import Corpus
     from interbert.model.beginning import Read
@@ -93,15 +93,15 @@ class Task(ABC):
         of right answers. A term's sum counts `weight * scales[name]` times."""
 
     @abstractmethod
-    def plan(self, settings: Settings, ranks: Ranks) -> Plan:
+    def plan(self, settings: Settings, ranks: Ranks) -> EndlessPlan:
         """Which pairs come in which micro-batch. Settings are this run's, with the step settled."""
 
     @abstractmethod
-    def sketch(self, settings: Settings) -> Plan:
+    def sketch(self, settings: Settings) -> EndlessPlan:
         """Such a plan without what takes long to make, to be described."""
 
     @abstractmethod
-    def loader(self, settings: Settings, plan: Plan, ranks: Ranks, start: Position) -> Loader: ...
+    def loader(self, settings: Settings, plan: EndlessPlan, ranks: Ranks, start: Position) -> Loader: ...
 
     def finisher(self) -> Callable[[Batch], Batch] | None:
         """What is added to each batch once it is on the device."""

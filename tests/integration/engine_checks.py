@@ -15,7 +15,7 @@ import torch
 from apex_twin import TWINS
 from transformers import BertConfig, BertForPreTraining
 
-from interbert.batches.plan import Position
+from interbert.batches.endless import Position
 from interbert.model.configuration import InterBertConfig
 from interbert.model.interbert import InterBertForPreTraining
 from interbert.recipe import load_recipe

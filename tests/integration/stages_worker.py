@@ -20,7 +20,7 @@ import engine_checks
 from accumulated import accumulated
 
 from interbert.batches.batch import Batch
-from interbert.batches.plan import Position
+from interbert.batches.endless import Position
 from interbert.ranks.distributed import start_ranks
 from interbert.recipe import load_recipe
 from interbert.sources.scenes.write import write_scenes

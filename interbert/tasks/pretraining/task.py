@@ -17,8 +17,9 @@ if TYPE_CHECKING:  # torch takes seconds, and a dry run does without it
     from torch import nn
 
     from interbert.batches.batch import Batch
+    from interbert.batches.endless import Position
     from interbert.batches.loader import Loader
-    from interbert.batches.plan import Plan, Position
+    from interbert.batches.plan import Plan
     from interbert.corpus.tokens import TokenTable
     from interbert.model.beginning import Read
     from interbert.model.interbert import InterBertForPreTraining
@@ -59,11 +60,11 @@ class Pretraining(Task):
     def loader(self, settings: Settings, plan: Plan, ranks: Ranks, start: Position) -> Loader:
         from interbert.batches.loader import Loader
         from interbert.batches.masking import Vocabulary
+        from interbert.batches.prepare import Preparer
 
         vocabulary = Vocabulary.of(self.tokenizer)
-        return Loader(
-            self.corpus, self.tokens, plan, settings, vocabulary, ranks.rank, ranks.world_size, start
-        )
+        preparer = Preparer(self.corpus, self.tokens, plan, settings, vocabulary)
+        return Loader(preparer, plan, settings, ranks.rank, ranks.world_size, start)
 
     def finisher(self) -> Callable[[Batch], Batch] | None:
         from interbert.tasks.pretraining.class_head import class_head_of

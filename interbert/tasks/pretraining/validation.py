@@ -7,7 +7,7 @@ from PIL import Image
 from torch import nn
 
 from interbert.batches.batch import Batch
-from interbert.batches.loader import fixed_batches
+from interbert.batches.fixed import fixed_batches
 from interbert.batches.masking import Vocabulary
 from interbert.config import Settings, SettingsError
 from interbert.corpus.corpus import Corpus

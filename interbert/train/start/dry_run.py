@@ -5,7 +5,7 @@ from pathlib import Path
 
 import yaml
 
-from interbert.batches.plan import Plan
+from interbert.batches.endless import EndlessPlan
 from interbert.files import read_json
 from interbert.model.size import Rows, operations, parameters
 from interbert.train.engine.deepspeed_config import EngineConfig, with_batch
@@ -74,7 +74,7 @@ def checkpoints_of(folder: RunFolder, resume: str) -> list[Path]:
     return list_checkpoints(folder.checkpoints)
 
 
-def work_of(task: Task, plan: Plan) -> tuple[int, float]:
+def work_of(task: Task, plan: EndlessPlan) -> tuple[int, float]:
     """Parameters, and operations of a micro-batch."""
     shape, sizes = task.shape(), plan.capacities
     rows = Rows(sizes.text, sizes.regions, sizes.tokens, sizes.masked_tokens)

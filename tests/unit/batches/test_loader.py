@@ -9,10 +9,12 @@ import pytest
 import torch
 from small_world import CLASSES, WordTokenizer, open_world, settings, write_store
 
-from interbert.batches.loader import Loader, fixed_batches
+from interbert.batches.endless import Position
+from interbert.batches.fixed import fixed_batches
+from interbert.batches.loader import Loader
 from interbert.batches.masking import Vocabulary
-from interbert.batches.plan import Plan, Position
-from interbert.batches.prepare import box_shares
+from interbert.batches.plan import Plan
+from interbert.batches.prepare import Preparer, box_shares
 from interbert.corpus.corpus import Corpus
 from interbert.corpus.tokens import token_table
 from interbert.mining.negatives import candidates_for
@@ -35,7 +37,9 @@ def load(corpus, steps, wanted=None, rank=0, world_size=1, start=START):
     wanted = wanted or settings(**MIXED)
     tokens = token_table(corpus, WordTokenizer(), wanted.data.max_text_tokens)
     plan = Plan(corpus, tokens, wanted, candidates_for(corpus, wanted))
-    with Loader(corpus, tokens, plan, wanted, VOCABULARY, rank, world_size, start) as loader:
+    with Loader(
+        Preparer(corpus, tokens, plan, wanted, VOCABULARY), plan, wanted, rank, world_size, start
+    ) as loader:
         return [
             (step.numbers, [batch._map(torch.clone) for batch in step.batches], step.position)
             for step in islice(loader, steps)
@@ -161,7 +165,7 @@ def test_a_step_stays_valid_until_the_next_is_asked_for(corpus):
     wanted = settings(**MIXED, data={"threads": 3})
     tokens = token_table(corpus, WordTokenizer(), 12)
     plan = Plan(corpus, tokens, wanted, candidates_for(corpus, wanted))
-    with Loader(corpus, tokens, plan, wanted, VOCABULARY) as loader:
+    with Loader(Preparer(corpus, tokens, plan, wanted, VOCABULARY), plan, wanted) as loader:
         for step in islice(loader, 10):
             copies = [batch._map(torch.clone) for batch in step.batches]
             for pending in loader._pending:  # all that is prepared ahead is done before the comparison
@@ -174,7 +178,8 @@ def test_a_step_stays_valid_until_the_next_is_asked_for(corpus):
 def test_memory_is_used_again(corpus):
     wanted = settings(train={"micro_batches": 2})
     tokens = token_table(corpus, WordTokenizer(), 12)
-    with Loader(corpus, tokens, Plan(corpus, tokens, wanted), wanted, VOCABULARY) as loader:
+    plan = Plan(corpus, tokens, wanted)
+    with Loader(Preparer(corpus, tokens, plan, wanted, VOCABULARY), plan, wanted) as loader:
         places = {batch.features_RD.data_ptr() for step in islice(loader, 30) for batch in step.batches}
     assert len(places) == 4
 
@@ -276,7 +281,7 @@ def test_after_a_failure_the_same_step_comes_again(corpus, monkeypatch):
 
     monkeypatch.setattr(corpus, "read", unsteady, raising=False)
     failures, found = 0, []
-    with Loader(corpus, tokens, plan, wanted, VOCABULARY) as loader:
+    with Loader(Preparer(corpus, tokens, plan, wanted, VOCABULARY), plan, wanted) as loader:
         while len(found) < 5:
             try:
                 step = next(loader)

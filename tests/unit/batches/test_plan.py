@@ -7,8 +7,9 @@ import pytest
 from small_world import settings
 
 from interbert.batches.capacities import Capacities, cut
+from interbert.batches.endless import MaskKind, Position
 from interbert.batches.masking import Vocabulary, mask_text
-from interbert.batches.plan import MaskKind, Plan, Position
+from interbert.batches.plan import Plan
 from interbert.corpus.tokens import TokenTable
 from interbert.mining.negatives import CandidateTable
 from interbert.rng import Purpose

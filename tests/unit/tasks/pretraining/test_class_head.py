@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 
-from interbert.batches.plan import Position
+from interbert.batches.endless import Position
 from interbert.corpus.corpus import Corpus
 from interbert.ranks.distributed import Ranks
 from interbert.recipe import load_recipe

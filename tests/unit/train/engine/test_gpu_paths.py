@@ -97,12 +97,15 @@ def test_slots_are_pinned_where_there_is_a_gpu(gpu, tmp_path):
     from interbert.batches.loader import Loader
     from interbert.batches.masking import Vocabulary
     from interbert.batches.plan import Plan
+    from interbert.batches.prepare import Preparer
     from interbert.corpus.tokens import token_table
 
     words, wanted = small_world.WordTokenizer(), small_world.settings()
     with small_world.open_world(tmp_path) as corpus:
         tokens = token_table(corpus, words, 12)
-        with Loader(corpus, tokens, Plan(corpus, tokens, wanted), wanted, Vocabulary.of(words)) as loader:
+        plan = Plan(corpus, tokens, wanted)
+        preparer = Preparer(corpus, tokens, plan, wanted, Vocabulary.of(words))
+        with Loader(preparer, plan, wanted) as loader:
             slots = len(loader._free)
             assert gpu.pinned == slots * len(vars(loader._free[0])) > 0
 
