@@ -124,8 +124,9 @@ class Batch(Tensors):
         }
 
     def tensors(self) -> list[Tensor]:
-        values = (getattr(self, field.name) for field in fields(self))
-        return [value for value in values if isinstance(value, Tensor)]
+        found: list[Tensor] = []
+        self._map(lambda tensor: found.append(tensor) or tensor)
+        return found
 
     def to(self, device: torch.device | str, non_blocking: bool = True) -> "Batch":
         return self._map(lambda tensor: tensor.to(device, non_blocking=non_blocking))
