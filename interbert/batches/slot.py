@@ -70,9 +70,9 @@ class Slot:
         return part
 
     def batch(self, values: dict[str, np.ndarray], regions: int, **rest: Any) -> Batch:
-        """The Batch of these values; features and token types lie in the slot already."""
-        parts = {name: self.fill(name, array) for name, array in values.items()}
-        parts["token_types_T"] = self.token_types_T[: len(values["input_ids_T"])]
+        """The Batch of these values; features lie in the slot already, and types of tokens, all 0, unless given."""
+        parts = {"token_types_T": self.token_types_T[: len(values["input_ids_T"])]}
+        parts |= {name: self.fill(name, array) for name, array in values.items()}
         parts["features_RD"] = self.features_RD[:regions]
         parts["order_3P"] = parts["order_3P"].view(3, -1)
         missing = {field.name for field in fields(self)} - set(parts)

@@ -1,0 +1,80 @@
+"""Which examples come in which micro-batch: each epoch all of them, in an order of its own; to be judged, as they are
+in their file."""
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from interbert.batches.capacities import Capacities, cut
+from interbert.batches.endless import EndlessPlan, EpochPlan, MaskKind, Rows, make_draw
+from interbert.config import Settings
+from interbert.corpus.examples import Examples
+from interbert.corpus.tokens import TokenTable
+from interbert.rng import Purpose
+
+
+class ExamplePlan(EndlessPlan):
+    """The pairs of an example stand together and in their order, and stay in one micro-batch."""
+
+    def __init__(
+        self, examples: Examples, corpus: Any, tokens: TokenTable, settings: Settings, in_order: bool = False
+    ) -> None:
+        """corpus: None where the examples are text alone. in_order: one epoch, as the file has it."""
+        super().__init__()
+        self.draw = make_draw(settings.train.seed)
+        self._examples, self._in_order = examples, in_order
+        self._text_P = tokens.lengths[examples.text_P]
+        self._regions_P = regions_of(examples, corpus, settings.data.max_regions)
+        self.capacities = self._capacities(settings)
+
+    def make(self, epoch: int) -> EpochPlan:
+        examples = self._examples
+        order_N = np.arange(len(examples))
+        if not self._in_order:
+            order_N = order_N[self.draw(Purpose.ORDER, epoch).permutation(len(examples))]
+        pairs_N = np.diff(examples.first_pair)[order_N]
+        starts_N = np.concatenate([[0], np.cumsum(pairs_N)])
+        shift_N = examples.first_pair[order_N] - starts_N[:-1]
+        pair_P = np.arange(starts_N[-1]) + np.repeat(shift_N, pairs_N)
+        is_match_P = np.ones(len(pair_P), bool) if examples.is_match_P is None else examples.is_match_P == 1
+        rows = Rows(
+            examples.image_P[pair_P],
+            examples.text_P[pair_P],
+            is_match_P if examples.is_match_P is None else is_match_P[pair_P],
+            np.full(len(pair_P), MaskKind.NONE, np.uint8),
+            np.repeat(order_N, pairs_N).astype(np.int32),
+        )
+        return EpochPlan(rows, cut(self.capacities, self._text_P[pair_P], self._regions_P[pair_P], starts_N))
+
+    def _capacities(self, settings: Settings) -> Capacities:
+        """Those of any pairs, but no less than the largest example needs; what never fits is refused here."""
+        first = self._examples.first_pair[:-1]
+        text_N = np.add.reduceat(self._text_P, first)
+        regions_N = np.add.reduceat(self._regions_P, first)
+        pairs_N = np.diff(self._examples.first_pair)
+        tokens_N = text_N + regions_N + (0 if self._examples.text_only else pairs_N)
+        most = int(tokens_N.argmax())
+        budget = settings.token_budget
+        if tokens_N[most] > budget:
+            raise ValueError(
+                f"{self._examples.path}: example {self._examples.ids[most]!r} needs {tokens_N[most]} tokens "
+                f"({pairs_N[most]} pairs, which stay together), and data.token_budget is {budget}; raise it to that, "
+                "or lower data.max_text_tokens or data.max_regions"
+            )
+        found = Capacities.derive(budget, settings.data, settings.masks, self._text_P, self._regions_P)
+        return replace(
+            found,
+            text=max(found.text, int(text_N.max())),
+            regions=max(found.regions, int(regions_N.max()), 1),
+            pairs=max(found.pairs, int(pairs_N.max())),
+            masked_tokens=1,
+            masked_regions=1,
+        )
+
+
+def regions_of(examples: Examples, corpus: Any, most: int) -> np.ndarray:
+    """int32 [P]: regions that a pair brings."""
+    if examples.text_only:
+        return np.zeros(len(examples.image_P), np.int32)
+    return np.minimum(corpus.region_counts[examples.image_P], most).astype(np.int32)
