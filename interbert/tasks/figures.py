@@ -1,9 +1,9 @@
 """The figures of a model's answers, over all examples and by type, with intervals.
 
 Letters: N examples, B resamples, P pairs, K classes. A figure is a function of how often each example counts:
-counts_BN -> values_B. With every example once it is the figure itself, with counts drawn at random it is a resample of
-the bootstrap: one formula serves both, a block of resamples at a time. Examples whose label is not known are left out
-before.
+counts_BN -> values_B. With every example once it is the figure itself, with counts drawn at random it is a resample
+of the bootstrap: one formula serves both, a block of resamples at a time. Examples whose label is not known are left
+out before.
 """
 
 from collections.abc import Callable
@@ -42,7 +42,7 @@ class Report:
 
 def figures_of(examples: Examples, outputs: Outputs, answers: Answers) -> dict[str, float]:
     """Every figure that the examples have, without intervals; none where no label is known."""
-    known = _known(examples, answers)
+    known = np.flatnonzero(examples.known_N)
     if not len(known):
         return {}
     once_1N = np.ones((1, len(known)))
@@ -53,7 +53,7 @@ def report(
     examples: Examples, outputs: Outputs, answers: Answers, seed: int = 0, resamples: int = RESAMPLES
 ) -> tuple[Report, dict[str, Report]]:
     """Over all examples, and of each type, the most frequent first."""
-    known = _known(examples, answers)
+    known = np.flatnonzero(examples.known_N)
     types, type_of, counts = np.unique(
         np.array(examples.types, dtype=object)[known].astype(str), return_inverse=True, return_counts=True
     )
@@ -98,12 +98,6 @@ def _percentiles(values_B: np.ndarray) -> tuple[float, float]:
         return float("nan"), float("nan")
     low, high = np.percentile(values_B, (2.5, 97.5))
     return float(low), float(high)
-
-
-def _known(examples: Examples, answers: Answers) -> np.ndarray:
-    if examples.kind != "score":
-        return answers.known
-    return np.flatnonzero(~np.isnan(examples.values_N)) if examples.values_N is not None else np.zeros(0, int)
 
 
 def _formulas(examples: Examples, outputs: Outputs, answers: Answers, rows: np.ndarray) -> dict[str, Of]:
@@ -217,7 +211,7 @@ def _standardised(values_N: np.ndarray) -> np.ndarray:
 
 
 class _Below:
-    """How many of some values are below each of others, equal ones as a half, where each value counts several times."""
+    """How many of some values are below each of others, equal ones by half, where each value counts several times."""
 
     def __init__(self, values_N: np.ndarray, others_M: np.ndarray):
         self.order_N = np.argsort(values_N, kind="stable")
@@ -237,7 +231,7 @@ def _summed(first_BN: np.ndarray, second_BN: np.ndarray) -> np.ndarray:
 
 def _of_pairs(examples: Examples, outputs: Outputs, right_N: np.ndarray, rows: np.ndarray) -> dict[str, Of]:
     """Whole examples are drawn, with all of their pairs: those of a set are not independent."""
-    renumbered = np.full(len(examples.ids), -1)
+    renumbered = np.full(len(examples), -1)
     renumbered[rows] = np.arange(len(rows))
     owner_P = renumbered[pair_owners(examples)]
     taken = np.flatnonzero((owner_P >= 0) & (examples.is_match_P >= 0))

@@ -10,8 +10,8 @@ import numpy as np
 class Outputs:
     """Of N examples, in their order.
 
-    classify: a probability of each class. score: one value. choose: a probability of each choice. match: of each pair.
-    point: of each region.
+    classify: a probability of each class. score: one value. choose, match, point: a probability of each choice, each
+    pair, each region.
     """
 
     flat: np.ndarray
@@ -68,8 +68,8 @@ def refuse_no_numbers(outputs: Outputs, ids: list[str]) -> None:
     if len(bad):
         example = int(np.searchsorted(outputs.offsets, bad[0], side="right")) - 1
         raise ValueError(
-            f"example {ids[example]!r}: the model's output is {outputs.flat[bad[0]]}, as are {len(bad) - 1} more: its "
-            "weights or its features hold no number; train with a lower train.learning_rate, or in bf16 or fp32"
+            f"example {ids[example]!r}: the model's output is {outputs.flat[bad[0]]}, as are {len(bad) - 1} more: "
+            "its weights or its features hold no number; train with a lower train.learning_rate, or in bf16 or fp32"
         )
 
 

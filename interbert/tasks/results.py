@@ -1,12 +1,10 @@
 """What is left of judging a model on examples: results.json, predictions.jsonl, and the page of results.html."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -17,9 +15,6 @@ from interbert.tasks.answers import Answers, answers_of, boxes_of
 from interbert.tasks.figures import Report, report
 from interbert.tasks.metrics import Metric, metric_of
 from interbert.tasks.outputs import Outputs
-
-if TYPE_CHECKING:
-    from interbert.tasks.results_page import Judged
 
 RESULTS, PREDICTIONS, PAGE = "results.json", "predictions.jsonl", "results.html"
 MOST_CLASSES = 10
@@ -54,7 +49,7 @@ def write_results(
     metric: str = "auto",
     seed: int = 0,
 ) -> dict[str, Any]:
-    """Writes the three files, results.json last; returns what it holds. For one rank: the others need nothing of it."""
+    """Writes the three files, results.json last; returns what it holds. One rank does this."""
     from interbert.tasks.results_page import Judged, results_page
 
     answers = answers_of(examples, outputs, corpus)
@@ -80,7 +75,7 @@ def results_of(
             "value": value,
             "larger_is_better": metric.larger_is_better,
             "examples": whole.examples,
-            "without_label": len(examples.ids) - whole.examples,
+            "without_label": len(examples) - whole.examples,
             "figures": _figures(whole),
             "by_type": {
                 name: {"examples": each.examples, "figures": _figures(each)} for name, each in by_type.items()
@@ -151,21 +146,20 @@ def scores(examples: Examples, outputs: Outputs, number: int) -> Any:
 def label(examples: Examples, number: int) -> Any:
     """What is right, as in the examples; None where that is not known."""
     if examples.kind == "score":
-        value = np.nan if examples.values_N is None else examples.values_N[number]
-        return None if np.isnan(value) else _rounded(value)
+        return _rounded(examples.values_N[number]) if examples.known_N[number] else None
     if examples.kind == "point":
         return boxes_of(examples, number).tolist() or None
     if examples.kind == "match":
         first, last = examples.first_pair[number : number + 2]
-        own = [] if examples.is_match_P is None else examples.is_match_P[first:last].tolist()
-        return [value if value >= 0 else None for value in own] if any(value >= 0 for value in own) else None
+        own = [value if value >= 0 else None for value in examples.is_match_P[first:last].tolist()]
+        return own if examples.known_N[number] else None
     if examples.scores is not None:
         offsets, class_, weight = examples.scores
         own = range(offsets[number], offsets[number + 1])
-        return {examples.classes[class_[at]]: _rounded(weight[at]) for at in own} or None
-    place = -1 if examples.labels_N is None else int(examples.labels_N[number])
-    if place < 0:
+        return {examples.classes[class_[at]]: _rounded(weight[at]) for at in own}
+    if not examples.known_N[number]:
         return None
+    place = int(examples.labels_N[number])
     return examples.classes[place] if examples.kind == "classify" else place
 
 

@@ -34,9 +34,11 @@ def make_examples(
     own_fields: Sequence[dict[str, Any]] | None = None,
 ) -> Examples:
     """pairs: of each example. images, texts: of each pair; by default none, and a text of its own."""
-    known = next((each for each in (labels, scores, values, boxes, types) if each is not None), ())
-    count = count or (len(known) if isinstance(pairs, int) else len(pairs))
+    given = next((each for each in (labels, scores, values, boxes, types) if each is not None), ())
+    count = count or (len(given) if isinstance(pairs, int) else len(pairs))
     pairs_N = [pairs] * count if isinstance(pairs, int) else list(pairs)
+    unknown = [-100] * count
+    has_labels = kind == "choose" or (kind == "classify" and scores is None)
     first_pair = np.cumsum([0, *pairs_N])
     total = int(first_pair[-1])
     texts = list(texts or [(f"text {number}",) for number in range(total)])
@@ -61,7 +63,7 @@ def make_examples(
         text_P=np.array([distinct[text] for text in texts], np.int32),
         texts=list(distinct),
         classes=list(classes),
-        labels_N=None if labels is None else np.array(labels, np.int64),
+        labels_N=np.array(unknown if labels is None else labels, np.int64) if has_labels else None,
         scores=None if scores is None else _ragged_scores(scores),
         values_N=None if values is None else np.array(values, np.float32),
         is_match_P=None if is_match is None else np.array(is_match, np.int64),

@@ -51,7 +51,7 @@ def test_soft_labels_count_the_weight_of_the_answer():
     scores = [{0: 1.0}, {0: 0.3, 1: 0.9}, {2: 0.6}, {}]
     rows = [[0.9, 0.5, 0.1], [0.2, 0.3, 0.9], [0.1, 0.2, 0.3], [0.1, 0.2, 0.3]]
     found = figures(make_examples("classify", classes="abc", scores=scores), rows)
-    assert found == pytest.approx({"soft_accuracy": (1.0 + 0 + 0.6) / 3})
+    assert found == pytest.approx({"soft_accuracy": (1.0 + 0 + 0.6 + 0) / 4})
 
 
 def test_values_against_scipy():
