@@ -46,7 +46,8 @@ def scene_svg(scene: Scene, answer: int | None = None, sought: Collection[np.nda
         stands_back = answer is not None and number != answer
         kind = " class=back" if stands_back else " class=answer" if number == answer else ""
         shapes.append(_rect(box, f'{kind} style="stroke: var(--c{number % COLOURS})"', name))
-        x, y = float(box[0]) + 0.6, float(box[1]) + 3.2
+        inside = (sides * scale)[0] - _LETTER * len(scene.labels[number]) - 0.6
+        x, y = max(0.6, min(float(box[0]) + 0.6, inside)), float(box[1]) + 3.2
         if not stands_back and _has_room(written, x, y, len(scene.labels[number])):
             shapes.append(f'<text x="{x:.2f}" y="{y:.2f}">{name}</text>')
     shapes += [_rect(np.asarray(box) * scale, " class=sought", "what was sought") for box in sought]

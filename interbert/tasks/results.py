@@ -15,6 +15,8 @@ from interbert.tasks.answers import Answers, answers_of, boxes_of
 from interbert.tasks.figures import Report, report
 from interbert.tasks.metrics import Metric, metric_of
 from interbert.tasks.outputs import Outputs
+from interbert.tasks.page.judged import Judged
+from interbert.tasks.page.page import results_page
 
 RESULTS, PREDICTIONS, PAGE = "results.json", "predictions.jsonl", "results.html"
 MOST_CLASSES = 10
@@ -50,8 +52,6 @@ def write_results(
     seed: int = 0,
 ) -> dict[str, Any]:
     """Writes the three files, results.json last; returns what it holds. One rank does this."""
-    from interbert.tasks.results_page import Judged, results_page
-
     answers = answers_of(examples, outputs, corpus)
     whole, by_type = report(examples, outputs, answers, seed)
     chosen = metric_of(examples.kind, metric, list(whole.figures) if whole.examples else None)

@@ -32,6 +32,7 @@ def make_examples(
     images: Sequence[int] | None = None,
     texts: Sequence[tuple[str, ...]] | None = None,
     own_fields: Sequence[dict[str, Any]] | None = None,
+    ids: Sequence[str] | None = None,
 ) -> Examples:
     """pairs: of each example. images, texts: of each pair; by default none, and a text of its own."""
     given = next((each for each in (labels, scores, values, boxes, types) if each is not None), ())
@@ -43,7 +44,7 @@ def make_examples(
     total = int(first_pair[-1])
     texts = list(texts or [(f"text {number}",) for number in range(total)])
     distinct = {text: number for number, text in enumerate(dict.fromkeys(texts))}
-    ids = [f"example-{number}" for number in range(count)]
+    ids = list(ids or [f"example-{number}" for number in range(count)])
     path, line_at = Path("examples.jsonl"), np.zeros(count + 1, np.int64)
     if folder is not None:
         path = folder / "examples.jsonl"
@@ -68,7 +69,7 @@ def make_examples(
         values_N=None if values is None else np.array(values, np.float32),
         is_match_P=None if is_match is None else np.array(is_match, np.int64),
         boxes=None if boxes is None else _ragged_boxes(boxes),
-        types=list(types or [""] * count),
+        types=[""] * count if types is None else [str(name) for name in types],
         line_at=line_at,
         fingerprint="made",
     )
