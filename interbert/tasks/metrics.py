@@ -3,6 +3,9 @@
 import math
 from dataclasses import dataclass
 
+RESULTS = "results.json"
+"""Where a run leaves its figures."""
+
 
 @dataclass(frozen=True)
 class Metric:

@@ -13,12 +13,12 @@ from interbert.corpus.examples import Examples
 from interbert.files import replaced, strict, write_json, write_text
 from interbert.tasks.answers import Answers, answers_of, boxes_of
 from interbert.tasks.figures import Report, report
-from interbert.tasks.metrics import Metric, metric_of
+from interbert.tasks.metrics import RESULTS, Metric, metric_of
 from interbert.tasks.outputs import Outputs
 from interbert.tasks.page.judged import Judged
 from interbert.tasks.page.page import results_page
 
-RESULTS, PREDICTIONS, PAGE = "results.json", "predictions.jsonl", "results.html"
+PREDICTIONS, PAGE = "predictions.jsonl", "results.html"
 MOST_CLASSES = 10
 """Whose scores are in a line of predictions.jsonl: the largest ones."""
 FORMAT = {"id", "images", "texts", "pairs", "tags", "label", "scores", "value", "boxes", "type"}
