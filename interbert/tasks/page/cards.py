@@ -60,21 +60,32 @@ def _card(judged: Judged, number: int) -> str:
 
 
 def _pictures(judged: Judged, number: int) -> str:
-    """Of all images of the example, each once; two beside each other, and of a set that of its best pair."""
-    examples, place = judged.examples, int(judged.answers.place_N[number])
-    pairs = range(examples.first_pair[number], examples.first_pair[number + 1])
-    if examples.kind == "match":
-        pairs = [pairs[place]]
-    images = dict.fromkeys(int(examples.image_P[pair]) for pair in pairs)
-    if judged.corpus is None or min(images) < 0:
+    if judged.corpus is None or judged.examples.text_only:
         return ""
-    if examples.kind != "point":
-        scenes = [scene_svg(read_scene(judged.corpus, image)) for image in images]
-    else:
+    shown = "".join(
+        f"<figure>{svg}{f'<figcaption>{name}</figcaption>' if name else ''}</figure>"
+        for name, svg in _scenes(judged, number)
+    )
+    return f"<div class=pictures>{shown}</div>"
+
+
+def _scenes(judged: Judged, number: int) -> list[tuple[str, str]]:
+    """(what it is, where that needs saying; picture) of each image; of a set, of its best and its true pair."""
+    examples, place = judged.examples, int(judged.answers.place_N[number])
+    first, last = examples.first_pair[number : number + 2].tolist()
+    images = dict.fromkeys(examples.image_P[first:last].tolist())
+    if examples.kind == "point":
         (image,) = images
         scene = read_scene(judged.corpus, image, most=len(judged.outputs.of(number)))
-        scenes = [scene_svg(scene, place if place >= 0 else None, list(boxes_of(examples, number)))]
-    return f"<div class=pictures>{''.join(scenes)}</div>"
+        return [("", scene_svg(scene, place if place >= 0 else None, list(boxes_of(examples, number))))]
+    names = [""] * len(images)
+    if examples.kind == "match":
+        true = np.flatnonzero(examples.is_match_P[first:last] == 1)
+        images = dict.fromkeys(int(examples.image_P[first + at]) for at in (place, *true[:1].tolist()))
+        names = ["of the answer", "of the true pair"] if len(images) > 1 else [""]
+    return [
+        (name, scene_svg(read_scene(judged.corpus, image))) for name, image in zip(names, images, strict=True)
+    ]
 
 
 def _words(judged: Judged, number: int) -> str:

@@ -145,3 +145,21 @@ def test_a_browser_runs_nothing_and_nothing_is_wider_than_a_phone(tmp_path, corp
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
     width, window = done.stdout.partition("<title>")[2].partition("</title>")[0].split(" of ")
     assert int(width) <= int(window)
+
+
+def test_a_set_shows_the_image_of_the_answer_and_that_of_the_true_pair(tmp_path, corpus):
+    examples = make_examples(
+        "match", tmp_path, pairs=[3, 3], is_match=[1, 0, 0] * 2, images=[0, 0, 1, 2, 3, 2], texts=[("a",)] * 6
+    )
+    page = page_of(tmp_path, corpus, examples, [[0.1, 0.2, 0.9], [0.9, 0.1, 0.2]])
+    assert page.tags["figure"] == 3 and page.text.count("of the true pair") == 1
+
+
+def test_the_region_that_is_sought_is_drawn_beside_the_answer(tmp_path, corpus):
+    examples = make_examples("point", tmp_path, images=[0, 1], boxes=[[[30, 10, 60, 40]], [[0, 0, 20, 20]]])
+    write_results(tmp_path, examples, make_outputs([[0.9, 0.5, 0.1]] * 2), corpus, ORIGIN)
+    html = (tmp_path / "results.html").read_text()
+    x, y, side = (f"{number * 100 / SIZE[0]:.2f}" for number in (30, 10, 30))
+    sought = f'x="{x}" y="{y}" width="{side}" height="{side}" class=sought'
+    assert html.count(sought) == 1 and html.count("class=answer style") == 2 and html.count("class=back") == 4
+    assert "overlap with what was sought: 0 %" in html and "overlap with what was sought: 100 %" in html
