@@ -136,14 +136,15 @@ def _apply_override(tree: dict[str, Any], override: str) -> None:
         if not isinstance(tree, dict):
             raise SettingsError(f"--set {override!r}: {section!r} is a value, not a section")
     try:
-        value = _parse_scalar(text)
+        value = parse_scalar(text)
     except yaml.YAMLError:
         raise SettingsError(f"--set {override!r}: the value is not YAML; quote it") from None
     tree[field] = value
     _later_word_counts(tree, {field: value})
 
 
-def _parse_scalar(text: str) -> Any:
+def parse_scalar(text: str) -> Any:
+    """The value that is meant by what stands behind the = of an override."""
     value = yaml.safe_load(text) if text else None
     if isinstance(value, str):  # YAML 1.1 takes 1e-4 for a string
         try:

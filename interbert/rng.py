@@ -24,6 +24,7 @@ class Purpose(IntEnum):
     BENCHMARK = 9
     MINING = 10
     MIXTURE = 11
+    RESAMPLE = 12
 
 
 def generator(seed: int, purpose: Purpose, *where: int) -> np.random.Generator:

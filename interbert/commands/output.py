@@ -41,6 +41,7 @@ MODEL = FolderKind(
         *TOKENIZER.files,
         *("config.json", "generation_config.json", "model*.safetensors", "model.safetensors.index.json"),
         "SHA256SUMS",
+        "README.md",
     ),
 )
 SHARDS = FolderKind("shards", ("shard_*.h5", "import.json"), (".interbert-cache",))

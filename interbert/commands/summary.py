@@ -5,8 +5,10 @@ import math
 from pathlib import Path
 
 from interbert.files import read_json, read_json_lines
+from interbert.tasks.metrics import METRICS, RESULTS
+from interbert.tasks.sweep.summary import SWEEP, sweep_table
 
-HELP = "losses, retrieval and throughput of a run, as a short table"
+HELP = "losses, figures and throughput of a run, or the figures of a sweep, as a short table"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -19,6 +21,8 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def summarise(folder: Path) -> str:
+    if (folder / SWEEP).is_file():
+        return sweep_table(read_json(folder / SWEEP))
     status, metrics = folder / "status.json", folder / "metrics.jsonl"
     for path in (status, metrics):
         if not path.is_file():
@@ -27,6 +31,7 @@ def summarise(folder: Path) -> str:
     state = read_json(status)
     rows = [f"{folder}: {state['state']} at step {state['step']} ({state['reason']})", ""]
     rows += _losses(lines) + _retrieval(folder / "evaluation.json")
+    rows += _results(folder / RESULTS)
     rates = sorted(filter(math.isfinite, _values(lines, "samples_per_second")))
     if rates:
         rows.append(f"{'pairs/s':<28}{rates[len(rates) // 2]:.0f} (median of the logged steps)")
@@ -35,6 +40,8 @@ def summarise(folder: Path) -> str:
         "picture": "picture.png",
         "model": "export",
         "metrics": "metrics.jsonl",
+        "predictions": "predictions.jsonl",
+        "page of results": "results.html",
     }
     rows += [f"{name:<28}{folder / place}" for name, place in places.items() if (folder / place).exists()]
     return "\n".join(rows)
@@ -65,4 +72,18 @@ def _retrieval(path: Path) -> list[str]:
         for measure in ("r1", "r5", "r10"):
             label = f"{way.replace('_', ' ')} R@{measure[1:]}"
             rows.append(f"{label:<28}" + " -> ".join(f"{100 * end[way][measure]:.1f} %" for end in ends))
+    return [*rows, ""]
+
+
+def _results(path: Path) -> list[str]:
+    """Of a run that was fine-tuned, with the intervals that hold 95 % of resamples; the chosen figure first."""
+    if not path.is_file():
+        return []
+    found = read_json(path)
+    figures = found["figures"]
+    metrics = [metric for metric in METRICS[found["kind"]] if metric.name in figures]
+    rows = [f"{'examples':<28}{found['examples']:,} of {found['data']['examples']}"]
+    for metric in sorted(metrics, key=lambda metric: metric.name != found["metric"]):
+        value, low, high = (metric.told(figures[metric.name][name]) for name in ("value", "low", "high"))
+        rows.append(f"{metric.title:<28}{value} ({low} to {high})")
     return [*rows, ""]

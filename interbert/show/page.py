@@ -6,45 +6,25 @@ from html import escape
 import numpy as np
 
 from interbert.corpus.corpus import Corpus
-from interbert.show.overview import captions_of, class_labels, counts_of, lengths_in_words, missing_parts
+from interbert.show.overview import captions_of, counts_of, lengths_in_words, missing_parts
+from interbert.show.scene import read_scene, scene_svg
+from interbert.show.style import BASE
 
 _BINS, _WIDTH, _HEIGHT, _BASE = 24, 420, 150, 18
-_COLOURS = 8
-_STYLE = """
-:root {
-  --paper: #fff; --ink: #212529; --soft: #6a7280; --rule: #dee2e6; --bar: #0072b2; --warn: #b45309;
-  --c0: #0072b2; --c1: #d55e00; --c2: #009e73; --c3: #cc52a0;
-  --c4: #785ec8; --c5: #b08000; --c6: #1f9ec8; --c7: #b03040;
-}
-@media (prefers-color-scheme: dark) {
-  :root {
-    --paper: #16181c; --ink: #e6e8eb; --soft: #9aa3ad; --rule: #343a40; --bar: #56b4e9; --warn: #f0a848;
-    --c0: #56b4e9; --c1: #f08c3c; --c2: #2fc99a; --c3: #e58cc6;
-    --c4: #a894f0; --c5: #e0b030; --c6: #6cc8ee; --c7: #ee7080;
-  }
-}
-body {
-  background: var(--paper); color: var(--ink); font: 15px/1.5 system-ui, sans-serif;
-  max-width: 1320px; margin: 2rem auto; padding: 0 1.2rem;
-}
-h1 { font-size: 1.4rem }
-h2 { font-size: 1.1rem; margin-top: 2.2rem }
+_STYLE = (
+    BASE
+    + """
+body { max-width: 1320px }
 h3 { font-size: .95rem; margin: 0 0 .3rem }
 th { text-align: left; font-weight: 600; padding: .15rem 1.2rem .15rem 0; white-space: nowrap }
 td { overflow-wrap: anywhere }
-figure { margin: 0 }
-figcaption { color: var(--soft); font-size: .85rem }
 ul { margin: .4rem 0; padding-left: 1.2rem }
-svg { width: 100%; height: auto; display: block }
 text { fill: var(--soft); font-size: 11px }
 .grid { display: grid; grid-template-columns: repeat(auto-fill, minmax(380px, 1fr)); gap: 1.4rem }
 .bar { fill: var(--bar) }
 .warn { color: var(--warn) }
-.scene { border: 1px solid var(--rule); max-height: 380px }
-.scene rect { fill: none; stroke-width: 2; vector-effect: non-scaling-stroke }
-.scene rect:hover { fill: var(--rule); fill-opacity: .5 }
-.scene text { font-size: 3.2px; paint-order: stroke; stroke: var(--paper); stroke-width: .9px }
 """
+)
 
 
 def html_page(corpus: Corpus, images: Sequence[int]) -> str:
@@ -121,27 +101,10 @@ def _bars(title: str, counts: np.ndarray, ends: tuple[str, str], about: str) -> 
 
 
 def _sample(corpus: Corpus, image: int, captions: list[str]) -> str:
-    count = int(corpus.region_counts[image])
-    boxes_R4 = np.empty((count, 4), np.float32)
-    corpus.read([image], [count], boxes_R4=boxes_R4)
-    width, height = corpus.sizes[image].tolist()
-    about = f"{width} × {height}" if width else "of unknown size"
-    side = np.array([width or 1, height or 1])
-    scale = 100 / side.max()
-    boxes = boxes_R4.reshape(-1, 2, 2) * scale
-    labels = class_labels(corpus, image, count) or [f"region {number}" for number in range(count)]
-    shapes = []
-    for number, ((low, high), label) in enumerate(zip(boxes, labels, strict=True)):
-        (x, y), (w, h) = low, high - low
-        name = escape(label)
-        shapes.append(
-            f'<rect x="{x:.2f}" y="{y:.2f}" width="{w:.2f}" height="{h:.2f}" '
-            f'style="stroke: var(--c{number % _COLOURS})"><title>{name}</title></rect>'
-            f'<text x="{x + 0.6:.2f}" y="{y + 3.2:.2f}">{name}</text>'
-        )
-    w, h = side * scale
+    scene = read_scene(corpus, image)
+    about = f"{scene.width} × {scene.height}" if scene.width else "of unknown size"
     lines = "".join(f"<li>{escape(text)}</li>" for text in captions) or "<li class=warn>no caption</li>"
     return (
-        f'<figure><h3>{escape(corpus.image_id(image))}</h3><svg class="scene" viewBox="0 0 {w:.2f} {h:.2f}">'
-        f"{''.join(shapes)}</svg><figcaption>{count} regions, {about}</figcaption><ul>{lines}</ul></figure>"
+        f"<figure><h3>{escape(corpus.image_id(image))}</h3>{scene_svg(scene)}"
+        f"<figcaption>{len(scene.labels)} regions, {about}</figcaption><ul>{lines}</ul></figure>"
     )

@@ -1,8 +1,11 @@
 import json
+import re
 
 import pytest
+from made_examples import make_examples, make_outputs
 
 from interbert.commands.summary import summarise
+from interbert.tasks.results import Origin, write_results
 
 
 def write(folder, name, text):
@@ -57,3 +60,27 @@ def test_numbers_that_are_none_and_a_line_half_written(tmp_path):
 def test_a_folder_that_is_no_run(tmp_path):
     with pytest.raises(ValueError, match="no status"):
         summarise(tmp_path)
+
+
+def test_a_run_that_was_fine_tuned(tmp_path):
+    write(tmp_path, "status.json", json.dumps({"state": "finished", "step": 9, "reason": "done"}))
+    write(tmp_path, "metrics.jsonl", '{"step": 9, "loss": 1.0}\n')
+    examples = make_examples("classify", tmp_path, classes=["cat", "dog"], labels=[0, 0, 0, 1] * 10)
+    write_results(tmp_path, examples, make_outputs([[0.9, 0.1]] * 40), None, Origin("m", "c", []), "matthews")
+    table = [" ".join(line.split()) for line in summarise(tmp_path).splitlines()]
+    place = table.index(f"examples 40 of {tmp_path / 'examples.jsonl'}")
+    assert table[place + 1] == "Matthews correlation 0.000 (0.000 to 0.000)", "the chosen one first"
+    assert re.fullmatch(r"accuracy 75\.0 % \(6\d\.\d % to 8\d\.\d %\)", table[place + 2])
+    assert f"page of results {tmp_path / 'results.html'}" in table
+
+
+def test_a_sweep(tmp_path):
+    point = {"name": "learning_rate=1e-5", "values": {}, "mean": 0.75, "deviation": 0.015}
+    point["runs"] = [{"state": "finished", "folder": "a"}, {"state": "failed", "folder": "b"}]
+    found = {"kind": "choose", "metric": "accuracy", "points": [point], "best": point["name"]}
+    write(tmp_path, "sweep.json", json.dumps(found))
+    lines = [" ".join(line.split()) for line in summarise(tmp_path).splitlines()]
+    assert lines == [
+        "accuracy, mean ± deviation over seeds",
+        "learning_rate=1e-5 75.0 ± 1.5 % 1 of 2 runs best",
+    ]

@@ -1,30 +1,13 @@
 import shutil
 import subprocess
-from html.parser import HTMLParser
 
 import numpy as np
 import pytest
+from page_reader import Page
 
 from interbert import __main__ as program
 from interbert.sources.scenes.write import write_scenes
 from interbert.store.store import StoreWriter
-
-
-class Page(HTMLParser):
-    """Counts of elements, the text, and whatever would be fetched from elsewhere."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.tags: dict[str, int] = {}
-        self.text, self.fetched, self.open = "", [], []
-        self.feed(text)
-
-    def handle_starttag(self, tag, attributes):
-        self.tags[tag] = self.tags.get(tag, 0) + 1
-        self.fetched += [value for name, value in attributes if name in ("src", "href")]
-
-    def handle_data(self, data):
-        self.text += data
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,100 @@
+"""The runs of a sweep, one after the other; what is finished is not run again."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from interbert.files import read_json, write_json
+from interbert.ranks.distributed import Ranks
+from interbert.ranks.ending import EXIT_CODES
+from interbert.tasks.sweep.plan import SEED, Variant
+from interbert.tasks.sweep.summary import (
+    SWEEP,
+    is_finished,
+    reason_of,
+    state_of,
+    summarise_sweep,
+    sweep_table,
+)
+from interbert.train.folder.run_folder import RunFolder
+
+
+def run_sweep(
+    folder: Path, plan: list[Variant], base: dict[str, Any], run: Callable[[Variant], int], ranks: Ranks
+) -> int:
+    """Runs what is not finished, on all ranks together; -> exit code, 0 when all are finished.
+
+    base: the recipe's settings as they are in JSON: another recipe in the same folder is refused. run: -> exit code.
+    Of runs that failed before, another attempt is made last, for it may end this start too.
+    """
+    ranks.main_only(lambda: _begin(folder, plan, base))
+    left = ranks.main_only(lambda: _unfinished(plan))
+    for number, place in enumerate(left, 1):
+        variant = plan[place]
+        if ranks.is_main:
+            print(f"sweep: {variant.folder.name} ({number} of {len(left)} that are left)", flush=True)
+        code = _run_one(variant, run, ranks)
+        if code == EXIT_CODES["preempted"]:
+            return code
+        if code == EXIT_CODES["finished"]:
+            continue
+        # A rank that failed alone is missed by the others: they end by their watchdogs, and so does this wait.
+        if set(ranks.gather(code)) != {code}:
+            return code
+        if ranks.is_main:
+            print(f"sweep: {variant.folder.name} failed: {reason_of(variant)}", flush=True)
+    summary = ranks.main_only(lambda: _finish(folder, plan, base))
+    if ranks.is_main:
+        print(sweep_table(summary), flush=True)
+    states = {each["state"] for point in summary["points"] for each in point["runs"]}
+    return EXIT_CODES["finished" if states == {"finished"} else "failed"]
+
+
+def _begin(folder: Path, plan: list[Variant], base: dict[str, Any]) -> None:
+    """Notes the recipe, or refuses another one than that of the runs that are there."""
+    flat, path = dict(_flat(base)), folder / SWEEP
+    swept = {SEED, *(key for variant in plan for key in variant.values)}
+    if path.is_file():
+        known = read_json(path)
+        before = dict(_flat(known["base"]))
+        swept |= {key for point in known["points"] for key in point["values"]}
+        for key in sorted(flat.keys() | before.keys()):
+            if key not in swept and flat.get(key) != before.get(key):
+                raise ValueError(
+                    f"{folder}: {key} is {flat.get(key)!r}, and was {before.get(key)!r} in the sweep that is there: "
+                    "name another --output-dir"
+                )
+    folder.mkdir(parents=True, exist_ok=True)
+    write_json(path, {"base": base, **summarise_sweep(plan)})
+
+
+def _flat(tree: dict[str, Any], before: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in tree.items():
+        if isinstance(value, dict) and value:
+            yield from _flat(value, f"{before}{key}.")
+        else:
+            yield before + key, value
+
+
+def _unfinished(plan: list[Variant]) -> list[int]:
+    """Places in the plan."""
+    states = {place: state_of(variant) for place, variant in enumerate(plan) if not is_finished(variant)}
+    return sorted(states, key=lambda place: (states[place] == "failed", place))
+
+
+def _run_one(variant: Variant, run: Callable[[Variant], int], ranks: Ranks) -> int:
+    """What a person can mend ends this run, not the sweep."""
+    try:
+        return run(variant)
+    except (ValueError, OSError) as error:
+        if ranks.is_main and state_of(variant) != "failed":
+            folder = RunFolder(variant.folder)
+            folder.make()
+            folder.write_status("failed", folder.last_step(), f"{type(error).__name__}: {error}")
+        return EXIT_CODES["failed"]
+
+
+def _finish(folder: Path, plan: list[Variant], base: dict[str, Any]) -> dict[str, Any]:
+    summary = summarise_sweep(plan)
+    write_json(folder / SWEEP, {"base": base, **summary})
+    return summary
