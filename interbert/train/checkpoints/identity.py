@@ -24,7 +24,7 @@ FREE_TO_CHANGE = {
     },
     "train": {
         *("log_every", "validate_every", "validation_micro_batches", "picture_every"),
-        *("checkpoint_every", "keep_checkpoints", "export_initial", "cuda_graphs"),
+        *("checkpoint_every", "keep_checkpoints", "export_initial", "cuda_graphs", "recompute"),
         *("max_skipped", "patience", "save_patience"),
     },
 }
@@ -38,6 +38,8 @@ def describe_settings(settings: Settings) -> dict[str, Any]:
     tree = settings.model_dump(mode="json", exclude={"name", "scenes", "stages", "step"})
     if settings.train.micro_batches:  # which says what the batch would otherwise
         tree["train"]["batch"] = None
+    if settings.train.epochs:  # which the steps follow from
+        tree["train"]["schedule_steps"] = None
     return {
         f"{section}.{field}": value
         for section, fields in tree.items()
@@ -90,6 +92,8 @@ def _line_to_type(saved: dict[str, Any], now: dict[str, Any]) -> str:
     ]
     if saved.get("train.micro_batches"):  # which decides, whatever the batch
         differ = [key for key in differ if key != "train.batch"]
+    if saved.get("train.epochs"):  # which decide, whatever the steps
+        differ = [key for key in differ if key != "train.schedule_steps"]
     sets = [f"--set {key}={_typed(saved.get(key))}" for key in differ if "." in key]
     return f" ({' '.join(sets)})" if sets else ""
 
