@@ -9,7 +9,7 @@ import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from interbert.config import Settings, SettingsError
+from interbert.config import Settings, SettingsError, TrainSettings
 from interbert.recipe import read_config
 
 if TYPE_CHECKING:  # light to import: the command line asks before the seconds that torch takes
@@ -43,7 +43,7 @@ def describe_settings(settings: Settings) -> dict[str, Any]:
     return {
         f"{section}.{field}": value
         for section, fields in tree.items()
-        for field, value in fields.items()
+        for field, value in (fields or {}).items()
         if field not in FREE_TO_CHANGE.get(section, ())
     }
 
@@ -67,7 +67,10 @@ def compare_with_config(config: Path, settings: Settings) -> None:
 def compare_identity(
     path: Path, saved: dict[str, Any], now: dict[str, Any], other_data: bool = False
 ) -> None:
-    """Refuses what is not the same run; with `other_data` the data set may have changed."""
+    """Refuses what is not the same run; with `other_data` the data set may have changed. A way of training that
+    `saved` does not know, being of an earlier version, was the default."""
+    plain = {f"train.{field}": value for field, value in TrainSettings().model_dump(mode="json").items()}
+    saved = {key: plain[key] for key in now if key in plain} | saved
     free = {_DATA} if other_data else set()
     changed = [
         f"  {key}: {saved.get(key)!r} then, {now.get(key)!r} now"

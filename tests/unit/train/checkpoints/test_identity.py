@@ -35,6 +35,16 @@ def test_how_parameters_learn_belongs_to_a_run():
     assert free == plain  # the same numbers
 
 
+def test_an_earlier_version_trained_by_what_is_now_the_default(tmp_path):
+    now = describe_settings(load_recipe("scenes"))
+    earlier = {key: value for key, value in now.items() if key not in ("train.schedule", "train.ema")}
+    compare_identity(tmp_path, earlier, now)
+    with pytest.raises(SettingsError, match=r"train\.schedule: 'linear' then, 'cosine' now"):
+        compare_identity(
+            tmp_path, earlier, describe_settings(load_recipe("scenes", ["train.schedule=cosine"]))
+        )
+
+
 def test_a_run_of_epochs_is_not_told_by_its_steps(tmp_path):
     """Which settings of a finished run's config.yaml have as they followed from the epochs."""
     one, other = (
