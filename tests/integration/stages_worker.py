@@ -17,6 +17,7 @@ ROOT = Path(__file__).parents[2]
 sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
 import engine_checks
+import learning_checks
 from accumulated import accumulated
 
 from interbert.batches.batch import Batch
@@ -269,7 +270,8 @@ def record(trainings: Trainings, world_size: int) -> dict:
     for before, after in ((0, 3), (3, 1), (1, 2), (2, 0)):
         results[f"zero{before}_to_zero{after}"] = trainings.crossed(before, after)
     results["lamb"] = train(0, "fp32", four, "train.optimizer=lamb", "train.learning_rate=0.01")
-    return results | engine_checks.record(trainings, encoder(0.1))
+    results |= engine_checks.record(trainings, encoder(0.1))
+    return results | learning_checks.record(trainings, encoder(0.1))
 
 
 if __name__ == "__main__":

@@ -163,6 +163,30 @@ def test_a_step_moves_the_weights_as_far_as_in_fp32(results, name):
     assert engines[name]["moved"] == pytest.approx(engines["zero0_fp32"]["moved"], rel=0.02)
 
 
+AVERAGED = [f"zero{stage}_{precision}" for stage in range(4) for precision in ("fp32", "bf16")]
+AVERAGED += ["zero0_bf16+FusedAdam", "zero1_bf16_accumulated", "zero3_offload_bf16"]
+
+
+@pytest.mark.parametrize("name", AVERAGED)
+def test_averages_are_of_the_steps_that_were_taken_and_are_shown_and_put_back(results, name):
+    found = results["two"]["averaged"][name]["shown"]
+    assert found["difference"] < 1e-6 and found["distance"] > 1e-4
+    assert found["loss"] == found["loss_of_such_weights"] != found["loss_before"]
+    assert found["restored"] and found["loss_before"] == found["loss_after"]
+
+
+@pytest.mark.parametrize("name", AVERAGED)
+def test_what_is_frozen_stays_and_the_rest_learns(results, name):
+    found = results["two"]["averaged"][name]["frozen"]
+    assert found == {"frozen_that_moved": [], "others_still": []}
+
+
+@pytest.mark.parametrize("name", AVERAGED)
+def test_a_run_of_averages_and_frozen_parts_is_taken_up_bit_for_bit(results, name):
+    found = results["two"]["averaged"][name]
+    assert found["resumed"] and found["averages_resumed"]
+
+
 @pytest.mark.parametrize("start", ["seed", "bert", "folder"])
 def test_a_model_shared_out_while_it_is_made_is_the_whole_one_bit_for_bit(results, start):
     found = results["two"]["starts"][start]
