@@ -266,6 +266,8 @@ def record(trainings: Trainings, world_size: int) -> dict:
         results[f"zero{stage}_unmasked"] = train(stage, "fp32", unmasked=(0, 1))
         results[f"zero{stage}_poisoned"] = train(stage, "fp32", poison=1)
         results[f"zero{stage}_bf16_poisoned"] = train(stage, "bf16", poison=1)
+        results[f"zero{stage}_recompute"] = train(stage, "fp32", "train.recompute=true")
+        results[f"zero{stage}_bf16_recompute"] = train(stage, "bf16", "train.recompute=true")
         results[f"zero{stage}_failing_save"] = trainings.failing_save(stage)
     for before, after in ((0, 3), (3, 1), (1, 2), (2, 0)):
         results[f"zero{before}_to_zero{after}"] = trainings.crossed(before, after)

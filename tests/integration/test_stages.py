@@ -212,6 +212,14 @@ def test_a_bad_loss_is_skipped_in_bf16_as_well(results, stage):
     assert trained["skipped"] == [False, True, False] and trained["finite"]
 
 
+@pytest.mark.parametrize("stage", [0, 1, 2, 3])
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_recomputed_layers_give_the_same_numbers_at_every_stage(results, stage, precision):
+    kept = results["two"][f"zero{stage}_{precision}"]
+    again = results["two"][f"zero{stage}{'_bf16' * (precision == 'bf16')}_recompute"]
+    assert again["losses"] == kept["losses"] and again["weights"] == kept["weights"]
+
+
 @pytest.mark.parametrize(("before", "after"), [(0, 3), (3, 1), (1, 2), (2, 0)])
 def test_training_goes_on_at_another_stage(results, before, after):
     assert results["two"][f"zero{before}_to_zero{after}"]["difference"] < 1e-5

@@ -20,6 +20,7 @@ from interbert.train.engine.deepspeed_config import EngineConfig
 from interbert.train.engine.frozen import freeze
 from interbert.train.engine.loss_scale import loss_scale, scaled, unscaled_norm
 from interbert.train.engine.optimizer import build_optimizer, head_of, parameter_groups
+from interbert.train.engine.recompute import recompute_layers
 from interbert.train.engine.wrappers import own_optimizer
 
 
@@ -57,6 +58,8 @@ class Engine:
 
         self.settings, self.config = settings, config
         freeze(model, settings.train)
+        if settings.train.recompute:
+            recompute_layers(model)
         groups = parameter_groups(model, model.config.inherited_parameters, settings.train, head_of(settings))
         optimizer = build_optimizer(groups, settings.train, config.stage, config.offload)
         tree = dict(config.tree)
