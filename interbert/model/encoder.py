@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from interbert.model.layout import Layout
-from interbert.model.linear import Linear
+from interbert.model.linear import Linear, activated
 from interbert.model.norm import AddNorm
 from interbert.model.shape import Stage
 
@@ -47,7 +47,7 @@ class Layer(nn.Module):
         """What follows the attention, whoever made it."""
         dropout = self.hidden_dropout if self.training else 0.0
         x_NH = self.attention_norm(self.out(attended.flatten(1)), x_NH, dropout)
-        return self.norm(self.down(self.up(x_NH, gelu=True)), x_NH, dropout)
+        return self.norm(self.down(activated(self.up, x_NH)), x_NH, dropout)
 
     def split_heads(self, x_NH: Tensor) -> Tensor:
         """Queries, keys and values [N, 3, heads, width]."""

@@ -57,10 +57,11 @@ class Engine:
         import deepspeed
 
         self.settings, self.config = settings, config
-        freeze(model, settings.train)
+        head = head_of(settings)
+        freeze(model, settings.train, head)
         if settings.train.recompute:
             recompute_layers(model)
-        groups = parameter_groups(model, model.config.inherited_parameters, settings.train, head_of(settings))
+        groups = parameter_groups(model, model.config.inherited_parameters, settings.train, head)
         optimizer = build_optimizer(groups, settings.train, config.stage, config.offload)
         tree = dict(config.tree)
         if config.stage > 0:  # ours are AdamW variants or refused before; DeepSpeed knows few of them by type

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from torch import nn
 
 from interbert.config import SettingsError, TrainSettings
+from interbert.train.engine.adapter_names import is_adapter
 
 
 def belongs(name: str, prefixes: Iterable[str]) -> bool:
@@ -13,14 +14,16 @@ def belongs(name: str, prefixes: Iterable[str]) -> bool:
     return any(name == prefix or name.startswith(f"{prefix}.") for prefix in prefixes)
 
 
-def freeze(model: nn.Module, settings: TrainSettings) -> None:
-    """Before the engine is made, which gives the others their gradients."""
+def freeze(model: nn.Module, settings: TrainSettings, head: Iterable[str] = ("task",)) -> None:
+    """Before the engine is made, which gives the others their gradients. With adapters all but these and the task's
+    head is frozen."""
     names = [name for name, _ in model.named_parameters(remove_duplicate=False)]
     for prefix in settings.frozen:
         if not any(belongs(name, [prefix]) for name in names):
             raise SettingsError(_unknown(prefix, names))
     for name, parameter in model.named_parameters():
-        if belongs(name, settings.frozen):
+        learns = settings.lora is None or is_adapter(name) or belongs(name, head)
+        if not learns or belongs(name, settings.frozen):
             parameter.requires_grad_(False)
     if not any(parameter.requires_grad for parameter in model.parameters()):
         raise SettingsError("train.frozen leaves nothing that learns: name less")

@@ -8,6 +8,7 @@ from torch import nn
 from interbert.config import Settings, TrainSettings
 from interbert.kernels.apex import apex_symbol
 from interbert.model.depth import depth_of
+from interbert.train.engine.adapter_names import is_adapter
 from interbert.train.engine.frozen import belongs
 from interbert.train.engine.lamb import Lamb
 from interbert.train.engine.schedule import schedule
@@ -33,7 +34,7 @@ def parameter_groups(
     for name, parameter in model.named_parameters():
         if not parameter.requires_grad:
             continue
-        from_bert = belongs(name, inherited)
+        from_bert = belongs(name, inherited) and not is_adapter(name)
         of_head = settings.head_rate != 1 and belongs(name, head)
         depth = depth_of(name, model) if settings.layer_decay != 1 else 0
         decayed = len(shape_of(parameter)) >= 2

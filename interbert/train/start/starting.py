@@ -15,6 +15,7 @@ from interbert.model.convert import open_bert
 from interbert.model.interbert import InterBertForPreTraining
 from interbert.model.loading import open_ours
 from interbert.tokenizer import Tokenizer
+from interbert.train.engine.adapters import with_adapters
 from interbert.train.engine.deepspeed_config import EngineConfig
 from interbert.train.start.wanted_model import check_inherited, check_positions, wanted_fields
 
@@ -28,7 +29,7 @@ def build_model(
 ) -> InterBertForPreTraining:
     """With the weights that training begins from. At stage 3 each is shared out among the ranks before the next is
     read, so that no rank ever holds the whole; without an engine, all are here."""
-    model, read = start_of(settings, corpus, tokenizer)
+    model, read = with_adapters(*start_of(settings, corpus, tokenizer), settings.train)
     return fill(model, read, shared_out(engine) if engine is not None and engine.stage == 3 else None)
 
 
