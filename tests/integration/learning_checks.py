@@ -1,18 +1,23 @@
-"""Averages of the weights and frozen parts, with every class that DeepSpeed makes.
+"""Averages of the weights and frozen parts, with every class that DeepSpeed makes; adapters at every stage.
 
 Part of tests/integration/stages_worker.py, which keeps two ranks alive.
 """
 
+import peft
 import torch
 from engine_checks import SAVED, STEPS, EngineChecks, apex
 
+from interbert.model.beginning import fill
 from interbert.train.checkpoints import checkpoint
-from interbert.train.checkpoints.export import full_weights
+from interbert.train.checkpoints.export import export, export_adapter, full_weights
 from interbert.train.checkpoints.probe import probe_loss
 from interbert.train.engine import whole_state
+from interbert.train.engine.adapter_names import is_adapter
+from interbert.train.engine.adapters import with_adapters
 from interbert.train.engine.averages import share_kept
 from interbert.train.engine.engine import Engine
 from interbert.train.engine.frozen import belongs
+from interbert.train.start.starting import build_model
 
 AVERAGED = [f"zero{stage}_{precision}" for stage in range(4) for precision in ("fp32", "bf16")]
 AVERAGED += ["zero0_bf16+FusedAdam", "zero1_bf16_accumulated", "zero3_offload_bf16"]
@@ -26,6 +31,7 @@ Weights = dict[str, torch.Tensor]
 class LearningChecks:
     def __init__(self, checks: EngineChecks) -> None:
         self.checks, self.ranks = checks, checks.ranks
+        self.adapted_at_0: Weights = {}
 
     def averaged(self, name: str) -> dict:
         """A run that keeps averages and freezes parts, held against averages made here of whole weights, and against
@@ -78,6 +84,46 @@ class LearningChecks:
             "others_still": sorted(begun.keys() - frozen - moved),
         }
 
+    def adapted(self, stage: int) -> dict:
+        """Adapters alone learn, while recomputed layers drop out; held against the same run taken up again."""
+        checks, name = self.checks, f"zero{stage}_fp32"
+        settings = checks.settings_with("train.lora={rank: 4, dropout: 0.1}", "train.recompute=true")
+        run, again = checks.build(name, settings), checks.build(name, settings)
+        begun = full_weights(run)
+        checks.train(run, range(SAVED))
+        saved = checkpoint.save(run.deepspeed, checks.folder / f"adapted_{name}", {"step": 2}, self.ranks)
+        checkpoint.load(again.deepspeed, saved, checkpoint.verify(saved))
+        for each in (run, again):
+            checks.train(each, range(SAVED, STEPS))
+        ended = full_weights(run)
+        self.adapted_at_0 = self.adapted_at_0 or ended
+        moved = {name for name in begun if not torch.equal(begun[name], ended[name])}
+        adapters = {name for name in begun if is_adapter(name)}
+        return {
+            "adapters": len(adapters),
+            "only_adapters_moved": moved == adapters,
+            "difference": max(float((ended[n] - self.adapted_at_0[n]).abs().max()) for n in ended),
+            "moved": self.checks.distance(begun, ended),
+            "resumed": checks.equal(ended, full_weights(again)),
+            "export_differences": self.exported(run, ended),
+        }
+
+    def exported(self, run: Engine, ended: Weights) -> list[float]:
+        """Whether the export, an ordinary model, and the adapters on the model as it was, say what the run says."""
+        folder = self.checks.folder / f"adapted_{run.config.stage}"
+        export(run, self.checks.data.tokenizer, folder / "export", self.ranks)
+        export_adapter(run, folder / "adapter", self.ranks)
+        model = run.model
+        own, _ = with_adapters(type(model).empty(model.config), ended.__getitem__, run.settings.train)
+        merged = type(model).from_pretrained(folder / "export")
+        base = build_model(self.checks.settings, self.checks.data.corpus, self.checks.data.tokenizer)
+        adapted = peft.PeftModel.from_pretrained(base, str(folder / "adapter")).base_model.model
+        models = fill(own, ended.__getitem__), merged, adapted
+        batch = self.checks.steps[0].batches[0]
+        with torch.no_grad():
+            said, *others = (each.eval().forward_packed(batch).match_logits_P2 for each in models)
+        return [float((said - other).abs().max()) for other in others]
+
 
 def averages(run: Engine) -> Weights:
     held = whole_state.gather(run.deepspeed, (whole_state.AVERAGE,))
@@ -90,4 +136,7 @@ def mixed(average: Weights, weights: Weights, kept: float) -> Weights:
 
 def record(trainings, encoder: str) -> dict:
     learning = LearningChecks(EngineChecks(trainings, encoder))
-    return {"averaged": {name: learning.averaged(name) for name in AVERAGED}}
+    return {
+        "averaged": {name: learning.averaged(name) for name in AVERAGED},
+        "adapted": [learning.adapted(stage) for stage in range(4)],
+    }

@@ -187,6 +187,18 @@ def test_a_run_of_averages_and_frozen_parts_is_taken_up_bit_for_bit(results, nam
     assert found["resumed"] and found["averages_resumed"]
 
 
+@pytest.mark.parametrize("stage", [0, 1, 2, 3])
+def test_adapters_alone_learn_and_are_taken_up_bit_for_bit(results, stage):
+    found = results["two"]["adapted"][stage]
+    assert found["only_adapters_moved"] and found["adapters"] == 3 * 4 * 2 and found["moved"] > 1e-3
+    assert found["resumed"] and found["difference"] < 1e-5
+
+
+@pytest.mark.parametrize("stage", [0, 1, 2, 3])
+def test_adapters_are_exported_merged_and_alone(results, stage):
+    assert max(results["two"]["adapted"][stage]["export_differences"]) < 1e-5
+
+
 @pytest.mark.parametrize("start", ["seed", "bert", "folder"])
 def test_a_model_shared_out_while_it_is_made_is_the_whole_one_bit_for_bit(results, start):
     found = results["two"]["starts"][start]

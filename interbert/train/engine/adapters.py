@@ -21,7 +21,7 @@ WEIGHTS = "adapter_model.safetensors"
 
 
 def with_adapters(model: nn.Module, read: Read, settings: TrainSettings) -> tuple[nn.Module, Read]:
-    """The empty model with adapters, and what reads their numbers and its own; without train.lora both as they are."""
+    """The empty model with adapters, and what reads its numbers and theirs; without train.lora both as they are."""
     if settings.lora is None:
         return model, read
     peft = _peft()
