@@ -19,8 +19,8 @@ from interbert.train.engine.engine import Engine
 from interbert.train.engine.frozen import belongs
 from interbert.train.start.starting import build_model
 
-AVERAGED = [f"zero{stage}_{precision}" for stage in range(4) for precision in ("fp32", "bf16")]
-AVERAGED += ["zero0_bf16+FusedAdam", "zero1_bf16_accumulated", "zero3_offload_bf16"]
+AVERAGED = ["zero0_fp32", "zero0_bf16", "zero0_bf16+FusedAdam", "zero1_fp32", "zero1_bf16_accumulated"]
+AVERAGED += ["zero2_bf16", "zero3_fp32", "zero3_offload_bf16"]
 POISONED, EMA = 1, 0.3
 """The second step is skipped, and no average follows it."""
 FROZEN = ("interbert.text_embeddings", "interbert.stages.0")
@@ -105,10 +105,10 @@ class LearningChecks:
             "difference": max(float((ended[n] - self.adapted_at_0[n]).abs().max()) for n in ended),
             "moved": self.checks.distance(begun, ended),
             "resumed": checks.equal(ended, full_weights(again)),
-            "export_differences": self.exported(run, ended),
+            "exported": self.exported(run, ended),
         }
 
-    def exported(self, run: Engine, ended: Weights) -> list[float]:
+    def exported(self, run: Engine, ended: Weights) -> dict[str, float]:
         """Whether the export, an ordinary model, and the adapters on the model as it was, say what the run says."""
         folder = self.checks.folder / f"adapted_{run.config.stage}"
         export(run, self.checks.data.tokenizer, folder / "export", self.ranks)
@@ -117,12 +117,15 @@ class LearningChecks:
         own, _ = with_adapters(type(model).empty(model.config), ended.__getitem__, run.settings.train)
         merged = type(model).from_pretrained(folder / "export")
         base = build_model(self.checks.settings, self.checks.data.corpus, self.checks.data.tokenizer)
+        said_by_base = self.said(base)
         adapted = peft.PeftModel.from_pretrained(base, str(folder / "adapter")).base_model.model
-        models = fill(own, ended.__getitem__), merged, adapted
-        batch = self.checks.steps[0].batches[0]
-        with torch.no_grad():
-            said, *others = (each.eval().forward_packed(batch).match_logits_P2 for each in models)
-        return [float((said - other).abs().max()) for other in others]
+        own = self.said(fill(own, ended.__getitem__))
+        others = {"merged": self.said(merged), "adapted": self.said(adapted), "base": said_by_base}
+        return {name: float((own - other).abs().max()) for name, other in others.items()}
+
+    @torch.no_grad()
+    def said(self, model) -> torch.Tensor:
+        return model.eval().forward_packed(self.checks.steps[0].batches[0]).match_logits_P2
 
 
 def averages(run: Engine) -> Weights:

@@ -163,8 +163,8 @@ def test_a_step_moves_the_weights_as_far_as_in_fp32(results, name):
     assert engines[name]["moved"] == pytest.approx(engines["zero0_fp32"]["moved"], rel=0.02)
 
 
-AVERAGED = [f"zero{stage}_{precision}" for stage in range(4) for precision in ("fp32", "bf16")]
-AVERAGED += ["zero0_bf16+FusedAdam", "zero1_bf16_accumulated", "zero3_offload_bf16"]
+AVERAGED = ["zero0_fp32", "zero0_bf16", "zero0_bf16+FusedAdam", "zero1_fp32", "zero1_bf16_accumulated"]
+AVERAGED += ["zero2_bf16", "zero3_fp32", "zero3_offload_bf16"]
 
 
 @pytest.mark.parametrize("name", AVERAGED)
@@ -196,7 +196,8 @@ def test_adapters_alone_learn_and_are_taken_up_bit_for_bit(results, stage):
 
 @pytest.mark.parametrize("stage", [0, 1, 2, 3])
 def test_adapters_are_exported_merged_and_alone(results, stage):
-    assert max(results["two"]["adapted"][stage]["export_differences"]) < 1e-5
+    found = results["two"]["adapted"][stage]["exported"]
+    assert max(found["merged"], found["adapted"]) < 1e-5 and found["base"] > 1e-3
 
 
 @pytest.mark.parametrize("start", ["seed", "bert", "folder"])
