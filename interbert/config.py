@@ -178,7 +178,7 @@ class TrainSettings(Closed):
     """Largest gradient norm."""
     recompute: bool = False
     """Keep of each encoder layer only what goes into it, and compute the rest again in the backward pass: the same
-    numbers with a fraction of the memory for activations, for about a third more time."""
+    numbers with a fraction of the memory for activations, for one more forward pass."""
     cuda_graphs: bool = False
     """Replay the encoder's layers from CUDA graphs, at fixed capacities: for small models on fast GPUs."""
     log_every: int = Field(10, ge=1)
@@ -223,6 +223,8 @@ class TrainSettings(Closed):
     def _layers_are_replayed_or_recomputed(self) -> "TrainSettings":
         if self.recompute and self.cuda_graphs:
             raise ValueError("recompute and cuda_graphs are two ways to run the layers: take one of them")
+        if self.lora and self.cuda_graphs:
+            raise ValueError("cuda_graphs is not made for adapters: leave it or lora out")
         return self
 
 
@@ -230,7 +232,9 @@ class LoraSettings(Closed):
     """Low-rank additions: alpha / rank * B A beside each matrix of the targets."""
 
     rank: int = Field(8, ge=1)
+    """Rows of A and columns of B."""
     alpha: float = Field(16.0, gt=0)
+    """Divided by the rank, the factor on what is added."""
     dropout: float = Field(0.0, ge=0, lt=1)
     """Of what goes into A."""
     targets: list[Literal["qkv", "out", "up", "down"]] = Field(["qkv", "out", "up", "down"], min_length=1)
