@@ -123,6 +123,11 @@ def test_dropout_is_of_adapters_alone_and_follows_the_seed():
     assert torch.equal(found[0], found[1]) and not torch.equal(found[0], found[2])
 
 
+def test_adapters_are_not_replayed_from_graphs():
+    with pytest.raises(ValueError, match="cuda_graphs is not made for adapters"):
+        TrainSettings(lora=LORA, cuda_graphs=True)
+
+
 def test_without_the_package_it_is_asked_for(monkeypatch):
     monkeypatch.setitem(sys.modules, "peft", None)
     with pytest.raises(SettingsError, match=r"needs the package peft: pip install peft==0\.21\.2"):
