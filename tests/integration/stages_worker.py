@@ -31,6 +31,7 @@ from interbert.train.checkpoints.export import full_weights
 from interbert.train.engine.deepspeed_config import load_engine_config
 from interbert.train.engine.engine import Engine, summarise
 from interbert.train.engine.optimizer import set_learning_rate
+from interbert.train.engine.recompute import recomputed
 from interbert.train.loop import agree
 from interbert.train.start.feed import build_loader
 from interbert.train.start.planned import build_plan, open_data
@@ -175,6 +176,7 @@ class Trainings:
             "by_objective": {n: [] for n in settings.objectives},
         }
         record["accumulation"] = config.accumulation
+        record["recomputes"] = all(stage.run is recomputed for stage in model.interbert.stages)
         for step in range(STEPS if poison is None else 3):
             data = next(loader)
             batches = [merge(data.batches)] if merged else data.batches
@@ -266,9 +268,9 @@ def record(trainings: Trainings, world_size: int) -> dict:
         results[f"zero{stage}_unmasked"] = train(stage, "fp32", unmasked=(0, 1))
         results[f"zero{stage}_poisoned"] = train(stage, "fp32", poison=1)
         results[f"zero{stage}_bf16_poisoned"] = train(stage, "bf16", poison=1)
-        results[f"zero{stage}_recompute"] = train(stage, "fp32", "train.recompute=true")
-        results[f"zero{stage}_bf16_recompute"] = train(stage, "bf16", "train.recompute=true")
+        results[f"zero{stage}_fp32_recompute"] = train(stage, "fp32", "train.recompute=true")
         results[f"zero{stage}_failing_save"] = trainings.failing_save(stage)
+    results["zero3_bf16_recompute"] = train(3, "bf16", "train.recompute=true")
     for before, after in ((0, 3), (3, 1), (1, 2), (2, 0)):
         results[f"zero{before}_to_zero{after}"] = trainings.crossed(before, after)
     results["lamb"] = train(0, "fp32", four, "train.optimizer=lamb", "train.learning_rate=0.01")

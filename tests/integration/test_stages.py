@@ -225,12 +225,11 @@ def test_a_bad_loss_is_skipped_in_bf16_as_well(results, stage):
     assert trained["skipped"] == [False, True, False] and trained["finite"]
 
 
-@pytest.mark.parametrize("stage", [0, 1, 2, 3])
-@pytest.mark.parametrize("precision", ["fp32", "bf16"])
-def test_recomputed_layers_give_the_same_numbers_at_every_stage(results, stage, precision):
-    kept = results["two"][f"zero{stage}_{precision}"]
-    again = results["two"][f"zero{stage}{'_bf16' * (precision == 'bf16')}_recompute"]
+@pytest.mark.parametrize("name", ["zero0_fp32", "zero1_fp32", "zero2_fp32", "zero3_fp32", "zero3_bf16"])
+def test_recomputed_layers_give_the_same_numbers_at_every_stage(results, name):
+    kept, again = results["two"][name], results["two"][f"{name}_recompute"]
     assert again["losses"] == kept["losses"] and again["weights"] == kept["weights"]
+    assert again["recomputes"] and not kept["recomputes"]
 
 
 @pytest.mark.parametrize(("before", "after"), [(0, 3), (3, 1), (1, 2), (2, 0)])
