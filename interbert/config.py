@@ -140,11 +140,35 @@ class TrainSettings(Closed):
     of `batch`. The ranks must divide it."""
     schedule_steps: int = Field(100_000, ge=1)
     """Optimizer steps of the schedule: warm-up and decay are fixed by it. `--max-steps` only stops earlier."""
+    epochs: float | None = Field(None, gt=0)
+    """How often the data is gone through, said instead of `schedule_steps`, which then follows from it when the run
+    begins: from the micro-batches of the first epoch, for others may have a few more or less."""
+    schedule: Literal["linear", "cosine", "constant", "steps"] = "linear"
+    """What the learning rate does after its warm-up. linear: falls to 0. cosine: falls to 0 along half a wave.
+    constant: stays. steps: is multiplied by `decay_factor` at each epoch of `decay_at`."""
+    decay_at: list[Annotated[float, Field(gt=0)]] = []
+    """Epochs after which the schedule `steps` lowers the rate, in rising order, such as [12, 16]."""
+    decay_factor: float = Field(0.1, gt=0, lt=1)
+    """What the schedule `steps` multiplies the rate with."""
     learning_rate: float = Field(1e-4, gt=0)
     warmup_share: float = Field(0.1, ge=0, lt=1)
-    """Share of the schedule with linearly rising rate; then it falls linearly to 0."""
+    """Share of the schedule with linearly rising rate; then it goes as `schedule` says."""
     inherited_rate: float = Field(0.1, ge=0)
     """Factor on the learning rate of parameters that came from BERT."""
+    head_rate: float = Field(1.0, gt=0)
+    """Factor on the learning rate of a task's head."""
+    layer_decay: float = Field(1.0, gt=0, le=1)
+    """Factor on the learning rate from each encoder layer to the one below it: the top layer has it once, the
+    embeddings once more than the lowest layer; heads have the whole rate. 1: all learn alike."""
+    frozen: list[str] = []
+    """Names or dotted prefixes of parameters that do not learn, such as `interbert.text_embeddings` or
+    `interbert.stages.0`. They have no gradients and no optimizer's numbers."""
+    ema: float | None = Field(None, gt=0, lt=1)
+    """Keep an average of the weights beside them, of which each step leaves this share: 0.9999. Validation and the
+    export are then of the average. While it is young its share is smaller: (1 + n) / (10 + n) after n steps."""
+    lora: "LoraSettings | None" = None
+    """Learn low-rank additions to the encoder's matrices instead of the model itself, by the package `peft`; only the
+    task's head learns as well."""
     optimizer: Literal["adamw", "lamb"] = "adamw"
     betas: tuple[float, float] = (0.9, 0.999)
     epsilon: float = Field(1e-6, gt=0)
@@ -152,6 +176,9 @@ class TrainSettings(Closed):
     """On weight matrices only; never on biases and LayerNorms."""
     clip: float = Field(1.0, gt=0)
     """Largest gradient norm."""
+    recompute: bool = False
+    """Keep of each encoder layer only what goes into it, and compute the rest again in the backward pass: the same
+    numbers with a fraction of the memory for activations, for one more forward pass."""
     cuda_graphs: bool = False
     """Replay the encoder's layers from CUDA graphs, at fixed capacities: for small models on fast GPUs."""
     log_every: int = Field(10, ge=1)
@@ -181,6 +208,37 @@ class TrainSettings(Closed):
         if batch is not None and not re.fullmatch(r"[1-9][\d_]* (pairs|tokens)", str(batch)):
             raise ValueError("write '512 pairs' or '30000 tokens'")
         return batch
+
+    @model_validator(mode="after")
+    def _steps_have_their_epochs(self) -> "TrainSettings":
+        if self.schedule == "steps" and not self.decay_at:
+            raise ValueError(
+                "schedule 'steps' lowers the rate at the epochs of decay_at: say them, as [12, 16]"
+            )
+        if sorted(set(self.decay_at)) != self.decay_at:
+            raise ValueError("decay_at must rise: each epoch once, the first one first")
+        return self
+
+    @model_validator(mode="after")
+    def _layers_are_replayed_or_recomputed(self) -> "TrainSettings":
+        if self.recompute and self.cuda_graphs:
+            raise ValueError("recompute and cuda_graphs are two ways to run the layers: take one of them")
+        if self.lora and self.cuda_graphs:
+            raise ValueError("cuda_graphs is not made for adapters: leave it or lora out")
+        return self
+
+
+class LoraSettings(Closed):
+    """Low-rank additions: alpha / rank * B A beside each matrix of the targets."""
+
+    rank: int = Field(8, ge=1)
+    """Rows of A and columns of B."""
+    alpha: float = Field(16.0, gt=0)
+    """Divided by the rank, the factor on what is added."""
+    dropout: float = Field(0.0, ge=0, lt=1)
+    """Of what goes into A."""
+    targets: list[Literal["qkv", "out", "up", "down"]] = Field(["qkv", "out", "up", "down"], min_length=1)
+    """Which matrices of each encoder layer: queries, keys and values; what follows attention; the feed-forward's."""
 
 
 Kind = Literal["classify", "score", "choose", "match", "point"]

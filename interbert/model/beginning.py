@@ -45,8 +45,13 @@ def drawn(model: nn.Module, seed: int, deviation: float) -> Read:
                 return torch.zeros(shape)
             case "ones":
                 return torch.ones(shape)
-        where = int.from_bytes(blake2b(name.encode(), digest_size=8).digest())
-        numbers = generator(seed, Purpose.INITIALISATION, where).standard_normal(shape, dtype=np.float32)
+        numbers = numbers_of(name, seed).standard_normal(shape, dtype=np.float32)
         return torch.from_numpy(numbers).mul_(deviation)
 
     return read
+
+
+def numbers_of(name: str, seed: int) -> np.random.Generator:
+    """What a parameter's first numbers are drawn from."""
+    where = int.from_bytes(blake2b(name.encode(), digest_size=8).digest())
+    return generator(seed, Purpose.INITIALISATION, where)

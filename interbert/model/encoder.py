@@ -5,12 +5,14 @@ rows, padded ones, and whatever a test wants to look at.
 """
 
 from collections.abc import Callable
+from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from interbert.model.layout import Layout
-from interbert.model.linear import Linear
+from interbert.model.linear import Linear, activated
 from interbert.model.norm import AddNorm
 from interbert.model.shape import Stage
 
@@ -45,11 +47,16 @@ class Layer(nn.Module):
         """What follows the attention, whoever made it."""
         dropout = self.hidden_dropout if self.training else 0.0
         x_NH = self.attention_norm(self.out(attended.flatten(1)), x_NH, dropout)
-        return self.norm(self.down(self.up(x_NH, gelu=True)), x_NH, dropout)
+        return self.norm(self.down(activated(self.up, x_NH)), x_NH, dropout)
 
     def split_heads(self, x_NH: Tensor) -> Tensor:
         """Queries, keys and values [N, 3, heads, width]."""
         return self.qkv(x_NH).unflatten(-1, (3, self.heads, self.head_width))
+
+
+def straight(layer: Callable, *inputs: Any) -> Any:
+    """How a layer is run, unless training has another way."""
+    return layer(*inputs)
 
 
 class StageLayers(nn.ModuleList):
@@ -58,10 +65,11 @@ class StageLayers(nn.ModuleList):
     def __init__(self, hidden_size: int, stage: Stage, eps: float) -> None:
         super().__init__(Layer(hidden_size, stage, eps) for _ in range(stage.layers))
         self.kind = stage.kind
+        self.run = straight
 
     def forward(self, x_NH: Tensor, attend: Attend) -> Tensor:
         for layer in self:
-            x_NH = layer(x_NH, attend)
+            x_NH = self.run(layer, x_NH, attend)
         return x_NH
 
 
@@ -74,15 +82,20 @@ class CrossLayers(nn.ModuleList):
             for _ in range(stage.layers)
         )
         self.kind = stage.kind
+        self.run = straight
 
     def forward(self, image_VH: Tensor, text_TH: Tensor, ask: Ask) -> tuple[Tensor, Tensor]:
         for layer in self:
-            of_image, of_text = layer["image"].split_heads(image_VH), layer["text"].split_heads(text_TH)
-            seen_by_image = ask("image", of_image[:, 0], of_text, layer["image"].dropout_of_attention)
-            seen_by_text = ask("text", of_text[:, 0], of_image, layer["text"].dropout_of_attention)
-            image_VH = layer["image"].finish(image_VH, seen_by_image)
-            text_TH = layer["text"].finish(text_TH, seen_by_text)
+            image_VH, text_TH = self.run(partial(meet, layer), image_VH, text_TH, ask)
         return image_VH, text_TH
+
+
+def meet(layer: nn.ModuleDict, image_VH: Tensor, text_TH: Tensor, ask: Ask) -> tuple[Tensor, Tensor]:
+    """One layer of co-attention."""
+    of_image, of_text = layer["image"].split_heads(image_VH), layer["text"].split_heads(text_TH)
+    seen_by_image = ask("image", of_image[:, 0], of_text, layer["image"].dropout_of_attention)
+    seen_by_text = ask("text", of_text[:, 0], of_image, layer["text"].dropout_of_attention)
+    return layer["image"].finish(image_VH, seen_by_image), layer["text"].finish(text_TH, seen_by_text)
 
 
 def layers_of(hidden_size: int, stage: Stage, eps: float) -> nn.ModuleList:

@@ -56,7 +56,8 @@ def own_gradients(module: nn.Module) -> None:
     """A graph leaves a gradient where its next replay leaves one, too. Autograd would keep that memory as `.grad`,
     and in the next of several micro-batches add it to itself."""
     for parameter in module.parameters():
-        parameter.register_hook(torch.clone)
+        if parameter.requires_grad:
+            parameter.register_hook(torch.clone)
 
 
 def run_fixed(fixed: FixedStage, x_NH: Tensor, cu: Tensor, order: Tensor | None) -> Tensor:

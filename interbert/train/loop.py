@@ -233,7 +233,7 @@ def apart(run: Training, phase: str) -> Iterator[None]:
 
 
 def validate(run: Training) -> None:
-    with apart(run, "validation"):
+    with apart(run, "validation"), run.engine.averaged():
         figures = run.judge.figures(run.engine, run.ranks)
     if run.monitor:
         run.monitor.validation(

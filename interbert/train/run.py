@@ -15,7 +15,7 @@ from interbert.ranks.distributed import Ranks
 from interbert.ranks.ending import EXIT_CODES, again_after, describe_error
 from interbert.ranks.stop import StopRequest
 from interbert.train.checkpoints import checkpoint
-from interbert.train.checkpoints.export import export
+from interbert.train.checkpoints.export import export, export_adapter
 from interbert.train.checkpoints.identity import compare_identity, describe_identity
 from interbert.train.checkpoints.probe import check_probe, probe_loss
 from interbert.train.engine.deepspeed_config import EngineConfig, with_batch
@@ -74,8 +74,10 @@ def run_task(request: Request, ranks: Ranks) -> int:
             if run.monitor:
                 run.monitor.close()
         if state == "finished":
-            with watchdog.phase("export"):
+            with watchdog.phase("export"), run.engine.averaged():
                 export(run.engine, run.task.tokenizer, request.folder.export, ranks)
+                if request.settings.train.lora:
+                    export_adapter(run.engine, request.folder.adapter, ranks)
                 run.task.finish(run.engine, request.folder.path, ranks)
     except Exception as error:
         state, (reason, again) = "failed", describe_error(error)

@@ -17,6 +17,7 @@ ROOT = Path(__file__).parents[2]
 sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
 import engine_checks
+import learning_checks
 from accumulated import accumulated
 
 from interbert.batches.batch import Batch
@@ -30,6 +31,7 @@ from interbert.train.checkpoints.export import full_weights
 from interbert.train.engine.deepspeed_config import load_engine_config
 from interbert.train.engine.engine import Engine, summarise
 from interbert.train.engine.optimizer import set_learning_rate
+from interbert.train.engine.recompute import recomputed
 from interbert.train.loop import agree
 from interbert.train.start.build import build_model
 
@@ -170,6 +172,7 @@ class Trainings:
             "by_objective": {n: [] for n in settings.objectives},
         }
         record["accumulation"] = config.accumulation
+        record["recomputes"] = all(stage.run is recomputed for stage in engine.model.interbert.stages)
         for step in range(STEPS if poison is None else 3):
             data = next(loader)
             batches = [merge(data.batches)] if merged else data.batches
@@ -261,11 +264,14 @@ def record(trainings: Trainings, world_size: int) -> dict:
         results[f"zero{stage}_unmasked"] = train(stage, "fp32", unmasked=(0, 1))
         results[f"zero{stage}_poisoned"] = train(stage, "fp32", poison=1)
         results[f"zero{stage}_bf16_poisoned"] = train(stage, "bf16", poison=1)
+        results[f"zero{stage}_fp32_recompute"] = train(stage, "fp32", "train.recompute=true")
         results[f"zero{stage}_failing_save"] = trainings.failing_save(stage)
+    results["zero3_bf16_recompute"] = train(3, "bf16", "train.recompute=true")
     for before, after in ((0, 3), (3, 1), (1, 2), (2, 0)):
         results[f"zero{before}_to_zero{after}"] = trainings.crossed(before, after)
     results["lamb"] = train(0, "fp32", four, "train.optimizer=lamb", "train.learning_rate=0.01")
-    return results | engine_checks.record(trainings, encoder(0.1))
+    results |= engine_checks.record(trainings, encoder(0.1))
+    return results | learning_checks.record(trainings, encoder(0.1))
 
 
 if __name__ == "__main__":

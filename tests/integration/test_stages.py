@@ -163,6 +163,43 @@ def test_a_step_moves_the_weights_as_far_as_in_fp32(results, name):
     assert engines[name]["moved"] == pytest.approx(engines["zero0_fp32"]["moved"], rel=0.02)
 
 
+AVERAGED = ["zero0_fp32", "zero0_bf16", "zero0_bf16+FusedAdam", "zero1_fp32", "zero1_bf16_accumulated"]
+AVERAGED += ["zero2_bf16", "zero3_fp32", "zero3_offload_bf16"]
+
+
+@pytest.mark.parametrize("name", AVERAGED)
+def test_averages_are_of_the_steps_that_were_taken_and_are_shown_and_put_back(results, name):
+    found = results["two"]["averaged"][name]["shown"]
+    assert found["difference"] < 1e-6 and found["distance"] > 1e-4
+    assert found["loss"] == found["loss_of_such_weights"] != found["loss_before"]
+    assert found["restored"] and found["loss_before"] == found["loss_after"]
+
+
+@pytest.mark.parametrize("name", AVERAGED)
+def test_what_is_frozen_stays_and_the_rest_learns(results, name):
+    found = results["two"]["averaged"][name]["frozen"]
+    assert found == {"frozen_that_moved": [], "others_still": []}
+
+
+@pytest.mark.parametrize("name", AVERAGED)
+def test_a_run_of_averages_and_frozen_parts_is_taken_up_bit_for_bit(results, name):
+    found = results["two"]["averaged"][name]
+    assert found["resumed"] and found["averages_resumed"]
+
+
+@pytest.mark.parametrize("stage", [0, 1, 2, 3])
+def test_adapters_alone_learn_and_are_taken_up_bit_for_bit(results, stage):
+    found = results["two"]["adapted"][stage]
+    assert found["only_adapters_moved"] and found["adapters"] == 3 * 4 * 2 and found["moved"] > 1e-3
+    assert found["resumed"] and found["difference"] < 1e-5
+
+
+@pytest.mark.parametrize("stage", [0, 1, 2, 3])
+def test_adapters_are_exported_merged_and_alone(results, stage):
+    found = results["two"]["adapted"][stage]["exported"]
+    assert max(found["merged"], found["adapted"]) < 1e-5 and found["base"] > 1e-3
+
+
 @pytest.mark.parametrize("start", ["seed", "bert", "folder"])
 def test_a_model_shared_out_while_it_is_made_is_the_whole_one_bit_for_bit(results, start):
     found = results["two"]["starts"][start]
@@ -186,6 +223,13 @@ def test_a_full_disk_on_one_rank_is_said_by_all_and_leaves_nothing(results, stag
 def test_a_bad_loss_is_skipped_in_bf16_as_well(results, stage):
     trained = results["two"][f"zero{stage}_bf16_poisoned"]
     assert trained["skipped"] == [False, True, False] and trained["finite"]
+
+
+@pytest.mark.parametrize("name", ["zero0_fp32", "zero1_fp32", "zero2_fp32", "zero3_fp32", "zero3_bf16"])
+def test_recomputed_layers_give_the_same_numbers_at_every_stage(results, name):
+    kept, again = results["two"][name], results["two"][f"{name}_recompute"]
+    assert again["losses"] == kept["losses"] and again["weights"] == kept["weights"]
+    assert again["recomputes"] and not kept["recomputes"]
 
 
 @pytest.mark.parametrize(("before", "after"), [(0, 3), (3, 1), (1, 2), (2, 0)])

@@ -48,9 +48,12 @@ def save(engine, checkpoints: Path, state: dict[str, Any], ranks: Ranks) -> Path
 
 
 def size_of(engine) -> int:
-    """Bytes of a checkpoint: three fp32 numbers a parameter, and a little."""
-    numbers = (getattr(p, "ds_numel", p.numel()) for _, p in whole_state.named_parameters(engine))
-    return 4 * len(whole_state.KEYS) * sum(numbers) + 2**20
+    """Bytes of a checkpoint: weight, moments and what else there is of each parameter in fp32, and a little."""
+    numbers = sum(
+        len(whole_state.keys_of(engine, parameter)) * math.prod(whole_state.shape_of(parameter))
+        for _, parameter in whole_state.named_parameters(engine)
+    )
+    return 4 * numbers + 2**20
 
 
 def check_space(folder: Path, needed: int, what: str) -> None:
@@ -79,13 +82,15 @@ def _save_parts(engine, partial: Path, ranks: Ranks) -> dict[str, dict[str, Any]
 
 def _save_part(engine, path: Path, ranks: Ranks) -> tuple[dict[str, Any], str]:
     """What was written, and what failed: not raised yet, for the others gather together with this rank."""
-    shapes = {name: whole_state.shape_of(p) for name, p in whole_state.named_parameters(engine)}
-    owners = share_out({name: math.prod(shape) for name, shape in shapes.items()}, ranks.world_size)
+    parameters = dict(whole_state.named_parameters(engine))
+    shapes = {name: whole_state.shape_of(p) for name, p in parameters.items()}
+    keys = {name: whole_state.keys_of(engine, p) for name, p in parameters.items()}
+    owners = share_out({n: len(keys[n]) * math.prod(shapes[n]) for n in shapes}, ranks.world_size)
     own = [name for name in shapes if owners[name] == ranks.rank]
-    file = PartFile(path, {f"{key}/{name}": shapes[name] for name in own for key in whole_state.KEYS})
+    file = PartFile(path, {f"{key}/{name}": shapes[name] for name in own for key in keys[name]})
     for name, tensors in whole_state.gather(engine):
         if owners[name] == ranks.rank:
-            for key in whole_state.KEYS:
+            for key in keys[name]:
                 file.add(tensors[key])
     return file.close()
 
@@ -184,8 +189,10 @@ def load(engine, checkpoint: Path, state: dict[str, Any]) -> None:
     parts = [_open(file) for file in sorted(checkpoint.glob("part_*.safetensors"))]
     where = {name: part for part in parts for name in part.keys()}  # noqa: SIM118
 
+    keys = {name: whole_state.keys_of(engine, p) for name, p in whole_state.named_parameters(engine)}
+
     def read(parameter: str) -> dict[str, Tensor]:
-        names = {key: f"{key}/{parameter}" for key in whole_state.KEYS}
+        names = {key: f"{key}/{parameter}" for key in keys[parameter]}
         missing = [name for name in names.values() if name not in where]
         if missing:
             raise CheckpointError(f"{checkpoint} lacks {', '.join(missing)}: it is of another model")

@@ -9,6 +9,8 @@ from interbert.files import new_folder, settle_folder, write_sums
 from interbert.model.beginning import fill
 from interbert.ranks.distributed import Ranks
 from interbert.train.engine import whole_state
+from interbert.train.engine.adapters import merged, write_adapter
+from interbert.train.engine.optimizer import head_of
 
 
 def full_weights(engine, keep: bool = True) -> dict[str, Tensor]:
@@ -21,8 +23,16 @@ def full_weights(engine, keep: bool = True) -> dict[str, Tensor]:
 
 
 def export(engine, tokenizer, folder: Path, ranks: Ranks) -> None:
-    weights = full_weights(engine, keep=ranks.is_main)
+    """Under the model's own names: of adapters only what they add is left."""
+    weights = merged(full_weights(engine, keep=ranks.is_main), engine.settings.train.lora)
     ranks.main_only(lambda: _write(type(engine.model), engine.model.config, weights, tokenizer, folder))
+
+
+def export_adapter(engine, folder: Path, ranks: Ranks) -> None:
+    """Of a run with train.lora: its adapters alone, as peft keeps them, and the task's head."""
+    settings = engine.settings
+    weights, base = full_weights(engine, keep=ranks.is_main), settings.model.inherit_from
+    ranks.main_only(lambda: write_adapter(weights, settings.train.lora, head_of(settings), base, folder))
 
 
 def _write(model_class, config, weights: dict[str, Tensor], tokenizer, folder: Path) -> None:

@@ -9,7 +9,7 @@ import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from interbert.config import Settings, SettingsError
+from interbert.config import Settings, SettingsError, TrainSettings
 from interbert.recipe import read_config
 
 if TYPE_CHECKING:  # light to import: the command line asks before the seconds that torch takes
@@ -22,7 +22,7 @@ FREE_TO_CHANGE = {
     },
     "train": {
         *("log_every", "validate_every", "validation_micro_batches", "picture_every"),
-        *("checkpoint_every", "keep_checkpoints", "export_initial", "cuda_graphs"),
+        *("checkpoint_every", "keep_checkpoints", "export_initial", "cuda_graphs", "recompute"),
         *("max_skipped", "patience", "save_patience"),
     },
 }
@@ -38,10 +38,12 @@ def describe_settings(settings: Settings) -> dict[str, Any]:
     tree |= {"task": task} if task else {}
     if settings.train.micro_batches:  # which says what the batch would otherwise
         tree["train"]["batch"] = None
+    if settings.train.epochs:  # which the steps follow from
+        tree["train"]["schedule_steps"] = None
     return {
         f"{section}.{field}": value
         for section, fields in tree.items()
-        for field, value in fields.items()
+        for field, value in (fields or {}).items()
         if field not in FREE_TO_CHANGE.get(section, ())
     }
 
@@ -61,7 +63,10 @@ def compare_with_config(config: Path, settings: Settings) -> None:
 def compare_identity(
     path: Path, saved: dict[str, Any], now: dict[str, Any], other_data: bool = False
 ) -> None:
-    """Refuses what is not the same run; with `other_data` the data set may have changed."""
+    """Refuses what is not the same run; with `other_data` the data set may have changed. A way of training that
+    `saved` does not know, being of an earlier version, was the default."""
+    plain = {f"train.{field}": value for field, value in TrainSettings().model_dump(mode="json").items()}
+    saved = {key: plain[key] for key in now if key in plain} | saved
     free = {_DATA} if other_data else set()
     changed = [
         f"  {key}: {saved.get(key)!r} then, {now.get(key)!r} now"
@@ -86,6 +91,8 @@ def _line_to_type(saved: dict[str, Any], now: dict[str, Any]) -> str:
     ]
     if saved.get("train.micro_batches"):  # which decides, whatever the batch
         differ = [key for key in differ if key != "train.batch"]
+    if saved.get("train.epochs"):  # which decide, whatever the steps
+        differ = [key for key in differ if key != "train.schedule_steps"]
     sets = [f"--set {key}={_typed(saved.get(key))}" for key in differ if "." in key]
     return f" ({' '.join(sets)})" if sets else ""
 

@@ -61,9 +61,7 @@ def read_engine_config(path: str, settings: Settings) -> EngineConfig:
             path, tree, key, 'the precision is said by "bf16": {"enabled": true}, by "fp16", or by neither'
         )
     _refuse(path, tree, "optimizer", "the recipe's train.optimizer chooses it")
-    _refuse(
-        path, tree, "scheduler", "the recipe's train.warmup_share and train.schedule_steps make the schedule"
-    )
+    _refuse(path, tree, "scheduler", "the recipe's train.schedule and train.schedule_steps make the schedule")
     train = settings.train
     _must_be(path, tree, "train_micro_batch_size_per_gpu", 1, "a packed micro-batch counts as one sample")
     _must_be(path, tree, "gradient_clipping", train.clip, "it is the recipe's train.clip")

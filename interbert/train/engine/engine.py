@@ -1,7 +1,8 @@
 """The DeepSpeed engine around the model, and one optimizer step through it."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
@@ -12,9 +13,13 @@ from interbert.config import Settings
 from interbert.ranks.distributed import Ranks
 from interbert.rng import Purpose, torch_seed
 from interbert.train.engine import whole_state
+from interbert.train.engine.averages import follow
 from interbert.train.engine.deepspeed_config import EngineConfig
+from interbert.train.engine.frozen import freeze
 from interbert.train.engine.loss_scale import loss_scale, scaled, unscaled_norm
-from interbert.train.engine.optimizer import build_optimizer, parameter_groups
+from interbert.train.engine.optimizer import build_optimizer, head_of, parameter_groups
+from interbert.train.engine.recompute import recompute_layers
+from interbert.train.engine.wrappers import own_optimizer
 from interbert.train.task import Term
 
 
@@ -36,9 +41,12 @@ class Engine:
         import deepspeed
 
         model = step.model
-
         self.settings, self.config, self.terms = settings, config, terms
-        groups = parameter_groups(model, model.config.inherited_parameters, settings.train)
+        head = head_of(settings)
+        freeze(model, settings.train, head)
+        if settings.train.recompute:
+            recompute_layers(model)
+        groups = parameter_groups(model, model.config.inherited_parameters, settings.train, head)
         optimizer = build_optimizer(groups, settings.train, config.stage, config.offload)
         tree = dict(config.tree)
         if config.stage > 0:  # ours are AdamW variants or refused before; DeepSpeed knows few of them by type
@@ -76,6 +84,8 @@ class Engine:
     def update(self, stats: Tensor) -> StepResult:
         """The optimizer's step on what was accumulated."""
         norm, skipped = self._update()
+        if not skipped:
+            follow(own_optimizer(self.deepspeed))
         return StepResult(stats, norm, skipped)
 
     def _update(self) -> tuple[float, bool]:
@@ -105,6 +115,21 @@ class Engine:
         engine.step()
         engine.skipped_steps += 1
         return norm, True
+
+    @contextmanager
+    def averaged(self) -> Iterator[None]:
+        """Within it the model is the average of its weights (train.ema), for who evaluates or exports it; after it,
+        what it was. All ranks at once. Without averages it changes nothing.
+
+        An error that leaves it leaves the averages in their place: it may be one rank's alone, and the way back is
+        walked by all.
+        """
+        kept = self.settings.train.ema is not None
+        if kept:
+            whole_state.exchange_averages(self.deepspeed)
+        yield
+        if kept:
+            whole_state.exchange_averages(self.deepspeed)
 
     @torch.no_grad()
     def evaluate(self, batches: list[Batch], weights: list[float], ranks: Ranks) -> dict[str, float]:

@@ -1,13 +1,17 @@
-"""Which parameters learn how: decay groups, the rate of what came from BERT, the schedule, the optimizer."""
+"""Which parameters learn how: groups by decay and rate, and the optimizer of them."""
 
 import logging
 
 import torch
 from torch import nn
 
-from interbert.config import TrainSettings
+from interbert.config import Settings, TrainSettings
 from interbert.kernels.apex import apex_symbol
+from interbert.model.depth import depth_of
+from interbert.train.engine.adapter_names import is_adapter
+from interbert.train.engine.frozen import belongs
 from interbert.train.engine.lamb import Lamb
+from interbert.train.engine.schedule import schedule
 from interbert.train.engine.whole_state import shape_of
 
 log = logging.getLogger(__name__)
@@ -16,27 +20,44 @@ NEVER = 1e30
 """A gradient norm that nothing reaches."""
 
 
-def parameter_groups(model: nn.Module, inherited: list[str], settings: TrainSettings) -> list[dict]:
-    """Four groups at most: {decayed matrices, biases and norms} x {from BERT, new}.
+def parameter_groups(
+    model: nn.Module, inherited: list[str], settings: TrainSettings, head: tuple[str, ...] = ("task",)
+) -> list[dict]:
+    """Of what learns: {decayed matrices, biases and norms} x {from BERT, new} x {head, rest} x depth, where the
+    settings tell these apart. head: names or dotted prefixes of the task's head.
 
     `adapt` says whether LAMB takes a trust ratio: of matrices only, for a bias at zero would never leave it.
     `rate` is the group's factor on the learning rate. It lives in the group, so neither the number of devices
-    nor a restart can lose it.
+    nor a restart can lose it. So does `ema`, which the optimizer's state is made by.
     """
-    groups: dict[tuple[bool, bool], list[nn.Parameter]] = {}
+    groups: dict[tuple[bool, bool, int, bool], list[nn.Parameter]] = {}
     for name, parameter in model.named_parameters():
-        from_bert = any(name == prefix or name.startswith(f"{prefix}.") for prefix in inherited)
-        groups.setdefault((from_bert, len(shape_of(parameter)) >= 2), []).append(parameter)
+        if not parameter.requires_grad:
+            continue
+        from_bert = belongs(name, inherited) and not is_adapter(name)
+        of_head = settings.head_rate != 1 and belongs(name, head)
+        depth = depth_of(name, model) if settings.layer_decay != 1 else 0
+        decayed = len(shape_of(parameter)) >= 2
+        groups.setdefault((from_bert, of_head, depth, decayed), []).append(parameter)
     return [
         {
             "params": parameters,
             "weight_decay": settings.weight_decay if decayed else 0.0,
             "adapt": decayed,
-            "rate": settings.inherited_rate if from_bert else 1.0,
+            "rate": (settings.inherited_rate if from_bert else 1.0)
+            * (settings.head_rate if of_head else 1.0)
+            * settings.layer_decay**depth,
             "lr": settings.learning_rate,
+            "ema": settings.ema,
         }
-        for (from_bert, decayed), parameters in sorted(groups.items())
+        for (from_bert, of_head, depth, decayed), parameters in sorted(groups.items())
     ]
+
+
+def head_of(settings: Settings) -> tuple[str, ...]:
+    """Prefixes of the task's head: one of its own, or where pairs are matched the one of pretraining."""
+    matches = settings.task is not None and settings.task.kind == "match"
+    return ("task", "heads.match") if matches else ("task",)
 
 
 def build_optimizer(
@@ -60,17 +81,11 @@ def build_optimizer(
     return optimizer
 
 
-def schedule(step: int, settings: TrainSettings) -> float:
-    """Factor on the learning rate of the step after `step` finished ones: linear warm-up, then linear decay to 0."""
-    warmup = round(settings.warmup_share * settings.schedule_steps)
-    if step < warmup:
-        return (step + 1) / warmup
-    return max(0.0, (settings.schedule_steps - step) / max(1, settings.schedule_steps - warmup))
-
-
-def set_learning_rate(optimizer: torch.optim.Optimizer, step: int, settings: TrainSettings) -> float:
-    """The rate is a function of the step, so that nothing of a scheduler has to be saved."""
-    rate = settings.learning_rate * schedule(step, settings)
+def set_learning_rate(
+    optimizer: torch.optim.Optimizer, step: int, settings: TrainSettings, epoch_steps: float | None = None
+) -> float:
+    """Of the step after `step` finished ones."""
+    rate = settings.learning_rate * schedule(step, settings, epoch_steps)
     for group in optimizer.param_groups:
         group["lr"] = rate * group["rate"]
     return rate

@@ -11,6 +11,9 @@ from interbert.kernels.apex import apex_symbol
 from interbert.train.engine.lamb import Lamb
 
 MOMENTS = ("exp_avg", "exp_avg_sq")
+AVERAGE = "average"
+"""Of the weights, where train.ema asks for it. The first group counts the steps that it has followed (`averaged`), as
+the optimizer counts its own, but on the host, where reading it waits for no device."""
 
 
 def counts_in_groups(optimizer: torch.optim.Optimizer) -> bool:
@@ -30,7 +33,13 @@ def state_of(optimizer: torch.optim.Optimizer, weight: Tensor) -> dict[str, Tens
             own = isinstance(optimizer, Lamb)
             state["step"] = 0 if own else torch.zeros((), dtype=torch.float32, device=weight.device)
         state |= {key: torch.zeros_like(weight, requires_grad=False) for key in MOMENTS}
+        if ema_of(optimizer) is not None:
+            state[AVERAGE] = weight.detach().clone()
     return state
+
+
+def ema_of(optimizer: torch.optim.Optimizer) -> float | None:
+    return optimizer.param_groups[0].get("ema")
 
 
 def steps_of(optimizer: torch.optim.Optimizer) -> int:
@@ -41,6 +50,7 @@ def steps_of(optimizer: torch.optim.Optimizer) -> int:
 
 def set_steps(optimizer: torch.optim.Optimizer, steps: int) -> None:
     """For each tensor that has a state."""
+    optimizer.param_groups[0]["averaged"] = steps
     if counts_in_groups(optimizer):
         for group in optimizer.param_groups:
             group["step"] = steps
@@ -55,3 +65,4 @@ def forget(optimizer: torch.optim.Optimizer) -> None:
     optimizer.state.clear()
     for group in optimizer.param_groups:
         group.pop("step", None)
+        group.pop("averaged", None)

@@ -1,10 +1,12 @@
-"""What training has learnt, whole and without ranks: each parameter's fp32 weight and its optimizer's moments.
+"""What training has learnt, whole and without ranks: each parameter's fp32 weight, its optimizer's moments, and its
+average where one is kept.
 
 DeepSpeed scatters these over ranks in another way at each ZeRO stage. Here a parameter's numbers are gathered, or set
 from the whole, whatever the stage and the number of ranks: so a checkpoint knows of neither.
 """
 
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from itertools import accumulate
 from typing import Any
 
@@ -12,11 +14,18 @@ import torch
 from torch import Tensor, nn
 
 from interbert.train.engine.loss_scale import history, set_history
-from interbert.train.engine.optimizer_state import MOMENTS, forget, set_steps, state_of, steps_of
+from interbert.train.engine.optimizer_state import (
+    AVERAGE,
+    MOMENTS,
+    ema_of,
+    forget,
+    set_steps,
+    state_of,
+    steps_of,
+)
 from interbert.train.engine.wrappers import Wrapper, own_optimizer, wrapper_of
 
 WEIGHT = "weight"
-KEYS = (WEIGHT, *MOMENTS)
 
 
 def named_parameters(engine) -> list[tuple[str, nn.Parameter]]:
@@ -29,19 +38,40 @@ def shape_of(parameter: nn.Parameter) -> tuple[int, ...]:
     return tuple(getattr(parameter, "ds_shape", parameter.shape))
 
 
-def gather(engine, keys: tuple[str, ...] = KEYS) -> Iterator[tuple[str, dict[str, Tensor]]]:
-    """Each parameter's name and {weight, exp_avg, exp_avg_sq}, whole, in fp32. All ranks must go through it."""
-    access = _access(engine)
+def keys_of(engine, parameter: nn.Parameter) -> tuple[str, ...]:
+    """What there is of a parameter: weight, moments, an average where they are kept; of a frozen one the weight."""
+    if not parameter.requires_grad:
+        return (WEIGHT,)
+    averages = () if ema_of(own_optimizer(engine)) is None else (AVERAGE,)
+    return (WEIGHT, *MOMENTS, *averages)
+
+
+def gather(engine, keys: tuple[str, ...] | None = None) -> Iterator[tuple[str, dict[str, Tensor]]]:
+    """Each parameter's name and {weight, exp_avg, exp_avg_sq …}, or those of `keys` among them, whole, in fp32. All
+    ranks must go through it."""
+    access = _Access(engine)
     for name, parameter in named_parameters(engine):
-        yield name, {key: access.get(parameter, key).float() for key in keys}
+        wanted = [key for key in keys_of(engine, parameter) if keys is None or key in keys]
+        yield name, {key: access.get(parameter, key).float() for key in wanted}
 
 
 def scatter(engine, read: Callable[[str], dict[str, Tensor]]) -> None:
     """The reverse; `read` gives a parameter's whole tensors, on each rank."""
-    access = _access(engine)
+    access = _Access(engine)
     for name, parameter in named_parameters(engine):
         for key, value in read(name).items():
             access.set(parameter, key, value)
+
+
+@torch.no_grad()
+def exchange_averages(engine) -> None:
+    """Weights become what averages were, and the reverse: done twice, all is as before. All ranks at once."""
+    access = _Access(engine)
+    for _, parameter in named_parameters(engine):
+        if AVERAGE in keys_of(engine, parameter):
+            weight, average = (access.get(parameter, key).clone() for key in (WEIGHT, AVERAGE))
+            access.set(parameter, WEIGHT, average)
+            access.set(parameter, AVERAGE, weight)
 
 
 def counters(engine) -> dict[str, Any]:
@@ -60,6 +90,46 @@ def begin(engine) -> None:
     if wrapper_of(engine) in (Wrapper.COPIES, Wrapper.FLAT_COPIES):
         engine.optimizer.refresh_fp32_params()
         forget(own_optimizer(engine))
+    if ema_of(own_optimizer(engine)) is not None:
+        _access_learning(engine)  # which makes the optimizer's state: averages begin as the weights
+
+
+class _Access:
+    """Where a parameter's numbers are."""
+
+    def __init__(self, engine) -> None:
+        self._learning, self._frozen = _access_learning(engine), _Frozen()
+
+    def get(self, parameter: nn.Parameter, key: str) -> Tensor:
+        return self._of(parameter).get(parameter, key)
+
+    def set(self, parameter: nn.Parameter, key: str, value: Tensor) -> None:
+        self._of(parameter).set(parameter, key, value)
+
+    def _of(self, parameter: nn.Parameter) -> "_Plain | _Scattered | _Partitioned | _Frozen":
+        return self._learning if parameter.requires_grad else self._frozen
+
+
+class _Frozen:
+    """No optimizer knows of it: there is the model's own weight, which ZeRO 3 alone shares out."""
+
+    def get(self, parameter: nn.Parameter, key: str) -> Tensor:
+        assert key == WEIGHT
+        with _gathered(parameter):
+            return parameter.detach().clone()
+
+    def set(self, parameter: nn.Parameter, key: str, value: Tensor) -> None:
+        assert key == WEIGHT
+        with torch.no_grad(), _gathered(parameter, modifier_rank=0):
+            parameter.copy_(value)
+
+
+def _gathered(parameter: nn.Parameter, modifier_rank: int | None = None) -> AbstractContextManager:
+    import deepspeed
+
+    if not hasattr(parameter, "ds_id"):
+        return nullcontext()
+    return deepspeed.zero.GatheredParameters(parameter, modifier_rank=modifier_rank)
 
 
 class _Plain:
@@ -70,6 +140,9 @@ class _Plain:
     ) -> None:
         """places: the copy that holds a parameter, and where in it."""
         self._optimizer, self._places = optimizer, places
+        for group in optimizer.param_groups:
+            for held in group["params"]:
+                state_of(optimizer, held)
 
     def get(self, parameter: nn.Parameter, key: str) -> Tensor:
         copy, start = self._places.get(parameter, (parameter, 0))
@@ -113,8 +186,6 @@ class _Partitioned:
         return self._optimizer.get_full_hp_param(parameter, None if key == WEIGHT else key)
 
     def set(self, parameter: nn.Parameter, key: str, value: Tensor) -> None:
-        import deepspeed
-
         piece, _ = self._optimizer._get_fp32_opt_state_partition(
             parameter, False, None if key == WEIGHT else key
         )
@@ -123,11 +194,11 @@ class _Partitioned:
         piece[: own.numel()].copy_(own)
         piece[own.numel() :].zero_()
         if key == WEIGHT:
-            with torch.no_grad(), deepspeed.zero.GatheredParameters(parameter, modifier_rank=0):
+            with torch.no_grad(), _gathered(parameter, modifier_rank=0):
                 parameter.copy_(value)
 
 
-def _access(engine) -> _Plain | _Scattered | _Partitioned:
+def _access_learning(engine) -> _Plain | _Scattered | _Partitioned:
     optimizer = engine.optimizer
     match wrapper_of(engine):
         case Wrapper.NONE:

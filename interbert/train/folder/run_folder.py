@@ -77,6 +77,11 @@ class RunFolder:
     def export(self) -> Path:
         return self.path / "export"
 
+    @property
+    def adapter(self) -> Path:
+        """Adapters alone, of a run with train.lora."""
+        return self.path / "adapter"
+
     def make(self) -> None:
         reason = "permission denied, or a read-only file system"
         try:

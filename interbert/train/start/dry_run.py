@@ -57,7 +57,8 @@ def describe_dry_run(
     lines += [f"note       {warning}" for warning in warned]
     weights, work = work_of(task, plan)
     accumulation = engine.accumulation
-    lines += describe_scale(weights, engine.precision, accumulation, work * accumulation, machine)
+    averages = train.ema is not None
+    lines += describe_scale(weights, engine.precision, accumulation, work * accumulation, machine, averages)
     return "\n".join(lines)
 
 

@@ -3,7 +3,8 @@
 A small model, with these rules (n parameters, N ranks, A micro-batches accumulated on a rank; docs/cluster.md):
 
     state     16 bytes a parameter: weights and gradients, and the optimizer's fp32 master and moments. ZeRO 1 shares
-              the optimizer's 12 (fp32: 8) among ranks, ZeRO 2 the gradients too, ZeRO 3 the weights too.
+              the optimizer's 12 (fp32: 8) among ranks, ZeRO 2 the gradients too, ZeRO 3 the weights too. Averages
+              of the weights (train.ema) are 4 bytes more of the optimizer's.
     wire      bytes that a rank sends and receives in a step, each way, as DeepSpeed does it: ZeRO 0 to 2 give all
               ranks all gradients (two passes over them), ZeRO 2 at every micro-batch; ZeRO 1 and 2 then spread the
               weights (one pass). ZeRO 3 gathers the weights and shares out the gradients in each micro-batch; beyond
@@ -15,6 +16,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 STATE_BYTES = 16
+AVERAGE_BYTES = 4
 OPTIMIZER_BYTES = {"fp32": 8, "bf16": 12, "fp16": 12}
 NUMBER_BYTES = {"fp32": 4, "bf16": 2, "fp16": 2}
 SHARING_OUT = {"nccl": 1, "gloo": 2}
@@ -57,9 +59,10 @@ class Estimate:
         return self.work_seconds / (self.work_seconds + exposed)
 
 
-def state_bytes(stage: int, parameters: int, precision: str, ranks: int) -> float:
+def state_bytes(stage: int, parameters: int, precision: str, ranks: int, averages: bool = False) -> float:
     number, optimizer = NUMBER_BYTES[precision], OPTIMIZER_BYTES[precision]
-    parts = (optimizer, number, STATE_BYTES - optimizer - number)  # optimizer, gradients, weights
+    weights = STATE_BYTES - optimizer - number
+    parts = (optimizer + averages * AVERAGE_BYTES, number, weights)  # optimizer, gradients, weights
     return parameters * sum(size / ranks if stage > i else size for i, size in enumerate(parts))
 
 
@@ -73,15 +76,21 @@ def wire_bytes(
 
 
 def estimate(
-    stage: int, parameters: int, precision: str, accumulation: int, operations: float, machine: Machine
+    stage: int,
+    parameters: int,
+    precision: str,
+    accumulation: int,
+    operations: float,
+    machine: Machine,
+    averages: bool = False,
 ) -> Estimate:
-    """`operations`: of a rank in a step."""
+    """`operations`: of a rank in a step. averages: whether averages of the weights are kept."""
     wire = wire_bytes(stage, parameters, precision, machine.ranks, accumulation)
     # A ring through all ranks leaves each node once, so a rank's bytes cross the wire of its node once.
     bandwidth = machine.gigabytes * 1e9 if machine.nodes > 1 else float("inf")
     return Estimate(
         stage,
-        state_bytes(stage, parameters, precision, machine.ranks),
+        state_bytes(stage, parameters, precision, machine.ranks, averages),
         wire,
         operations / (machine.work_rate * 1e12),
         wire / bandwidth,
@@ -89,7 +98,12 @@ def estimate(
 
 
 def describe_scale(
-    parameters: int, precision: str, accumulation: int, operations: float, machine: Machine
+    parameters: int,
+    precision: str,
+    accumulation: int,
+    operations: float,
+    machine: Machine,
+    averages: bool = False,
 ) -> list[str]:
     lines = [
         f"scale      {machine.ranks} ranks on {machine.nodes} nodes; {parameters / 1e6:.1f}M parameters; assumed: "
@@ -98,7 +112,7 @@ def describe_scale(
         "           ZeRO   state a rank   sent a rank and step   step      efficiency",
     ]
     for stage in range(4):
-        found = estimate(stage, parameters, precision, accumulation, operations, machine)
+        found = estimate(stage, parameters, precision, accumulation, operations, machine, averages)
         seconds = found.work_seconds / found.efficiency
         lines.append(
             f"           {stage:4}   {found.state_bytes / 1e9:9.2f} GB   {found.wire_bytes / 1e9:17.3f} GB   "

@@ -15,6 +15,47 @@ def test_an_objective_less_is_another_run(tmp_path):
             compare_identity(tmp_path, a, b)
 
 
+def test_how_parameters_learn_belongs_to_a_run():
+    plain = describe_settings(load_recipe("scenes"))
+    deciding = {
+        "schedule": "cosine",
+        "decay_at": "[3]",
+        "decay_factor": "0.5",
+        "epochs": "2",
+        "ema": "0.9",
+        "head_rate": "5",
+        "layer_decay": "0.9",
+        "frozen": "[heads]",
+        "lora": "{}",
+    }
+    for name, value in deciding.items():
+        now = describe_settings(load_recipe("scenes", [f"train.{name}={value}"]))
+        assert now[f"train.{name}"] != plain[f"train.{name}"]
+    free = describe_settings(load_recipe("scenes", ["train.recompute=true"]))
+    assert free == plain  # the same numbers
+
+
+def test_an_earlier_version_trained_by_what_is_now_the_default(tmp_path):
+    now = describe_settings(load_recipe("scenes"))
+    earlier = {key: value for key, value in now.items() if key not in ("train.schedule", "train.ema")}
+    compare_identity(tmp_path, earlier, now)
+    with pytest.raises(SettingsError, match=r"train\.schedule: 'linear' then, 'cosine' now"):
+        compare_identity(
+            tmp_path, earlier, describe_settings(load_recipe("scenes", ["train.schedule=cosine"]))
+        )
+
+
+def test_a_run_of_epochs_is_not_told_by_its_steps(tmp_path):
+    """Which settings of a finished run's config.yaml have as they followed from the epochs."""
+    one, other = (
+        describe_settings(load_recipe("scenes", ["train.epochs=2", f"train.schedule_steps={n}"]))
+        for n in (7, 9)
+    )
+    compare_identity(tmp_path, one, other)
+    with pytest.raises(SettingsError, match=r"set them back \(--set train.epochs=2.0\)"):
+        compare_identity(tmp_path, one, describe_settings(load_recipe("scenes")))
+
+
 def test_the_reason_of_the_first_rank_that_failed_stands(tmp_path):
     folder = RunFolder(tmp_path)
     folder.write_failure(1, 3, "the disk is full", "no", ["n2"])

@@ -110,6 +110,14 @@ def test_gradients_of_micro_batches_add_up(owned):
     assert (layer.weight.grad.flatten().tolist() == [11.0] * 3) == owned
 
 
+def test_what_is_frozen_has_no_gradients_to_own():
+    layer = torch.nn.Linear(3, 1)
+    layer.bias.requires_grad_(False)
+    own_gradients(layer)
+    layer(torch.ones(1, 3)).backward()
+    assert layer.bias.grad is None and layer.weight.grad.tolist() == [[1.0] * 3]
+
+
 def test_capture_and_replay_on_a_stand_in(monkeypatch):
     """All of the way to a graph but the graph: capture runs the layers at their capacity, replays leave gradients in
     one place."""

@@ -3,10 +3,19 @@ import torch
 from apex_twin import TWINS, FusedAdam, FusedLAMB
 from torch import nn
 
-from interbert.config import TrainSettings
+from interbert.config import Settings, SettingsError, TaskSettings, TrainSettings
+from interbert.model.configuration import InterBertConfig
+from interbert.model.depth import depth_of
+from interbert.model.interbert import InterBertForPreTraining
 from interbert.train.engine import optimizer_state
+from interbert.train.engine.frozen import freeze
 from interbert.train.engine.lamb import Lamb
-from interbert.train.engine.optimizer import build_optimizer, parameter_groups, schedule, set_learning_rate
+from interbert.train.engine.optimizer import (
+    build_optimizer,
+    head_of,
+    parameter_groups,
+    set_learning_rate,
+)
 
 
 class Small(nn.Module):
@@ -37,14 +46,6 @@ def test_decay_and_inherited_groups():
     }
 
 
-def test_schedule_warms_up_and_decays_linearly():
-    assert schedule(0, SETTINGS) == pytest.approx(0.1)
-    assert schedule(9, SETTINGS) == pytest.approx(1.0)
-    assert schedule(10, SETTINGS) == pytest.approx(1.0)
-    assert schedule(55, SETTINGS) == pytest.approx(0.5)
-    assert schedule(100, SETTINGS) == 0.0
-
-
 def test_rate_of_inherited_parameters_follows_the_schedule():
     model = Small()
     optimizer = build_optimizer(
@@ -53,6 +54,75 @@ def test_rate_of_inherited_parameters_follows_the_schedule():
     assert set_learning_rate(optimizer, 55, SETTINGS) == pytest.approx(0.05)
     rates = {group["rate"]: group["lr"] for group in optimizer.param_groups}
     assert rates == {1.0: pytest.approx(0.05), 0.1: pytest.approx(0.005)}
+
+
+def of_base(architecture: str) -> InterBertForPreTraining:
+    return InterBertForPreTraining.empty(InterBertConfig.from_preset("base", architecture))
+
+
+def rates(model: nn.Module, settings: TrainSettings, head=("task",)) -> dict[str, float]:
+    names = {id(p): n for n, p in model.named_parameters()}
+    groups = parameter_groups(model, ["interbert.text_embeddings"], settings, head)
+    return {names[id(p)]: group["rate"] for group in groups for p in group["params"]}
+
+
+def test_a_heads_rate_and_the_layers_rates_are_factors_of_their_groups():
+    settings = SETTINGS.model_copy(update={"head_rate": 10.0, "layer_decay": 0.5, "inherited_rate": 0.25})
+    found = rates(of_base("interbert"), settings, ("task", "heads.match"))
+    assert found["heads.match.classifier.weight"] == 10
+    assert found["heads.regions.decoder.weight"] == found["interbert.text_pooler.dense.weight"] == 1
+    assert found["interbert.stages.2.5.up.bias"] == 0.5  # the last layer of the image stream
+    assert found["interbert.stages.1.0.up.bias"] == 0.5**6
+    assert found["interbert.stages.0.5.qkv.weight"] == 0.5**7  # the last joint one, below six of each
+    assert found["interbert.image_embeddings.norm.weight"] == 0.5**13
+    assert found["interbert.text_embeddings.words.weight"] == 0.25 * 0.5**13  # and from BERT
+
+
+def test_layers_of_streams_that_meet_are_counted_from_the_top():
+    model = of_base("vilbert")  # six text layers, then six times: cross, text, image
+    depths = {name: depth_of(name, model) for name, _ in model.named_parameters()}
+    assert depths["interbert.stages.18.0.norm.weight"] == depths["interbert.stages.17.0.norm.weight"] == 1
+    assert depths["interbert.stages.16.0.image.qkv.weight"] == 2  # of both streams
+    assert depths["interbert.stages.1.0.text.qkv.weight"] == 12
+    assert (depths["interbert.stages.0.5.qkv.weight"], depths["interbert.stages.0.0.qkv.weight"]) == (13, 18)
+    embeddings = "interbert.text_embeddings.norm.bias", "interbert.image_embeddings.norm.bias"
+    assert [depths[name] for name in embeddings] == [19, 13]
+    assert depths["heads.tokens.decoder.bias"] == 0
+
+
+def test_which_head_has_the_heads_rate():
+    match, score = (Settings(name="x", task=TaskSettings(kind=kind)) for kind in ("match", "score"))
+    assert head_of(match) == ("task", "heads.match")
+    assert head_of(score) == head_of(Settings(name="x")) == ("task",)
+
+
+def test_what_is_frozen_is_in_no_group():
+    model = of_base("interbert")
+    freeze(model, SETTINGS.model_copy(update={"frozen": ["interbert.stages.0", "interbert.text_embeddings"]}))
+    found = rates(model, SETTINGS)
+    assert "interbert.stages.1.0.up.bias" in found and "interbert.image_embeddings.norm.bias" in found
+    assert not [n for n in found if n.startswith(("interbert.stages.0.", "interbert.text_embeddings."))]
+
+
+@pytest.mark.parametrize(
+    ("frozen", "said"),
+    [
+        ("interbert.stage", r"no parameter 'interbert.stage'; write 'interbert.stages', or one of interbert"),
+        ("bert", r"no parameter 'bert'; write 'interbert', or one of interbert, heads$"),
+        (
+            "interbert.stages.9",
+            r"write .interbert.stages.2., or one of interbert.text_embeddings.words,.*heads.match.classifier",
+        ),
+    ],
+)
+def test_an_unknown_part_cannot_be_frozen(frozen, said):
+    with pytest.raises(SettingsError, match=said):
+        freeze(of_base("interbert"), SETTINGS.model_copy(update={"frozen": [frozen]}))
+
+
+def test_something_must_learn():
+    with pytest.raises(SettingsError, match="leaves nothing that learns"):
+        freeze(Small(), SETTINGS.model_copy(update={"frozen": ["words", "words_too", "norm"]}))
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,13 @@ def test_state_is_shared_as_the_stages_say():
     assert all(state_bytes(stage, N, "bf16", 1) == 16e6 for stage in range(4))
 
 
+def test_averages_are_shared_as_the_optimizers_numbers():
+    assert [state_bytes(s, N, "bf16", 4, averages=True) for s in range(4)] == [20e6, 8e6, 6.5e6, 5e6]
+    machine = Machine(4, "cuda")
+    with_averages, without = (estimate(1, N, "fp32", 1, 1e12, machine, a) for a in (True, False))
+    assert with_averages.state_bytes - without.state_bytes == 1e6
+
+
 def test_wire_counts_what_each_stage_sends():
     once = 2e6 * 3 / 4
     assert wire_bytes(0, N, "bf16", 4, 3) == 2 * once
