@@ -132,7 +132,8 @@ class TrainSettings(Closed):
     seed: int = Field(42, ge=0, lt=2**63)
     """Seed of everything that is drawn."""
     batch: str | None = "512 pairs"
-    """What a step learns from, over all ranks: `512 pairs`, or `30000 tokens` of words and regions. How many
+    """What a step learns from, over all ranks: `512 pairs`, or `30000 tokens` of words and regions; of a task also
+    `64 examples` (or `64 sets`), whatever pairs each has. How many
     micro-batches of how many tokens that makes is settled when a run begins, by its device and ranks, and kept for
     its life. For k times the batch take the learning rate times the root of k, and a k-th of the steps."""
     micro_batches: int | None = Field(None, ge=1)
@@ -183,8 +184,8 @@ class TrainSettings(Closed):
     """Replay the encoder's layers from CUDA graphs, at fixed capacities: for small models on fast GPUs."""
     log_every: int = Field(10, ge=1)
     """Steps between two lines of metrics."""
-    validate_every: int = Field(1000, ge=1)
-    """Steps between two rounds of validation losses."""
+    validate_every: int | None = Field(1000, ge=1)
+    """Steps between two rounds of validation. Empty: an epoch."""
     validation_micro_batches: int = Field(8, ge=1)
     """Micro-batches of a round of validation."""
     picture_every: int = Field(1000, ge=1)
@@ -197,6 +198,13 @@ class TrainSettings(Closed):
     """Seconds without a step, or 20 usual steps if that is longer, after which a rank counts as hung and ends."""
     save_patience: float = Field(600, gt=0)
     """The same for a save, and for a round of validation."""
+    best: str | None = None
+    """The figure of validation that checkpoints are compared by, such as `itm/accuracy`; of losses the least is best,
+    of all others the most. Empty: the loss, or a task's metric."""
+    stop_after: int | None = Field(None, ge=1)
+    """End when so many rounds of validation in a row have brought nothing better."""
+    export: Literal["last", "best"] = "last"
+    """Which weights a run leaves: those of its last step, or of the best round of validation."""
     export_initial: bool = False
     """Also export the model before its first step (to `initial/`), to compare with."""
     keep_checkpoints: int = Field(3, ge=2)
@@ -205,8 +213,8 @@ class TrainSettings(Closed):
     @field_validator("batch", mode="before")
     @classmethod
     def _a_number_of_pairs_or_tokens(cls, batch: Any) -> Any:
-        if batch is not None and not re.fullmatch(r"[1-9][\d_]* (pairs|tokens)", str(batch)):
-            raise ValueError("write '512 pairs' or '30000 tokens'")
+        if batch is not None and not re.fullmatch(r"[1-9][\d_]* (pairs|tokens|examples|sets)", str(batch)):
+            raise ValueError("write '512 pairs', '30000 tokens', or of a task '64 examples'")
         return batch
 
     @model_validator(mode="after")

@@ -46,6 +46,8 @@ class Progress:
     best_figure: float | None = None
     """Of validation, the best so far."""
     best_step: int | None = None
+    stale: int = 0
+    """Rounds of validation since then."""
 
     @property
     def position(self) -> Position:
@@ -56,7 +58,7 @@ class Progress:
         if "best_loss" in state:  # as it was called when nothing else was compared
             state = state | {"best_figure": state["best_loss"]}
         for own in fields(self):
-            setattr(self, own.name, state[own.name])
+            setattr(self, own.name, state.get(own.name, own.default))
 
 
 @dataclass
@@ -76,6 +78,8 @@ class Training:
     profiler: StepProfiler
     progress: Progress
     last_step: int
+    epoch_steps: float
+    """Steps of an epoch, a fraction included."""
     identity: dict[str, Any]
     """What must be the same when the run is taken up again."""
     resumed_step: int | None
@@ -105,7 +109,7 @@ def train(run: Training) -> tuple[State, str]:
     window = Window(run.engine.terms, settings.token_budget * settings.micro_batches, run.clock)
     steps, upload = iter(run.loader), Upload(ranks.device, run.task.finisher())
     run.profiler.step(progress.step)
-    step = fetch(run, steps, upload, window) if progress.step < run.last_step else None
+    step = fetch(run, steps, upload, window) if progress.step < run.last_step and not exhausted(run) else None
     while step:
         counts, stopping = step.agreed()
         leave_out(run, step.damaged, int(counts["damaged"]))
@@ -113,7 +117,7 @@ def train(run: Training) -> tuple[State, str]:
             save(run)
             return "preempted", f"asked to stop ({why_stopped(run)})"
 
-        rate = set_learning_rate(run.engine.deepspeed.optimizer, progress.step, every)
+        rate = set_learning_rate(run.engine.deepspeed.optimizer, progress.step, every, run.epoch_steps)
         scales = run.engine.scales(counts)
         stats = run.engine.accumulate(step.arriving, step.numbers, progress.step, scales)
         # Now, so that the ranks have agreed on the next step when this one is done.
@@ -141,7 +145,15 @@ def train(run: Training) -> tuple[State, str]:
             draw(run)
         if progress.step % every.checkpoint_every == 0 or progress.step == run.last_step:
             save(run)
+        if exhausted(run):
+            save(run)
+            break
         step = following
+    if exhausted(run):
+        return (
+            "finished",
+            f"step {progress.step}: {progress.stale} rounds of validation brought nothing better",
+        )
     return "finished", f"reached step {progress.step} of {settings.train.schedule_steps}"
 
 
@@ -239,10 +251,32 @@ def validate(run: Training) -> None:
         run.monitor.validation(
             run.progress.step, {f"validation/{name}": value for name, value in figures.items()}
         )
-    found, best = figures[run.judge.figure], run.progress.best_figure
-    if math.isfinite(found) and (best is None or (found > best if run.judge.larger else found < best)):
-        run.progress.best_figure, run.progress.best_step = found, run.progress.step
+    progress, better = run.progress, is_better(run, figures)
+    progress.stale = 0 if better else progress.stale + 1
+    if better:
+        progress.best_step = progress.step
         save(run)
+
+
+def is_better(run: Training, figures: dict[str, float]) -> bool:
+    """Whether this round of validation is the best so far, which is then kept in mind."""
+    asked, best = run.settings.train.best, run.progress.best_figure
+    if asked is not None and asked not in figures:
+        raise ValueError(
+            f"train.best is {asked!r}, but validation has {', '.join(figures)}; give one of them"
+        )
+    found = figures[asked or run.judge.figure]
+    larger = run.judge.larger if asked is None else "loss" not in asked
+    if not math.isfinite(found) or (best is not None and not (found > best if larger else found < best)):
+        return False
+    run.progress.best_figure = found
+    return True
+
+
+def exhausted(run: Training) -> bool:
+    """Whether validation has brought nothing better for long enough."""
+    limit = run.settings.train.stop_after
+    return limit is not None and run.progress.stale >= limit
 
 
 def draw(run: Training) -> None:

@@ -22,6 +22,7 @@ from interbert.train.engine.deepspeed_config import EngineConfig, with_batch
 from interbert.train.engine.engine import Engine
 from interbert.train.engine.graphs import capture_layers
 from interbert.train.engine.kernel_choice import agree_on_kernels
+from interbert.train.engine.schedule import epoch_steps_of, steps_of
 from interbert.train.folder.resume import begin
 from interbert.train.folder.run_folder import RunFolder, describe_environment
 from interbert.train.folder.watchdog import Watchdog
@@ -74,11 +75,8 @@ def run_task(request: Request, ranks: Ranks) -> int:
             if run.monitor:
                 run.monitor.close()
         if state == "finished":
-            with watchdog.phase("export"), run.engine.averaged():
-                export(run.engine, run.task.tokenizer, request.folder.export, ranks)
-                if request.settings.train.lora:
-                    export_adapter(run.engine, request.folder.adapter, ranks)
-                run.task.finish(run.engine, request.folder.path, ranks)
+            with watchdog.phase("export"):
+                leave(run)
     except Exception as error:
         state, (reason, again) = "failed", describe_error(error)
         if not isinstance(error, ValueError):
@@ -107,12 +105,15 @@ def _prepare(
         compare_identity(path, state["identity"], identity, settings.data.allow_changed)
         progress.take_up(state)
     settings, config = _settled(request, state, task, ranks)
+    plan = task.plan(settings, ranks)
+    settings = timed(settings, plan.epoch(0).micro_batches)
     judge = task.judge(settings)  # which may refuse its data: now, not at the first validation, hours later
     ranks.main_only(lambda: checkpoint.set_aside(folder.checkpoints, after=progress.step if path else -1))
     if ranks.is_main:
         _write_description(folder, settings, config, ranks)
     model = build_model(task, config)
     agree_on_kernels(model.config, config.precision, ranks)
+    last_step = min(request.last_step, settings.train.schedule_steps)
     engine = Engine(task.step(model), task.terms, settings, config)
     probe = task.probe(model.config)
     two = 2 * checkpoint.size_of(engine.deepspeed)
@@ -122,11 +123,10 @@ def _prepare(
         check_probe(probe_loss(engine, probe, ranks), state["probe"], config.precision, str(path))
     elif settings.train.export_initial:
         export(engine, task.tokenizer, folder.initial, ranks)
-    plan = task.plan(settings, ranks)
     if settings.train.cuda_graphs:
         capture_layers(model, settings, config, plan.capacities)
     loader = task.loader(settings, plan, ranks, progress.position)
-    monitor = Monitor(folder, settings, progress.step, request.last_step) if ranks.is_main else None
+    monitor = Monitor(folder, settings, progress.step, last_step) if ranks.is_main else None
     if monitor:
         begun = f"resumed from {path}" if path else "started"
         monitor.say(f"{begun}: {describe_run(model, settings, task, plan, config, ranks)}")
@@ -148,11 +148,46 @@ def _prepare(
         watchdog=watchdog,
         profiler=StepProfiler(request.profile, folder.profile, ranks.rank),
         progress=progress,
-        last_step=request.last_step,
+        last_step=last_step,
+        epoch_steps=epoch_steps_of(settings, plan.epoch(0).micro_batches),
         identity=identity,
         resumed_step=progress.step if own else None,
         saved_step=progress.step if own else -1,
     )
+
+
+def timed(settings: Settings, micro_batches: int) -> Settings:
+    """With the steps of what is said in epochs. micro_batches: of one."""
+    epoch = max(1, round(epoch_steps_of(settings, micro_batches)))
+    changed = {
+        "schedule_steps": steps_of(settings, micro_batches),
+        "validate_every": settings.train.validate_every or epoch,
+    }
+    return settings.model_copy(update={"train": settings.train.model_copy(update=changed)})
+
+
+def leave(run: Training) -> None:
+    """What a run that has come to its end leaves."""
+    chosen, folder, ranks = choose_weights(run), run.folder, run.ranks
+    with run.engine.averaged():
+        export(run.engine, run.task.tokenizer, folder.export, ranks)
+        if run.settings.train.lora:
+            export_adapter(run.engine, folder.adapter, ranks)
+        run.task.finish(run.engine, folder.path, chosen, ranks)
+
+
+def choose_weights(run: Training) -> str:
+    """Those that the run leaves, taken up by the engine; in words."""
+    progress, ranks = run.progress, run.ranks
+    best, last = progress.best_step, progress.step
+    if run.settings.train.export == "last" or best is None:
+        return f"step {last}, the last"
+    if best != last:
+        path = run.folder.checkpoints / f"step_{best}"
+        state = ranks.main_only(lambda: checkpoint.verify(path))
+        checkpoint.load(run.engine.deepspeed, path, state)
+    figure = run.settings.train.best or run.judge.figure
+    return f"step {best}, the best by {figure} ({progress.best_figure:.4g})"
 
 
 def _settled(

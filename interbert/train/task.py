@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from interbert.ranks.distributed import Ranks
     from interbert.tokenizer import Tokenizer
     from interbert.train.engine.engine import Engine
-    from interbert.train.start.settle import PairLengths
+    from interbert.train.start.settle import Lengths
 
 
 @dataclass(frozen=True)
@@ -58,9 +58,7 @@ class Judge(Protocol):
 class Task(ABC):
     """A task with its data open: once for a run, handed down to whatever needs it."""
 
-    def __init__(
-        self, settings: Settings, corpus: Corpus, tokenizer: Tokenizer, lengths: PairLengths
-    ) -> None:
+    def __init__(self, settings: Settings, corpus: Corpus, tokenizer: Tokenizer, lengths: Lengths) -> None:
         self.settings, self.corpus, self.tokenizer, self.lengths = settings, corpus, tokenizer, lengths
 
     @property
@@ -117,8 +115,8 @@ class Task(ABC):
     def judge(self, settings: Settings) -> Judge | None:
         """None where there is nothing to be judged on."""
 
-    def finish(self, engine: Engine, folder: Path, ranks: Ranks) -> None:  # noqa: B027 (often nothing)
-        """What a run leaves besides its export. Call on all ranks."""
+    def finish(self, engine: Engine, folder: Path, chosen: str, ranks: Ranks) -> None:  # noqa: B027 (often nothing)
+        """What a run leaves besides its export. chosen: which weights were exported, in words. Call on all ranks."""
 
 
 @dataclass(frozen=True)

@@ -12,12 +12,12 @@ from interbert.mining.negatives import candidates_for, needs_candidates, refuse_
 from interbert.ranks.distributed import Ranks
 from interbert.tokenizer import Tokenizer
 from interbert.train.start.provide import tokenizer_folder
-from interbert.train.start.settle import PairLengths
+from interbert.train.start.settle import Lengths
 
 
 def open_data(
     settings: Settings, ranks: Ranks, read_tokenizer: Callable[[Path], Tokenizer]
-) -> tuple[Corpus, Tokenizer, TokenTable, PairLengths]:
+) -> tuple[Corpus, Tokenizer, TokenTable, Lengths]:
     corpus = Corpus(settings.data.train)
     refuse_unserved(settings.objectives, corpus.evidence)
     tokenizer = read_tokenizer(tokenizer_folder(settings))
@@ -26,7 +26,7 @@ def open_data(
     ranks.main_only(lambda: token_table(corpus, tokenizer, longest) and None)
     tokens = token_table(corpus, tokenizer, longest)
     images_C = corpus.caption_image[: corpus.captions]
-    lengths = PairLengths(tokens, images_C, corpus.region_counts, settings.data.max_regions)
+    lengths = Lengths.of_captions(tokens, images_C, corpus.region_counts, settings.data.max_regions)
     return corpus, tokenizer, tokens, lengths
 
 

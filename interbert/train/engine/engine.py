@@ -137,7 +137,7 @@ class Engine:
         self.deepspeed.eval()
         values = [0.0] * (3 * len(self.terms))
         for batch, weight in zip(batches, weights, strict=True):
-            _, stats = self.deepspeed(batch.to(ranks.device), dict.fromkeys(self.terms, 1.0))
+            _, stats, *_ = self.deepspeed(batch.to(ranks.device), dict.fromkeys(self.terms, 1.0))
             counts = batch.counts()
             for i, (term, (loss_sum, correct)) in enumerate(
                 zip(self.terms.values(), stats.tolist(), strict=True)

@@ -6,6 +6,7 @@ cut. A step once settled is kept for the run's life: on other ranks the same glo
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from math import ceil
 from typing import TYPE_CHECKING
 
@@ -37,28 +38,51 @@ def tokens_of(device: torch.device) -> int:
     return min(GPU_TOKENS, max(1024, int(gigabytes * GPU_TOKENS_PER_GB) // 1024 * 1024))
 
 
-class PairLengths:
-    """Tokens of a pair of an epoch, the global image token included."""
+@dataclass(frozen=True)
+class Lengths:
+    """Tokens of what an epoch is made of, global image tokens included."""
 
-    def __init__(
-        self, tokens: TokenTable, caption_image_C: np.ndarray, region_counts_I: np.ndarray, max_regions: int
-    ) -> None:
+    mean: float
+    """Of a pair."""
+    longest: int
+    """Most that have to stay in one micro-batch."""
+    pairs: float = 1.0
+    """Of a group, on average: an example, or a set."""
+
+    @classmethod
+    def of_captions(
+        cls, tokens: TokenTable, caption_image_C: np.ndarray, region_counts_I: np.ndarray, max_regions: int
+    ) -> Lengths:
         regions_I = region_counts_I.clip(max=max_regions)
         text_C = tokens.lengths[: len(caption_image_C)]
-        self.mean = float(text_C.mean() + regions_I[caption_image_C].mean() + 1)
+        mean = float(text_C.mean() + regions_I[caption_image_C].mean() + 1)
         # Mismatches bring any caption to any image.
-        self.longest = int(tokens.lengths.max()) + int(regions_I.max()) + 1
+        return cls(mean, int(tokens.lengths.max()) + int(regions_I.max()) + 1)
+
+    @classmethod
+    def of_groups(cls, tokens_P: np.ndarray, first_pair: np.ndarray) -> Lengths:
+        """Of groups whose pairs have so many tokens."""
+        import numpy as np
+
+        groups = len(first_pair) - 1
+        largest = int(np.add.reduceat(tokens_P, first_pair[:-1]).max())
+        return cls(float(tokens_P.mean()), largest, len(tokens_P) / groups)
+
+    @property
+    def group(self) -> float:
+        """Of a group, on average."""
+        return self.mean * self.pairs
 
 
-def settle(settings: Settings, ranks: int, device_tokens: int, pairs: PairLengths) -> StepSettings:
+def settle(settings: Settings, ranks: int, device_tokens: int, pairs: Lengths) -> StepSettings:
     """The step of a run that begins now."""
     most = settings.data.token_budget or device_tokens
     if settings.train.micro_batches:
         return StepSettings(micro_batches=settings.train.micro_batches, token_budget=most)
     share = _tokens_wanted(settings, pairs) / ranks
-    # A micro-batch closes half a pair below its budget, on average.
-    accumulated = ceil(share / max(1.0, most - pairs.mean / 2))
-    budget = ceil(share / accumulated + pairs.mean / 2)
+    # A micro-batch closes half a group below its budget, on average.
+    accumulated = ceil(share / max(1.0, most - pairs.group / 2))
+    budget = ceil(share / accumulated + pairs.group / 2)
     if budget < pairs.longest <= most:
         raise SettingsError(_too_thin(settings, ranks, pairs))
     return StepSettings(micro_batches=accumulated * ranks, token_budget=min(most, budget))
@@ -94,18 +118,20 @@ def share_of_ranks(settings: Settings, ranks: int, kept: bool) -> int:
     )
 
 
-def describe_batch(settings: Settings, pairs: PairLengths) -> str:
+def describe_batch(settings: Settings, pairs: Lengths) -> str:
     """What a step holds, about, and how its rate would go with it."""
-    tokens = settings.micro_batches * (settings.token_budget - pairs.mean / 2)
+    tokens = settings.micro_batches * (settings.token_budget - pairs.group / 2)
+    groups = f"{tokens / pairs.group:,.0f} examples of {pairs.pairs:.1f} pairs"
+    held = groups if pairs.pairs > 1 else f"{tokens / pairs.mean:,.0f} pairs"
     asked = "train.micro_batches" if settings.train.micro_batches else f"train.batch {settings.train.batch}"
     return (
         f"{asked}: {settings.micro_batches} micro-batches of up to {settings.token_budget:,} tokens, about "
-        f"{tokens / pairs.mean:,.0f} pairs, at rate {settings.train.learning_rate:g} (k times the batch: take root k "
+        f"{held}, at rate {settings.train.learning_rate:g} (k times the batch: take root k "
         "times the rate, a k-th of the steps)"
     )
 
 
-def warnings_of(settings: Settings, ranks: int, on_gpu: bool, pairs: PairLengths, epoch: int) -> list[str]:
+def warnings_of(settings: Settings, ranks: int, on_gpu: bool, pairs: Lengths, epoch: int) -> list[str]:
     """What may be meant, and rarely is. epoch: its micro-batches."""
     found = []
     if settings.micro_batches > epoch:
@@ -122,19 +148,22 @@ def warnings_of(settings: Settings, ranks: int, on_gpu: bool, pairs: PairLengths
     return found
 
 
-def _tokens_wanted(settings: Settings, pairs: PairLengths) -> float:
+def _tokens_wanted(settings: Settings, pairs: Lengths) -> float:
     assert settings.train.batch is not None
     number, unit = settings.train.batch.split()
-    return int(number) * (pairs.mean if unit == "pairs" else 1.0)
+    return (
+        int(number) * {"pairs": pairs.mean, "examples": pairs.group, "sets": pairs.group, "tokens": 1.0}[unit]
+    )
 
 
-def _too_thin(settings: Settings, ranks: int, pairs: PairLengths) -> str:
-    least = pairs.longest - pairs.mean / 2
+def _too_thin(settings: Settings, ranks: int, pairs: Lengths) -> str:
+    least = pairs.longest - pairs.group / 2
     wanted = _tokens_wanted(settings, pairs)
     enough = ceil(least * ranks / pairs.mean)
+    what = "group of pairs" if pairs.pairs > 1 else "pair"
     return (
         f"train.batch {settings.train.batch} leaves {wanted / ranks:.0f} tokens for each of {ranks} ranks, and a "
-        f"pair may need {pairs.longest}: start at most {max(1, int(wanted // least))} ranks, or set train.batch to "
+        f"{what} may need {pairs.longest}: start at most {max(1, int(wanted // least))} ranks, or set train.batch to "
         f"'{enough} pairs' or more"
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,6 +13,7 @@ from interbert.config import Settings
 from interbert.files import write_text
 from interbert.model.heads_needed import wanted_heads
 from interbert.ranks.ending import EXIT_CODES
+from interbert.recipe import read_config
 from interbert.train.folder.resume import Leg, forget, refuse_other_settings
 from interbert.train.folder.run_folder import RunFolder, tell_of_stage
 
@@ -25,7 +27,7 @@ Run = Callable[[Leg], int]
 def legs_of(settings: Settings, folder: Path, max_steps: int | None) -> list[Leg]:
     """What is to be trained, in order; a plain run is one leg. `max_steps` counts over all of them."""
     if not settings.stages:
-        scheduled = settings.train.schedule_steps
+        scheduled = scheduled_steps(settings, RunFolder(folder))
         return [Leg(settings, RunFolder(folder), min(scheduled, max_steps or scheduled))]
     legs, last, left = [], None, max_steps
     for number, stage in enumerate(settings.stages):
@@ -38,6 +40,17 @@ def legs_of(settings: Settings, folder: Path, max_steps: int | None) -> list[Leg
         legs.append(Leg(_stage_settings(settings, number, last), own, steps))
         last = own
     return legs
+
+
+def scheduled_steps(settings: Settings, folder: RunFolder) -> int:
+    """How many steps of epochs are is settled when a run begins, and stands in its config.yaml then."""
+    if settings.train.epochs is None:
+        return settings.train.schedule_steps
+    if folder.config.is_file():
+        settled = read_config(folder.config).train
+        if settled.epochs == settings.train.epochs:
+            return settled.schedule_steps
+    return sys.maxsize
 
 
 def run_stages(

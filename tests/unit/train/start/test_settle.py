@@ -12,7 +12,7 @@ from interbert.recipe import load_recipe
 from interbert.train.start.settle import (
     CPU_TOKENS,
     GPU_TOKENS,
-    PairLengths,
+    Lengths,
     settle,
     settled_in,
     share_of_ranks,
@@ -20,11 +20,11 @@ from interbert.train.start.settle import (
 )
 
 
-def pairs_of(texts, regions, images=None) -> PairLengths:
+def pairs_of(texts, regions, images=None) -> Lengths:
     offsets = np.concatenate([[0], np.cumsum(texts)])
     tokens = TokenTable(np.zeros(offsets[-1], np.int32), offsets)
     images = np.arange(len(texts)) if images is None else images
-    return PairLengths(tokens, images, np.array(regions, np.int32), max_regions=36)
+    return Lengths.of_captions(tokens, images, np.array(regions, np.int32), max_regions=36)
 
 
 PAIRS = pairs_of([10, 14, 18], [30, 34, 100])

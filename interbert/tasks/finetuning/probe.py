@@ -1,0 +1,69 @@
+"""The batch by whose loss weights are recognised, with something to answer."""
+
+from dataclasses import replace
+
+import torch
+
+from interbert.batches.batch import Batch, Groups
+from interbert.config import TaskSettings
+from interbert.model.shape import TaskShape
+
+
+def with_groups(batch: Batch, task: TaskSettings, head: TaskShape) -> Batch:
+    """A group a pair, or one of all; of two images, of the first two pairs."""
+    nothing = torch.zeros(0, dtype=torch.int64)
+    pairs, regions = batch.pairs, len(batch.boxes_R5)
+    each = 2 if head.images == 2 else (pairs if task.kind in ("choose", "match") else 1)
+    if head.images == 2:
+        batch, pairs = _first_pairs(batch, 2), 2
+        regions = len(batch.boxes_R5)
+    count = pairs // each
+    classes = len(head.classes or [])
+    some = torch.arange(count)
+    known = {
+        "classify": {
+            "labels_G": some % max(classes, 1),
+            "scores_GK": torch.eye(max(classes, 1))[some % max(classes, 1)],
+        },
+        "choose": {"labels_G": some},
+        "score": {"values_G": some.float()},
+        "point": {"overlaps_R": torch.arange(regions) / regions},
+        "match": {},
+    }[task.kind]
+    groups = Groups(
+        cu_group=torch.arange(0, pairs + 1, each, dtype=torch.int32),
+        examples_G=some,
+        largest=each,
+        known=count,
+        sought=regions,
+        **known,
+    )
+    matches = torch.tensor([1] + [0] * (pairs - 1))
+    return replace(
+        batch,
+        zeroed_R=torch.zeros_like(batch.zeroed_R),
+        masked_tokens_M=nothing,
+        token_targets_M=nothing,
+        masked_regions_N=nothing,
+        class_probs_NK=None,
+        class_labels_N=None,
+        is_match_P=matches,
+        groups=groups,
+    )
+
+
+def _first_pairs(batch: Batch, pairs: int) -> Batch:
+    text, regions = int(batch.cu_text[pairs]), int(batch.cu_regions[pairs])
+    return replace(
+        batch,
+        input_ids_T=batch.input_ids_T[:text],
+        token_types_T=batch.token_types_T[:text],
+        cu_text=batch.cu_text[: pairs + 1],
+        features_RD=batch.features_RD[:regions],
+        boxes_R5=batch.boxes_R5[:regions],
+        zeroed_R=batch.zeroed_R[:regions],
+        cu_regions=batch.cu_regions[: pairs + 1],
+        is_match_P=batch.is_match_P[:pairs],
+        images_P=batch.images_P[:pairs],
+        captions_P=batch.captions_P[:pairs],
+    )

@@ -1,0 +1,212 @@
+"""Fine-tuning: a model, the head of a task, and examples of what is right."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from interbert.batches.example_plan import ExamplePlan, regions_of
+from interbert.config import Settings, SettingsError
+from interbert.corpus.corpus import Corpus
+from interbert.corpus.examples import Examples, open_examples
+from interbert.corpus.tokens import TokenTable, text_table
+from interbert.model.shape import Shape, TaskShape
+from interbert.ranks.distributed import Ranks
+from interbert.tasks.finetuning.starting import begun_from, shape_with_head
+from interbert.tokenizer import Tokenizer, glance_at_tokenizer, load_tokenizer
+from interbert.train.start.provide import provide_data, tokenizer_folder
+from interbert.train.start.settle import Lengths
+from interbert.train.task import Judge, Kind, Task, Term
+
+if TYPE_CHECKING:  # torch takes seconds, and a dry run does without it
+    from torch import nn
+
+    from interbert.batches.batch import Batch
+    from interbert.batches.endless import EndlessPlan, Position
+    from interbert.batches.loader import Loader
+    from interbert.model.beginning import Read
+    from interbert.model.configuration import InterBertConfig
+    from interbert.model.interbert import InterBertForPreTraining
+    from interbert.train.engine.engine import Engine
+
+
+@dataclass
+class Judged:
+    """Examples to be judged on, with their token ids."""
+
+    examples: Examples
+    tokens: TokenTable
+
+
+class FineTuning(Task):
+    corpus: Corpus | None
+    """None where the examples are text alone."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        corpus: Corpus | None,
+        tokenizer: Tokenizer,
+        train: Judged,
+        held_out: Judged | None,
+    ) -> None:
+        super().__init__(settings, corpus, tokenizer, lengths_of(train, corpus, settings))
+        self.train, self.held_out = train, held_out
+        self.head = head_of(settings, train.examples)
+
+    @property
+    def terms(self) -> dict[str, Term]:
+        from interbert.tasks.finetuning.step import term_of
+
+        return term_of(self.settings.task)
+
+    def described(self) -> str:
+        examples = self.train.examples
+        return f"{len(examples)} examples ({examples.kind}) of {len(examples.image_P)} pairs"
+
+    def fingerprints(self) -> dict[str, str]:
+        data = self.corpus.fingerprint if self.corpus else "no images"
+        return {
+            "data fingerprint": data,
+            "examples fingerprint": self.train.examples.fingerprint,
+            "tokenizer fingerprint": self.tokenizer.fingerprint,
+        }
+
+    def shape(self) -> Shape:
+        return Shape(**shape_with_head(begun_from(self.settings, self.corpus, self.tokenizer), self.head))
+
+    def start(self) -> tuple[InterBertForPreTraining, Read]:
+        from interbert.tasks.finetuning.starting import start_of_task
+
+        return start_of_task(self.settings, self.corpus, self.tokenizer, self.head)
+
+    def step(self, model: nn.Module) -> nn.Module:
+        from interbert.tasks.finetuning.step import FineTuneStep
+
+        return FineTuneStep(model, self.settings.task)
+
+    def plan(self, settings: Settings, ranks: Ranks) -> EndlessPlan:
+        return ExamplePlan(self.train.examples, self.corpus, self.train.tokens, settings)
+
+    def sketch(self, settings: Settings) -> EndlessPlan:
+        return ExamplePlan(self.train.examples, self.corpus, self.train.tokens, settings)
+
+    def loader(self, settings: Settings, plan: EndlessPlan, ranks: Ranks, start: Position) -> Loader:
+        from interbert.batches.loader import Loader
+        from interbert.batches.prepare_examples import ExamplePreparer
+
+        preparer = ExamplePreparer(self.corpus, self.train.tokens, plan, settings, self.train.examples)
+        return Loader(preparer, plan, settings, ranks.rank, ranks.world_size, start)
+
+    def probe(self, config: InterBertConfig) -> Batch:
+        from interbert.tasks.finetuning.probe import with_groups
+
+        return with_groups(super().probe(config), self.settings.task, self.head)
+
+    def judge(self, settings: Settings) -> Judge | None:
+        if self.held_out is None:
+            return None
+        from interbert.tasks.finetuning.judge import ExampleJudge
+
+        return ExampleJudge(self.held_out.examples, self.held_out.tokens, self.corpus, settings)
+
+    def finish(self, engine: Engine, folder: Path, chosen: str, ranks: Ranks) -> None:
+        if self.held_out is None:
+            return
+        from interbert.tasks.finetuning.finish import leave_results
+
+        leave_results(self, engine, folder, chosen, ranks)
+
+
+def head_of(settings: Settings, examples: Examples) -> TaskShape:
+    task = settings.task
+    two = task.kind == "classify" and examples.pairs_each == 2
+    return TaskShape(task.kind, task.head, 2 if two else 1, examples.classes or None)
+
+
+def lengths_of(judged: Judged, corpus: Corpus | None, settings: Settings) -> Lengths:
+    examples = judged.examples
+    text_P = judged.tokens.lengths[examples.text_P]
+    regions_P = regions_of(examples, corpus, settings.data.max_regions)
+    global_P = 0 if examples.text_only else 1
+    return Lengths.of_groups(text_P + regions_P + global_P, examples.first_pair)
+
+
+def open_finetuning(
+    settings: Settings, ranks: Ranks, read_tokenizer: Callable[[Path], Tokenizer] = load_tokenizer
+) -> FineTuning:
+    task = settings.task
+    if task.examples is None:
+        raise SettingsError("no examples to train on: give --examples FILE (docs/examples.md)")
+    corpus = Corpus(settings.data.train) if settings.data.train else None
+    tokenizer = read_tokenizer(words_of(settings))
+    classes = list(task.labels) or classes_of_model(settings)
+    train = open_judged(task.examples, settings, corpus, tokenizer, classes, ranks)
+    if task.kind == "classify" and not classes:
+        classes = train.examples.classes
+    held_out = None
+    if task.validation:
+        held_out = open_judged(task.validation, settings, corpus, tokenizer, classes, ranks)
+        _check_alike(train.examples, held_out.examples)
+    return FineTuning(settings, corpus, tokenizer, train, held_out)
+
+
+def open_judged(
+    path: str,
+    settings: Settings,
+    corpus: Corpus | None,
+    tokenizer: Tokenizer,
+    classes: list[str],
+    ranks: Ranks,
+) -> Judged:
+    examples = open_examples(path, corpus, settings.task.kind, classes or None)
+    longest = settings.data.max_text_tokens
+    ranks.main_only(lambda: text_table(examples, tokenizer, longest) and None)  # once, by one rank
+    return Judged(examples, text_table(examples, tokenizer, longest))
+
+
+def words_of(settings: Settings) -> Path:
+    """The tokenizer's folder: the model's own, unless another is named."""
+    if settings.data.tokenizer:
+        return Path(settings.data.tokenizer)
+    if settings.model.inherit_from:
+        return Path(settings.model.inherit_from)
+    if settings.model.bert:
+        from interbert.hub import local_folder
+
+        return local_folder(settings.model.bert)
+    if not settings.data.train:
+        raise SettingsError("no words are known: give --model DIR, or a tokenizer by data.tokenizer")
+    return tokenizer_folder(settings)
+
+
+def classes_of_model(settings: Settings) -> list[str]:
+    """Those of the head that is gone on with."""
+    if settings.task.kind != "classify" or not settings.model.inherit_from or settings.task.new_head:
+        return []
+    from interbert.tasks.pretraining.wanted_model import shape_in
+
+    there = shape_in(Path(settings.model.inherit_from)).task or {}
+    return list(there.get("classes") or []) if there.get("kind") == "classify" else []
+
+
+def _check_alike(train: Examples, held_out: Examples) -> None:
+    for field, what in (("text_only", "images"), ("pairs_each", "pairs of an example")):
+        if getattr(train, field) != getattr(held_out, field):
+            raise SettingsError(
+                f"{held_out.path} has not the {what} that {train.path} has; they are one task"
+            )
+
+
+def provide(settings: Settings, ranks: Ranks) -> Settings:
+    """Examples may be text alone, which needs no store."""
+    return provide_data(settings, ranks) if settings.scenes else settings
+
+
+def glance_at_finetuning(settings: Settings, ranks: Ranks) -> FineTuning:
+    return open_finetuning(settings, ranks, glance_at_tokenizer)
+
+
+FINETUNING = Kind(provide, open_finetuning, glance_at_finetuning)
