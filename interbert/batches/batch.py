@@ -19,6 +19,10 @@ import torch
 from torch import Tensor
 
 
+COUNTS = ("tokens", "regions", "pairs", "groups", "sought")
+"""What losses are counted by: masked words, masked regions, pairs, examples or sets, regions that may be meant."""
+
+
 class Tensors:
     """A dataclass of tensors, some of which may lie one level deeper."""
 

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
-from interbert.batches.batch import Batch
+from interbert.batches.batch import COUNTS, Batch
 from interbert.batches.endless import Position
 from interbert.batches.loader import Loader, StepData
 from interbert.config import Settings
@@ -176,7 +176,7 @@ def fetch(run: Training, steps: Iterator[StepData], upload: Upload, window: Wind
 
 def agree(ranks: Ranks, batches: list[Batch], stop: bool) -> Callable[[], tuple[dict[str, float], bool]]:
     """Begins the step's one all-reduce: global counts, and whether any rank was asked to stop."""
-    sums = {"tokens": 0, "regions": 0, "pairs": 0, "samples": 0, "all_tokens": 0, "damaged": 0}
+    sums = dict.fromkeys((*COUNTS, "samples", "all_tokens", "damaged"), 0)
     for batch in batches:
         for name, count in batch.counts().items():
             sums[name] += count

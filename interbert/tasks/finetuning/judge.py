@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 import numpy as np
+import torch
 from PIL import Image
 
 from interbert.batches.batch import Batch
@@ -37,6 +38,7 @@ class ExampleJudge:
         answers = answers_of(self.examples, outputs, self._corpus)
         return {"loss": losses["loss"]} | figures_of(self.examples, outputs, answers)
 
+    @torch.no_grad()
     def outputs(self, engine: Engine, ranks: Ranks) -> tuple[Outputs, dict[str, float]]:
         """Of all examples, on every rank; and the losses. Every rank runs as many forwards (ZeRO-3 needs that)."""
         engine.deepspeed.eval()
