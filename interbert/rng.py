@@ -25,6 +25,7 @@ class Purpose(IntEnum):
     MINING = 10
     MIXTURE = 11
     RESAMPLE = 12
+    SETS = 13
 
 
 def generator(seed: int, purpose: Purpose, *where: int) -> np.random.Generator:

@@ -18,7 +18,6 @@ from typing import Self
 import torch
 from torch import Tensor
 
-
 COUNTS = ("tokens", "regions", "pairs", "groups", "sought")
 """What losses are counted by: masked words, masked regions, pairs, examples or sets, regions that may be meant."""
 

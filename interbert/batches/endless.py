@@ -8,6 +8,7 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from enum import IntFlag
+from typing import Any
 
 import numpy as np
 
@@ -122,6 +123,22 @@ class EndlessPlan(ABC):
 
     def close(self) -> None:
         self._planner.shutdown(wait=True, cancel_futures=True)
+
+
+def captions_of_epoch(corpus: Any, weights: list[float], draw: Draw, epoch: int) -> np.ndarray:
+    """int32: the true captions of an epoch, as often as each comes by the weights of their data sets."""
+    if not weights:
+        return np.arange(corpus.captions, dtype=np.int32)
+    parts = []
+    for number, (mine, weight) in enumerate(zip(corpus.caption_ranges, weights, strict=True)):
+        captions = np.arange(mine.start, mine.stop, dtype=np.int32)
+        rest = round(weight % 1 * len(captions))
+        drawn = draw(Purpose.MIXTURE, epoch, number).permutation(len(captions))[:rest]
+        parts += [captions] * int(weight) + [captions[drawn]]
+    found = np.concatenate(parts)
+    if len(found) == 0:
+        raise ValueError(f"data.weights {weights} leave no caption of {corpus.captions}")
+    return found
 
 
 def make_draw(seed: int, validation: bool = False) -> Draw:

@@ -55,22 +55,44 @@ class ExamplePlan(EndlessPlan):
         pairs_N = np.diff(self._examples.first_pair)
         tokens_N = text_N + regions_N + (0 if self._examples.text_only else pairs_N)
         most = int(tokens_N.argmax())
-        budget = settings.token_budget
-        if tokens_N[most] > budget:
-            raise ValueError(
-                f"{self._examples.path}: example {self._examples.ids[most]!r} needs {tokens_N[most]} tokens "
-                f"({pairs_N[most]} pairs, which stay together), and data.token_budget is {budget}; raise it to that, "
-                "or lower data.max_text_tokens or data.max_regions"
+        if tokens_N[most] > settings.token_budget:
+            refuse_group(
+                f"{self._examples.path}: example {self._examples.ids[most]!r}", tokens_N[most], settings
             )
-        found = Capacities.derive(budget, settings.data, settings.masks, self._text_P, self._regions_P)
-        return replace(
-            found,
-            text=max(found.text, int(text_N.max())),
-            regions=max(found.regions, int(regions_N.max()), 1),
-            pairs=max(found.pairs, int(pairs_N.max())),
-            masked_tokens=1,
-            masked_regions=1,
-        )
+        largest = (int(text_N.max()), int(regions_N.max()), int(pairs_N.max()))
+        return capacities_of_groups(settings, self._text_P, self._regions_P, largest)
+
+
+def capacities_of_groups(
+    settings: Settings,
+    text_P: np.ndarray,
+    regions_P: np.ndarray,
+    largest: tuple[int, int, int],
+    who: str = "",
+) -> Capacities:
+    """Those of any pairs, but no less than the largest group may need: text tokens, regions and pairs.
+
+    who: a group that is refused where all of that together is more than the budget.
+    """
+    found = Capacities.derive(settings.token_budget, settings.data, settings.masks, text_P, regions_P)
+    text, regions, pairs = largest
+    if who and text + regions + pairs > found.tokens:
+        refuse_group(who, text + regions + pairs, settings)
+    return replace(
+        found,
+        text=max(found.text, text),
+        regions=max(found.regions, regions, 1),
+        pairs=max(found.pairs, pairs),
+        masked_tokens=1,
+        masked_regions=1,
+    )
+
+
+def refuse_group(who: str, tokens: int, settings: Settings) -> None:
+    raise ValueError(
+        f"{who} may need {tokens} tokens, whose pairs stay together, and a micro-batch holds {settings.token_budget} "
+        "(data.token_budget, or train.batch); raise that, or lower data.max_text_tokens or data.max_regions"
+    )
 
 
 def regions_of(examples: Examples, corpus: Any, most: int) -> np.ndarray:

@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 
 from interbert.batches.exchange import deal
+from interbert.batches.members import Members
 from interbert.config import MismatchSettings
 from interbert.corpus.sameness import Truth, texts_of_tokens
 from interbert.corpus.tokens import TokenTable
@@ -158,24 +159,11 @@ class Mismatcher:
         """The number of the data set that each caption is of."""
         return np.searchsorted(self._ends_of_sets, captions, side="right").astype(np.uint16)
 
-    def _false_versions(self, corpus: Any) -> "_Groups":
+    def _false_versions(self, corpus: Any) -> Members:
         """The swapped captions of each caption, without those that say what another true one says."""
         numbers = np.arange(corpus.captions, corpus.captions + corpus.swapped, dtype=np.int32)
         false = ~self._truth.holds(corpus.caption_image[numbers], numbers)
-        return _Groups(numbers[false], corpus.swapped_of[false], corpus.captions)
-
-
-class _Groups:
-    """Members of each of `groups` groups, one group after another in `order`."""
-
-    def __init__(self, members: np.ndarray, group_of: np.ndarray, groups: int) -> None:
-        self.order = members[np.argsort(group_of, kind="stable")]
-        self.counts = np.bincount(group_of, minlength=groups).astype(np.int32)
-        self.starts = np.cumsum(self.counts, dtype=np.int64) - self.counts
-
-    def pick(self, group: np.ndarray, uniform: np.ndarray) -> np.ndarray:
-        """A member of each given (non-empty) group, by a number drawn from [0, 1)."""
-        return self.order[self.starts[group] + (uniform * self.counts[group]).astype(np.int64)]
+        return Members(numbers[false], corpus.swapped_of[false], corpus.captions)
 
 
 def _check(corpus: Any, settings: MismatchSettings, candidates: CandidateTable | None) -> None:

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from interbert.batches.capacities import Capacities, cut
-from interbert.batches.endless import EndlessPlan, EpochPlan, MaskKind, Rows, make_draw
+from interbert.batches.endless import EndlessPlan, EpochPlan, MaskKind, Rows, captions_of_epoch, make_draw
 from interbert.batches.mismatch import Mismatcher
 from interbert.config import Settings
 from interbert.corpus.tokens import TokenTable
@@ -62,7 +62,7 @@ class Plan(EndlessPlan):
 
     def make(self, epoch: int) -> EpochPlan:
         """The plan of an epoch, computed here and now and not kept."""
-        captions = self._captions_of(epoch)
+        captions = captions_of_epoch(self._corpus, self._weights, self.draw, epoch)
         order = captions[self.draw(Purpose.ORDER, epoch).permutation(len(captions))]
         image = self._corpus.caption_image[order].astype(np.int32)
         caption = order.copy()
@@ -73,21 +73,6 @@ class Plan(EndlessPlan):
         rows = Rows(image, caption, is_match, mask_kind, np.arange(len(order), dtype=np.int32))
         starts = cut(self.capacities, self._text_lengths[caption], self._regions[image])
         return EpochPlan(rows, starts)
-
-    def _captions_of(self, epoch: int) -> np.ndarray:
-        """int32: the true captions of an epoch, as often as each comes."""
-        if not self._weights:
-            return np.arange(self._corpus.captions, dtype=np.int32)
-        parts = []
-        for number, (mine, weight) in enumerate(zip(self._corpus.caption_ranges, self._weights, strict=True)):
-            captions = np.arange(mine.start, mine.stop, dtype=np.int32)
-            rest = round(weight % 1 * len(captions))
-            drawn = self.draw(Purpose.MIXTURE, epoch, number).permutation(len(captions))[:rest]
-            parts += [captions] * int(weight) + [captions[drawn]]
-        found = np.concatenate(parts)
-        if len(found) == 0:
-            raise ValueError(f"data.weights {self._weights} leave no caption of {self._corpus.captions}")
-        return found
 
 
 def _mask_kinds(settings: Settings) -> np.ndarray:

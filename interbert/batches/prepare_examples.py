@@ -10,6 +10,7 @@ from interbert.batches.endless import EndlessPlan, Rows
 from interbert.batches.prepare import IGNORED, Preparer, box_shares, longest_first
 from interbert.batches.slot import Slot
 from interbert.config import Settings
+from interbert.corpus.boxes import overlaps_RB
 from interbert.corpus.examples import Examples
 from interbert.corpus.tokens import TokenTable
 
@@ -138,14 +139,5 @@ class ExamplePreparer(Preparer):
         for group in np.flatnonzero(known_G):  # a pair each
             own = slice(*cu_regions[group : group + 2])
             wanted = sought[slice(*offsets[numbers_G[group] : numbers_G[group] + 2])]
-            overlaps_R[own] = overlap(boxes_R4[own], wanted).max(axis=1)
+            overlaps_R[own] = overlaps_RB(boxes_R4[own], wanted).max(axis=1)
         return overlaps_R
-
-
-def overlap(boxes_A4: np.ndarray, boxes_B4: np.ndarray) -> np.ndarray:
-    """float32 [A, B]: what two boxes share, of what they cover together."""
-    low = np.maximum(boxes_A4[:, None, :2], boxes_B4[None, :, :2])
-    high = np.minimum(boxes_A4[:, None, 2:], boxes_B4[None, :, 2:])
-    shared = (high - low).clip(min=0).prod(axis=2)
-    areas = [(boxes[:, 2:] - boxes[:, :2]).clip(min=0).prod(axis=1) for boxes in (boxes_A4, boxes_B4)]
-    return (shared / np.maximum(areas[0][:, None] + areas[1][None] - shared, 1e-9)).astype(np.float32)

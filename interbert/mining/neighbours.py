@@ -1,12 +1,13 @@
 """Images that look alike: the nearest in mean-pooled region features, from which fine-tuning takes negatives."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import h5py
 import numpy as np
 
+from interbert.config import SetSettings
 from interbert.files import replaced
 
 _SCHEMA, _VERSION = "interbert-neighbours", 1
@@ -23,6 +24,19 @@ class NeighbourTable:
     """int32 [images, top]: the images nearest to each, nearest first, then -1."""
     fingerprint: str
     """Of the corpus that it was mined from."""
+
+
+def neighbours_for(corpus: Any, sets: SetSettings) -> NeighbourTable | None:
+    """The table that `sets` names, as far as it is asked for; None where nothing is."""
+    if sets.near_images == 0:
+        return None
+    if not sets.near_table:
+        raise NeighbourError(
+            f"task.sets.near_images is {sets.near_images}, but near_table is empty: mine one with `python -m "
+            "interbert mine --of images`, or set task.sets.near_images=0"
+        )
+    table = read_neighbours(sets.near_table, corpus)
+    return replace(table, rows=table.rows[:, : sets.near_top])
 
 
 def pooled_features(corpus: Any) -> np.ndarray:
