@@ -21,7 +21,7 @@ class Pairs:
 
     streams: Streams
     qkv: dict[str, Tensor]
-    """[N, 3, heads, width] of the first layer, by stream: of joint rows, or of image rows and text rows, or nothing."""
+    """[N, 3, heads, width] of the first layer, by stream: of joint rows, or of both streams' rows, or nothing."""
     layout: Layout
 
 
@@ -38,10 +38,17 @@ class SharedMatch:
             self.base, layers[:meeting], {name: self._meets(name) for name in ("text", "image")}
         )
 
-    def pairs(self, images: Side, captions: Side, images_P: np.ndarray, captions_P: np.ndarray) -> Pairs:
-        """The pairs (images_P[p], captions_P[p]), ready to be run."""
+    def pairs(
+        self, images: Side, captions: Side, images_P: np.ndarray, captions_P: np.ndarray, row_step: int = 1
+    ) -> Pairs:
+        """The pairs (images_P[p], captions_P[p]), ready to be run.
+
+        row_step: with more pairs behind them, which mean nothing, so that image rows, text rows and pairs are
+        multiples of it.
+        """
         device = images.x_SH.device
-        regions_P, text_P = images.lengths[images_P] - self.sides.added, captions.lengths[captions_P]
+        images_P, captions_P, image_P, text_P = _filled_up(images, captions, images_P, captions_P, row_step)
+        regions_P = image_P - self.sides.added
         at = layout(
             offsets(text_P, device),
             offsets(regions_P, device),
@@ -51,7 +58,7 @@ class SharedMatch:
             max_regions=int(regions_P.max()),
             global_token=bool(self.sides.added),
         )
-        from_V, from_T = images.rows(images_P, device), captions.rows(captions_P, device)
+        from_V, from_T = images.rows(images_P, image_P, device), captions.rows(captions_P, text_P, device)
         if images.whole_BD is not None:
             whole_PD = images.whole_BD[torch.from_numpy(images_P).to(device)]
             captions = self.sides.captions_before_images(captions.x_SH[from_T], text_P, whole_PD)
@@ -101,6 +108,22 @@ class SharedMatch:
         layers = {"joint": self.sides.meets["text"], **self.sides.meets}
         qkv = gather(images.qkv_S, captions.qkv_S)
         return Pairs(streams, {n: layers[n].in_heads(x) for n, x in qkv.items()}, at)
+
+
+def _filled_up(
+    images: Side, captions: Side, images_P: np.ndarray, captions_P: np.ndarray, step: int
+) -> tuple[np.ndarray, ...]:
+    """Image and caption of each pair, and how many rows it has of them."""
+    image_P, text_P = images.lengths[images_P], captions.lengths[captions_P]
+    if step == 1:
+        return images_P, captions_P, image_P, text_P
+    more = -len(images_P) % step or step
+    images_P, captions_P = (np.append(x_P, np.zeros(more, np.int64)) for x_P in (images_P, captions_P))
+    # A row or more of each stream for each pair that is added, and what is missing for the last one.
+    image_P, text_P = (np.append(x_P, np.ones(more, np.int64)) for x_P in (image_P, text_P))
+    image_P[-1] += -image_P.sum() % step
+    text_P[-1] += -text_P.sum() % step
+    return images_P, captions_P, image_P, text_P
 
 
 def first_rows(stream: str, name: str, at: Layout) -> Tensor:

@@ -33,14 +33,14 @@ class Side:
     def lengths(self) -> np.ndarray:
         return np.diff(self.cu)
 
-    def rows(self, which_P: np.ndarray, device: torch.device) -> Tensor:
-        """int64: the rows of these images or captions, one after another."""
-        lengths_P = self.lengths[which_P]
+    def rows(self, which_P: np.ndarray, lengths_P: np.ndarray, device: torch.device) -> Tensor:
+        """int64: the first rows, so many of each, of these images or captions, one after another."""
         total = int(lengths_P.sum())
         shift_P = torch.from_numpy(self.cu[which_P] - (np.cumsum(lengths_P) - lengths_P))
         counts_P = torch.from_numpy(lengths_P).to(device, non_blocking=True)
         shift = shift_P.to(device, non_blocking=True).repeat_interleave(counts_P, output_size=total)
-        return shift + torch.arange(total, device=device)
+        # What only fills up a batch may ask for more rows than there are.
+        return (shift + torch.arange(total, device=device)).clamp(max=int(self.cu[-1]) - 1)
 
 
 class Sides:
@@ -49,7 +49,7 @@ class Sides:
     def __init__(
         self, base: InterBertModel, alone: list[tuple[str, nn.Module]], meets: dict[str, Layer | None]
     ) -> None:
-        """alone: kind and layer; meets: the layer of each stream that makes queries, keys and values of all its rows."""
+        """meets: of each stream the layer in which it meets the other, if that takes all its rows."""
         self.base, self.config, self.alone, self.meets = base, base.config, alone, meets
 
     @property

@@ -23,7 +23,7 @@ class Step:
 
     @property
     def takes_all(self) -> bool:
-        """Whether queries, keys and values of all rows are needed; joint rows are computed all, or first ones alone."""
+        """Whether it makes queries, keys and values of all rows; joint rows are computed all, or first ones alone."""
         return "all" in (self.text, self.image)
 
 
