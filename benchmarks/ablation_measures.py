@@ -52,8 +52,8 @@ def against_swaps(folder: Path, store: Path) -> dict[str, float]:
             captions = np.concatenate([distinctive_I, true_S[mine_S], swapped_S[mine_S]])
             scores = PairScorer(
                 model, corpus, tokens, np.array([image]), captions,
-                token_budget=4096, max_regions=None, device="cpu",
-            ).scores(0, 1, lambda value: [value], progress=False, title="")[0]  # fmt: skip
+                token_budget=4096,
+            ).matrix()[0]  # fmt: skip
             others, true, false = np.split(scores, [len(distinctive_I), len(distinctive_I) + len(mine_S)])
             rivals = np.concatenate([np.delete(others, image), false[true_S[mine_S] == own]])
             first.append(others[image] > rivals.max())

@@ -53,7 +53,33 @@ def parse_arguments() -> argparse.Namespace:
         "--token-budget",
         type=int,
         metavar="N",
-        help="tokens of a micro-batch (default: 4096; 32768 on a GPU)",
+        help="tokens of a micro-batch (default: 4096; 131072 on a GPU)",
+    )
+    add(
+        "--folds",
+        type=int,
+        default=1,
+        metavar="N",
+        help="also the mean of the figures within N folds of the images (COCO: 5 of 1,000)",
+    )
+    add("--within-folds", action="store_true", help="score no pairs but those within the folds")
+    add(
+        "--shortlist",
+        type=int,
+        metavar="K",
+        help="score the K nearest images of each caption and captions of each image only, by --vectors",
+    )
+    add(
+        "--vectors",
+        metavar="FILE",
+        help=".npz or .h5 with arrays images and captions: a vector of each, in the order of the data",
+    )
+    add(
+        "--work",
+        type=Path,
+        metavar="DIR",
+        help="keep scores here as they are made: a killed evaluation goes on where it was (default: beside the "
+        "output, until it is written)",
     )
     add(
         "--precision",
@@ -67,7 +93,11 @@ def parse_arguments() -> argparse.Namespace:
     arguments = parser.parse_args()
     if arguments.model and not arguments.data:
         parser.error("--model needs --data: one or more stores")
-    for name in ("max_images", "max_regions", "max_text_tokens", "token_budget"):
+    if (arguments.shortlist is None) != (arguments.vectors is None):
+        parser.error("--shortlist and --vectors come together")
+    if arguments.within_folds and arguments.folds == 1:
+        parser.error("--within-folds needs --folds: how many")
+    for name in ("max_images", "max_regions", "max_text_tokens", "token_budget", "folds", "shortlist"):
         given = getattr(arguments, name)
         if given is not None and given < 1:
             parser.error(f"--{name.replace('_', '-')} must be at least 1")
@@ -89,6 +119,7 @@ def main() -> int:
     from interbert.files import write_json
     from interbert.ranks.distributed import start_ranks
     from interbert.tasks.evaluation import Options, evaluate_model, evaluate_run, format_table
+    from interbert.tasks.tile_folder import clear
 
     disable_progress_bar()
     options = Options(
@@ -98,19 +129,28 @@ def main() -> int:
         max_text_tokens=arguments.max_text_tokens,
         token_budget=arguments.token_budget,
         precision=arguments.precision,
+        folds=arguments.folds,
+        within_folds=arguments.within_folds,
+        shortlist=arguments.shortlist,
+        vectors=arguments.vectors,
     )
+    output_file = arguments.run / "evaluation.json" if arguments.run else arguments.output
+    beside = output_file.with_name(f"{output_file.name}.tiles") if output_file else None
+    work = arguments.work or beside
     ranks = start_ranks()
     try:
         if arguments.run:
-            results = evaluate_run(arguments.run, arguments.data, ranks, options)
+            results = evaluate_run(arguments.run, arguments.data, ranks, options, work)
             output = results
         else:
-            output = evaluate_model(arguments.model, arguments.data, ranks, options)
+            output = evaluate_model(arguments.model, arguments.data, ranks, options, work)
             results = {"": output}
         if ranks.is_main:
             print(format_table(results), flush=True)
             if arguments.output:
                 write_json(arguments.output, output)
+            if beside is not None and work == beside:
+                clear(beside)
     finally:
         ranks.close()
     return 0

@@ -51,7 +51,10 @@ class Layer(nn.Module):
 
     def split_heads(self, x_NH: Tensor) -> Tensor:
         """Queries, keys and values [N, 3, heads, width]."""
-        return self.qkv(x_NH).unflatten(-1, (3, self.heads, self.head_width))
+        return self.in_heads(self.qkv(x_NH))
+
+    def in_heads(self, qkv_N: Tensor) -> Tensor:
+        return qkv_N.unflatten(-1, (3, self.heads, self.head_width))
 
 
 def straight(layer: Callable, *inputs: Any) -> Any:
@@ -109,6 +112,12 @@ class Streams:
         self._layout = layout
         self._apart: tuple[Tensor, Tensor] | None = (image_VH, text_TH)
         self._joint: Tensor | None = None
+
+    @classmethod
+    def joined(cls, joint_JH: Tensor, layout: Layout) -> "Streams":
+        streams = cls(joint_JH, joint_JH, layout)
+        streams.put("joint", joint_JH)
+        return streams
 
     @property
     def joint_JH(self) -> Tensor:

@@ -5,6 +5,7 @@ torch, transformers and deepspeed are imported when ranks meet: a dry run needs 
 
 from __future__ import annotations
 
+import itertools
 import logging
 import os
 import re
@@ -33,6 +34,9 @@ class Ranks:
     launcher: str
     host_group: Any = None
     """A gloo group for numbers that live on the host, so that asking for them never waits for the device."""
+    store: Any = None
+    """Where the ranks met."""
+    counters: int = 0
 
     @classmethod
     def alone(cls) -> Ranks:
@@ -79,6 +83,17 @@ class Ranks:
             import torch.distributed as dist
 
             dist.barrier(group=self.host_group)
+
+    def counter(self) -> Callable[[], int]:
+        """A function that gives 0, 1, 2, …, each number to one rank alone: to whoever asks next.
+
+        All ranks call this, in one order. Without a store they take turns, whoever is first.
+        """
+        self.counters += 1
+        if self.store is None:
+            return itertools.count(self.rank, self.world_size).__next__
+        name = f"counter/{self.counters}"
+        return lambda: self.store.add(name, 1) - 1
 
     def main_only(self, action) -> Any:
         """`action()` on rank 0, its result on all ranks; its failure is raised on all ranks, never waited for."""
@@ -154,7 +169,7 @@ def _join(launcher: str, timeout: timedelta, stop: StopRequest | None) -> Ranks:
         load_shared_memory_op()
     deepspeed.init_distributed(dist_backend=backend, timeout=timeout, verbose=False, auto_mpi_discovery=False)
     host_group = dist.new_group(backend="gloo", timeout=timeout) if backend == "nccl" else None
-    return Ranks(rank, world_size, local_rank, device, launcher, host_group)
+    return Ranks(rank, world_size, local_rank, device, launcher, host_group, store)
 
 
 def choose_device() -> torch.device:

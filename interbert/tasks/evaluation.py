@@ -23,8 +23,12 @@ from interbert.ranks.distributed import Ranks
 from interbert.recipe import read_config
 from interbert.sources.scenes.splits import make_scenes, scene_store
 from interbert.tasks.retrieval import DISTINCTIVE, captions_of, evaluate_retrieval
+from interbert.tasks.shortlist import read_vectors
 from interbert.tokenizer import Tokenizer, load_tokenizer
 from interbert.train.folder.run_folder import RunFolder
+
+TOKEN_BUDGET = {"cpu": 4096, "cuda": 131072}
+"""Tokens of a micro-batch."""
 
 
 class EvaluationError(ValueError):
@@ -41,23 +45,36 @@ class Options:
     max_text_tokens: int | None = None
     """Default: as many as the model has positions for."""
     token_budget: int | None = None
-    """Tokens of a micro-batch. Default: 4,096 on a CPU, 32,768 on a GPU."""
+    """Tokens of a micro-batch. Default: 4,096 on a CPU, 131,072 on a GPU."""
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     """auto: bf16 where the device multiplies matrices in it, else fp32."""
+    folds: int = 1
+    """Also the mean of the figures within so many runs of neighbouring images."""
+    within_folds: bool = False
+    """Score no pairs but those within the folds."""
+    shortlist: int | None = None
+    """Only pairs of which one is among so many nearest of the other, by `vectors`."""
+    vectors: str | None = None
+    """File with a vector of each image and each caption of the data."""
 
 
 def evaluate_model(
-    folder: Path, data: Sequence[str | Path], ranks: Ranks, options: Options
+    folder: Path, data: Sequence[str | Path], ranks: Ranks, options: Options, work: Path | None = None
 ) -> dict[str, Any]:
-    """The retrieval figures of the model in a Hugging Face directory; the same on every rank."""
+    """The retrieval figures of the model in a Hugging Face directory; the same on every rank.
+
+    Scores are kept in `work` as they are made, so that a killed evaluation goes on where it was.
+    """
     with Corpus(data) as corpus:
         model, tokenizer = load_for(folder, corpus)
-        return _retrieval(model, tokenizer, corpus, ranks, options, title=str(folder)) | {
+        return _retrieval(model, tokenizer, corpus, ranks, options, work, title=str(folder)) | {
             "model": str(folder)
         }
 
 
-def evaluate_run(run: Path, data: Sequence[str | Path], ranks: Ranks, options: Options) -> dict[str, Any]:
+def evaluate_run(
+    run: Path, data: Sequence[str | Path], ranks: Ranks, options: Options, work: Path | None = None
+) -> dict[str, Any]:
     """{"before": …, "after": …} of a run, kept in its evaluation.json; what is there is not done again."""
     folder, output = RunFolder(run), run / "evaluation.json"
     if not folder.export.is_dir():
@@ -72,7 +89,7 @@ def evaluate_run(run: Path, data: Sequence[str | Path], ranks: Ranks, options: O
         inputs = ranks.main_only(lambda model=model: _identify(model, data, options))
         results[name] = known.get(name, {})
         if results[name].get("inputs") != inputs:
-            results[name] = evaluate_model(model, data, ranks, options) | {"inputs": inputs}
+            results[name] = evaluate_model(model, data, ranks, options, work) | {"inputs": inputs}
             ranks.main_only(lambda: write_json(output, results))
     return results
 
@@ -117,11 +134,12 @@ def choose_captions(corpus: Corpus, images: np.ndarray, split: str | None) -> tu
 
 def format_table(results: dict[str, dict[str, Any]]) -> str:
     """Results by name (may be empty), one line for each direction."""
-    width = max(len(name) for name in results) + 24
+    width = max(len(name) + (32 if "folds" in result else 24) for name, result in results.items())
     rows = [f"{'':<{width}}{'R@1':>8}{'R@5':>8}{'R@10':>8}{'median':>9}{'mean':>9}"]
     for name, result in results.items():
-        parts = [("", result)] + ([("vague, ", result["vague"])] if "vague" in result else [])
-        for prefix, part in parts:
+        parts = {"": result} | ({"vague, ": result["vague"]} if "vague" in result else {})
+        folds = {f"{prefix}in folds, ": part["folds"] for prefix, part in parts.items() if "folds" in part}
+        for prefix, part in (parts | folds).items():
             for way in ("text_to_image", "image_to_text"):
                 figures = part[way]
                 label = f"{name} {prefix}{way.replace('_', ' ')}".strip()
@@ -131,6 +149,13 @@ def format_table(results: dict[str, dict[str, Any]]) -> str:
                 )
     last = result["images"], result["captions"], result["precision"]
     rows.append("{:,} images, {:,} captions, {}".format(*last))
+    if "shortlist" in result:
+        found = result["shortlist"]
+        rows.append(
+            f"shortlist of {found['nearest']}: {found['pairs']:,} pairs ({found['share_of_pairs']:.1%}), with "
+            f"{found['true_pairs_inside']:.1%} of the true ones; of {found['images_with_a_true_caption_inside']:.1%} "
+            "of the images a caption is on it"
+        )
     return "\n".join(rows)
 
 
@@ -140,6 +165,7 @@ def _retrieval(
     corpus: Corpus,
     ranks: Ranks,
     options: Options,
+    work: Path | None,
     title: str,
 ) -> dict[str, Any]:
     positions = model.config.max_position_embeddings
@@ -150,6 +176,7 @@ def _retrieval(
     tokens = token_table(corpus, tokenizer, max_tokens)
     images = np.arange(min(options.max_images or corpus.images, corpus.images))
     captions, vague = choose_captions(corpus, images, options.split_captions)
+    vectors = read_vectors(Path(options.vectors), corpus) if options.vectors else None
     best = "bf16" if has_bf16(ranks.device) else "fp32"
     precision = best if options.precision == "auto" else options.precision
     model = model.to(ranks.device, torch.bfloat16 if precision == "bf16" else torch.float32)
@@ -160,11 +187,14 @@ def _retrieval(
         images=images,
         captions=captions,
         vague=vague,
-        token_budget=options.token_budget or (4096 if ranks.device.type == "cpu" else 32768),
+        folds=options.folds,
+        within_folds=options.within_folds,
+        nearest=options.shortlist,
+        vectors=vectors,
+        token_budget=options.token_budget or TOKEN_BUDGET[ranks.device.type],
         max_regions=options.max_regions,
-        rank=ranks.rank,
-        world_size=ranks.world_size,
-        gather=ranks.gather,
+        ranks=ranks,
+        work=work,
         device=ranks.device,
         progress=ranks.is_main,
         title=title,
@@ -182,6 +212,8 @@ def _identify(model: Path, data: Sequence[str | Path], options: Options) -> str:
                 digest.update(chunk)
     with Corpus(data) as corpus:
         digest.update(corpus.fingerprint.encode())
+    if options.vectors:
+        digest.update(Path(options.vectors).read_bytes())
     digest.update(repr(sorted(asdict(options).items())).encode())
     return digest.hexdigest()
 

@@ -1,60 +1,33 @@
-"""The match score of every pair of some images and some captions, in packed micro-batches.
+"""The match score of every pair of some images and some captions, a tile at a time.
 
-Letters as in batches/batch.py, and I images, C captions, B images of a block.
-
-Images with equally many regions form blocks, which are read once and stay on the device; within a block the
-captions come by length, each with all images of the block. So neighbouring pairs are of one size: attention
-pads next to nothing, and putting a micro-batch together is a handful of gathers. The cut into micro-batches
-knows nothing of ranks, which take whole micro-batches: the scores are the same on any number of ranks.
+Letters as in tiles.py. A tile's images and captions are prepared once (model/shared), and its pairs run in packed
+micro-batches: captions by length, each with all images of the tile, so that neighbouring pairs are of one size.
 """
 
 import copy
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
+import xxhash
 from torch import Tensor
 
-from interbert.batches.batch import Batch
-from interbert.batches.unmasked import filled_up, read_regions, unmasked_batch
+from interbert.batches.unmasked import read_regions
 from interbert.corpus.tokens import TokenTable
 from interbert.kernels.cpu import native
 from interbert.model.heads import match_log_odds
-from interbert.model.outputs import PackedOutput
-from interbert.progress import Progress
+from interbert.model.shared.match import SharedMatch
+from interbert.model.shared.sides import Side
+from interbert.tasks.shortlist import Shortlist
+from interbert.tasks.tiles import MICRO_BATCHES, Tile, cut_pairs, plan_tiles
 
-BLOCK_BYTES = 256 * 2**20
-"""Most bytes of region features that are held at a time."""
-
-ROW_STEP = 128
+ROW_STEP = 32
 """Multiples to which numbers of rows are rounded up, where they are."""
-
-Gather = Callable[[Any], list[Any]]
-"""A value of this rank -> the values of all ranks, on every rank."""
-
-
-@dataclass(frozen=True)
-class Block:
-    """Images with equally many regions; pair f of the block is (caption f // B by length, image f % B)."""
-
-    rows_B: np.ndarray
-    """Which of the evaluated images these are."""
-    regions: int
-
-
-@dataclass(frozen=True)
-class MicroBatch:
-    block: int
-    start: int
-    stop: int
-    """Pairs start:stop of the block."""
-    tokens: int
 
 
 class PairScorer:
-    """Scores images x captions, given as indices into the corpus."""
+    """Scores images x captions, given as indices into the corpus; `tiles` are its pieces of work."""
 
     def __init__(
         self,
@@ -65,66 +38,119 @@ class PairScorer:
         captions_C: np.ndarray,
         *,
         token_budget: int,
-        max_regions: int | None,
-        device: torch.device | str,
+        max_regions: int | None = None,
+        device: torch.device | str = "cpu",
+        parts: list[tuple[np.ndarray, np.ndarray]] | None = None,
+        shortlist: Shortlist | None = None,
     ) -> None:
+        """parts: images and captions (as places in images_I and captions_C) whose pairs are wanted; default: all."""
         self.model, self.corpus, self.tokens, self.device = model, corpus, tokens, torch.device(device)
-        self.images_I = images_I
-        self.by_length_C = np.argsort(tokens.lengths[captions_C], kind="stable")
-        self.captions_C = captions_C[self.by_length_C]
-        counts_I = np.asarray(corpus.region_counts)[images_I]
-        counts_I = counts_I if max_regions is None else np.minimum(counts_I, max_regions)
-        lengths_C = tokens.lengths[self.captions_C].astype(np.int64)
-        _check_budget(token_budget, lengths_C, counts_I)
-        self.blocks = image_blocks(counts_I, bytes_of_region=2 * corpus.feature_width)
-        self.micro_batches = [
-            MicroBatch(number, *cut)
-            for number, block in enumerate(self.blocks)
-            for cut in cut_pairs(lengths_C, block.regions, len(block.rows_B), token_budget)
-        ]
+        self.images_I, self.captions_C = images_I, captions_C
+        self.token_budget, self.shortlist = token_budget, shortlist
+        counts_I = np.asarray(corpus.region_counts)[images_I].astype(np.int64)
+        self.regions_I = counts_I if max_regions is None else np.minimum(counts_I, max_regions)
+        self.lengths_C = tokens.lengths[captions_C].astype(np.int64)
+        _check_budget(token_budget, self.lengths_C, self.regions_I)
+        everything = [(np.arange(len(images_I)), np.arange(len(captions_C)))]
+        self.tiles = plan_tiles(
+            everything if parts is None else parts,
+            self.regions_I + 1,
+            self.lengths_C,
+            tokens=MICRO_BATCHES * token_budget / (1 if shortlist is None else max(shortlist.density, 1e-3)),
+            bytes_of_region=2 * corpus.feature_width,
+        )
+        self._match = SharedMatch(model)
+        self._head = match_head(model)
+        self._held: tuple[np.ndarray, Side] | None = None
 
-    def scores(self, rank: int, world_size: int, gather: Gather, progress: bool, title: str) -> np.ndarray:
-        """float32 [I, C] log-odds of "match", on every rank."""
-        mine = share_of_rank(self.micro_batches, rank, world_size)
-        pairs = sum(m.stop - m.start for m in mine)
-        with Progress(title, pairs, "pairs", shown=progress) as shown:
-            scores = self._score(mine, shown)
-        everyone = np.concatenate(gather(scores))
-        scores_IC = np.empty((len(self.images_I), len(self.captions_C)), dtype=np.float32)
-        place = 0
-        for m in self.micro_batches:
-            captions, images = np.divmod(np.arange(m.start, m.stop), len(self.blocks[m.block].rows_B))
-            rows = self.blocks[m.block].rows_B[images]
-            scores_IC[rows, self.by_length_C[captions]] = everyone[place : place + m.stop - m.start]
-            place += m.stop - m.start
-        assert place == len(everyone)
+    def pairs_of(self, tile: Tile) -> tuple[np.ndarray, np.ndarray]:
+        """Image and caption of each pair, as places in the tile."""
+        if self.shortlist is None:
+            captions, images = np.divmod(np.arange(len(tile.rows_B) * len(tile.columns_E)), len(tile.rows_B))
+            return images, captions
+        captions, images = np.nonzero(self.shortlist.among(tile.rows_B, tile.columns_E).T)
+        return images, captions
+
+    def pairs_in(self, tile: Tile) -> int:
+        if self.shortlist is None:
+            return len(tile.rows_B) * len(tile.columns_E)
+        return int(self.shortlist.among(tile.rows_B, tile.columns_E).sum())
+
+    def score(self, tile: Tile) -> np.ndarray:
+        """float32 [B, E] log-odds of "match"; minus infinity where the pair is not on the shortlist."""
+        images_P, captions_P = self.pairs_of(tile)
+        scores_BE = np.full((len(tile.rows_B), len(tile.columns_E)), -np.inf, np.float32)
+        if len(images_P):
+            was_training = self.model.training
+            self.model.eval()
+            with torch.inference_mode():
+                scores_BE[images_P, captions_P] = self._score(tile, images_P, captions_P)
+            self.model.train(was_training)
+        self._must_be_numbers(tile, scores_BE[images_P, captions_P], images_P, captions_P)
+        return scores_BE
+
+    def matrix(self) -> np.ndarray:
+        """float32 [I, C]: everything at once, on this rank alone. For small ones."""
+        scores_IC = np.full((len(self.images_I), len(self.captions_C)), -np.inf, np.float32)
+        for tile in self.tiles:
+            scores_IC[np.ix_(tile.rows_B, tile.columns_E)] = self.score(tile)
         return scores_IC
 
-    def _score(self, micro_batches: list[MicroBatch], progress: Progress) -> np.ndarray:
-        was_training = self.model.training
-        self.model.eval()
-        match = self._match_head()
-        found, current = [], None
-        with torch.inference_mode():
-            for m in micro_batches:
-                if m.block != current:
-                    features_BRD, boxes_BR5 = self._read(self.blocks[m.block])
-                    current = m.block
-                batch = filled_up(self._batch(m, features_BRD, boxes_BR5), self._row_step())
-                logits_P2 = match(self.model.forward_packed(batch, {"match"}))[: m.stop - m.start]
-                found.append(match_log_odds(logits_P2))
-                progress.advance(m.stop - m.start)
-            # Left on the device until here, so that no micro-batch waits for the one before it.
-            scores = torch.cat(found).cpu().numpy() if found else np.zeros(0, np.float32)
-        self.model.train(was_training)
-        return scores
+    def identity(self) -> str:
+        """Of everything that decides the scores."""
+        digest = xxhash.xxh3_128()
+        for name, value in sorted(self.model.state_dict().items()):
+            digest.update(name.encode())
+            digest.update(value.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy())
+        parameter = next(self.model.parameters())
+        numerics = (
+            parameter.dtype,
+            parameter.device.type,
+            native.serves(parameter),
+            torch.__version__,
+            self._row_step(),
+        )
+        digest.update(repr((numerics, self.model.config.to_dict(), self.token_budget)).encode())
+        digest.update(self.corpus.fingerprint.encode())
+        ids_T, cu_text = self.tokens.gather(self.captions_C)
+        for array in (self.images_I, self.regions_I, self.captions_C, ids_T, cu_text):
+            digest.update(np.ascontiguousarray(array))
+        for tile in self.tiles:
+            digest.update(np.concatenate([tile.rows_B, [-1], tile.columns_E]))
+        if self.shortlist is not None:
+            digest.update(self.shortlist.digest())
+        return digest.hexdigest()
 
-    def _match_head(self) -> Callable[[PackedOutput], Tensor]:
-        """fp32 logits. Those of a 16-bit model are computed anew: rounded to 8 bits, many would be tied."""
-        if next(self.model.parameters()).dtype == torch.float32:
-            return lambda output: output.match_logits_P2
-        head = copy.deepcopy(self.model.heads["match"]).float()
-        return lambda output: head(*(x.float() for x in output.match_inputs))
+    def _score(self, tile: Tile, images_P: np.ndarray, captions_P: np.ndarray) -> np.ndarray:
+        images, captions = self._images(tile), self._captions(tile)
+        tokens_P = self.regions_I[tile.rows_B][images_P] + 1 + self.lengths_C[tile.columns_E][captions_P]
+        found = []
+        for start, stop in cut_pairs(tokens_P, self.token_budget):
+            chosen = slice(start, stop)
+            pairs = self._match.pairs(
+                images, captions, images_P[chosen], captions_P[chosen], self._row_step()
+            )
+            found.append(match_log_odds(self._head(self._match.run(pairs)))[: stop - start])
+        # Left on the device until here, so that no micro-batch waits for the one before it.
+        return torch.cat(found).cpu().numpy()
+
+    def _images(self, tile: Tile) -> Side:
+        """Those of the last tile stay: neighbouring tiles have them in common."""
+        if self._held is None or not np.array_equal(self._held[0], tile.rows_B):
+            self._held = None
+            features_RD, boxes_R5, _ = read_regions(
+                self.corpus, self.images_I[tile.rows_B], self.regions_I[tile.rows_B]
+            )
+            side = self._match.sides.images(
+                features_RD.to(self.device), boxes_R5.to(self.device), self.regions_I[tile.rows_B]
+            )
+            self._held = tile.rows_B, side
+        return self._held[1]
+
+    def _captions(self, tile: Tile) -> Side:
+        ids_T, _ = self.tokens.gather(self.captions_C[tile.columns_E])
+        ids_T = torch.from_numpy(ids_T.astype(np.int64)).to(self.device, non_blocking=True)
+        return self._match.sides.captions(ids_T, self.lengths_C[tile.columns_E])
 
     def _row_step(self) -> int:
         """oneDNN's 16-bit products are compiled anew for every number of rows: a few numbers only, then."""
@@ -133,74 +159,27 @@ class PairScorer:
             return 1
         return min(ROW_STEP, self.model.config.max_position_embeddings)
 
-    def _read(self, block: Block) -> tuple[Tensor, Tensor]:
-        """Features [B, regions, D] as stored and box shares [B, regions, 5], on the device."""
-        images_B = self.images_I[block.rows_B]
-        keep_B = np.full(len(images_B), block.regions, dtype=np.int64)
-        features_RD, boxes_R5, _ = read_regions(self.corpus, images_B, keep_B)
-        shape = (len(images_B), block.regions)
-        return (
-            features_RD.view(*shape, self.corpus.feature_width).to(self.device),
-            boxes_R5.view(*shape, 5).to(self.device),
-        )
-
-    def _batch(self, m: MicroBatch, features_BRD: Tensor, boxes_BR5: Tensor) -> Batch:
-        images, regions = features_BRD.shape[:2]
-        captions_P, images_P = np.divmod(np.arange(m.start, m.stop), images)
-        ids_T, cu_text = self.tokens.gather(self.captions_C[captions_P])
-        where = torch.from_numpy(images_P).to(self.device, non_blocking=True)
-        return unmasked_batch(
-            torch.from_numpy(ids_T.astype(np.int64)).to(self.device, non_blocking=True),
-            torch.from_numpy(cu_text).to(self.device, non_blocking=True),
-            features_BRD.index_select(0, where).flatten(0, 1),
-            boxes_BR5.index_select(0, where).flatten(0, 1),
-            torch.arange(len(images_P) + 1, dtype=torch.int32, device=self.device) * regions,
-            max_text=int(np.diff(cu_text).max()),
-            max_regions=regions,
-            images_P=torch.from_numpy(self.images_I[self.blocks[m.block].rows_B][images_P]),
-            captions_P=torch.from_numpy(self.captions_C[captions_P]),
-        )
+    def _must_be_numbers(
+        self, tile: Tile, scores_P: np.ndarray, images_P: np.ndarray, captions_P: np.ndarray
+    ) -> None:
+        bad = np.flatnonzero(~np.isfinite(scores_P))
+        if len(bad):
+            image = int(self.images_I[tile.rows_B[images_P[bad[0]]]])
+            caption = int(self.captions_C[tile.columns_E[captions_P[bad[0]]]])
+            raise ValueError(
+                f"the model gives {len(bad):,} of {len(scores_P):,} pairs a score that is no number, the first "
+                f"one image {self.corpus.image_id(image)!r} with {self.corpus.caption_text(caption)!r}: are the "
+                "model's weights and the data's features all finite?"
+            )
 
 
-def image_blocks(counts_I: np.ndarray, bytes_of_region: int, block_bytes: int = BLOCK_BYTES) -> list[Block]:
-    """Images by their number of regions, in pieces that fit into memory."""
-    order_I = np.argsort(counts_I, kind="stable")
-    groups = np.split(order_I, np.flatnonzero(np.diff(counts_I[order_I])) + 1)
-    blocks = []
-    for rows in groups:
-        regions = int(counts_I[rows[0]])
-        most = max(1, block_bytes // max(1, regions * bytes_of_region))
-        pieces = -(-len(rows) // most)
-        blocks += [Block(piece, regions) for piece in np.array_split(rows, pieces)]
-    return blocks
-
-
-def cut_pairs(lengths_C: np.ndarray, regions: int, images: int, budget: int) -> list[tuple[int, int, int]]:
-    """(start, stop, tokens) of micro-batches as full as the budget allows; lengths_C ascend."""
-    cost_C = lengths_C + regions + 1
-    before_C = np.concatenate([[0], np.cumsum(cost_C)]) * images
-    cuts, start, end = [], 0, len(lengths_C) * images
-    while start < end:
-        caption, image = divmod(start, images)
-        used = int(before_C[caption]) + image * int(cost_C[caption])
-        last = int(np.searchsorted(before_C, used + budget, side="right")) - 1
-        if last == len(lengths_C):
-            stop, upto = end, int(before_C[-1])
-        else:
-            more = int(used + budget - before_C[last]) // int(cost_C[last])
-            stop, upto = last * images + more, int(before_C[last]) + more * int(cost_C[last])
-        assert stop > start
-        cuts.append((start, stop, upto - used))
-        start = stop
-    return cuts
-
-
-def share_of_rank(micro_batches: list[MicroBatch], rank: int, world_size: int) -> list[MicroBatch]:
-    """A run of neighbouring micro-batches, about the same number of tokens for each rank."""
-    tokens = np.array([m.tokens for m in micro_batches], dtype=np.float64)
-    middle = np.cumsum(tokens) - tokens / 2
-    owner = (middle / tokens.sum() * world_size).astype(int)
-    return [m for m, own in zip(micro_batches, owner, strict=True) if own == rank]
+def match_head(model: Any) -> Callable[[tuple[Tensor, ...]], Tensor]:
+    """fp32 logits. Those of a 16-bit model are computed anew: rounded to 8 bits, many would be tied."""
+    head = model.heads["match"]
+    if next(model.parameters()).dtype != torch.float32:
+        head = copy.deepcopy(head).float()
+    head.eval()
+    return lambda read: head(*(x.float() for x in read))
 
 
 def _check_budget(budget: int, lengths_C: np.ndarray, counts_I: np.ndarray) -> None:

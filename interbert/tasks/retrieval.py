@@ -1,17 +1,22 @@
 """Retrieval by a model that judges pairs: which image belongs to a caption, which caption to an image.
 
 Every image is scored against every caption with the pretraining match head (zero-shot, unless the model was
-fine-tuned), nothing is masked, and both directions are ranked; see ranking.py for what ties count.
+fine-tuned), nothing is masked, and both directions are ranked, a tile of the matrix at a time; see ranking.py
+for what ties count.
 """
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
 from interbert.corpus.tokens import TokenTable
-from interbert.tasks.pairs import Gather, PairScorer
-from interbert.tasks.ranking import retrieval_metrics
+from interbert.ranks.distributed import Ranks
+from interbert.tasks.counting import Ranking, own_scores
+from interbert.tasks.pairs import PairScorer
+from interbert.tasks.shortlist import make_shortlist
+from interbert.tasks.tile_work import Scored, score_tiles
 
 DISTINCTIVE = 1
 """`caption_kind` of a caption that is known to be true of its image alone."""
@@ -25,11 +30,14 @@ def evaluate_retrieval(
     images: np.ndarray | None = None,
     captions: np.ndarray | None = None,
     vague: np.ndarray | None = None,
+    folds: int = 1,
+    within_folds: bool = False,
+    nearest: int | None = None,
+    vectors: tuple[np.ndarray, np.ndarray] | None = None,
     token_budget: int = 8192,
     max_regions: int | None = None,
-    rank: int = 0,
-    world_size: int = 1,
-    gather: Gather | None = None,
+    ranks: Ranks | None = None,
+    work: Path | None = None,
     device: torch.device | str = "cpu",
     progress: bool = False,
     title: str = "retrieval",
@@ -37,17 +45,34 @@ def evaluate_retrieval(
     """{"text_to_image": {r1, r5, r10, median_rank, mean_rank}, "image_to_text": {…}, "images", "captions"}.
 
     `images` and `captions` are indices into the corpus (default: all; captions are those of the images).
-    `vague` captions are scored along but ranked apart, under "vague". All ranks call this; all get the same.
+    `vague` captions are scored along but ranked apart, under "vague". With `folds` the images are split into so
+    many runs of neighbours, and the mean of the figures within each is told under "folds"; `within_folds` scores
+    no other pairs, and then the figures themselves are those. With `nearest`, only pairs are scored of which one
+    is among so many nearest of the other by the `vectors` of all images and captions of the corpus. Scores are kept
+    in the folder `work` as they are made, and taken from there. All ranks call this; all get the same.
     """
     images = np.arange(corpus.images) if images is None else np.asarray(images, np.int64)
     captions = captions_of(corpus, images) if captions is None else np.asarray(captions, np.int64)
     vague = np.zeros(0, np.int64) if vague is None else np.asarray(vague, np.int64)
+    ranks = Ranks.alone() if ranks is None else ranks
     everything = np.concatenate([captions, vague])
     image_of = _rows_of_captions(corpus, images, everything)
     if len(captions) == 0:
         raise ValueError(
             "there is no caption to evaluate with: the images that were chosen have none of this kind"
         )
+    if folds > len(images):
+        raise ValueError(f"there are {len(images)} images, which cannot be split into {folds} folds")
+    whole_I, fold_I = np.zeros(len(images), np.int64), np.arange(len(images)) * folds // len(images)
+    among = {"": np.arange(len(everything)) < len(captions)}
+    if len(vague):
+        among["vague"] = ~among[""]
+    meeting_I = fold_I if within_folds else whole_I
+    shortlist = None
+    if nearest is not None:
+        own = vectors[0][images], vectors[1][everything]
+        parts = [part for among_C in among.values() for part in _parts(image_of, among_C, meeting_I)]
+        shortlist = ranks.main_only(lambda: make_shortlist(*own, nearest, parts))
     scorer = PairScorer(
         model,
         corpus,
@@ -57,14 +82,53 @@ def evaluate_retrieval(
         token_budget=token_budget,
         max_regions=max_regions,
         device=device,
+        parts=_parts(image_of, np.ones(len(everything), bool), meeting_I),
+        shortlist=shortlist,
     )
-    scores_IC = scorer.scores(rank, world_size, gather or (lambda value: [value]), progress, title)
-    _must_be_numbers(scores_IC, corpus, images, everything)
-    main = len(captions)
-    result = retrieval_metrics(scores_IC[:, :main], image_of[:main])
-    if len(vague):
-        result["vague"] = retrieval_metrics(scores_IC[:, main:], image_of[main:])
+    scored = score_tiles(scorer, ranks, work, progress=progress, title=title)
+    splits = [meeting_I] if folds == 1 or within_folds else [whole_I, fold_I]
+    figures = iter(
+        _figures(scored, ranks, image_of, [(a, split) for a in among.values() for split in splits])
+    )
+    result = {}
+    for kind, among_C in among.items():
+        of_kind = [next(figures) for _ in splits]
+        found = dict(of_kind[0])
+        if folds > 1:
+            found["folds"] = {"number": folds, **of_kind[-1]}
+        if shortlist is not None:
+            found["shortlist"] = shortlist.figures(image_of, among_C)
+        result.update({kind: found} if kind else found)
     return result
+
+
+def matrix_of(
+    model: Any,
+    corpus: Any,
+    tokens: TokenTable,
+    *,
+    images: int = 100,
+    token_budget: int = 8192,
+    max_regions: int | None = None,
+    ranks: Ranks | None = None,
+    device: torch.device | str = "cpu",
+) -> dict[str, Any]:
+    """Figures of a fixed small matrix: the first images that have captions, with all of these.
+
+    For validating while training: the same pairs each time, the model left in the mode it came in. Its weights
+    must be whole on each rank. All ranks call this.
+    """
+    with_captions = np.unique(np.asarray(corpus.caption_image)[: corpus.captions])[:images]
+    return evaluate_retrieval(
+        model,
+        corpus,
+        tokens,
+        images=with_captions,
+        token_budget=token_budget,
+        max_regions=max_regions,
+        ranks=ranks,
+        device=device,
+    )
 
 
 def captions_of(
@@ -100,12 +164,28 @@ def _rows_of_captions(corpus: Any, images: np.ndarray, captions: np.ndarray) -> 
     return rows
 
 
-def _must_be_numbers(scores_IC: np.ndarray, corpus: Any, images: np.ndarray, captions: np.ndarray) -> None:
-    bad = np.argwhere(~np.isfinite(scores_IC))
-    if len(bad):
-        image, caption = int(images[bad[0, 0]]), int(captions[bad[0, 1]])
-        raise ValueError(
-            f"the model gives {len(bad):,} of {scores_IC.size:,} pairs a score that is no number, the first "
-            f"one image {corpus.image_id(image)!r} with {corpus.caption_text(caption)!r}: are the model's "
-            "weights and the data's features all finite?"
-        )
+def _parts(
+    image_of_C: np.ndarray, among_C: np.ndarray, fold_I: np.ndarray
+) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Of each fold its images and its captions among these."""
+    return [
+        (np.flatnonzero(fold_I == fold), np.flatnonzero(among_C & (fold_I[image_of_C] == fold)))
+        for fold in np.unique(fold_I)
+    ]
+
+
+def _figures(
+    scored: Scored, ranks: Ranks, image_of_C: np.ndarray, rankings: list[tuple[np.ndarray, np.ndarray]]
+) -> list[dict[str, Any]]:
+    """Of each ranking: among which captions, and within which folds. The tiles are gone through twice."""
+    own_C = np.full(len(image_of_C), -np.inf, np.float32)
+    for tile, scores_BE in scored:
+        own_scores(image_of_C, len(rankings[0][1]), tile, scores_BE, own_C)
+    own_C = np.max(ranks.gather(own_C), axis=0)
+    made = [Ranking(image_of_C, among_C, fold_I, own_C) for among_C, fold_I in rankings]
+    for tile, scores_BE in scored:
+        for ranking in made:
+            ranking.count(tile, scores_BE)
+    for ranking, counts in zip(made, zip(*ranks.gather([r.counts for r in made]), strict=True), strict=True):
+        ranking.counts = [sum(of_ranks) for of_ranks in zip(*counts, strict=True)]
+    return [ranking.figures() for ranking in made]

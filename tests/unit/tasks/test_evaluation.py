@@ -22,6 +22,7 @@ from interbert.tasks.evaluation import (
     evaluate_run,
     format_table,
 )
+from interbert.tasks.tile_folder import clear
 
 
 @pytest.fixture
@@ -41,6 +42,35 @@ def test_a_model_on_a_store(world, ranks):
     assert len(lines) == 6
     assert f"{100 * found['text_to_image']['r5']:.1f} %" in lines[1]
     assert lines[3].startswith("model vague, text to image")
+
+
+def test_folds_a_shortlist_and_kept_scores(world, ranks, corpus, tmp_path):
+    random = np.random.default_rng(0)
+    vectors = {
+        "images": random.normal(size=(corpus.images, 3)),
+        "captions": random.normal(size=(corpus.captions, 3)),
+    }
+    np.savez(tmp_path / "vectors.npz", **vectors)
+    options = Options(
+        precision="fp32", split_captions="all", folds=2, shortlist=2, vectors=str(tmp_path / "vectors.npz")
+    )
+    data, work = [world / "scenes.h5"], tmp_path / "work"
+    found = evaluate_model(world / "model", data, ranks, options, work)
+    assert found["folds"]["number"] == 2
+    assert 0 < found["shortlist"]["true_pairs_inside"] < 1
+    lines = format_table({"": found}).splitlines()
+    assert [line.split("  ")[0] for line in lines[1:5]] == [
+        "text to image",
+        "image to text",
+        "in folds, text to image",
+        "in folds, image to text",
+    ]
+    assert lines[-1].startswith(f"shortlist of 2: {found['shortlist']['pairs']} pairs")
+    assert evaluate_model(world / "model", data, ranks, options, work) == found
+    assert len(list(work.glob("tiles-*"))) == 1
+    (work / "of the user").touch()
+    clear(work)
+    assert [path.name for path in work.iterdir()] == ["of the user"]
 
 
 def test_a_run_before_and_after(world, ranks, tmp_path, monkeypatch):

@@ -1,24 +1,19 @@
 """Retrieval: scores of whole batches against pair by pair, ranks against one, and what it refuses."""
 
-import threading
-
 import numpy as np
 import pytest
 import torch
 
-from interbert.tasks.pairs import MicroBatch, PairScorer, cut_pairs, image_blocks, share_of_rank
+from interbert.model.shared.match import SharedMatch
+from interbert.tasks.pairs import PairScorer
 from interbert.tasks.ranking import retrieval_metrics
-from interbert.tasks.retrieval import DISTINCTIVE, captions_of, evaluate_retrieval
+from interbert.tasks.retrieval import DISTINCTIVE, captions_of, evaluate_retrieval, matrix_of
 
 
-def scorer(model, corpus, tokens, images, captions, budget=200, max_regions=None) -> PairScorer:
+def matrix(model, corpus, tokens, images, captions, budget=200, max_regions=None) -> np.ndarray:
     return PairScorer(
-        model, corpus, tokens, images, captions, token_budget=budget, max_regions=max_regions, device="cpu"
-    )
-
-
-def alone(value):
-    return [value]
+        model, corpus, tokens, images, captions, token_budget=budget, max_regions=max_regions
+    ).matrix()
 
 
 def score_one_by_one(model, corpus, tokens, images, captions, max_regions) -> np.ndarray:
@@ -44,39 +39,10 @@ def score_one_by_one(model, corpus, tokens, images, captions, max_regions) -> np
 
 def test_batches_score_as_single_pairs_do(model, corpus, tokens):
     images, captions = np.array([7, 2, 9, 4]), np.array([6, 27, 12, 21, 8])
-    found = scorer(model, corpus, tokens, images, captions, max_regions=9).scores(0, 1, alone, False, "")
+    found = matrix(model, corpus, tokens, images, captions, max_regions=9)
     wanted = score_one_by_one(model, corpus, tokens, images, captions, max_regions=9)
     assert wanted.std() > 0.1
     np.testing.assert_allclose(found, wanted, rtol=2e-3, atol=2e-3)
-
-
-def test_any_number_of_ranks_gives_the_same_scores(model, corpus, tokens):
-    images, captions = np.arange(corpus.images), np.arange(corpus.captions)
-    one = scorer(model, corpus, tokens, images, captions).scores(0, 1, alone, False, "")
-    for world_size in (2, 3):
-        for scores in on_ranks(world_size, model, corpus, tokens, images, captions):
-            np.testing.assert_array_equal(scores, one)
-
-
-def on_ranks(world_size, model, corpus, tokens, images, captions) -> list[np.ndarray]:
-    meeting, values, results = threading.Barrier(world_size), [None] * world_size, [None] * world_size
-
-    def run(rank: int) -> None:
-        def gather(value):
-            values[rank] = value
-            meeting.wait()
-            return list(values)
-
-        one = scorer(model, corpus, tokens, images, captions)
-        results[rank] = one.scores(rank, world_size, gather, False, "")
-
-    threads = [threading.Thread(target=run, args=(rank,)) for rank in range(world_size)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert all(len(value) < sum(map(len, values)) for value in values), "one rank did all the work"
-    return results
 
 
 def test_evaluation_is_the_metrics_of_the_scores(model, corpus, tokens):
@@ -85,22 +51,22 @@ def test_evaluation_is_the_metrics_of_the_scores(model, corpus, tokens):
     vague = captions_of(corpus, images, 0, first_only=True)
     found = evaluate_retrieval(model, corpus, tokens, captions=captions, vague=vague, token_budget=300)
     for part, chosen in ((found, captions), (found["vague"], vague)):
-        scores = scorer(model, corpus, tokens, images, chosen).scores(0, 1, alone, False, "")
+        scores = matrix(model, corpus, tokens, images, chosen)
         wanted = retrieval_metrics(scores, corpus.caption_image[chosen])
         assert {name: part[name] for name in wanted} == wanted
     assert found["images"] == 12
     assert found["captions"] == len(captions)
 
 
-def test_a_model_that_knows_the_answer_gets_everything_right(corpus, tokens):
-    class Knowing(torch.nn.Linear):
-        def forward_packed(self, batch, heads):
-            true = torch.from_numpy(corpus.caption_image)[batch.captions_P] == batch.images_P
-            logits = torch.stack([true.float(), 1 - true.float()], dim=1)
-            return type("Output", (), {"match_logits_P2": logits})
+def test_a_model_that_knows_the_answer_gets_everything_right(model, corpus, tokens, monkeypatch):
+    def know(self, tile, images_P, captions_P):
+        image_P = self.images_I[tile.rows_B[images_P]]
+        return (corpus.caption_image[self.captions_C[tile.columns_E[captions_P]]] == image_P).astype(
+            np.float32
+        )
 
-    model = Knowing(1, 1).train()
-    found = evaluate_retrieval(model, corpus, tokens)
+    monkeypatch.setattr(PairScorer, "_score", know)
+    found = evaluate_retrieval(model.train(), corpus, tokens)
     for way in ("text_to_image", "image_to_text"):
         assert found[way] == {"r1": 1.0, "r5": 1.0, "r10": 1.0, "median_rank": 1.0, "mean_rank": 1.0}
     assert model.training, "the model is left in the mode it came in"
@@ -108,27 +74,27 @@ def test_a_model_that_knows_the_answer_gets_everything_right(corpus, tokens):
 
 def test_a_16_bit_model_is_scored_without_rounding_ties(model, corpus, tokens):
     images, captions = np.arange(corpus.images), np.arange(corpus.captions)
-    exact = scorer(model, corpus, tokens, images, captions).scores(0, 1, alone, False, "")
-    rough = scorer(model.bfloat16(), corpus, tokens, images, captions).scores(0, 1, alone, False, "")
+    exact = matrix(model, corpus, tokens, images, captions)
+    rough = matrix(model.bfloat16(), corpus, tokens, images, captions)
     assert np.corrcoef(exact.ravel(), rough.ravel())[0, 1] > 0.99
     assert len(np.unique(rough)) > 0.9 * rough.size
 
 
 def test_filled_up_batches_score_the_same(model, corpus, tokens, monkeypatch):
     images, captions = np.arange(corpus.images), np.arange(9)
-    plain = scorer(model, corpus, tokens, images, captions).scores(0, 1, alone, False, "")
+    plain = matrix(model, corpus, tokens, images, captions)
     shapes = set()
-    forward = model.forward_packed
+    run = SharedMatch.run
 
-    def watch(batch, heads):
-        output = forward(batch, heads)
-        shapes.add((len(output.text_hidden_TH) % 32, len(output.image_hidden_VH) % 32))
-        return output
+    def watch(self, pairs):
+        at = pairs.layout
+        shapes.add((at.text_tokens % 32, at.image_tokens % 32, len(at.text_first_P) % 32))
+        return run(self, pairs)
 
-    monkeypatch.setattr(model, "forward_packed", watch)
+    monkeypatch.setattr(SharedMatch, "run", watch)
     monkeypatch.setattr(PairScorer, "_row_step", lambda self: 32)
-    filled = scorer(model, corpus, tokens, images, captions).scores(0, 1, alone, False, "")
-    assert shapes == {(0, 0)}
+    filled = matrix(model, corpus, tokens, images, captions)
+    assert shapes == {(0, 0, 0)}
     np.testing.assert_allclose(filled, plain, rtol=1e-4, atol=1e-4)
 
 
@@ -142,37 +108,62 @@ def test_captions_are_chosen_by_kind_and_image(corpus):
     assert (corpus.caption_kind[first] == 0).all()
 
 
-@pytest.mark.parametrize(
-    ("images", "regions", "budget"), [(1, 5, 40), (7, 0, 64), (13, 36, 500), (3, 4, 10**6)]
-)
-def test_micro_batches_cover_every_pair_and_are_as_full_as_can_be(images, regions, budget):
-    lengths = np.sort(np.random.default_rng(1).integers(3, 25, 40))
-    cuts = cut_pairs(lengths, regions, images, budget)
-    cost = np.repeat(lengths + regions + 1, images)
-    starts, stops = [cut[0] for cut in cuts], [cut[1] for cut in cuts]
-    assert (starts[0], stops[-1], starts[1:]) == (0, len(cost), stops[:-1])
-    for start, stop, tokens in cuts:
-        assert tokens == cost[start:stop].sum() <= budget
-        assert stop == len(cost) or tokens + cost[stop] > budget
+def test_folds_are_evaluated_as_if_each_were_alone(model, corpus, tokens):
+    images = np.arange(corpus.images)
+    whole = evaluate_retrieval(model, corpus, tokens)
+    found = evaluate_retrieval(model, corpus, tokens, folds=3)
+    assert {name: found[name] for name in whole} == whole
+    alone = [evaluate_retrieval(model, corpus, tokens, images=part) for part in np.split(images, 3)]
+    for way in ("text_to_image", "image_to_text"):
+        for figure, value in found["folds"][way].items():
+            assert value == pytest.approx(np.mean([part[way][figure] for part in alone]))
+    assert found["folds"]["number"] == 3
+    within = evaluate_retrieval(model, corpus, tokens, folds=3, within_folds=True)
+    assert within["text_to_image"] == within["folds"]["text_to_image"]
+    for way in ("text_to_image", "image_to_text"):
+        assert within[way] == pytest.approx(found["folds"][way])
+    with pytest.raises(ValueError, match=r"12 images.* 13 folds"):
+        evaluate_retrieval(model, corpus, tokens, folds=13)
 
 
-def test_blocks_hold_images_of_one_size_and_fit_into_memory():
-    counts = np.array([4, 2, 4, 4, 2, 4, 0])
-    blocks = image_blocks(counts, bytes_of_region=10, block_bytes=90)
-    assert sorted(np.concatenate([block.rows_B for block in blocks])) == list(range(7))
-    for block in blocks:
-        assert (counts[block.rows_B] == block.regions).all()
-        assert block.regions * 10 * len(block.rows_B) <= 90
-    assert len(blocks) == 4
+def test_within_folds_no_other_pair_is_scored(model, corpus, tokens, monkeypatch):
+    scored = []
+    score = PairScorer.score
+    monkeypatch.setattr(PairScorer, "score", lambda self, tile: scored.append(tile) or score(self, tile))
+    evaluate_retrieval(model, corpus, tokens, folds=4, within_folds=True)
+    fold = np.arange(corpus.images) * 4 // corpus.images
+    pairs = sum(len(tile.rows_B) * len(tile.columns_E) for tile in scored)
+    assert pairs == sum(
+        (fold == f).sum() * (fold[corpus.caption_image[: corpus.captions]] == f).sum() for f in range(4)
+    )
 
 
-def test_ranks_share_the_work_evenly():
-    work = [MicroBatch(0, i, i + 1, 100) for i in range(50)]
-    for world_size in (1, 3, 7, 64):
-        shares = [share_of_rank(work, rank, world_size) for rank in range(world_size)]
-        assert [m for share in shares for m in share] == work
-        sizes = [len(share) for share in shares]
-        assert max(sizes) - min(sizes) <= 1
+def test_a_shortlist_as_the_matrix_with_minus_infinity_outside(model, corpus, tokens):
+    random = np.random.default_rng(2)
+    vectors = random.normal(size=(corpus.images, 4)), random.normal(size=(corpus.captions, 4))
+    images, captions = np.arange(corpus.images), captions_of(corpus, np.arange(corpus.images))
+    found = evaluate_retrieval(model, corpus, tokens, nearest=3, vectors=vectors)
+    similar = vectors[0] @ vectors[1].T
+    inside = similar >= np.sort(similar, axis=0)[-3]
+    inside |= similar >= np.sort(similar, axis=1)[:, -3:][:, :1]
+    scores = matrix(model, corpus, tokens, images, captions)
+    wanted = retrieval_metrics(np.where(inside, scores, -np.inf), corpus.caption_image[captions])
+    assert {name: found[name] for name in wanted} == wanted
+    assert (
+        wanted["text_to_image"] != retrieval_metrics(scores, corpus.caption_image[captions])["text_to_image"]
+    )
+    true = inside[corpus.caption_image[captions], captions]
+    assert found["shortlist"]["true_pairs_inside"] == pytest.approx(true.mean())
+    assert found["shortlist"]["pairs"] == inside.sum()
+    everything = evaluate_retrieval(model, corpus, tokens, nearest=corpus.captions, vectors=vectors)
+    assert everything["shortlist"]["share_of_pairs"] == everything["shortlist"]["true_pairs_inside"] == 1
+
+
+def test_a_small_matrix_for_validation_is_the_retrieval_of_the_first_images(model, corpus, tokens):
+    found = matrix_of(model.train(), corpus, tokens, images=5)
+    assert model.training
+    assert found == evaluate_retrieval(model, corpus, tokens, images=np.arange(5))
+    assert (found["images"], found["captions"]) == (5, 15)
 
 
 def test_what_cannot_be_ranked_is_refused(model, corpus, tokens):
