@@ -92,12 +92,16 @@ class InterBertModel(InterBertPreTrainedModel):
 
     def embed(self, batch: Batch | PackedInputs, layout: Layout) -> Streams:
         global_token = batch.global_token if isinstance(batch, PackedInputs) else self._global_token(batch)
+        features_RD = batch.features_RD
+        if isinstance(batch, Batch) and batch.text_only:
+            # The image side runs on zero rows, so that every rank runs the same modules.
+            features_RD = features_RD.new_zeros(0, self.config.feature_width)
         features_VD, boxes_V5 = image_tokens(
-            batch.features_RD, batch.boxes_R5, batch.zeroed_R, batch.cu_regions, layout, global_token
+            features_RD, batch.boxes_R5, batch.zeroed_R, batch.cu_regions, layout, global_token
         )
         whole_TD = None
         if self.config.words_see_image:
-            whole_TD = whole_images(batch.features_RD, batch.zeroed_R, batch.cu_regions)[layout.text_pair_T]
+            whole_TD = whole_images(features_RD, batch.zeroed_R, batch.cu_regions)[layout.text_pair_T]
         return Streams(
             self.image_embeddings(features_VD, boxes_V5),
             self.text_embeddings(batch.input_ids_T, layout.positions_T, batch.token_types_T, whole_TD),

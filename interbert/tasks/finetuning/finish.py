@@ -5,7 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from interbert.config import Settings
+from interbert.corpus.corpus import Corpus
+from interbert.files import write_json
 from interbert.ranks.distributed import Ranks
+from interbert.tasks.metrics import RESULTS
 from interbert.tasks.model_card import write_card
 from interbert.tasks.results import Origin, write_results
 from interbert.train.engine.engine import Engine
@@ -31,6 +35,41 @@ def leave_results(task: FineTuning, engine: Engine, folder: Path, chosen: str, r
         results = write_results(
             folder, held_out.examples, outputs, task.corpus, origin, settings.task.metric, settings.train.seed
         )
+        write_card(folder / "export", settings, results, settings.train.schedule_steps)
+
+    ranks.main_only(write)
+
+
+def leave_retrieval(settings: Settings, folder: Path, chosen: str, trained_on: str, ranks: Ranks) -> None:
+    """Figures of the exported model on the validation stores, all pairs of them."""
+    from interbert.tasks.evaluation import Options, evaluate_model
+
+    found = evaluate_model(folder / "export", settings.data.validation, ranks, Options())
+    with Corpus(settings.data.validation) as held_out:
+        same = held_out.fingerprint == trained_on
+    figures = {
+        f"{way}.{name}": value
+        for way in ("text_to_image", "image_to_text")
+        for name, value in found[way].items()
+    }
+    results = {
+        "kind": "match",
+        "metric": "text_to_image.r1",
+        "value": figures["text_to_image.r1"],
+        "larger_is_better": True,
+        "examples": found["captions"],
+        "figures": {name: {"value": value} for name, value in figures.items()},
+        "by_type": {},
+        "model": str(folder / "export"),
+        "checkpoint": chosen,
+        "data": {"stores": settings.data.validation},
+        "tuned_on": ", ".join(settings.data.train),
+        "tuned_on_this_data": same,
+        "chosen_on_this_data": True,
+    }
+
+    def write() -> None:
+        write_json(folder / RESULTS, results)
         write_card(folder / "export", settings, results, settings.train.schedule_steps)
 
     ranks.main_only(write)

@@ -7,18 +7,70 @@ import torch
 from PIL import Image
 
 from interbert.batches.batch import Batch
+from interbert.batches.endless import EndlessPlan
 from interbert.batches.example_plan import ExamplePlan
 from interbert.batches.prepare_examples import ExamplePreparer
+from interbert.batches.set_plan import SetPlan
+from interbert.batches.slot import Slot
 from interbert.config import Settings
 from interbert.corpus.corpus import Corpus
 from interbert.corpus.examples import Examples
-from interbert.corpus.tokens import TokenTable
+from interbert.corpus.tokens import TokenTable, token_table
 from interbert.ranks.distributed import Ranks
 from interbert.tasks.answers import answers_of
 from interbert.tasks.figures import figures_of
 from interbert.tasks.metrics import metric_of
 from interbert.tasks.outputs import Outputs, Part, assemble
+from interbert.tokenizer import Tokenizer
 from interbert.train.engine.engine import Engine, summarise
+
+
+class SetJudge:
+    """How often the true pair of a set is the likeliest, over fixed sets of held-out captions.
+
+    Look-alikes of other data were mined for other images: in their place stand random captions.
+    """
+
+    figure, larger = "set_accuracy", True
+
+    def __init__(self, settings: Settings, tokenizer: Tokenizer) -> None:
+        sets = settings.task.sets
+        plain = sets.model_copy(
+            update={"random_captions": sets.random_captions + sets.near_images, "near_images": 0}
+        )
+        settings = settings.model_copy(
+            update={
+                "task": settings.task.model_copy(update={"sets": plain}),
+                "data": settings.data.model_copy(update={"weights": []}),
+            }
+        )
+        corpus = Corpus(settings.data.validation)
+        tokens = token_table(corpus, tokenizer, settings.data.max_text_tokens)
+        self._plan = SetPlan(corpus, tokens, settings, validation=True)
+        self._preparer = ExamplePreparer(corpus, tokens, self._plan, settings)
+        self._slot = self._preparer.make_slot()
+        self._most = settings.train.validation_micro_batches
+
+    @torch.no_grad()
+    def figures(self, engine: Engine, ranks: Ranks) -> dict[str, float]:
+        engine.deepspeed.eval()
+        sums, right = np.zeros(3), np.zeros(2)
+        scales = dict.fromkeys(engine.terms, 1.0)
+        (term,) = engine.terms.values()
+        for batch, counts in batches_of_rank(self._plan, self._preparer, self._slot, ranks, self._most):
+            here = batch.to(ranks.device)
+            _, stats, said = engine.deepspeed(here, scales)
+            if counts:
+                sums += [*stats[0].tolist(), batch.counts()[term.counted_by]]
+                best_G = said.view(len(batch.groups.examples_G), -1).argmax(1)
+                right += [int((best_G == 0).sum()), len(best_G)]  # the true pair stands first
+        engine.deepspeed.train()
+        hits, sets = ranks.sum(right.tolist())
+        losses = summarise(engine.terms, ranks.sum(sums.tolist()))
+        return losses | {"set_accuracy": hits / max(1.0, sets)}
+
+    def picture(self, engine: Engine, ranks: Ranks) -> Image.Image | None:
+        return None
 
 
 class ExampleJudge:
@@ -30,7 +82,8 @@ class ExampleJudge:
         self._plan = ExamplePlan(examples, corpus, tokens, settings, in_order=True)
         self._preparer = ExamplePreparer(corpus, tokens, self._plan, settings, examples)
         self._slot = self._preparer.make_slot()
-        metric = metric_of(examples.kind, settings.task.metric, _present(examples))
+        refuse_unlabelled(examples)
+        metric = metric_of(examples.kind, settings.task.metric)
         self.figure, self.larger = metric.name, metric.larger_is_better
 
     def figures(self, engine: Engine, ranks: Ranks) -> dict[str, float]:
@@ -45,7 +98,7 @@ class ExampleJudge:
         parts, sums = [], np.zeros(3)
         scales = dict.fromkeys(engine.terms, 1.0)
         (term,) = engine.terms.values()
-        for batch, counts in self._batches(ranks):
+        for batch, counts in batches_of_rank(self._plan, self._preparer, self._slot, ranks):
             _, stats, said = engine.deepspeed(batch.to(ranks.device), scales)
             if counts:
                 parts.append(_part(batch, said.float().cpu().numpy(), self.examples.kind))
@@ -57,14 +110,18 @@ class ExampleJudge:
     def picture(self, engine: Engine, ranks: Ranks) -> Image.Image | None:
         return None
 
-    def _batches(self, ranks: Ranks) -> Iterator[tuple[Batch, bool]]:
-        """This rank's micro-batches, and whether each counts: one that only keeps the ranks in step does not."""
-        epoch = self._plan.epoch(0)
-        for first in range(0, epoch.micro_batches, ranks.world_size):
-            index = first + ranks.rank
-            there = min(index, epoch.micro_batches - 1)
-            rows = epoch.micro_batch(there)
-            yield self._preparer.prepare(self._slot, rows, 0, there), there == index
+
+def batches_of_rank(
+    plan: EndlessPlan, preparer: ExamplePreparer, slot: Slot, ranks: Ranks, most: int | None = None
+) -> Iterator[tuple[Batch, bool]]:
+    """This rank's micro-batches of the first epoch, and whether each counts: one that only keeps the ranks in step
+    does not."""
+    epoch = plan.epoch(0)
+    count = min(epoch.micro_batches, most or epoch.micro_batches)
+    for first in range(0, count, ranks.world_size):
+        index = first + ranks.rank
+        there = min(index, count - 1)
+        yield preparer.prepare(slot, epoch.micro_batch(there), 0, there), there == index
 
 
 def _part(batch: Batch, flat: np.ndarray, kind: str) -> Part:
@@ -79,11 +136,9 @@ def _part(batch: Batch, flat: np.ndarray, kind: str) -> Part:
     return Part(groups.examples_G.numpy().copy(), counts_G, flat)
 
 
-def _present(examples: Examples) -> list[str] | None:
-    """Which figures there will be, told from stand-ins for what a model says."""
+def refuse_unlabelled(examples: Examples) -> None:
     if not examples.known_N.any():
         raise ValueError(
             f"{examples.path}: no example says what is right, so nothing can be judged on it; "
             "give examples with labels as --validation"
         )
-    return None

@@ -14,9 +14,11 @@ from interbert.corpus.examples import Examples, open_examples
 from interbert.corpus.tokens import TokenTable, text_table
 from interbert.model.shape import Shape, TaskShape
 from interbert.ranks.distributed import Ranks
+from interbert.tasks.finetuning.sets import open_sets
 from interbert.tasks.finetuning.starting import begun_from, shape_with_head
+from interbert.tasks.finetuning.words import words_of
 from interbert.tokenizer import Tokenizer, glance_at_tokenizer, load_tokenizer
-from interbert.train.start.provide import provide_data, tokenizer_folder
+from interbert.train.start.provide import provide_data
 from interbert.train.start.settle import Lengths
 from interbert.train.task import Judge, Kind, Task, Term
 
@@ -136,8 +138,10 @@ def lengths_of(judged: Judged, corpus: Corpus | None, settings: Settings) -> Len
 
 def open_finetuning(
     settings: Settings, ranks: Ranks, read_tokenizer: Callable[[Path], Tokenizer] = load_tokenizer
-) -> FineTuning:
+) -> Task:
     task = settings.task
+    if task.sets is not None:
+        return open_sets(settings, ranks, read_tokenizer)
     if task.examples is None:
         raise SettingsError("no examples to train on: give --examples FILE (docs/examples.md)")
     corpus = Corpus(settings.data.train) if settings.data.train else None
@@ -167,21 +171,6 @@ def open_judged(
     return Judged(examples, text_table(examples, tokenizer, longest))
 
 
-def words_of(settings: Settings) -> Path:
-    """The tokenizer's folder: the model's own, unless another is named."""
-    if settings.data.tokenizer:
-        return Path(settings.data.tokenizer)
-    if settings.model.inherit_from:
-        return Path(settings.model.inherit_from)
-    if settings.model.bert:
-        from interbert.hub import local_folder
-
-        return local_folder(settings.model.bert)
-    if not settings.data.train:
-        raise SettingsError("no words are known: give --model DIR, or a tokenizer by data.tokenizer")
-    return tokenizer_folder(settings)
-
-
 def classes_of_model(settings: Settings) -> list[str]:
     """Those of the head that is gone on with."""
     if settings.task.kind != "classify" or not settings.model.inherit_from or settings.task.new_head:
@@ -205,7 +194,7 @@ def provide(settings: Settings, ranks: Ranks) -> Settings:
     return provide_data(settings, ranks) if settings.scenes else settings
 
 
-def glance_at_finetuning(settings: Settings, ranks: Ranks) -> FineTuning:
+def glance_at_finetuning(settings: Settings, ranks: Ranks) -> Task:
     return open_finetuning(settings, ranks, glance_at_tokenizer)
 
 
