@@ -7,10 +7,12 @@ import argparse
 import logging
 import sys
 from pathlib import Path
+from typing import get_args
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from interbert.commands.output import add_overwrite, output_path
+from interbert.commands.output import JUDGED, add_overwrite, output_path
+from interbert.config import Kind
 from interbert.ranks.handover import hand_over
 
 
@@ -19,7 +21,12 @@ def parse_arguments() -> argparse.Namespace:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     add = parser.add_argument
-    add("--task", required=True, choices=["retrieval"], help="what to evaluate")
+    add(
+        "--task",
+        required=True,
+        choices=["retrieval", *get_args(Kind)],
+        help="retrieval: all pairs of images and captions; else what the model was fine-tuned for, on --examples",
+    )
     which = parser.add_mutually_exclusive_group(required=True)
     which.add_argument(
         "--model", type=Path, metavar="DIR", help="an exported model, such as runs/<name>/export"
@@ -34,7 +41,14 @@ def parse_arguments() -> argparse.Namespace:
         metavar="PATH",
         help="stores (a run of scenes has its own held-out ones)",
     )
-    add("--output", type=Path, metavar="FILE", help="write the figures as JSON")
+    add("--examples", type=Path, metavar="FILE", help="what is judged, or predicted, as JSON lines")
+    add("--metric", default="auto", help="of examples: the figure that is told first")
+    add(
+        "--output",
+        type=Path,
+        metavar="PATH",
+        help="retrieval: file for the figures as JSON; of examples: folder for figures, predictions and their page",
+    )
     add_overwrite(parser)
     add(
         "--split-captions",
@@ -91,8 +105,15 @@ def parse_arguments() -> argparse.Namespace:
         "--local_rank", type=int, default=0, help=argparse.SUPPRESS
     )  # launchers append it; the environment decides
     arguments = parser.parse_args()
-    if arguments.model and not arguments.data:
-        parser.error("--model needs --data: one or more stores")
+    if arguments.task == "retrieval":
+        if arguments.examples:
+            parser.error("--examples are of a task: give --task KIND")
+        if arguments.model and not arguments.data:
+            parser.error("--model needs --data: one or more stores")
+    else:
+        missing = [f"--{name}" for name in ("model", "examples", "output") if not getattr(arguments, name)]
+        if missing:
+            parser.error(f"--task {arguments.task} needs {', '.join(missing)}")
     if (arguments.shortlist is None) != (arguments.vectors is None):
         parser.error("--shortlist and --vectors come together")
     if arguments.within_folds and arguments.folds == 1:
@@ -101,10 +122,44 @@ def parse_arguments() -> argparse.Namespace:
         given = getattr(arguments, name)
         if given is not None and given < 1:
             parser.error(f"--{name.replace('_', '-')} must be at least 1")
-    if arguments.output:
+    if arguments.output and arguments.task == "retrieval":
         inputs = [*map(Path, arguments.data), arguments.model or arguments.run]
         arguments.output = output_path(arguments.output, arguments.overwrite, inputs)
     return arguments
+
+
+def evaluate_task(arguments: argparse.Namespace) -> int:
+    """On examples."""
+    from interbert.ranks.distributed import start_ranks
+    from interbert.tasks.finetuning.evaluate import evaluate_examples
+    from interbert.tasks.metrics import metric_of
+
+    inputs = [*map(Path, arguments.data), arguments.model, arguments.examples]
+    output = output_path(arguments.output, arguments.overwrite, inputs, folder=JUDGED)
+    ranks = start_ranks()
+    try:
+        results = evaluate_examples(
+            arguments.task,
+            arguments.model,
+            arguments.examples,
+            arguments.data,
+            output,
+            ranks,
+            metric=arguments.metric,
+            precision=arguments.precision,
+            max_regions=arguments.max_regions,
+            max_text_tokens=arguments.max_text_tokens,
+            token_budget=arguments.token_budget,
+        )
+        if ranks.is_main:
+            told = metric_of(arguments.task, results["metric"]).told(results["value"])
+            print(
+                f"{results['metric']} {told} of {results['examples']} examples; {output}/results.html",
+                flush=True,
+            )
+    finally:
+        ranks.close()
+    return 0
 
 
 def main() -> int:
@@ -113,6 +168,9 @@ def main() -> int:
         return code
     arguments = parse_arguments()
     logging.basicConfig(level=logging.INFO, format="%(name)s: %(message)s")
+
+    if arguments.task != "retrieval":
+        return evaluate_task(arguments)
 
     from transformers.utils.logging import disable_progress_bar
 

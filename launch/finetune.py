@@ -40,11 +40,20 @@ def parse_arguments() -> argparse.Namespace:
     add("--validation", metavar="FILE", help="examples to be judged on")
     add("--new-head", action="store_true", help="make the head new although the model has another one")
     add("--seed", type=int, metavar="N", help="short for --set train.seed=N")
+    add("--seeds", type=int, nargs="+", default=[], metavar="N", help="a run for each, one after the other")
+    add(
+        "--grid",
+        action="append",
+        default=[],
+        metavar="SECTION.KEY=VALUE,VALUE",
+        help="a run for each value, and for each seed; several make a grid",
+    )
     add_run_flags(parser)
     return parser.parse_args()
 
 
-def settings_of(arguments: argparse.Namespace) -> Settings:
+def settings_of(arguments: argparse.Namespace, more: list[str] = ()) -> Settings:
+    """more: overrides besides."""
     task = {
         "kind": arguments.task,
         "examples": arguments.examples,
@@ -58,7 +67,7 @@ def settings_of(arguments: argparse.Namespace) -> Settings:
         "train": {"seed": arguments.seed} if arguments.seed is not None else {},
     }
     given = {name: fields for name, fields in sections.items() if fields}
-    settings = load_recipe(arguments.recipe or OWN, arguments.overrides, **given)
+    settings = load_recipe(arguments.recipe or OWN, [*arguments.overrides, *more], **given)
     if settings.task is None:
         raise ValueError(
             f"recipe {settings.name!r} pretrains: start it by launch/pretrain.py, or give --task and --examples"
@@ -77,7 +86,19 @@ def main() -> int:
         return code
     arguments = parse_arguments()
     logging.basicConfig(level=logging.INFO, format="%(name)s: %(message)s")
-    return start(finetuning, settings_of(arguments), arguments)
+    settings = settings_of(arguments)
+    if arguments.seeds or arguments.grid:
+        return sweep(settings, arguments)
+    return start(finetuning, settings, arguments)
+
+
+def sweep(settings: Settings, arguments: argparse.Namespace) -> int:
+    """A run for each point of a grid and each seed."""
+    from interbert.tasks.sweep.start import start_sweep
+
+    if arguments.dry_run:
+        raise ValueError("a dry run is of one run: leave --grid and --seeds out")
+    return start_sweep(finetuning(), settings, arguments, lambda words: settings_of(arguments, words))
 
 
 def finetuning():

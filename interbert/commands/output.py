@@ -44,6 +44,7 @@ MODEL = FolderKind(
         "README.md",
     ),
 )
+JUDGED = FolderKind("results", ("results.json", "predictions.jsonl", "results.html"))
 SHARDS = FolderKind("shards", ("shard_*.h5", "import.json"), (".interbert-cache",))
 
 

@@ -109,6 +109,8 @@ class TaskShape:
     """Of an example: 2, and the head reads two pairs side by side."""
     classes: list[str] | None = None
     """classify: names of the outputs, in their order."""
+    soft: bool = False
+    """classify: each class weighs for itself, so that several may be right."""
 
     @property
     def outputs(self) -> int:

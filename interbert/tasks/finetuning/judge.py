@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import numpy as np
 import torch
 from PIL import Image
+from torch import nn
 
 from interbert.batches.batch import Batch
 from interbert.batches.endless import EndlessPlan
@@ -23,6 +24,7 @@ from interbert.tasks.metrics import metric_of
 from interbert.tasks.outputs import Outputs, Part, assemble
 from interbert.tokenizer import Tokenizer
 from interbert.train.engine.engine import Engine, summarise
+from interbert.train.task import Term
 
 
 class SetJudge:
@@ -82,7 +84,6 @@ class ExampleJudge:
         self._plan = ExamplePlan(examples, corpus, tokens, settings, in_order=True)
         self._preparer = ExamplePreparer(corpus, tokens, self._plan, settings, examples)
         self._slot = self._preparer.make_slot()
-        refuse_unlabelled(examples)
         metric = metric_of(examples.kind, settings.task.metric)
         self.figure, self.larger = metric.name, metric.larger_is_better
 
@@ -91,21 +92,24 @@ class ExampleJudge:
         answers = answers_of(self.examples, outputs, self._corpus)
         return {"loss": losses["loss"]} | figures_of(self.examples, outputs, answers)
 
-    @torch.no_grad()
     def outputs(self, engine: Engine, ranks: Ranks) -> tuple[Outputs, dict[str, float]]:
+        return self.said(engine.deepspeed, engine.terms, ranks)
+
+    @torch.no_grad()
+    def said(self, step: nn.Module, terms: dict[str, Term], ranks: Ranks) -> tuple[Outputs, dict[str, float]]:
         """Of all examples, on every rank; and the losses. Every rank runs as many forwards (ZeRO-3 needs that)."""
-        engine.deepspeed.eval()
+        step.eval()
         parts, sums = [], np.zeros(3)
-        scales = dict.fromkeys(engine.terms, 1.0)
-        (term,) = engine.terms.values()
+        scales = dict.fromkeys(terms, 1.0)
+        (term,) = terms.values()
         for batch, counts in batches_of_rank(self._plan, self._preparer, self._slot, ranks):
-            _, stats, said = engine.deepspeed(batch.to(ranks.device), scales)
+            _, stats, said = step(batch.to(ranks.device), scales)
             if counts:
                 parts.append(_part(batch, said.float().cpu().numpy(), self.examples.kind))
                 sums += [*stats[0].tolist(), batch.counts()[term.counted_by]]
-        engine.deepspeed.train()
+        step.train()
         everyone = [part for own in ranks.gather(parts) for part in own]
-        return assemble(everyone, len(self.examples)), summarise(engine.terms, ranks.sum(sums.tolist()))
+        return assemble(everyone, len(self.examples)), summarise(terms, ranks.sum(sums.tolist()))
 
     def picture(self, engine: Engine, ranks: Ranks) -> Image.Image | None:
         return None
@@ -134,11 +138,3 @@ def _part(batch: Batch, flat: np.ndarray, kind: str) -> Part:
     else:
         counts_G = np.full(len(pairs_G), len(flat) // len(pairs_G))
     return Part(groups.examples_G.numpy().copy(), counts_G, flat)
-
-
-def refuse_unlabelled(examples: Examples) -> None:
-    if not examples.known_N.any():
-        raise ValueError(
-            f"{examples.path}: no example says what is right, so nothing can be judged on it; "
-            "give examples with labels as --validation"
-        )

@@ -14,10 +14,11 @@ from interbert.train.task import Term
 class FineTuneStep(nn.Module):
     """What the engine wraps: the loss and its one row of (sum, correct); and while judging, the answers too."""
 
-    def __init__(self, model: nn.Module, settings: TaskSettings) -> None:
+    def __init__(self, model: nn.Module, settings: TaskSettings, soft: bool = False) -> None:
+        """soft: classes are weighed each for itself."""
         super().__init__()
         self.model = model
-        self.settings = settings
+        self.settings, self.soft = settings, soft
 
     def forward(self, batch: Batch, scales: dict[str, float]) -> tuple[Tensor, ...]:
         logits = self.logits(batch)
@@ -35,10 +36,10 @@ class FineTuneStep(nn.Module):
     def loss(self, logits: Tensor, batch: Batch) -> Loss:
         task = self.settings
         match task.kind, loss_of(task):
-            case "classify", "cross_entropy":
-                return losses.one_class(logits, batch.groups)
-            case "classify", "binary":
+            case "classify", _ if self.soft:
                 return losses.weighed_classes(logits, batch.groups)
+            case "classify", _:
+                return losses.one_class(logits, batch.groups)
             case "score", _:
                 return losses.value(logits, batch.groups)
             case "choose", _:
@@ -54,7 +55,7 @@ class FineTuneStep(nn.Module):
     def answers(self, logits: Tensor, batch: Batch) -> Tensor:
         """fp32, flat in the order of groups: probabilities of classes, choices, pairs or regions; or values."""
         match self.settings.kind:
-            case "classify" if loss_of(self.settings) == "cross_entropy":
+            case "classify" if not self.soft:
                 return logits.float().softmax(-1).flatten()
             case "score":
                 return logits.float().flatten()
@@ -66,17 +67,23 @@ class FineTuneStep(nn.Module):
 
 
 LOSSES = {
-    "classify": ("cross_entropy", "binary"),
+    "classify": ("cross_entropy",),
     "score": ("squared",),
     "choose": ("cross_entropy",),
     "match": ("binary", "cross_entropy", "triplet"),
     "point": ("binary",),
 }
-"""Of each kind, the usual one first."""
+"""Of each kind, the usual one first. Examples with weights of several classes are learnt by binary cross-entropy."""
 
 
 def loss_of(task: TaskSettings) -> str:
-    return LOSSES[task.kind][0] if task.loss == "auto" else task.loss
+    if task.loss == "auto":
+        return LOSSES[task.kind][0]
+    if task.loss not in LOSSES[task.kind]:
+        raise ValueError(
+            f"task.loss is {task.loss!r}, and {task.kind} is learnt by {' or '.join(LOSSES[task.kind])}"
+        )
+    return task.loss
 
 
 def term_of(task: TaskSettings) -> dict[str, Term]:

@@ -87,7 +87,7 @@ class FineTuning(Task):
     def step(self, model: nn.Module) -> nn.Module:
         from interbert.tasks.finetuning.step import FineTuneStep
 
-        return FineTuneStep(model, self.settings.task)
+        return FineTuneStep(model, self.settings.task, self.head.soft)
 
     def plan(self, settings: Settings, ranks: Ranks) -> EndlessPlan:
         return ExamplePlan(self.train.examples, self.corpus, self.train.tokens, settings)
@@ -125,7 +125,8 @@ class FineTuning(Task):
 def head_of(settings: Settings, examples: Examples) -> TaskShape:
     task = settings.task
     two = task.kind == "classify" and examples.pairs_each == 2
-    return TaskShape(task.kind, task.head, 2 if two else 1, examples.classes or None)
+    soft = examples.scores is not None
+    return TaskShape(task.kind, task.head, 2 if two else 1, examples.classes or None, soft)
 
 
 def lengths_of(judged: Judged, corpus: Corpus | None, settings: Settings) -> Lengths:
@@ -154,6 +155,12 @@ def open_finetuning(
     if task.validation:
         held_out = open_judged(task.validation, settings, corpus, tokenizer, classes, ranks)
         _check_alike(train.examples, held_out.examples)
+    for judged in (train, held_out):
+        if judged is not None and not judged.examples.known_N.any():
+            raise SettingsError(
+                f"{judged.examples.path}: no example says what is right; "
+                "launch/evaluate.py predicts what is unlabelled"
+            )
     return FineTuning(settings, corpus, tokenizer, train, held_out)
 
 

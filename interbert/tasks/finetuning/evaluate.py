@@ -1,0 +1,96 @@
+"""A model that was fine-tuned, on examples: its figures, its predictions, and their page."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, get_args
+
+import torch
+
+from interbert.config import Kind, Settings, SettingsError
+from interbert.corpus.corpus import Corpus
+from interbert.corpus.examples import open_examples
+from interbert.corpus.tokens import text_table
+from interbert.kernels.cpu.bf16 import has_bf16
+from interbert.model.loading import load_ours
+from interbert.model.shape import TaskShape
+from interbert.ranks.distributed import Ranks
+from interbert.tasks.finetuning.judge import ExampleJudge
+from interbert.tasks.finetuning.step import FineTuneStep, term_of
+from interbert.tasks.results import Origin, write_results
+from interbert.tokenizer import load_tokenizer
+
+KINDS = get_args(Kind)
+CPU_TOKENS, GPU_TOKENS = 4096, 32_768
+
+
+def evaluate_examples(
+    kind: Kind,
+    folder: Path,
+    path: Path,
+    data: Sequence[str],
+    output: Path,
+    ranks: Ranks,
+    *,
+    metric: str = "auto",
+    precision: str = "auto",
+    max_regions: int | None = None,
+    max_text_tokens: int | None = None,
+    token_budget: int | None = None,
+) -> dict[str, Any]:
+    """Writes results.json, predictions.jsonl and results.html into `output`; the results, on rank 0."""
+    model, tokenizer = load_ours(folder), load_tokenizer(folder)
+    head = _head_of(kind, model, folder)
+    corpus = Corpus(data) if data else None
+    if corpus is not None and corpus.feature_width != model.config.feature_width:
+        raise SettingsError(
+            f"{folder} takes features {model.config.feature_width} wide, those of the data are "
+            f"{corpus.feature_width}; take the store whose detector it was trained on"
+        )
+    settings = _settings(kind, head, metric, max_regions, max_text_tokens, token_budget, model, ranks)
+    examples = open_examples(path, corpus, kind, head.classes)
+    longest = settings.data.max_text_tokens
+    ranks.main_only(lambda: text_table(examples, tokenizer, longest) and None)
+    judge = ExampleJudge(examples, text_table(examples, tokenizer, longest), corpus, settings)
+    best = "bf16" if has_bf16(ranks.device) else "fp32"
+    asked = best if precision == "auto" else precision
+    model = model.to(ranks.device, torch.bfloat16 if asked == "bf16" else torch.float32)
+    outputs, _ = judge.said(FineTuneStep(model, settings.task, head.soft), term_of(settings.task), ranks)
+    origin = Origin(model=str(folder), checkpoint=f"as it is, in {asked}", stores=list(data))
+    return ranks.main_only(lambda: write_results(output, examples, outputs, corpus, origin, metric))
+
+
+def _head_of(kind: Kind, model: Any, folder: Path) -> TaskShape:
+    """A missing head is refused always: figures of one made anew would mean nothing."""
+    if kind == "match":
+        if "match" not in model.heads:
+            raise SettingsError(f"{folder}: the model has no match head; fine-tune it by --task match")
+        return TaskShape("match")
+    if model.config.task is None:
+        raise SettingsError(f"{folder}: the model has no head for {kind}; fine-tune it by launch/finetune.py")
+    head = TaskShape(**model.config.task)
+    if head.kind != kind:
+        raise SettingsError(f"{folder}: the model's head is for {head.kind}; give --task {head.kind}")
+    return head
+
+
+def _settings(
+    kind: Kind,
+    head: TaskShape,
+    metric: str,
+    max_regions: int | None,
+    max_text_tokens: int | None,
+    token_budget: int | None,
+    model: Any,
+    ranks: Ranks,
+) -> Settings:
+    budget = token_budget or (CPU_TOKENS if ranks.device.type == "cpu" else GPU_TOKENS)
+    positions = model.config.max_position_embeddings
+    return Settings(
+        name="evaluation",
+        task={"kind": kind, "metric": metric, "labels": head.classes or []},
+        data={
+            "max_text_tokens": min(max_text_tokens or positions, positions),
+            "max_regions": max_regions or 100_000,
+            "token_budget": budget,
+        },
+    )
