@@ -45,8 +45,25 @@ class Tokenizer:
         """[CLS] words [SEP] for each text; what is too long loses words before [SEP], never [SEP] itself."""
         if max_tokens < 3:
             raise ValueError(f"max_tokens is {max_tokens}: [CLS], one word and [SEP] need 3")
-        encoded = self._backend.encode_batch_fast(list(texts), add_special_tokens=False)
-        return [[self.cls_id, *one.ids[: max_tokens - 2], self.sep_id] for one in encoded]
+        return [[self.cls_id, *ids[: max_tokens - 2], self.sep_id] for ids in self._words_of(list(texts))]
+
+    def encode_segments(
+        self, texts: Sequence[tuple[str, ...]], max_tokens: int
+    ) -> tuple[list[list[int]], list[int]]:
+        """[CLS] a [SEP], or [CLS] a [SEP] b [SEP], for each text of one or two segments; and how many of its tokens
+        are of the first. What is too long loses words of the longer segment, never a [SEP]."""
+        firsts = self._words_of([text[0] for text in texts])
+        seconds = iter(self._words_of([text[1] for text in texts if len(text) == 2]))
+        joined = [
+            join_segments(
+                [first, *([next(seconds)] if len(text) == 2 else [])], max_tokens, self.cls_id, self.sep_id
+            )
+            for text, first in zip(texts, firsts, strict=True)
+        ]
+        return [ids for ids, _ in joined], [first for _, first in joined]
+
+    def _words_of(self, texts: list[str]) -> list[list[int]]:
+        return [one.ids for one in self._backend.encode_batch_fast(texts, add_special_tokens=False)]
 
     def words(self, ids: Sequence[int]) -> list[str]:
         """The word pieces with these ids, as a reader wants to see them."""
@@ -54,6 +71,26 @@ class Tokenizer:
 
     def save(self, directory: str | Path) -> None:
         self.fast.save_pretrained(str(directory))
+
+
+def join_segments(
+    segments: Sequence[list[int]], max_tokens: int, cls_id: int, sep_id: int
+) -> tuple[list[int], int]:
+    """The ids of a text of one or two segments' words, and how many of them are of the first segment."""
+    room = max_tokens - 1 - len(segments)
+    if room < len(segments):
+        raise ValueError(
+            f"max_tokens is {max_tokens}: [CLS], a word of each of {len(segments)} segments and [SEP] after each "
+            f"need {1 + 2 * len(segments)}"
+        )
+    if len(segments) == 1:
+        ids = [cls_id, *segments[0][:room], sep_id]
+        return ids, len(ids)
+    first, second = segments
+    # Word after word is taken from the longer: in the end the shorter is whole, or both are as long.
+    kept = min(len(first), max(room - len(second), -(-room // 2)))
+    ids = [cls_id, *first[:kept], sep_id]
+    return [*ids, *second[: room - kept], sep_id], len(ids)
 
 
 def glance_at_tokenizer(directory: str | Path) -> Tokenizer:

@@ -17,7 +17,7 @@ def key(*parts: object) -> str:
 
 
 def folders(corpus: Any) -> list[Path]:
-    """Where to look, in order; the first that can be written to is written to."""
+    """Where to look, in order; the first that can be written to is written to. corpus: anything that has `paths`."""
     user = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     return [Path(corpus.paths[0]).absolute().parent / FOLDER, user / "interbert"]
 

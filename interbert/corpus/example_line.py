@@ -24,9 +24,14 @@ class Columns:
         self.is_match_P: list[int] = []
         self.text_of: dict[tuple[str, ...], int] = {}
         """The number of each text."""
-        self.labels_N: list[str | int | None] = []
-        """As they are written; None where there is none."""
-        self.scores_N: list[dict[str, float] | None] = []
+        self.class_of: dict[str, int] = {}
+        """The number of each class; in the order of their coming where none were given."""
+        self.labels_N: list[int] = []
+        """A class, by `class_of` or as it is numbered in the file; or a choice. UNKNOWN where there is none."""
+        self.scores_N: list[int] = []
+        """How many classes have weights; UNKNOWN where the line says nothing of them."""
+        self.score_classes: list[int] = []
+        self.score_weights: list[float] = []
         self.values_N: list[float] = []
         self.boxes_N: list[list[list[float]]] = []
         self.types: list[str] = []
@@ -42,7 +47,7 @@ class LineReader:
         self._sizes = corpus.sizes if corpus is not None else None
         self._image_of = image_numbers(corpus) if corpus is not None else {}
         self._classes = classes
-        self._class_of = {name: number for number, name in enumerate(classes or [])}
+        self.columns.class_of.update({name: number for number, name in enumerate(classes or [])})
         self._images: int | None = None
         self._choices: int | None = None
         self._named: bool | None = None
@@ -196,23 +201,22 @@ class LineReader:
 
     def _classify(self, fields: dict[str, Any], *_: Any) -> None:
         label, scores = fields.get("label"), fields.get("scores")
-        if label is not None:
-            if scores is not None:
-                raise Fault("label", "given beside scores; leave one of them out")
-            self._class(label)
-        if scores is not None:
-            self._weights(scores)
-        self.columns.labels_N.append(label)
-        self.columns.scores_N.append(scores)
+        if label is not None and scores is not None:
+            raise Fault("label", "given beside scores; leave one of them out")
+        self.columns.labels_N.append(UNKNOWN if label is None else self._class(label))
+        self.columns.scores_N.append(UNKNOWN if scores is None else self._weights(scores))
 
-    def _class(self, label: Any) -> None:
+    def _class(self, label: Any) -> int:
         if type(label) not in (str, int):
             raise Fault("label", f"{label!r} is no class; write its name, or its number counted from 0")
         named = type(label) is str
-        if self._classes is not None:
-            if not (label in self._class_of if named else 0 <= label < len(self._classes)):
-                raise Fault("label", _no_class(label, self._classes))
-            return
+        if self._classes is None:
+            self._refuse_other_kind(label, named)
+        elif not named and not 0 <= label < len(self._classes):
+            raise Fault("label", _no_class(label, self._classes))
+        return self._number_of("label", label) if named else label
+
+    def _refuse_other_kind(self, label: str | int, named: bool) -> None:
         if self._named is None:
             self._named = named
         if named != self._named:
@@ -224,14 +228,23 @@ class LineReader:
         if not named and not 0 <= label < 2**20:
             raise Fault("label", f"{label} is no number of a class; they are counted from 0")
 
-    def _weights(self, scores: Any) -> None:
+    def _number_of(self, field: str, name: str) -> int:
+        known = self.columns.class_of
+        if self._classes is None:
+            return known.setdefault(name, len(known))
+        if name not in known:
+            raise Fault(field, _no_class(name, self._classes))
+        return known[name]
+
+    def _weights(self, scores: Any) -> int:
         if type(scores) is not dict:
             raise Fault("scores", f"{scores!r} is no object; write {{class: weight, …}}")
         for name, weight in scores.items():
             if not _is_number(weight) or not 0 <= weight <= 1:
                 raise Fault("scores", f"{name!r} weighs {weight!r}; write a number from 0 to 1")
-            if self._classes is not None and name not in self._class_of:
-                raise Fault("scores", _no_class(name, self._classes))
+            self.columns.score_classes.append(self._number_of("scores", name))
+            self.columns.score_weights.append(weight)
+        return len(scores)
 
     def _score(self, fields: dict[str, Any], *_: Any) -> None:
         value = fields.get("value")
@@ -245,7 +258,7 @@ class LineReader:
             raise Fault(
                 "label", f"{label!r} is none of the {len(texts)} choices; write its number, counted from 0"
             )
-        self.columns.labels_N.append(label)
+        self.columns.labels_N.append(UNKNOWN if label is None else label)
 
     def _point(self, fields: dict[str, Any], images: list[int], _: list[int]) -> None:
         boxes = fields.get("boxes")

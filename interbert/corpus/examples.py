@@ -136,9 +136,14 @@ def _parse(raw: bytes) -> Any:
 def _arrays(
     path: Path, kind: Kind, classes: list[str] | None, columns: Columns, line_at: list[int], fingerprint: str
 ) -> Examples:
-    named = _classes_of(path, columns) if kind == "classify" and classes is None else classes or []
     soft = kind == "classify" and _all_have_scores(path, columns)
     labels = kind == "choose" or (kind == "classify" and not soft)
+    labels_N = np.array(columns.labels_N, np.int64) if labels else None
+    scored = np.array(columns.score_classes, np.int32)
+    if kind == "classify" and classes is None:
+        classes, places = _sorted_classes(path, columns)
+        scored = places[scored].astype(np.int32)
+        labels_N = np.where(labels_N == UNKNOWN, UNKNOWN, places[labels_N.clip(min=0)]) if labels else None
     return Examples(
         path=path,
         kind=kind,
@@ -147,9 +152,13 @@ def _arrays(
         image_P=np.array(columns.image_P, np.int32),
         text_P=np.array(columns.text_P, np.int32),
         texts=list(columns.text_of),
-        classes=list(named) if kind == "classify" else [],
-        labels_N=_numbers(columns.labels_N, named) if labels else None,
-        scores=_scores(columns.scores_N, named) if soft else None,
+        classes=list(classes or []) if kind == "classify" else [],
+        labels_N=labels_N,
+        scores=(
+            (_offsets(columns.scores_N), scored, np.array(columns.score_weights, np.float32))
+            if soft
+            else None
+        ),
         values_N=np.array(columns.values_N, np.float32) if kind == "score" else None,
         is_match_P=np.array(columns.is_match_P, np.int64) if kind == "match" else None,
         boxes=_boxes(columns.boxes_N) if kind == "point" else None,
@@ -159,49 +168,28 @@ def _arrays(
     )
 
 
-def _classes_of(path: Path, columns: Columns) -> list[str]:
-    """The classes that the lines name, sorted; where they are numbers, all up to the largest."""
-    names = {name for scores in columns.scores_N if scores for name in scores}
-    names |= {label for label in columns.labels_N if type(label) is str}
-    numbers = [label for label in columns.labels_N if type(label) is int]
-    if numbers and not names:
-        return [str(number) for number in range(max(numbers) + 1)]
-    if not names:
+def _sorted_classes(path: Path, columns: Columns) -> tuple[list[str], np.ndarray]:
+    """The classes that the lines name, sorted, or all numbers up to the largest; and the place that each gets."""
+    names = sorted(columns.class_of)
+    if names:
+        return names, np.argsort([columns.class_of[name] for name in names])
+    largest = max(columns.labels_N)
+    if largest == UNKNOWN:
         raise ExamplesError(
             f"{path}: no line has a label, so the classes are unknown; name them in task.labels"
         )
-    return sorted(names)
+    return [str(number) for number in range(largest + 1)], np.arange(largest + 1)
 
 
 def _all_have_scores(path: Path, columns: Columns) -> bool:
-    have = sum(scores is not None for scores in columns.scores_N)
-    if 0 < have < len(columns.scores_N):
-        number = columns.scores_N.index(None)
-        line = list(columns.lines_of.values())[number]
+    lacking = columns.scores_N.count(UNKNOWN)
+    if 0 < lacking < len(columns.scores_N):
+        line = list(columns.lines_of.values())[columns.scores_N.index(UNKNOWN)]
         raise ExamplesError(
-            f"{path}, line {line}, scores: missing, but {have:,} lines have them; write {{}} where every class is "
-            "wrong, or leave the line out"
+            f"{path}, line {line}, scores: missing, but {len(columns.scores_N) - lacking:,} lines have them; write "
+            "{} where every class is wrong, or leave the line out"
         )
-    return have > 0
-
-
-def _numbers(labels_N: list[str | int | None], classes: list[str]) -> np.ndarray:
-    """int64 [N]"""
-    number_of: dict[Any, int] = {name: number for number, name in enumerate(classes)}
-    number_of[None] = UNKNOWN
-    return np.array([x if type(x) is int else number_of[x] for x in labels_N], np.int64)
-
-
-def _scores(
-    scores_N: list[dict[str, float] | None], classes: list[str]
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    number_of = {name: number for number, name in enumerate(classes)}
-    flat = [(number_of[name], weight) for scores in scores_N for name, weight in scores.items()]
-    return (
-        _offsets(map(len, scores_N)),
-        np.array([number for number, _ in flat], np.int32),
-        np.array([weight for _, weight in flat], np.float32),
-    )
+    return lacking == 0
 
 
 def _boxes(boxes_N: list[list[list[float]]]) -> tuple[np.ndarray, np.ndarray]:

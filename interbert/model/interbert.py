@@ -91,7 +91,7 @@ class InterBertModel(InterBertPreTrainedModel):
         return streams
 
     def embed(self, batch: Batch | PackedInputs, layout: Layout) -> Streams:
-        global_token = batch.global_token if isinstance(batch, PackedInputs) else self.config.global_token
+        global_token = batch.global_token if isinstance(batch, PackedInputs) else self._global_token(batch)
         features_VD, boxes_V5 = image_tokens(
             batch.features_RD, batch.boxes_R5, batch.zeroed_R, batch.cu_regions, layout, global_token
         )
@@ -112,9 +112,12 @@ class InterBertModel(InterBertPreTrainedModel):
             regions=batch.boxes_R5.shape[0],
             max_text=batch.max_text,
             max_regions=batch.max_regions,
-            global_token=self.config.global_token != "none",
+            global_token=self._global_token(batch) != "none",
             order_3P=batch.order_3P,
         )
+
+    def _global_token(self, batch: Batch) -> str:
+        return "none" if batch.text_only else self.config.global_token
 
     def pool(self, streams: Streams, layout: Layout) -> tuple[Tensor | None, Tensor | None]:
         """Text and image vector of each pair; None for a stream without tokens, or if the match head takes none."""

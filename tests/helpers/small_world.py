@@ -8,6 +8,7 @@ import numpy as np
 from interbert.config import Settings
 from interbert.corpus.corpus import Corpus
 from interbert.store.store import StoreWriter
+from interbert.tokenizer import join_segments
 
 WORDS = [f"w{i:02}" for i in range(60)]
 FEATURE_WIDTH, CLASSES = 16, 7
@@ -26,8 +27,18 @@ class WordTokenizer:
 
     def encode(self, texts: list[str], max_tokens: int) -> list[list[int]]:
         self.encoded += len(texts)
-        ids = [[5 + WORDS.index(word) if word in WORDS else 1 for word in text.split()] for text in texts]
-        return [[self.cls_id, *words[: max_tokens - 2], self.sep_id] for words in ids]
+        return [[self.cls_id, *_ids(text)[: max_tokens - 2], self.sep_id] for text in texts]
+
+    def encode_segments(
+        self, texts: list[tuple[str, ...]], max_tokens: int
+    ) -> tuple[list[list[int]], list[int]]:
+        self.encoded += len(texts)
+        joined = [join_segments([*map(_ids, text)], max_tokens, self.cls_id, self.sep_id) for text in texts]
+        return [ids for ids, _ in joined], [first for _, first in joined]
+
+
+def _ids(text: str) -> list[int]:
+    return [5 + WORDS.index(word) if word in WORDS else 1 for word in text.split()]
 
 
 def write_store(

@@ -1,9 +1,14 @@
+from itertools import pairwise
+
 import numpy as np
 import pytest
+from example_files import write_lines
 from small_world import WordTokenizer, open_world
 
 from interbert.corpus import cache, tokens
-from interbert.corpus.tokens import TokenTable, token_table
+from interbert.corpus.examples import open_examples
+from interbert.corpus.tokens import TokenTable, text_table, token_table
+from interbert.tokenizer import join_segments
 
 
 @pytest.fixture
@@ -109,3 +114,71 @@ def test_nothing_is_left_of_a_cache_that_could_not_be_written(corpus):
     with pytest.raises(RuntimeError):
         cache.keep(corpus, "tokens", fail)
     assert cache_files(corpus) == []
+
+
+TEXTS = [
+    ("w01 w02 w03",),
+    ("w04", "w05 w06"),
+    ("w01 w02 w03 w04 w05 w06", "w07"),
+    ("w01", "w02 w03 w04 w05 w06"),
+]
+
+
+@pytest.fixture
+def texts_of(tmp_path):
+    lines = [{"id": str(n), "texts": [list(text)]} for n, text in enumerate(TEXTS)]
+    return open_examples(write_lines(tmp_path / "examples.jsonl", lines), None, "score")
+
+
+def test_two_segments_and_their_types(texts_of):
+    tokenizer = WordTokenizer()
+    table = text_table(texts_of, tokenizer, 8)
+    cls, sep = tokenizer.cls_id, tokenizer.sep_id
+    ids, cu_text = table.gather(np.array([1, 0, 2, 3]))
+    types = table.gather_types(np.array([1, 0, 2, 3]), cu_text)
+    found = [(ids[a:b].tolist(), types[a:b].tolist()) for a, b in pairwise(cu_text)]
+    assert found == [
+        ([cls, 9, sep, 10, 11, sep], [0, 0, 0, 1, 1, 1]),
+        ([cls, 6, 7, 8, sep], [0] * 5),
+        # The longer segment has lost its last words.
+        ([cls, 6, 7, 8, 9, sep, 12, sep], [0] * 6 + [1] * 2),
+        ([cls, 6, sep, 7, 8, 9, 10, sep], [0] * 3 + [1] * 5),
+    ]
+    assert types.dtype == np.int64
+
+
+def test_texts_are_tokenised_once_and_cached_beside_their_file(texts_of):
+    tokenizer = WordTokenizer()
+    first, second = (text_table(texts_of, tokenizer, 9) for _ in range(2))
+    assert tokenizer.encoded == len(TEXTS)
+    for name in ("ids_flat", "offsets", "firsts"):
+        assert (getattr(first, name) == getattr(second, name)).all(), name
+    (path,) = cache_files(texts_of)
+    good = path.read_bytes()
+    path.write_bytes(good[:-2] + b"\1" + good[-1:])  # the length of a first segment
+    assert (text_table(texts_of, tokenizer, 9).firsts == first.firsts).all()
+    assert tokenizer.encoded == 2 * len(TEXTS) and path.read_bytes() == good
+
+
+def test_captions_are_of_one_segment(corpus):
+    table = token_table(corpus, WordTokenizer(), 36)
+    _, cu_text = table.gather(np.array([2, 1]))
+    assert (
+        table.firsts is None and table.gather_types(np.array([2, 1]), cu_text).tolist() == [0] * cu_text[-1]
+    )
+
+
+@pytest.mark.parametrize("room", range(2, 12))
+def test_words_are_taken_from_the_longer_segment(room):
+    for lengths in ((1, 9), (9, 1), (4, 5), (5, 4), (6, 6)):
+        first, second = ([n] * length for n, length in enumerate(lengths))
+        while len(first) + len(second) > room:
+            longer = first if len(first) > len(second) else second
+            longer.pop()
+        ids, size = join_segments([[0] * lengths[0], [1] * lengths[1]], room + 3, 7, 8)
+        assert (ids, size) == ([7, *first, 8, *second, 8], len(first) + 2)
+
+
+def test_two_segments_need_five_tokens():
+    with pytest.raises(ValueError, match=r"max_tokens is 4: .* of 2 segments and .* need 5"):
+        join_segments([[1], [2]], 4, 7, 8)
