@@ -35,9 +35,12 @@ def answers_of(examples: Examples, outputs: Outputs, corpus: Corpus | None = Non
     """corpus: where the regions' boxes are, for point."""
     refuse_no_numbers(outputs, examples.ids)
     assert len(outputs) == len(examples), f"{len(outputs)} outputs of {len(examples)} examples"
+    if examples.kind in ("classify", "score"):
+        table_NK = outputs.table_NK()
+        place_N, sure_N = table_NK.argmax(axis=1), table_NK.max(axis=1).astype(float)
+        right_N = _right_classes(examples, place_N) if examples.kind == "classify" else np.nan
+        return Answers(place_N, sure_N, np.where(examples.known_N, right_N, np.nan))
     best = _Best(outputs)
-    if examples.kind == "score":
-        return Answers(best.place_N, best.value_N, np.full(len(examples), np.nan))
     if examples.kind == "point":
         overlap_R = _overlaps(examples, outputs, corpus)
         shares = [best.share(values_R) for values_R in (overlap_R > OVERLAP, overlap_R)]
@@ -45,15 +48,13 @@ def answers_of(examples: Examples, outputs: Outputs, corpus: Corpus | None = Non
         return Answers(best.place_N, best.value_N, right_N, overlap_N)
     if examples.kind == "match":
         right_N = _right_pairs(examples, outputs, best)
-    elif examples.kind == "choose":
-        right_N = best.share(best.local == examples.labels_N[best.owner])
     else:
-        right_N = _right_classes(examples, best.place_N)
+        right_N = best.share(best.local == examples.labels_N[best.owner])
     return Answers(best.place_N, best.value_N, np.where(examples.known_N, right_N, np.nan))
 
 
 class _Best:
-    """The largest output of each example."""
+    """The largest output of each example, where they have different numbers of them."""
 
     def __init__(self, outputs: Outputs):
         self.examples = len(outputs)

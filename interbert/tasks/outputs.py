@@ -55,9 +55,13 @@ def assemble(parts: Iterable[Part], examples: int) -> Outputs:
     wrong = np.flatnonzero(times_N != 1)
     assert not len(wrong), f"example {wrong[0]} was gone through {times_N[wrong[0]]} times"
 
-    starts_G = np.cumsum(counts_G) - counts_G
     order = np.argsort(number_G, kind="stable")[int((number_G < 0).sum()) :]
     offsets = np.concatenate([[0], np.cumsum(counts_G[order])])
+    if (
+        len(counts_G) and (counts_G == counts_G[0]).all()
+    ):  # many classes: a place for each number would take room
+        return Outputs(flat.reshape(len(counts_G), -1)[order].ravel(), offsets)
+    starts_G = np.cumsum(counts_G) - counts_G
     rows = np.arange(offsets[-1]) + np.repeat(starts_G[order] - offsets[:-1], counts_G[order])
     return Outputs(flat[rows], offsets)
 

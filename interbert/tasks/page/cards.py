@@ -15,20 +15,20 @@ _NOT_SAID = "not known"
 
 def galleries(judged: Judged) -> list[str]:
     """Sections of cards."""
+    right, sure = judged.answers.right_N, judged.answers.sure_N
     if judged.examples.kind == "score":
         told = [("Furthest off", "", _furthest(judged))]
+    elif not judged.examples.known_N.any():
+        told = [("Hardly sure", "", _places(np.isnan(right), sure))]
     else:
-        right, sure = judged.answers.right_N, judged.answers.sure_N
         told = [
             ("Surest and wrong", "No mistake was made with more confidence.", _places(right == 0, -sure)),
             (
                 "Right, and hardly sure",
                 "Right answers that were given with the least.",
-                _places(right == 1, sure),
+                _places(right > 0, sure),
             ),
         ]
-    if not judged.examples.known_N.any():
-        told = [("Hardly sure", "", _places(judged.answers.right_N != 0, judged.answers.sure_N))]
     return [
         f"<h2>{title}</h2>{f'<p class=soft>{about}</p>' if about else ''}<div class=cards>"
         f"{''.join(_card(judged, number) for number in numbers)}</div>"

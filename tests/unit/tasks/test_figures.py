@@ -47,6 +47,12 @@ def test_classes_where_one_answer_is_always_given():
     assert found == pytest.approx({"accuracy": 2 / 3, "macro_f1": 0.4, "f1": 0, "matthews": 0})
 
 
+def test_a_class_that_is_neither_meant_nor_said_is_not_in_the_mean_of_f1():
+    found = figures(make_examples("classify", classes="abc", labels=[0, 0, 1]), [[0.9, 0.1, 0]] * 3)
+    assert found["macro_f1"] == pytest.approx(sklearn.f1_score([0, 0, 1], [0, 0, 0], average="macro"))
+    assert found["macro_f1"] == pytest.approx(0.4)
+
+
 def test_soft_labels_count_the_weight_of_the_answer():
     scores = [{0: 1.0}, {0: 0.3, 1: 0.9}, {2: 0.6}, {}]
     rows = [[0.9, 0.5, 0.1], [0.2, 0.3, 0.9], [0.1, 0.2, 0.3], [0.1, 0.2, 0.3]]

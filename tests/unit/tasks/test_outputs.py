@@ -25,6 +25,12 @@ def test_parts_in_any_order_become_the_examples_in_theirs():
         assert [outputs.of(n).tolist() for n in range(4)] == [[0.0], [1.0, 1.25, 1.5], [], [3.0, 3.5]]
 
 
+def test_parts_of_which_all_examples_have_equally_many_numbers():
+    outputs = assemble([part(n2=[2.0, 2.5], filler=[9.0, 9.0]), part(n0=[0.0, 0.5], n1=[1.0, 1.5])], 3)
+    assert outputs.table_NK().tolist() == [[0.0, 0.5], [1.0, 1.5], [2.0, 2.5]]
+    assert outputs.offsets.tolist() == [0, 2, 4, 6]
+
+
 def test_an_example_that_is_missing_or_there_twice_is_a_fault():
     with pytest.raises(AssertionError, match="example 1 was gone through 0 times"):
         assemble([part(n0=[1.0]), part(n2=[1.0])], 3)

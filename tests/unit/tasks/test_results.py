@@ -7,6 +7,7 @@ from made_examples import make_examples, make_outputs
 from small_store import write_small
 
 from interbert.corpus.corpus import Corpus
+from interbert.corpus.examples import open_examples
 from interbert.files import read_json, read_json_lines
 from interbert.tasks.answers import answers_of
 from interbert.tasks.results import Origin, predictions, write_results
@@ -140,3 +141,33 @@ def test_a_metric_that_the_examples_do_not_have_is_refused_before_anything_is_wr
         write_results(tmp_path, examples, make_outputs([[0.9], [0.2]]), None, ORIGIN)["metric"]
         == "pair_accuracy"
     )
+
+
+def test_of_a_file_as_it_is_opened(tmp_path):
+    """Questions with weights of answers: what a user writes, and what is left of it."""
+    asked = [
+        {"id": 1, "images": ["image-0"], "texts": [["what is it"]], "scores": {"cat": 1.0, "dog": 0.3}},
+        {
+            "id": 2,
+            "images": ["image-4"],
+            "texts": [["what is it"]],
+            "scores": {},
+            "type": "odd",
+            "asked_by": "me",
+        },
+        {"id": 3, "images": ["image-4"], "texts": [["who"]], "scores": {"dog": 0.6}, "type": "odd"},
+    ]
+    (tmp_path / "vqa.jsonl").write_text("".join(json.dumps(line) + "\n" for line in asked))
+    with Corpus(write_small(tmp_path / "a.h5")) as corpus:
+        examples = open_examples(tmp_path / "vqa.jsonl", corpus, "classify")
+        rows = [[0.9, 0.2], [0.5, 0.4], [0.3, 0.6]]
+        found = write_results(tmp_path, examples, make_outputs(rows), corpus, ORIGIN)
+    assert (found["metric"], found["value"]) == ("soft_accuracy", pytest.approx(1.6 / 3))
+    assert found["by_type"]["odd"]["figures"]["soft_accuracy"]["value"] == pytest.approx(0.3)
+    lines = read_json_lines(tmp_path / "predictions.jsonl")
+    assert [(line["id"], line["prediction"], line["right"]) for line in lines] == [
+        ("1", "cat", True), ("2", "cat", False), ("3", "dog", 0.6),
+    ]  # fmt: skip
+    assert set(lines[1]) == {"asked_by", "type", "id", "prediction", "scores", "label", "right"}
+    page = (tmp_path / "results.html").read_text()
+    assert "who" in page and page.count('class="scene"') == 3
