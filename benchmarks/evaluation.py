@@ -159,7 +159,7 @@ def probabilities(log_odds: np.ndarray) -> np.ndarray:
 
 
 def print_table(
-    rates: dict[str, list[float]], work: float, arguments: argparse.Namespace
+    rates: dict[str, list[float]], ours: str, work: float, arguments: argparse.Namespace
 ) -> dict[str, float]:
     ratios, rows = {}, []
     for name, of_tiles in rates.items():
