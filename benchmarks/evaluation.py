@@ -68,7 +68,17 @@ def parse_arguments() -> argparse.Namespace:
         default=1,
         help="captions of each tile that are scored the released way",
     )
-    add("--token-budget", type=int, help="of a micro-batch (default: evaluate.py's)")
+    add(
+        "--token-budgets",
+        type=int,
+        nargs="+",
+        help="of a micro-batch; each is timed (default: evaluate.py's)",
+    )
+    add(
+        "--replayed",
+        action="store_true",
+        help="also with micro-batches of a few shapes, by CUDA graphs on a GPU",
+    )
     add("--packed-budget", type=int, help="the same for the packed way (default: 4096; 32768 on a GPU)")
     add("--precision", choices=list(DTYPES), help="default: bf16 where the device has it")
     add("--whole", action="store_true", help="then score the whole matrix")
@@ -78,21 +88,20 @@ def parse_arguments() -> argparse.Namespace:
     arguments = parser.parse_args()
     best = "bf16" if has_bf16(torch.device(arguments.device)) else "fp32"
     arguments.precision = arguments.precision or best
-    arguments.token_budget = arguments.token_budget or TOKEN_BUDGET[arguments.device]
+    arguments.token_budgets = arguments.token_budgets or [TOKEN_BUDGET[arguments.device]]
     arguments.packed_budget = arguments.packed_budget or {"cpu": 4096, "cuda": 32768}[arguments.device]
     return arguments
 
 
 def measure(model: Any, corpus: Any, tokens: Any, arguments: argparse.Namespace) -> dict[str, Any]:
-    images, captions = np.arange(corpus.images), np.arange(arguments.captions)
-    scorer = PairScorer(
-        model, corpus, tokens, images, captions, token_budget=arguments.token_budget, device=arguments.device
-    )
+    scorers = scorers_of(model, corpus, tokens, arguments)
+    ours = next(iter(scorers))
+    scorer = min(scorers.values(), key=lambda s: s.token_budget)  # whose tiles are the smallest
     packed, padded = Packed(model, corpus, tokens, arguments.packed_budget), Padded(model, corpus, tokens)
     ways: dict[str, Callable] = {
         "released: padded": lambda tile: padded.score(tile, arguments.padded_captions),
         "packed": packed.score,
-        "shared parts": scorer.score,
+        **{name: one.score for name, one in scorers.items()},
     }
     chosen = np.random.default_rng(2).permutation(len(scorer.tiles))[: arguments.rounds + 1]
     rates, apart = {name: [] for name in ways}, 0.0
@@ -102,20 +111,41 @@ def measure(model: Any, corpus: Any, tokens: Any, arguments: argparse.Namespace)
             seconds, found[name] = timed(lambda way=way, tile=tile: way(tile))
             if number:  # the first is for warming up
                 rates[name].append(found[name].size / seconds)
-        difference = probabilities(found["shared parts"]) - probabilities(found["packed"])
+        difference = probabilities(found[ours]) - probabilities(found["packed"])
         apart = max(apart, float(np.abs(difference).max()))
-        some = probabilities(found["shared parts"])[:, : arguments.padded_captions]
+        some = probabilities(found[ours])[:, : arguments.padded_captions]
         apart = max(apart, float(np.abs(some - probabilities(found["released: padded"])).max()))
-    work = operations(model.config, scorer, iter(scorer.tiles)) / (len(images) * len(captions))
+    pairs = corpus.images * arguments.captions
+    work = operations(model.config, scorer, iter(scorer.tiles)) / pairs
     figures = {"rates": rates, "operations_a_pair": work, "probabilities_apart": apart}
-    figures["ratios"] = print_table(rates, work, arguments)
+    figures["ratios"] = print_table(rates, ours, work, arguments)
     print(f"probabilities differ by {apart:.2g} at most, over {len(chosen)} tiles")
     if arguments.whole:
-        seconds, _ = timed(lambda: score_tiles(scorer, Ranks.alone(), None, progress=True, title="whole"))
-        pairs = len(images) * len(captions)
+        best = scorers[ours]
+        seconds, _ = timed(lambda: score_tiles(best, Ranks.alone(), None, progress=True, title="whole"))
         figures["whole"] = {"pairs": pairs, "seconds": seconds, "model_operations": work * pairs / seconds}
         print(f"{pairs:,} pairs in {seconds:,.1f} s: {work * pairs / seconds / 1e12:,.1f} model TFLOP/s")
     return figures
+
+
+def scorers_of(model: Any, corpus: Any, tokens: Any, arguments: argparse.Namespace) -> dict[str, PairScorer]:
+    """By name; the first is the one that the others are compared with."""
+    chosen = [(budget, False) for budget in arguments.token_budgets]
+    chosen += [(budget, True) for budget in arguments.token_budgets if arguments.replayed]
+    images, captions = np.arange(corpus.images), np.arange(arguments.captions)
+    return {
+        f"shared parts, {budget:,} tokens{', few shapes' if replayed else ''}": PairScorer(
+            model,
+            corpus,
+            tokens,
+            images,
+            captions,
+            token_budget=budget,
+            device=arguments.device,
+            replayed=replayed,
+        )
+        for budget, replayed in chosen
+    }
 
 
 def timed(work: Callable[[], Any]) -> tuple[float, Any]:
@@ -129,16 +159,16 @@ def probabilities(log_odds: np.ndarray) -> np.ndarray:
 
 
 def print_table(
-    rates: dict[str, list[float]], work: float, arguments: argparse.Namespace
+    rates: dict[str, list[float]], ours: str, work: float, arguments: argparse.Namespace
 ) -> dict[str, float]:
     ratios, rows = {}, []
     for name, of_tiles in rates.items():
         ratios[name] = statistics.median(
-            ours / theirs for ours, theirs in zip(rates["shared parts"], of_tiles, strict=True)
+            mine / theirs for mine, theirs in zip(rates[ours], of_tiles, strict=True)
         )
         rate = statistics.median(of_tiles)
         rows.append([name, rate, f"{rate * work / 1e12:.3g}", f"{ratios[name]:.2f}"])
-    header = [arguments.precision, "pairs/s", "model TFLOP/s", "shared parts are faster by"]
+    header = [arguments.precision, "pairs/s", "model TFLOP/s", f"{ours} is faster by"]
     title = f"{arguments.preset}, {arguments.rounds} tiles of {arguments.images:,} x {arguments.captions:,}"
     report.table(f"{title} ({report.machine()}, {arguments.threads} threads)", header, rows)
     return ratios

@@ -119,6 +119,10 @@ class Streams:
         streams.put("joint", joint_JH)
         return streams
 
+    def held(self) -> tuple[Tensor, ...]:
+        """The joint rows, or image rows and text rows, whichever are there."""
+        return (self._joint,) if self._apart is None else self._apart
+
     @property
     def joint_JH(self) -> Tensor:
         if self._joint is None:

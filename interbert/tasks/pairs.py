@@ -17,13 +17,17 @@ from interbert.batches.unmasked import read_regions
 from interbert.corpus.tokens import TokenTable
 from interbert.kernels.cpu import native
 from interbert.model.heads import match_log_odds
-from interbert.model.shared.match import SharedMatch
+from interbert.model.shared.match import Filling, SharedMatch
+from interbert.model.shared.replay import Replayed
 from interbert.model.shared.sides import Side
 from interbert.tasks.shortlist import Shortlist
 from interbert.tasks.tiles import MICRO_BATCHES, Tile, cut_pairs, plan_tiles
 
 ROW_STEP = 32
 """Multiples to which numbers of rows are rounded up, where they are."""
+
+SHAPE_STEPS = 32
+"""For CUDA graphs: of how many parts of a micro-batch its rows of a stream are a multiple."""
 
 
 class PairScorer:
@@ -42,8 +46,11 @@ class PairScorer:
         device: torch.device | str = "cpu",
         parts: list[tuple[np.ndarray, np.ndarray]] | None = None,
         shortlist: Shortlist | None = None,
+        replayed: bool = False,
     ) -> None:
-        """parts: images and captions (as places in images_I and captions_C) whose pairs are wanted; default: all."""
+        """parts: images and captions (as places in images_I and captions_C) whose pairs are wanted; default: all.
+        replayed: micro-batches are filled up to a few shapes, which CUDA graphs replay.
+        """
         self.model, self.corpus, self.tokens, self.device = model, corpus, tokens, torch.device(device)
         self.images_I, self.captions_C = images_I, captions_C
         self.token_budget, self.shortlist = token_budget, shortlist
@@ -60,6 +67,8 @@ class PairScorer:
             bytes_of_region=2 * corpus.feature_width,
         )
         self._match = SharedMatch(model)
+        self._filling = self._fill_up(replayed)
+        self._run = Replayed(self._match).run if replayed else self._match.run
         self._head = match_head(model)
         self._held: tuple[np.ndarray, Side] | None = None
 
@@ -108,7 +117,7 @@ class PairScorer:
             parameter.device.type,
             native.serves(parameter),
             torch.__version__,
-            self._row_step(),
+            self._filling,
         )
         digest.update(repr((numerics, self.model.config.to_dict(), self.token_budget)).encode())
         digest.update(self.corpus.fingerprint.encode())
@@ -127,10 +136,8 @@ class PairScorer:
         found = []
         for start, stop in cut_pairs(tokens_P, self.token_budget):
             chosen = slice(start, stop)
-            pairs = self._match.pairs(
-                images, captions, images_P[chosen], captions_P[chosen], self._row_step()
-            )
-            found.append(match_log_odds(self._head(self._match.run(pairs)))[: stop - start])
+            pairs = self._match.pairs(images, captions, images_P[chosen], captions_P[chosen], self._filling)
+            found.append(match_log_odds(self._head(self._run(pairs)))[: stop - start])
         # Left on the device until here, so that no micro-batch waits for the one before it.
         return torch.cat(found).cpu().numpy()
 
@@ -152,12 +159,12 @@ class PairScorer:
         ids_T = torch.from_numpy(ids_T.astype(np.int64)).to(self.device, non_blocking=True)
         return self._match.sides.captions(ids_T, self.lengths_C[tile.columns_E])
 
-    def _row_step(self) -> int:
-        """oneDNN's 16-bit products are compiled anew for every number of rows: a few numbers only, then."""
-        parameter = next(self.model.parameters())
-        if parameter.device.type != "cpu" or parameter.dtype == torch.float32 or native.serves(parameter):
-            return 1
-        return min(ROW_STEP, self.model.config.max_position_embeddings)
+    def _fill_up(self, replayed: bool) -> Filling | None:
+        longest = int(self.lengths_C.max()), int(self.regions_I.max()) + 1
+        if replayed:
+            rows = max(1, self.token_budget // SHAPE_STEPS)
+            return Filling(rows, max(1, rows // 32), *longest)
+        return Filling(ROW_STEP, ROW_STEP, *longest) if compiles_for_each_shape(self.model) else None
 
     def _must_be_numbers(
         self, tile: Tile, scores_P: np.ndarray, images_P: np.ndarray, captions_P: np.ndarray
@@ -171,6 +178,14 @@ class PairScorer:
                 f"one image {self.corpus.image_id(image)!r} with {self.corpus.caption_text(caption)!r}: are the "
                 "model's weights and the data's features all finite?"
             )
+
+
+def compiles_for_each_shape(model: Any) -> bool:
+    """oneDNN's 16-bit products are compiled anew for every number of rows: a few numbers only, then."""
+    parameter = next(model.parameters())
+    return (
+        parameter.device.type == "cpu" and parameter.dtype != torch.float32 and not native.serves(parameter)
+    )
 
 
 def match_head(model: Any) -> Callable[[tuple[Tensor, ...]], Tensor]:

@@ -25,6 +25,27 @@ class Pairs:
     layout: Layout
 
 
+@dataclass(frozen=True)
+class Filling:
+    """More pairs, which mean nothing: rows of each stream become multiples of `rows`, and pairs of `pairs`."""
+
+    rows: int
+    pairs: int
+    text: int
+    image: int
+    """Most rows that any pair has, of those here and of those that are filled in."""
+
+    def lengths(self, image_P: np.ndarray, text_P: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """With those that are added."""
+        more = -len(text_P) % self.pairs or self.pairs
+        while True:
+            # Each has a row at least of both.
+            image, text = (more + (-(x_P.sum() + more) % self.rows) for x_P in (image_P, text_P))
+            if image <= more * self.image and text <= more * self.text:
+                return np.append(image_P, _spread(image, more)), np.append(text_P, _spread(text, more))
+            more += self.pairs
+
+
 class SharedMatch:
     """Of a model in evaluation mode whose weights are whole on this rank."""
 
@@ -39,23 +60,31 @@ class SharedMatch:
         )
 
     def pairs(
-        self, images: Side, captions: Side, images_P: np.ndarray, captions_P: np.ndarray, row_step: int = 1
+        self,
+        images: Side,
+        captions: Side,
+        images_P: np.ndarray,
+        captions_P: np.ndarray,
+        filling: Filling | None = None,
     ) -> Pairs:
-        """The pairs (images_P[p], captions_P[p]), ready to be run.
-
-        row_step: with more pairs behind them, which mean nothing, so that image rows, text rows and pairs are
-        multiples of it.
-        """
+        """The pairs (images_P[p], captions_P[p]), ready to be run; behind them those of the filling."""
         device = images.x_SH.device
-        images_P, captions_P, image_P, text_P = _filled_up(images, captions, images_P, captions_P, row_step)
+        image_P, text_P = images.lengths[images_P], captions.lengths[captions_P]
+        longest = int(text_P.max()), int(image_P.max())
+        if filling is not None:
+            image_P, text_P = filling.lengths(image_P, text_P)
+            images_P, captions_P = (
+                np.pad(x_P, (0, len(text_P) - len(x_P))) for x_P in (images_P, captions_P)
+            )
+            longest = filling.text, filling.image
         regions_P = image_P - self.sides.added
         at = layout(
             offsets(text_P, device),
             offsets(regions_P, device),
             tokens=int(text_P.sum()),
             regions=int(regions_P.sum()),
-            max_text=int(text_P.max()),
-            max_regions=int(regions_P.max()),
+            max_text=longest[0],
+            max_regions=longest[1] - self.sides.added,
             global_token=bool(self.sides.added),
         )
         from_V, from_T = images.rows(images_P, image_P, device), captions.rows(captions_P, text_P, device)
@@ -110,20 +139,8 @@ class SharedMatch:
         return Pairs(streams, {n: layers[n].in_heads(x) for n, x in qkv.items()}, at)
 
 
-def _filled_up(
-    images: Side, captions: Side, images_P: np.ndarray, captions_P: np.ndarray, step: int
-) -> tuple[np.ndarray, ...]:
-    """Image and caption of each pair, and how many rows it has of them."""
-    image_P, text_P = images.lengths[images_P], captions.lengths[captions_P]
-    if step == 1:
-        return images_P, captions_P, image_P, text_P
-    more = -len(images_P) % step or step
-    images_P, captions_P = (np.append(x_P, np.zeros(more, np.int64)) for x_P in (images_P, captions_P))
-    # A row or more of each stream for each pair that is added, and what is missing for the last one.
-    image_P, text_P = (np.append(x_P, np.ones(more, np.int64)) for x_P in (image_P, text_P))
-    image_P[-1] += -image_P.sum() % step
-    text_P[-1] += -text_P.sum() % step
-    return images_P, captions_P, image_P, text_P
+def _spread(total: int, over: int) -> np.ndarray:
+    return np.diff(np.arange(over + 1) * int(total) // over)
 
 
 def first_rows(stream: str, name: str, at: Layout) -> Tensor:

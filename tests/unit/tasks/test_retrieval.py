@@ -5,6 +5,8 @@ import pytest
 import torch
 
 from interbert.model.shared.match import SharedMatch
+from interbert.model.shared.replay import Replayed, tensors_of
+from interbert.tasks import pairs as pairs_module
 from interbert.tasks.pairs import PairScorer
 from interbert.tasks.ranking import retrieval_metrics
 from interbert.tasks.retrieval import DISTINCTIVE, captions_of, evaluate_retrieval, matrix_of
@@ -88,14 +90,34 @@ def test_filled_up_batches_score_the_same(model, corpus, tokens, monkeypatch):
 
     def watch(self, pairs):
         at = pairs.layout
+        assert at.cu_text.diff().max() <= at.max_text
         shapes.add((at.text_tokens % 32, at.image_tokens % 32, len(at.text_first_P) % 32))
         return run(self, pairs)
 
     monkeypatch.setattr(SharedMatch, "run", watch)
-    monkeypatch.setattr(PairScorer, "_row_step", lambda self: 32)
+    monkeypatch.setattr(pairs_module, "compiles_for_each_shape", lambda model: True)
     filled = matrix(model, corpus, tokens, images, captions)
     assert shapes == {(0, 0, 0)}
     np.testing.assert_allclose(filled, plain, rtol=1e-4, atol=1e-4)
+
+
+def test_fixed_shapes_score_the_same_and_are_few(model, corpus, tokens, monkeypatch):
+    images, captions = np.arange(corpus.images), np.arange(corpus.captions)
+    plain = matrix(model, corpus, tokens, images, captions, budget=400)
+    shapes = []
+    run = SharedMatch.run
+
+    def watch(self, pairs):
+        shapes.append(tuple(x.shape for x in tensors_of(pairs)))
+        return run(self, pairs)
+
+    monkeypatch.setattr(SharedMatch, "run", watch)
+    scorer = PairScorer(model, corpus, tokens, images, captions, token_budget=400, replayed=True)
+    np.testing.assert_allclose(scorer.matrix(), plain, rtol=1e-4, atol=1e-4)
+    assert len(set(shapes)) < len(shapes), "shapes are met again"
+    monkeypatch.setattr(Replayed.__init__, "__defaults__", (1,))
+    scorer = PairScorer(model, corpus, tokens, images, captions, token_budget=400, replayed=True)
+    np.testing.assert_allclose(scorer.matrix(), plain, rtol=1e-4, atol=1e-4)
 
 
 def test_captions_are_chosen_by_kind_and_image(corpus):
