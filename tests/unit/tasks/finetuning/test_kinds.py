@@ -1,0 +1,176 @@
+"""Each kind of task: it can learn eight examples by heart, packed is as padded, and what cannot be is refused."""
+
+import numpy as np
+import pytest
+import torch
+from made_batches import tiny_config
+from small_world import WordTokenizer
+from tuned import ONE_RANK, lines_of, opened, settled, write_model
+
+from interbert.batches.endless import Position
+from interbert.config import SettingsError
+from interbert.model.beginning import fill
+from interbert.model.loading import load_ours
+from interbert.model.padded import pad
+from interbert.tasks.answers import answers_of
+from interbert.tasks.finetuning.judge import ExampleJudge
+from interbert.tasks.finetuning.step import FineTuneStep
+
+KINDS = ("classify", "weighed", "two", "words", "score", "choose", "match", "point")
+
+
+def start(task):
+    model, read = task.start()
+    return fill(model, read)
+
+
+def batches(task, steps: int = 1):
+    """Of the first steps, as they are loaded."""
+    settings = settled(task)
+    with task.loader(settings, task.plan(settings, ONE_RANK), ONE_RANK, Position()) as loader:
+        for _ in range(steps):
+            yield from next(loader).batches
+
+
+def learn(task, model, steps: int, rate: float = 3e-3) -> float:
+    """The last step's mean loss."""
+    step = task.step(model).train()
+    (name,), (term,) = task.terms, task.terms.values()
+    optimizer = torch.optim.Adam(model.parameters(), rate)
+    for stage in model.modules():
+        for dropout in ("hidden_dropout", "attention_dropout", "dropout"):
+            if hasattr(stage, dropout) and isinstance(getattr(stage, dropout), float):
+                setattr(stage, dropout, 0.0)
+    for batch in batches(task, steps):
+        count = batch.counts()[term.counted_by]
+        loss, stats = step(batch, {name: 1 / count})
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    return float(stats[0, 0]) / count
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_eight_examples_are_learnt_by_heart(kind, tmp_path):
+    task = opened(tmp_path, kind)
+    model = start(task)
+    first = learn(task, model, 1)
+    last = learn(task, model, 150)
+    judge = ExampleJudge(task.train.examples, task.train.tokens, task.corpus, settled(task))
+    outputs, losses = judge.said(task.step(model), task.terms, ONE_RANK)
+    right = answers_of(task.train.examples, outputs, task.corpus).right_N
+    if kind == "score":
+        assert np.abs(outputs.flat - task.train.examples.values_N).max() < 0.3
+    elif kind in ("weighed", "point"):
+        assert last < 0.9 * first  # overlaps and weights leave a rest that no answer takes away
+        assert kind == "point" or (right > 0.9).all()
+    else:
+        assert (right == 1).all() and last < 0.3 * first, (right, first, last)
+    assert losses["loss"] >= 0
+
+
+@pytest.mark.parametrize("head", ["linear", "mlp"])
+@pytest.mark.parametrize("kind", ["classify", "two", "words", "choose", "point"])
+def test_packed_answers_are_the_padded_ones(kind, head, tmp_path):
+    task = opened(tmp_path, kind, task={"head": head})
+    model = start(task).eval()
+    (batch,) = batches(task)
+    ids, real = pad(batch.input_ids_T, batch.cu_text, 12)
+    types, _ = pad(batch.token_types_T, batch.cu_text, 12)
+    images = {}
+    if kind != "words":
+        features, seen = pad(batch.features_RD.float(), batch.cu_regions, 10)
+        boxes, _ = pad(batch.boxes_R5, batch.cu_regions, 10)
+        images = {"region_features": features, "region_boxes": boxes, "region_mask": seen, "add_global": True}
+    with torch.no_grad():
+        padded = model(input_ids=ids, attention_mask=real, token_type_ids=types, **images).logits
+        packed = model.answer(batch)
+    expected = padded[:, 1:][seen][:, None] if kind == "point" else padded
+    torch.testing.assert_close(packed, expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_weight_has_a_gradient(kind, tmp_path):
+    """Also those that the kind has no use for, so that all ZeRO stages treat them alike."""
+    task = opened(tmp_path, kind)
+    model = start(task)
+    learn(task, model, 1)
+    assert [name for name, p in model.named_parameters() if p.grad is None] == []
+
+
+def test_a_head_goes_on_or_is_made_new_and_another_ones_is_refused(tmp_path, caplog):
+    caplog.set_level("INFO")
+    task = opened(tmp_path, "classify")
+    model = start(task)
+    assert "the head is new" in caplog.text and "has none for a task" in caplog.text
+    model.save_pretrained(tmp_path / "tuned")
+    assert load_ours(tmp_path / "tuned").config.task["classes"] == ["blue", "green", "red"]
+    caplog.clear()
+
+    again = opened(tmp_path, "classify", model={"inherit_from": str(tmp_path / "tuned")})
+    kept = start(again)
+    assert "the head is new" not in caplog.text
+    assert torch.equal(kept.task.classifier.weight, model.task.classifier.weight)
+    with pytest.raises(
+        SettingsError, match=r"head of another task: kind 'classify', here 'score'.*--new-head"
+    ):
+        start(opened(tmp_path, "score", model={"inherit_from": str(tmp_path / "tuned")}))
+    new = opened(tmp_path, "score", task={"new_head": True}, model={"inherit_from": str(tmp_path / "tuned")})
+    assert start(new).task.classifier.out_features == 1 and "--new-head" in caplog.text
+
+
+def test_matching_keeps_the_head_of_pretraining(tmp_path):
+    task = opened(tmp_path, "match")
+    before = load_ours(tmp_path / "model")
+    model = start(task)
+    assert list(model.heads) == ["match"]
+    assert torch.equal(model.heads["match"].classifier.weight, before.heads["match"].classifier.weight)
+
+
+def test_a_model_that_cannot_match_is_told(tmp_path):
+    write_model(tmp_path / "model", match_head="none", prediction_heads=["tokens"])
+    with pytest.raises(SettingsError, match="does not match captions and images"):
+        start(opened(tmp_path, "match"))
+
+
+@pytest.mark.parametrize("loss", ["binary", "cross_entropy", "triplet"])
+def test_a_set_is_matched_by_each_loss(loss, tmp_path):
+    task = opened(tmp_path, "match", task={"loss": loss})
+    model = start(task)
+    first, last = learn(task, model, 1), learn(task, model, 100)
+    assert last < 0.5 * first, (first, last)
+
+
+def test_a_loss_of_another_kind_is_refused(tmp_path):
+    with pytest.raises(ValueError, match=r"task\.loss is 'triplet', and classify is learnt by cross_entropy"):
+        learn(opened(tmp_path, "classify", task={"loss": "triplet"}), start(opened(tmp_path, "classify")), 1)
+
+
+def test_what_judges_must_know_what_is_right(tmp_path):
+    task = opened(tmp_path, "classify", held_out=4)
+    lines = [{k: v for k, v in line.items() if k != "label"} for line in lines_of("classify", 3)]
+    path = tmp_path / "unknown.jsonl"
+    path.write_text("".join(f"{line}\n".replace("'", '"') for line in lines))
+    with pytest.raises(ValueError, match="no example says what is right"):
+        opened(tmp_path, "classify", task={"validation": str(path)})
+    assert task.held_out.examples.classes == task.train.examples.classes
+
+
+def test_probes_answer_for_every_kind(tmp_path):
+    for kind in KINDS:
+        task = opened(tmp_path / kind if not (tmp_path / kind).mkdir() else tmp_path, kind)
+        model = start(task).eval()
+        step = task.step(model).eval()
+        (name,) = task.terms
+        loss, _, _ = step(task.probe(model.config), {name: 1.0})
+        assert torch.isfinite(loss) and loss > 0, kind
+
+
+def test_other_architectures_answer_too(tmp_path):
+    stages = [{"kind": "joint", "layers": 2, "heads": 4, "intermediate_size": 48}]
+    write_model(tmp_path / "model", stages=stages, match_head="cls", global_token="none")
+    task = opened(tmp_path, "classify")
+    model = start(task)
+    assert model.task.classifier.in_features == tiny_config().hidden_size
+    assert learn(task, model, 60) < 0.7
+    assert isinstance(task.step(model), FineTuneStep) and WordTokenizer.vocab_size == model.config.vocab_size
