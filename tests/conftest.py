@@ -7,12 +7,50 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
 import logging
+import subprocess
+import zlib
 from collections import Counter
-from pathlib import PurePath
+from pathlib import Path, PurePath
 
 import pytest
 
 pytest_plugins = ["kernel_summary"]
+ROOT = Path(__file__).parents[1]
+
+
+def pytest_addoption(parser) -> None:
+    parser.addoption(
+        "--share",
+        type=int,
+        default=1,
+        metavar="N",
+        help="of the matrices (thorough, cluster) one test in N, chosen by the commit, and all of files it changes",
+    )
+
+
+def pytest_collection_modifyitems(config, items) -> None:
+    of = config.getoption("--share")
+    if of == 1:
+        return
+    commit, *changed = git("show", "-m", "--first-parent", "--name-only", "--format=%H", "HEAD").split()
+    kept, left = [], []
+    for item in items:
+        matrix = any(item.get_closest_marker(name) for name in ("thorough", "cluster"))
+        file = str(item.path.relative_to(ROOT))
+        mine = not matrix or file in changed or (place(item) + int(commit, 16)) % of == 0
+        (kept if mine else left).append(item)
+    config.hook.pytest_deselected(items=left)
+    items[:] = kept
+
+
+def place(item) -> int:
+    """All of a ZeRO stage together, for those share what takes long."""
+    stage = getattr(item, "callspec", None) and item.callspec.params.get("stage")
+    return zlib.crc32(item.nodeid.encode()) if stage is None else stage
+
+
+def git(*words: str) -> str:
+    return subprocess.run(["git", "-C", ROOT, *words], capture_output=True, text=True, check=True).stdout
 
 
 @pytest.fixture(autouse=True)

@@ -3,10 +3,11 @@
 import os
 import shutil
 import subprocess
+import sys
 
 import pytest
 from hosts import Hosts
-from processes import runs
+from processes import environment, runs
 from slurm import Slurm
 
 __all__ = ["runs"]
@@ -26,6 +27,13 @@ def needs_namespaces() -> None:
     subprocess.run(["ip", "netns", "del", "ibprobe"], capture_output=True)
     if tried.returncode:
         pytest.skip(f"no network namespaces can be made here ({tried.stderr.strip()})")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def built_op():
+    """DeepSpeed's op takes a minute to build, which is all the time that some runs here have."""
+    code = "from interbert.kernels.shared_memory_op import load_shared_memory_op as load; load()"
+    subprocess.run([sys.executable, "-c", code], env=environment(), check=True)
 
 
 @pytest.fixture(scope="session")

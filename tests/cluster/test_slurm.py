@@ -10,9 +10,8 @@ import psutil
 import pytest
 import torch
 from processes import ROOT
+from safetensors.torch import load_file
 from slurm import why_not_cgroups
-
-from interbert.model.interbert import InterBertForPreTraining
 
 pytestmark = pytest.mark.cluster
 BIN = Path(sys.executable).parent
@@ -47,33 +46,26 @@ def log_of(slurm, name) -> str:
     return "\n".join(path.read_text() for path in sorted(slurm.folder.glob(f"{name}_*.log")))
 
 
-def weights(runs, name):
-    return InterBertForPreTraining.from_pretrained(runs.folder / name / "export").state_dict()
+def learnt(runs, name, step) -> dict[str, torch.Tensor]:
+    """Weights and moments in a checkpoint."""
+    parts = (runs.folder / name / "checkpoints" / f"step_{step}").glob("part_*.safetensors")
+    return {key: tensor for part in parts for key, tensor in load_file(part).items()}
 
 
-def test_a_job_that_is_out_of_time_is_requeued_and_ends_as_if_it_had_not_been(slurm, runs):
+def test_a_job_that_is_out_of_time_is_requeued_and_goes_on_as_if_it_had_not_been(slurm, runs):
     job = submit(slurm, runs, "long", flags=("--time=2", "--signal=USR1@60"))
-    state = slurm.wait_for(job, 600)
-    said = log_of(slurm, "long")
-    assert state == "COMPLETED", said
-    assert (
-        "requeueing" in said
-        and "SIGUSR1" in said
-        and "resumed from" in said
-        and re.search(r"[1-9]\d* restarts so far", said)
-    )
-    assert runs.status("long")["state"] == "finished" and "by srun" in said
+    slurm.wait_until(lambda: "resumed from" in log_of(slurm, "long"), 300)
+    (runs.folder / "long" / "STOP").touch()
+    state, said, status = slurm.wait_for(job, 90), log_of(slurm, "long"), runs.status("long")
+    assert state == "COMPLETED" and status["state"] == "preempted" and "by srun" in said, said
+    assert "SIGUSR1" in said and "requeueing" in said and re.search(r"[1-9]\d* restarts so far", said), said
 
-    runs.run(
-        [
-            str(BIN / "torchrun"),
-            "--nproc_per_node",
-            "2",
-            *runs.command("unbroken", "--max-steps", str(STEPS), sets=LONG),
-        ]
-    )
-    ours, theirs = weights(runs, "long"), weights(runs, "unbroken")
-    assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
+    step = status["step"]
+    assert step > json.loads(re.search(r"resumed from \S+step_(\d+)", said)[1])
+    words = runs.command("unbroken", "--max-steps", str(step), sets=LONG)
+    runs.run([str(BIN / "torchrun"), "--nproc_per_node", "2", *words])
+    ours, theirs = learnt(runs, "long", step), learnt(runs, "unbroken", step)
+    assert ours.keys() == theirs.keys() and all(torch.equal(ours[name], theirs[name]) for name in theirs)
 
 
 CONTAINER = """#!/bin/sh

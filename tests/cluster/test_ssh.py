@@ -20,6 +20,13 @@ LONG = (
 )
 
 
+@pytest.fixture(autouse=True)
+def short_meetings(tmp_path, monkeypatch):
+    """Ranks wait for each other for less than the ten minutes that they would."""
+    (tmp_path / "environment").write_text("INTERBERT_RENDEZVOUS_SECONDS=40\n")
+    monkeypatch.setenv("DS_ENV_FILE", str(tmp_path / "environment"))
+
+
 @pytest.fixture(scope="module")
 def alone(runs) -> list[float]:
     runs.python("alone", "--max-steps", "4")
@@ -42,8 +49,8 @@ def test_include_and_exclude(hosts, runs):
 
 def test_the_environment_is_carried_over(hosts, runs, tmp_path, monkeypatch):
     """And a file STOP stops both hosts."""
-    (tmp_path / "environment").write_text("OF_THE_FILE=yes\n")
-    monkeypatch.setenv("DS_ENV_FILE", str(tmp_path / "environment"))
+    with open(tmp_path / "environment", "a") as file:
+        file.write("OF_THE_FILE=yes\n")
     monkeypatch.setenv("PYTHONHASHSEED", "77")
     process = runs.start(hosts.deepspeed(runs.command("carried", "--max-steps", "5000", sets=LONG)))
     for line in process.stdout:
@@ -67,7 +74,7 @@ def is_rank(process: psutil.Process) -> bool:
 
 
 def refused(hosts, runs, name, *flags, hostfile="", **options):
-    """What is said by a run that cannot start: within a minute, or somewhat more where imports are slow."""
+    """What is said by a run that cannot start: soon after ranks have waited for each other."""
     began = time.monotonic()
     process = runs.start(hosts.deepspeed(runs.command(name, "--max-steps", "1"), *flags, hostfile=hostfile))
     said, _ = process.communicate(timeout=120)

@@ -278,22 +278,23 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--folder", type=Path, required=True)
     parser.add_argument("--disk", type=Path, help="a small one, to be filled")
+    parser.add_argument("--stages", type=int, nargs="*", default=[], help="ZeRO stages to be run")
+    parser.add_argument("--damaged", nargs="*", default=[], metavar="FILE-HOW", help="damage to be done")
     parser.add_argument("--set", action="append", default=[], dest="settings")
     parser.add_argument("--local_rank")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     ranks = start_ranks()
     matrix = Matrix(arguments.folder, arguments.disk, arguments.settings, ranks)
-    for stage in range(4):
+    for stage in arguments.stages:
         for precision in ("fp32", "bf16"):
             matrix.bad_numbers(stage, precision)
         for fault, rank in CASES:
             matrix.failing_save(fault, rank, stage)
         if arguments.disk:
             matrix.full_disk(stage)
-    for what in FILES:
-        for how in DAMAGE:
-            matrix.damaged(what, how)
+    for damage in arguments.damaged:
+        matrix.damaged(*damage.split("-"))
     if ranks.is_main:
         (arguments.folder / "matrix.json").write_text(json.dumps(matrix.results, indent=1))
     ranks.close()

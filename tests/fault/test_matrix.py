@@ -24,11 +24,15 @@ SAID = {
 
 
 @pytest.fixture(scope="module")
-def matrix(runs, small_disk) -> dict:
-    settings = [word for setting in runs.settings for word in ("--set", setting)]
-    start = [*deepspeed(), str(WORKER)]
-    disk = ["--disk", str(small_disk)] if small_disk else []
-    runs.run([*start, "--folder", str(runs.folder), *disk, *settings], seconds=1200)
+def matrix(runs, small_disk, request) -> dict:
+    """All that the selected tests ask about."""
+    chosen = [item.callspec.params for item in request.session.items if item.path == request.path]
+    stages = sorted({str(case["stage"]) for case in chosen if "stage" in case})
+    damage = [f"{case['what']}-{case['how']}" for case in chosen if "what" in case]
+    words = ["--folder", str(runs.folder), "--stages", *stages, "--damaged", *damage]
+    words += ["--disk", str(small_disk)] if small_disk else []
+    words += [word for setting in runs.settings for word in ("--set", setting)]
+    runs.run([*deepspeed(), str(WORKER), *words], seconds=1200)
     return json.loads((runs.folder / "matrix.json").read_text())
 
 

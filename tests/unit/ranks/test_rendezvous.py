@@ -7,6 +7,7 @@ from datetime import timedelta
 
 import pytest
 import torch.distributed as dist
+from processes import free_port
 
 from interbert.ranks import rendezvous
 from interbert.ranks.ending import AskedToStop
@@ -94,7 +95,7 @@ def test_whoever_is_asked_to_stop_waits_no_longer(there, monkeypatch):
     """Rank 0 and its peer, each while the other is missing, and the peer once rank 0 knows that a third one is."""
     there.close()
     asked = []
-    for rank in (0, 1):
+    for rank in (1, 0):  # the first one opens a store, which would go away while the other greets it
         with ThreadPoolExecutor(1) as pool:
             waiting = pool.submit(meet, rank, 2, 5, lambda: "".join(asked))
             time.sleep(0.3)
@@ -103,6 +104,7 @@ def test_whoever_is_asked_to_stop_waits_no_longer(there, monkeypatch):
             with pytest.raises(AskedToStop, match="SIGTERM"):
                 waiting.result(timeout=1)
         asked.clear()
+    monkeypatch.setenv("MASTER_PORT", free_port())
     with ThreadPoolExecutor(2) as pool:
         first = pool.submit(meet, 0, 3, 3)
         waiting = pool.submit(meet, 1, 3, 3, lambda: "".join(asked))
