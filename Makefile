@@ -14,7 +14,7 @@ DS_CONFIG ?= ds_configs/$(if $(GPU),zero0_$(if $(OLD_GPU),fp16,bf16),cpu).json
 RANKS ?= $(if $(GPU),1,2)
 
 .DEFAULT_GOAL := help
-.PHONY: help pretrain test prove test-kernels test-fault test-cluster cluster-packages lint format benchmark debian-packages clean
+.PHONY: help pretrain finetune test prove test-kernels test-fault test-cluster cluster-packages lint format benchmark debian-packages clean
 
 help: ## This list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 18
@@ -23,6 +23,11 @@ pretrain: $(VENV)/ready ## Make the embedded data, pretrain on it, evaluate befo
 	$(RUN) deepspeed --num_gpus $(RANKS) launch/pretrain.py --recipe scenes --deepspeed_config $(DS_CONFIG)
 	$(RUN) deepspeed --num_gpus $(RANKS) launch/evaluate.py --task retrieval --run runs/scenes
 	$(RUN) python -m interbert summary runs/scenes
+
+finetune: $(VENV)/ready ## Fine-tune the model of `make pretrain` for retrieval, evaluate before and after
+	$(RUN) deepspeed --num_gpus $(RANKS) launch/finetune.py --recipe scenes_retrieval --deepspeed_config $(DS_CONFIG)
+	$(RUN) deepspeed --num_gpus $(RANKS) launch/evaluate.py --task retrieval --run runs/scenes_retrieval
+	$(RUN) python -m interbert summary runs/scenes_retrieval
 
 # In two halves at once, for most tests keep one core busy; of the second, what it said comes when it has ended.
 WITH_RANKS := tests/fault $(patsubst %,tests/integration/test_%.py,launchers processes stages)

@@ -32,7 +32,7 @@ def needs_namespaces() -> None:
 @pytest.fixture(scope="session", autouse=True)
 def built_op():
     """DeepSpeed's op takes a minute to build, which is all the time that some runs here have."""
-    code = "from interbert.kernels.shared_memory_op import load_shared_memory_op as load; load()"
+    code = "from interbert.kernels.cpu.shared_memory_op import load_shared_memory_op as load; load()"
     subprocess.run([sys.executable, "-c", code], env=environment(), check=True)
 
 
