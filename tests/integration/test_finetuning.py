@@ -1,0 +1,195 @@
+"""Fine-tuning by its command: what it leaves, exact resume, any number of ranks and ZeRO stage, sweeps, judging."""
+
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from interbert.corpus.corpus import Corpus
+
+SETS = ("train.batch=8 examples", "train.micro_batches=2", "data.token_budget=400", "train.log_every=1")
+KINDS = ("classify", "choose", "match")
+
+
+@pytest.fixture(scope="module")
+def begun(runs) -> Path:
+    """A pretrained model, and examples over its scenes."""
+    runs.python("begun", "--max-steps", "2")
+    return runs.folder / "begun" / "export"
+
+
+@pytest.fixture(scope="module")
+def stores(runs, begun) -> list[Path]:
+    return sorted((runs.folder / "scenes").glob("*.h5"))
+
+
+@pytest.fixture(scope="module")
+def examples(runs, stores) -> Path:
+    """kind_split.jsonl for each kind, from what the captions of the scenes say."""
+    folder, rng = runs.folder / "examples", np.random.default_rng(0)
+    folder.mkdir(exist_ok=True)
+    for split, count in (("train", 24), ("test", 12)):
+        with Corpus([next(path for path in stores if path.name.startswith(split))]) as corpus:
+            for kind in KINDS:
+                lines = [example(kind, number, corpus, rng) for number in range(count)]
+                text = "".join(json.dumps(line) + "\n" for line in lines)
+                (folder / f"{kind}_{split}.jsonl").write_text(text)
+    return folder
+
+
+def example(kind: str, number: int, corpus: Corpus, rng: np.random.Generator) -> dict:
+    image = number % corpus.images
+    other = (image + 1 + int(rng.integers(corpus.images - 1))) % corpus.images
+    true, false = (
+        corpus.caption_text(int(np.flatnonzero(corpus.caption_image == i)[0])) for i in (image, other)
+    )
+    line = {
+        "id": f"{kind}-{number}",
+        "images": [corpus.image_id(image)],
+        "type": "ab"[number % 2],
+        "note": number,
+    }
+    yes = bool(rng.integers(2))
+    return (
+        line
+        | {
+            "classify": {"texts": [true if yes else false], "label": "yes" if yes else "no"},
+            "choose": {"texts": [[true], [false]] if yes else [[false], [true]], "label": 0 if yes else 1},
+            "match": {"texts": [true, false], "pairs": [[0, 0, 1], [0, 1, 0]]},
+        }[kind]
+    )
+
+
+@pytest.fixture
+def words(runs, begun, examples, stores):
+    """The command of a run of this kind."""
+
+    def of(name: str, kind: str = "classify", *more: str, config: str = "cpu", sets: tuple[str, ...] = ()):
+        found = ["launch/finetune.py", "--task", kind, "--model", str(begun), "--deepspeed_config", config]
+        found += ["--data", *map(str, stores), "--examples", str(examples / f"{kind}_train.jsonl")]
+        found += [
+            "--validation",
+            str(examples / f"{kind}_test.jsonl"),
+            "--output-dir",
+            str(runs.folder / name),
+        ]
+        for each in (*SETS, "train.epochs=2", *sets):
+            found += ["--set", each]
+        return [*found, *more]
+
+    return of
+
+
+def results(runs, name: str) -> dict:
+    return json.loads((runs.folder / name / "results.json").read_text())
+
+
+def predictions(runs, name: str) -> list[dict]:
+    return [json.loads(line) for line in (runs.folder / name / "predictions.jsonl").read_text().splitlines()]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_a_run_leaves(runs, words, examples, kind):
+    said = runs.run([sys.executable, *words(f"tuned_{kind}", kind)])
+    folder = runs.folder / f"tuned_{kind}"
+    found, told = results(runs, folder.name), predictions(runs, folder.name)
+    assert ("the head is new" in said) == (kind != "match")
+    assert found["examples"] == 12 and set(found["by_type"]) == {"a", "b"} and 0 <= found["value"] <= 1
+    assert (
+        found["figures"][found["metric"]]["value"] == found["value"] and "the best by" in found["checkpoint"]
+    )
+    lines = (examples / f"{kind}_test.jsonl").read_text().splitlines()
+    assert [line["id"] for line in told] == [json.loads(line)["id"] for line in lines]
+    assert [line["note"] for line in told] == list(range(12))
+    assert np.mean([float(line["right"]) for line in told]) == pytest.approx(found["value"], abs=1e-6)
+    best = max(
+        line[f"validation/{found['metric']}"]
+        for line in runs.metrics(folder.name)
+        if "validation/loss" in line
+    )
+    assert found["value"] == pytest.approx(best)
+    assert "<html" in (folder / "results.html").read_text() and (folder / "export" / "README.md").is_file()
+
+
+def test_two_ranks_learn_as_one_at_every_stage(runs, words):
+    runs.run([sys.executable, *words("one")])
+    for stage in (0, 3):
+        runs.run_ranks(words(f"two_{stage}", config=f"zero{stage}_fp32"))
+        assert runs.losses(f"two_{stage}") == pytest.approx(runs.losses("one"), rel=1e-4)
+        ours, theirs = predictions(runs, f"two_{stage}"), predictions(runs, "one")
+        assert [line["prediction"] for line in ours] == [line["prediction"] for line in theirs]
+
+
+def test_a_run_that_stopped_goes_on_as_if_it_had_not(runs, words):
+    sets = ("train.ema=0.9", "train.schedule=cosine")
+    runs.run([sys.executable, *words("whole", sets=sets)])
+    runs.run([sys.executable, *words("parted", "classify", "--max-steps", "3", sets=sets)])
+    said = runs.run([sys.executable, *words("parted", sets=sets)])
+    assert "resumed from" in said and runs.losses("parted") == runs.losses("whole")
+    assert predictions(runs, "parted") == predictions(runs, "whole")
+    again = runs.run([sys.executable, *words("parted", sets=sets)])
+    assert "finished, at step" in again
+
+
+def test_it_ends_early_where_nothing_gets_better(runs, words):
+    sets = ("train.learning_rate=1e-12", "train.stop_after=2", "train.epochs=9")
+    said = runs.run([sys.executable, *words("early", sets=sets)])
+    assert "2 rounds of validation brought nothing better" in said
+    assert runs.status("early")["state"] == "finished" and runs.status("early")["step"] == 9
+
+
+def test_the_export_is_judged_as_in_the_run(runs, words, examples, stores):
+    if not (runs.folder / "tuned_classify" / "export").is_dir():
+        runs.run([sys.executable, *words("tuned_classify")])
+    model, path = runs.folder / "tuned_classify" / "export", examples / "classify_test.jsonl"
+    judge = ["launch/evaluate.py", "--task", "classify", "--model", str(model), "--examples", str(path)]
+    judge += ["--data", *map(str, stores), "--precision", "fp32"]
+    for name, start in (("judged", runs.run), ("judged_by_two", runs.run_ranks)):
+        command = [*judge, "--output", str(runs.folder / name)]
+        start([sys.executable, *command] if start == runs.run else command)
+        assert results(runs, name)["value"] == pytest.approx(results(runs, "tuned_classify")["value"])
+        for ours, theirs in zip(predictions(runs, name), predictions(runs, "tuned_classify"), strict=True):
+            assert ours["prediction"] == theirs["prediction"]
+            assert ours["scores"] == pytest.approx(theirs["scores"], abs=1e-4)
+    again = runs.run([sys.executable, *judge, "--output", str(runs.folder / "judged")], code=1)
+    assert "is there already" in again and "--overwrite" in again
+
+
+def test_a_sweep_has_a_run_for_each_point_and_seed(runs, words):
+    more = ("--seeds", "1", "2", "--grid", "train.learning_rate=1e-4,1e-3")
+    said = runs.run_ranks(words("swept", "classify", *more, sets=("train.epochs=1",)))
+    summary = json.loads((runs.folder / "swept" / "sweep.json").read_text())
+    assert [point["mean"] is not None and len(point["runs"]) for point in summary["points"]] == [2, 2]
+    assert "mean ± deviation over seeds" in said
+    assert (runs.folder / "swept" / "learning_rate=1e-3,seed=2" / "results.json").is_file()
+
+
+def test_sets_are_drawn_from_captions(runs, begun, stores):
+    train, test = (next(path for path in stores if path.name.startswith(n)) for n in ("train", "test"))
+    sets = "task={kind: match, loss: cross_entropy, sets: {random_captions: 2, near_images: 0}}"
+    words = ["launch/finetune.py", "--recipe", "finetune", "--model", str(begun), "--data", str(train)]
+    words += ["--deepspeed_config", "cpu", "--output-dir", str(runs.folder / "sets"), "--set", sets]
+    for each in (f"data.validation=[{test}]", "train.batch=8 sets", "train.epochs=1"):
+        words += ["--set", each]
+    said = runs.run([sys.executable, *words])
+    found = results(runs, "sets")
+    assert "sets of 4 pairs" in said and found["metric"] == "text_to_image.r1"
+    assert set(found["figures"]) >= {"text_to_image.r1", "image_to_text.r10"}
+    assert any("validation/set_accuracy" in line for line in runs.metrics("sets"))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (["--examples", "/no/such.jsonl"], "no such file or folder: /no/such.jsonl"),
+        (["--set", "task.metric=bleu"], "task.metric is 'bleu', which classify does not have"),
+        (["--set", "data.token_budget=8"], "may need|raise"),
+        (["--task", "score"], "value"),
+    ],
+)
+def test_what_cannot_be_is_said_before_training(runs, words, change, message):
+    said = runs.run([sys.executable, *words("refused", "classify", *change)], code=1)
+    assert message.split("|")[0] in said or message.split("|")[-1] in said, said
+    assert not (runs.folder / "refused" / "checkpoints").is_dir()
