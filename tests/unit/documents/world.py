@@ -6,12 +6,14 @@ from pathlib import Path
 from unittest.mock import patch
 
 import foreign
+import numpy as np
 import torch
 from PIL import Image
 from safetensors import safe_open
 from safetensors.torch import load_file
 from transformers import BertConfig, BertForPreTraining, BertTokenizerFast
 
+from interbert.corpus.corpus import Corpus
 from interbert.model.configuration import InterBertConfig
 from interbert.model.interbert import InterBertForPreTraining
 from interbert.sources.scenes.write import write_scenes
@@ -39,6 +41,9 @@ def _stores(folder: Path) -> None:
     for name, images, seed in (("shards/a.h5", 30, 1), ("shards/b.h5", 30, 2), ("heldout.h5", 12, 3)):
         write_scenes(folder / "shards" / Path(name).name, images, seed, feature_width=WIDTH)
     (folder / "shards" / "heldout.h5").rename(folder / "heldout.h5")
+    with Corpus([folder / "heldout.h5"]) as corpus:
+        vectors = {name: np.eye(getattr(corpus, name), 8) for name in ("images", "captions")}
+    np.savez(folder / "vectors.npz", **vectors)
     (folder / "data").mkdir()
     for copy in ("features.h5", "data/train.h5"):
         shutil.copy(folder / "shards" / "a.h5", folder / copy)
