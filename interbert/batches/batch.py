@@ -51,7 +51,7 @@ class Groups(Tensors):
     labels_G: Tensor | None = None
     """int64 class or choice; -100 unknown."""
     scores_GK: Tensor | None = None
-    """float32 weight of each class; all 0 where unknown."""
+    """float32 weight of each class; nan where unknown."""
     values_G: Tensor | None = None
     """float32; nan unknown."""
     overlaps_R: Tensor | None = None

@@ -26,6 +26,8 @@ class Capacities:
     pairs: int
     masked_tokens: int
     masked_regions: int
+    global_tokens: int = 1
+    """Of a pair; text alone has none."""
 
     @classmethod
     def derive(
@@ -71,7 +73,7 @@ class Capacities:
     def check(self, longest_text: int, most_regions: int) -> None:
         """Refuse capacities that the largest possible pair does not fit into."""
         needs = {
-            "token_budget": (self.tokens, longest_text + most_regions + 1),
+            "token_budget": (self.tokens, longest_text + most_regions + self.global_tokens),
             "text_capacity": (self.text, longest_text),
             "region_capacity": (self.regions, most_regions),
         }
@@ -84,7 +86,11 @@ class Capacities:
                 )
 
     def describe(self) -> str:
-        return ", ".join(f"{getattr(self, f.name):,} {f.name.replace('_', ' ')}" for f in fields(self))
+        return ", ".join(
+            f"{getattr(self, f.name):,} {f.name.replace('_', ' ')}"
+            for f in fields(self)
+            if f.name != "global_tokens"
+        )
 
 
 class GroupTooLarge(ValueError):
@@ -113,7 +119,7 @@ def cut(
     capacities.check(0, int(region_counts.max()))
     capacities.check(*_largest(text_lengths, region_counts))
     sums = [
-        (_running_sum(text_lengths + region_counts + 1), capacities.tokens),
+        (_running_sum(text_lengths + region_counts + capacities.global_tokens), capacities.tokens),
         (_running_sum(text_lengths), capacities.text),
         (_running_sum(region_counts), capacities.regions),
     ]

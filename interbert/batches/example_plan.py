@@ -60,7 +60,8 @@ class ExamplePlan(EndlessPlan):
                 f"{self._examples.path}: example {self._examples.ids[most]!r}", tokens_N[most], settings
             )
         largest = (int(text_N.max()), int(regions_N.max()), int(pairs_N.max()))
-        return capacities_of_groups(settings, self._text_P, self._regions_P, largest)
+        found = capacities_of_groups(settings, self._text_P, self._regions_P, largest)
+        return replace(found, global_tokens=0) if self._examples.text_only else found
 
 
 def capacities_of_groups(

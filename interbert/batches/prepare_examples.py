@@ -120,6 +120,7 @@ class ExamplePreparer(Preparer):
         known_G = examples.known_N[numbers_G] & good_G
         if examples.scores is not None:
             scores_GK = np.zeros((len(numbers_G), len(examples.classes)), np.float32)
+            scores_GK[~known_G] = np.nan
             offsets, classes, weights = examples.scores
             for group in np.flatnonzero(known_G):
                 at = slice(*offsets[numbers_G[group] : numbers_G[group] + 2])

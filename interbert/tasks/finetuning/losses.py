@@ -27,11 +27,12 @@ def one_class(logits_GK: Tensor, groups: Groups) -> Loss:
 
 def weighed_classes(logits_GK: Tensor, groups: Groups) -> Loss:
     """Binary cross-entropy of each class against its weight; right as far as the answered class weighs."""
-    scores_GK = groups.scores_GK
-    known_G = scores_GK.sum(1) > 0
+    known_G = ~groups.scores_GK[:, 0].isnan()
+    scores_GK = groups.scores_GK.nan_to_num()
     loss_GK = F.binary_cross_entropy_with_logits(logits_GK.float(), scores_GK, reduction="none")
     answered_G = scores_GK.gather(1, logits_GK.argmax(1, keepdim=True))[:, 0]
-    return Loss(loss_GK.sum(1).masked_fill(~known_G, 0.0).sum(), known_G.sum(), answered_G.sum())
+    correct = answered_G.masked_fill(~known_G, 0.0).sum()
+    return Loss(loss_GK.sum(1).masked_fill(~known_G, 0.0).sum(), known_G.sum(), correct)
 
 
 def value(logits_G1: Tensor, groups: Groups) -> Loss:
