@@ -6,18 +6,18 @@ Part of tests/integration/stages_worker.py, which keeps two ranks alive.
 import peft
 import torch
 from engine_checks import SAVED, STEPS, EngineChecks, apex
-from interbert.train.start.starting import build_model
 
 from interbert.model.beginning import fill
 from interbert.train.checkpoints import checkpoint
 from interbert.train.checkpoints.export import export, export_adapter, full_weights
-from interbert.train.checkpoints.probe import probe_loss
+from interbert.train.checkpoints.probe import probe_batch, probe_loss
 from interbert.train.engine import whole_state
 from interbert.train.engine.adapter_names import is_adapter
 from interbert.train.engine.adapters import with_adapters
 from interbert.train.engine.averages import share_kept
 from interbert.train.engine.engine import Engine
 from interbert.train.engine.frozen import belongs
+from interbert.train.start.build import build_model
 
 AVERAGED = ["zero0_fp32", "zero0_bf16", "zero0_bf16+FusedAdam", "zero1_fp32", "zero1_bf16_accumulated"]
 AVERAGED += ["zero2_bf16", "zero3_fp32", "zero3_offload_bf16"]
@@ -58,20 +58,23 @@ class LearningChecks:
             found["averages_resumed"] = checks.equal(averages(run), averages(again))
             return found
 
+    def probe(self, run: Engine) -> float:
+        return probe_loss(run, probe_batch(run.model.config), self.ranks)
+
     def shown(self, run: Engine, other: Engine, expected: Weights) -> dict:
         """What is seen of the averages. other: an engine that is given them as its weights."""
-        before, loss = full_weights(run), probe_loss(run, self.ranks)
+        before, loss = full_weights(run), self.probe(run)
         with run.averaged():
-            shown, shown_loss = full_weights(run), probe_loss(run, self.ranks)
+            shown, shown_loss = full_weights(run), self.probe(run)
         with torch.no_grad():
             whole_state.scatter(other.deepspeed, lambda name: {whole_state.WEIGHT: shown[name]})
         return {
             "difference": max(float((shown[n] - expected[n]).abs().max()) for n in expected),
             "distance": self.checks.distance(shown, before),
             "loss": shown_loss,
-            "loss_of_such_weights": probe_loss(other, self.ranks),
+            "loss_of_such_weights": self.probe(other),
             "loss_before": loss,
-            "loss_after": probe_loss(run, self.ranks),
+            "loss_after": self.probe(run),
             "restored": self.checks.equal(before, full_weights(run)),
         }
 
@@ -111,12 +114,12 @@ class LearningChecks:
     def exported(self, run: Engine, ended: Weights) -> dict[str, float]:
         """Whether the export, an ordinary model, and the adapters on the model as it was, say what the run says."""
         folder = self.checks.folder / f"adapted_{run.config.stage}"
-        export(run, self.checks.data.tokenizer, folder / "export", self.ranks)
+        export(run, self.checks.task.tokenizer, folder / "export", self.ranks)
         export_adapter(run, folder / "adapter", self.ranks)
         model = run.model
         own, _ = with_adapters(type(model).empty(model.config), ended.__getitem__, run.settings.train)
         merged = type(model).from_pretrained(folder / "export")
-        base = build_model(self.checks.settings, self.checks.data.corpus, self.checks.data.tokenizer)
+        base = build_model(self.checks.task)
         said_by_base = self.said(base)
         adapted = peft.PeftModel.from_pretrained(base, str(folder / "adapter")).base_model.model
         own = self.said(fill(own, ended.__getitem__))
