@@ -57,7 +57,7 @@ def _answer(kind: str, rng: np.random.Generator, images: list[str]) -> dict:
         case "match":
             pairs = [[0, 0, 1], [1, 0, 0], [0, 1, 0]]
             return {"images": images, "texts": [[_text(rng)], [_text(rng)]], "pairs": pairs}
-    return {"boxes": [[*(rng.random(2) * 90), *(100 + rng.random(2) * 90)]]}
+    return {"boxes": [[*(rng.random(2) * (90, 40)), *((100, 50) + rng.random(2) * (90, 40))]]}
 
 
 KIND = {"weighed": "classify", "two": "classify", "words": "classify"}

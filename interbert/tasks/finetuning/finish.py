@@ -46,7 +46,7 @@ def leave_retrieval(settings: Settings, folder: Path, chosen: str, trained_on: s
 
     found = evaluate_model(folder / "export", settings.data.validation, ranks, Options())
     with Corpus(settings.data.validation) as held_out:
-        same = held_out.fingerprint == trained_on
+        fingerprint = held_out.fingerprint
     figures = {
         f"{way}.{name}": value
         for way in ("text_to_image", "image_to_text")
@@ -62,9 +62,13 @@ def leave_retrieval(settings: Settings, folder: Path, chosen: str, trained_on: s
         "by_type": {},
         "model": str(folder / "export"),
         "checkpoint": chosen,
-        "data": {"stores": settings.data.validation},
+        "data": {
+            "examples": "all pairs of images and captions",
+            "fingerprint": fingerprint,
+            "stores": settings.data.validation,
+        },
         "tuned_on": ", ".join(settings.data.train),
-        "tuned_on_this_data": same,
+        "tuned_on_this_data": fingerprint == trained_on,
         "chosen_on_this_data": True,
     }
 

@@ -95,7 +95,7 @@ def accept(words: list[str]) -> None:
     script, own = start.words[0], start.words[1:]
     if script == "-m":
         return accept_module(own[0], own[1:])
-    if script == "launch/pretrain.py":
+    if script in ("launch/pretrain.py", "launch/finetune.py"):
         return dry_run(script, own, start.ranks, start.nodes)
     if script == "launch/evaluate.py":
         return evaluate(script, own)
@@ -145,7 +145,7 @@ def evaluate(script: str, words: list[str]) -> None:
     alone.device = torch.device("cpu")
     with patch("interbert.ranks.distributed.start_ranks", lambda: alone):
         run_script(script, words)
-    assert Path(words[words.index("--output") + 1]).is_file()
+    assert Path(words[words.index("--output") + 1]).exists()
 
 
 def run_script(script: str, words: list[str]) -> None:

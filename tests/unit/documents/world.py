@@ -16,7 +16,11 @@ from transformers import BertConfig, BertForPreTraining, BertTokenizerFast
 from interbert.corpus.corpus import Corpus
 from interbert.model.configuration import InterBertConfig
 from interbert.model.interbert import InterBertForPreTraining
+from interbert.model.loading import load_ours
+from interbert.model.shape import TaskShape
+from interbert.model.task_head import InterBertFineTuned
 from interbert.sources.scenes.write import write_scenes
+from interbert.tasks.finetuning.starting import shape_with_head
 from interbert.tokenizer import load_tokenizer
 from tests.unit.documents.text import ROOT
 from tests.unit.sources.test_extract import detr
@@ -34,7 +38,26 @@ def fill(folder: Path) -> None:
     _foreign(folder)
     _images(folder)
     _run(folder / "runs" / "mine" / "export", load_tokenizer(folder / "shards" / "tokenizer"))
+    for name in ("scenes", "base"):
+        shutil.copytree(folder / "runs" / "mine" / "export", folder / "runs" / name / "export")
+    _examples(folder)
     _released_and_bert(folder)
+
+
+def _examples(folder: Path) -> None:
+    """And a model that was tuned on such."""
+    with Corpus([folder / "features.h5"]) as corpus:
+        lines = [
+            {"id": n, "images": [corpus.image_id(n)], "texts": [corpus.caption_text(n)], "label": "ab"[n % 2]}
+            for n in range(12)
+        ]
+    for name in ("train", "val", "test"):
+        (folder / f"{name}.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    begun, tuned = folder / "runs" / "mine" / "export", folder / "runs" / "classes" / "export"
+    head = TaskShape("classify", classes=["a", "b"])
+    config = InterBertConfig(**shape_with_head(load_ours(begun).config, head))
+    InterBertFineTuned.from_seed(config, 1).save_pretrained(tuned)
+    load_tokenizer(begun).save(tuned)
 
 
 def _stores(folder: Path) -> None:

@@ -1,5 +1,7 @@
 """Each kind of task: it can learn eight examples by heart, packed is as padded, and what cannot be is refused."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -74,7 +76,7 @@ def test_eight_examples_are_learnt_by_heart(kind, tmp_path):
 def test_packed_answers_are_the_padded_ones(kind, head, tmp_path):
     task = opened(tmp_path, kind, task={"head": head})
     model = start(task).eval()
-    (batch,) = batches(task)
+    (batch,) = (replace(batch, features_RD=batch.features_RD.float()) for batch in batches(task))
     ids, real = pad(batch.input_ids_T, batch.cu_text, 12)
     types, _ = pad(batch.token_types_T, batch.cu_text, 12)
     images = {}

@@ -106,7 +106,7 @@ def test_too_many_ranks_are_told_how_many_would_do():
 
 @pytest.mark.parametrize("batch", ["many pairs", "0 pairs", "512", "512 images", "-3 tokens"])
 def test_what_is_no_batch(batch):
-    with pytest.raises(SettingsError, match=r"train\.batch: .*write '512 pairs' or '30000 tokens'"):
+    with pytest.raises(SettingsError, match=r"train\.batch: .*write '512 pairs', '30000 tokens'"):
         load_recipe("scenes", [f"train.batch={batch}"])
 
 
