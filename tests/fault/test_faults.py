@@ -114,6 +114,7 @@ def test_a_signal_to_one_rank_stops_all(runs, number):
     assert saved(run, status["step"])
 
 
+@pytest.mark.thorough
 def test_an_eviction_is_no_success(runs):
     """What Kubernetes does: SIGTERM to the pod's first process."""
     run = Started(runs, "evicted", launcher=ELASTIC).until(3)
@@ -127,6 +128,7 @@ def test_an_eviction_is_no_success(runs):
     assert saved(run, status["step"]) and "resumed from" not in said
 
 
+@pytest.mark.thorough
 def test_ranks_whose_launcher_died_save_and_end(runs):
     run = Started(runs, "orphaned", launcher="deepspeed").until(3)
     ranks = run.ranks()

@@ -26,7 +26,8 @@ def test_ctrl_c_on_a_launcher_saves_and_ends(runs, launcher):
     assert not any(rank.is_running() for rank in ranks)
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, pytest.param(signal.SIGUSR1, marks=pytest.mark.thorough)])
+@pytest.mark.thorough
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1])
 def test_a_signal_to_the_launcher_saves_and_ends(runs, number):
     """It reaches the ranks late or never; then the launcher is gone, which they see."""
     run = Started(runs, f"launcher_{number.name}", launcher="deepspeed").until(3)

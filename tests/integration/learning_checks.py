@@ -19,8 +19,6 @@ from interbert.train.engine.engine import Engine
 from interbert.train.engine.frozen import belongs
 from interbert.train.start.build import build_model
 
-AVERAGED = ["zero0_fp32", "zero0_bf16", "zero0_bf16+FusedAdam", "zero1_fp32", "zero1_bf16_accumulated"]
-AVERAGED += ["zero2_bf16", "zero3_fp32", "zero3_offload_bf16"]
 POISONED, EMA = 1, 0.3
 """The second step is skipped, and no average follows it."""
 FROZEN = ("interbert.text_embeddings", "interbert.stages.0")
@@ -140,9 +138,9 @@ def mixed(average: Weights, weights: Weights, kept: float) -> Weights:
     return {name: kept * average[name] + (1 - kept) * weights[name] for name in average}
 
 
-def record(trainings, encoder: str) -> dict:
+def record(trainings, encoder: str, averaged: list[str], adapted: list[int]) -> dict:
     learning = LearningChecks(EngineChecks(trainings, encoder))
     return {
-        "averaged": {name: learning.averaged(name) for name in AVERAGED},
-        "adapted": [learning.adapted(stage) for stage in range(4)],
+        "averaged": {name: learning.averaged(name) for name in averaged},
+        "adapted": {str(stage): learning.adapted(stage) for stage in adapted},
     }

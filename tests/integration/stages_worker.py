@@ -231,13 +231,18 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--output", type=Path, required=True)
+    parser.add_argument("--averaged", nargs="*", default=[], metavar="ENGINE", help="to be run with averages")
+    parser.add_argument("--adapted", type=int, nargs="*", default=[], metavar="STAGE", help="with adapters")
     parser.add_argument("--local_rank")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     ranks = start_ranks()
     store = arguments.data / "scenes.h5"
     ranks.main_only(lambda: make_store(store))
-    results = record(Trainings(store, ranks), ranks.world_size)
+    trainings = Trainings(store, ranks)
+    results = record(trainings, ranks.world_size)
+    if ranks.world_size > 1:
+        results |= learning_checks.record(trainings, encoder(0.1), arguments.averaged, arguments.adapted)
     if ranks.is_main:
         arguments.output.write_text(json.dumps(results, indent=1))
     ranks.close()
@@ -270,8 +275,7 @@ def record(trainings: Trainings, world_size: int) -> dict:
     for before, after in ((0, 3), (3, 1), (1, 2), (2, 0)):
         results[f"zero{before}_to_zero{after}"] = trainings.crossed(before, after)
     results["lamb"] = train(0, "fp32", four, "train.optimizer=lamb", "train.learning_rate=0.01")
-    results |= engine_checks.record(trainings, encoder(0.1))
-    return results | learning_checks.record(trainings, encoder(0.1))
+    return results | engine_checks.record(trainings, encoder(0.1))
 
 
 if __name__ == "__main__":

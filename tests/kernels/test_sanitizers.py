@@ -11,7 +11,7 @@ LENGTHS = {
 }
 
 
-@pytest.mark.parametrize("sanitizer", ["address", "thread"])
+@pytest.mark.parametrize("sanitizer", ["address", pytest.param("thread", marks=pytest.mark.thorough)])
 def test_clean_at_one_width(sanitizer, tmp_path):
     program = compile_check(tmp_path, sanitizer, 64, [16, 32, 64])
     for schedule in ("random", "greedy"):

@@ -57,7 +57,7 @@ def test_eight_examples_are_learnt_by_heart(kind, tmp_path):
     task = opened(tmp_path, kind)
     model = start(task)
     first = learn(task, model, 1)
-    last = learn(task, model, 150)
+    last = learn(task, model, 100)
     judge = ExampleJudge(task.train.examples, task.train.tokens, task.corpus, settled(task))
     outputs, losses = judge.said(task.step(model), task.terms, ONE_RANK)
     right = answers_of(task.train.examples, outputs, task.corpus).right_N
@@ -139,7 +139,7 @@ def test_a_model_that_cannot_match_is_told(tmp_path):
 def test_a_set_is_matched_by_each_loss(loss, tmp_path):
     task = opened(tmp_path, "match", task={"loss": loss})
     model = start(task)
-    first, last = learn(task, model, 1), learn(task, model, 100)
+    first, last = learn(task, model, 1), learn(task, model, 60)
     assert last < 0.5 * first, (first, last)
 
 
