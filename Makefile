@@ -30,7 +30,7 @@ finetune: $(VENV)/ready ## Fine-tune the model of `make pretrain` for retrieval,
 	$(RUN) python -m interbert summary runs/scenes_retrieval
 
 # In two halves at once, for most tests keep one core busy; of the second, what it said comes when it has ended.
-WITH_RANKS := tests/fault $(patsubst %,tests/integration/test_%.py,finetuning launchers processes stages)
+WITH_RANKS := tests/fault tests/integration
 
 test: $(VENV)/ready ## The test suite
 	@export $(RUN) PYTHONUNBUFFERED=1; began=$$(date +%s); said=$$(mktemp); \
@@ -43,7 +43,7 @@ test: $(VENV)/ready ## The test suite
 test-kernels: $(VENV)/ready ## The whole proof of our own kernels: every length, sanitizers, broken sources
 	$(RUN) python -m pytest tests/kernels -m "thorough or not thorough"
 
-test-fault: $(VENV)/ready ## Every fault at every ZeRO stage: killed, frozen, orphaned, starved of disk
+test-fault: $(VENV)/ready ## Every fault at every ZeRO stage (killed, frozen, starved of disk), every engine
 	$(RUN) python -m pytest tests/fault tests/integration -m "thorough or not thorough" -rs
 
 test-cluster: $(VENV)/ready cluster-packages ## ssh hosts and a SLURM on this machine (as root)

@@ -114,11 +114,11 @@ def test_what_a_run_leaves(runs, words, examples, kind):
 
 
 def test_two_ranks_learn_as_one_at_every_stage(runs, words):
-    runs.run([sys.executable, *words("one")])
+    runs.run([sys.executable, *words("tuned_one")])
     for stage in (0, 3):
         runs.run_ranks(words(f"two_{stage}", config=f"zero{stage}_fp32"))
-        assert runs.losses(f"two_{stage}") == pytest.approx(runs.losses("one"), rel=1e-4)
-        ours, theirs = predictions(runs, f"two_{stage}"), predictions(runs, "one")
+        assert runs.losses(f"two_{stage}") == pytest.approx(runs.losses("tuned_one"), rel=1e-4)
+        ours, theirs = predictions(runs, f"two_{stage}"), predictions(runs, "tuned_one")
         assert [line["prediction"] for line in ours] == [line["prediction"] for line in theirs]
 
 
