@@ -21,18 +21,22 @@ ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT))
 
 from interbert import files
+from interbert.config import Settings
+from interbert.corpus.corpus import Corpus
 from interbert.ranks.distributed import Ranks, start_ranks
 from interbert.ranks.stop import StopRequest
 from interbert.recipe import load_recipe
+from interbert.tasks.finetuning.task import FINETUNING
 from interbert.tasks.pretraining.task import PRETRAINING
 from interbert.train.checkpoints import checkpoint, part_file
 from interbert.train.engine.deepspeed_config import load_engine_config
 from interbert.train.engine.engine import Engine
 from interbert.train.folder.run_folder import RunFolder
 from interbert.train.run import Request, run_task
+from interbert.train.task import Kind
 
 STEPS = 6
-FAULTY = "step_4"
+FAULTY, SAVES = "step_4", "train.checkpoint_every=2"
 """The second save of a run that saves every other step."""
 
 
@@ -44,15 +48,20 @@ class Matrix:
 
     def run(self, name: str, stage: int, precision: str = "fp32", *sets: str, steps: int = STEPS) -> dict:
         """A run from start to end, in this process: as launch/pretrain.py makes it."""
-        settings = load_recipe("scenes", [*self.settings, "train.checkpoint_every=2", *sets])
+        settings = load_recipe("scenes", [*self.settings, *sets, SAVES])
+        return self.run_of(PRETRAINING, settings, name, stage, precision, steps)
+
+    def run_of(
+        self, kind: Kind, settings: Settings, name: str, stage: int, precision: str, steps: int
+    ) -> dict:
         engine = load_engine_config(
             f"{ROOT}/ds_configs/zero{stage}_{precision}.json", settings, self.ranks.world_size
         )
         folder = RunFolder(self.folder / name)
         self.ranks.main_only(folder.make)
         request = Request(
-            PRETRAINING.provide(settings, self.ranks),
-            PRETRAINING.open,
+            kind.provide(settings, self.ranks),
+            kind.open,
             engine,
             folder,
             "latest",
@@ -121,6 +130,48 @@ class Matrix:
         again = self.run(name, stage)
         self.results[name] = {"failed": failed, "again": again, "equal": self.as_unbroken(name, stage)}
         self.ranks.main_only(lambda: shutil.rmtree(self.disk / name))
+
+    def tuned(self, stage: int) -> None:
+        """On a task's examples: a save that fails on one rank, a loss that is no number, a start that goes on."""
+        name, settings = f"tuned_zero{stage}", self.ranks.main_only(self.task_settings)
+
+        def run(name: str) -> dict:
+            return self.run_of(FINETUNING, settings, name, stage, "fp32", STEPS)
+
+        with FAULTS["half_written"]() if self.ranks.rank == 1 else nullcontext():
+            failed = run(name)
+        again, _ = run(name), run(f"whole_{name}")
+        ours, theirs = self.weights(name), self.weights(f"whole_{name}")
+        equal = all(self.ranks.gather(all(torch.equal(ours[key], theirs[key]) for key in theirs)))
+        with nan_loss(self.ranks, steps=(2, 3)):
+            bad = run(f"nan_{name}")
+        self.results[name] = {"failed": failed, "again": again, "equal": equal, "bad": bad}
+
+    def task_settings(self) -> Settings:
+        """Whether a caption is true of its image; learnt from the start by a model made here."""
+        data = PRETRAINING.provide(load_recipe("scenes", self.settings), Ranks.alone()).data
+        path = self.folder / "examples.jsonl"
+        with Corpus(data.train) as corpus:
+            lines = [
+                {
+                    "id": number,
+                    "images": [corpus.image_id(number % corpus.images)],
+                    "texts": [corpus.caption_text(number)],
+                    "label": int(corpus.caption_image[number]) == number % corpus.images,
+                }
+                for number in range(40)
+            ]
+        path.write_text("".join(json.dumps(line | {"label": str(line["label"])}) + "\n" for line in lines))
+        model = [word for word in self.settings if word.startswith("model.")]
+        sets = [*model, "model.preset=tiny", "data.token_budget=512", "train.micro_batches=2", SAVES]
+        sets += [
+            f"train.schedule_steps={STEPS}",
+            "train.epochs=",
+            "train.validate_every=2",
+            "train.export=last",
+        ]
+        task = {"kind": "classify", "examples": str(path), "validation": str(path)}
+        return load_recipe("finetune", sets, task=task, data={"train": data.train})
 
     def damaged(self, what: str, how: str) -> None:
         """A file of a run that stopped at step 4 is damaged; then the run goes on."""
@@ -293,6 +344,7 @@ def main() -> None:
             matrix.failing_save(fault, rank, stage)
         if arguments.disk:
             matrix.full_disk(stage)
+        matrix.tuned(stage)
     for damage in arguments.damaged:
         matrix.damaged(*damage.split("-"))
     if ranks.is_main:

@@ -78,6 +78,16 @@ def test_a_disk_that_fills_while_saving(matrix, small_disk, stage):
     assert again["codes"] == [0, 0] and case["equal"]
 
 
+@pytest.mark.parametrize("stage", STAGES)
+def test_all_that_holds_for_a_run_on_a_tasks_examples(matrix, stage):
+    case = matrix[f"tuned_zero{stage}"]
+    failed, again, bad = case["failed"], case["again"], case["bad"]
+    assert failed["codes"] == [1, 1] and "No space left on device" in failed["status"]["reason"]
+    assert failed["checkpoints"] == ["step_2"] and failed["verify"] == [2] and failed["left"] == []
+    assert again["codes"] == [0, 0] and again["verify"][-1] == 6 and case["equal"]
+    assert bad["status"]["state"] == "finished" and [record["step"] for record in bad["bad_steps"]] == [3, 4]
+
+
 @pytest.mark.parametrize("how", ["flipped", "cut", "empty", "missing"])
 @pytest.mark.parametrize("what", ["part", "state", "manifest"])
 def test_a_damaged_checkpoint_is_passed_over(matrix, what, how):
