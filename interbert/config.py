@@ -199,8 +199,8 @@ class TrainSettings(Closed):
     save_patience: float = Field(600, gt=0)
     """The same for a save, and for a round of validation."""
     best: str | None = None
-    """The figure of validation that checkpoints are compared by, such as `itm/accuracy`; of losses the least is best,
-    of all others the most. Empty: the loss, or a task's metric."""
+    """The figure of validation that checkpoints are compared by, such as `itm/accuracy`; of losses and errors the
+    least is best, of all others the most. Empty: the loss, or a task's metric."""
     stop_after: int | None = Field(None, ge=1)
     """End when so many rounds of validation in a row have brought nothing better."""
     export: Literal["last", "best"] = "last"

@@ -98,6 +98,10 @@ def sweep(settings: Settings, arguments: argparse.Namespace) -> int:
 
     if arguments.dry_run:
         raise ValueError("a dry run is of one run: leave --grid and --seeds out")
+    if arguments.resume != "latest" or arguments.profile:
+        raise ValueError("a sweep goes on from where its runs are: leave --resume and --profile out")
+    if not (settings.task.validation or settings.data.validation or settings.scenes):
+        raise ValueError("runs of a sweep are compared on validation examples: give --validation FILE")
     return start_sweep(finetuning(), settings, arguments, lambda words: settings_of(arguments, words))
 
 

@@ -25,9 +25,11 @@ class ExamplePreparer(Preparer):
         plan: EndlessPlan,
         settings: Settings,
         examples: Examples | None = None,
+        soft: bool = False,
     ) -> None:
+        """soft: weights of all classes are wanted, and unknown where the examples say none."""
         self._corpus, self._tokens, self._settings = corpus, tokens, settings
-        self._capacities, self._examples = plan.capacities, examples
+        self._capacities, self._examples, self._soft = plan.capacities, examples, soft
         self._evidence = None
 
     def make_slot(self, pin: bool = False) -> Slot:
@@ -126,6 +128,10 @@ class ExamplePreparer(Preparer):
                 at = slice(*offsets[numbers_G[group] : numbers_G[group] + 2])
                 scores_GK[group, classes[at]] = weights[at]
             return known_G, {"scores_GK": scores_GK}
+        if self._soft:
+            return np.zeros_like(known_G), {
+                "scores_GK": np.full((len(numbers_G), len(examples.classes)), np.nan, np.float32)
+            }
         if examples.kind == "score":
             return known_G, {"values_G": np.where(known_G, examples.values_N[numbers_G], np.nan)}
         if examples.kind == "point":

@@ -42,6 +42,7 @@ MODEL = FolderKind(
         *("config.json", "generation_config.json", "model*.safetensors", "model.safetensors.index.json"),
         "SHA256SUMS",
         "README.md",
+        "tuned_on.json",
     ),
 )
 JUDGED = FolderKind("results", ("results.json", "predictions.jsonl", "results.html"))

@@ -46,6 +46,11 @@ METRICS = {
         Metric("pair_accuracy", "accuracy of pairs"),
         Metric("auc", "area under the ROC curve", share=False),
     ),
+    "retrieval": tuple(
+        Metric(f"{way}.r{k}", f"{title}, R@{k}")
+        for way, title in (("text_to_image", "text to image"), ("image_to_text", "image to text"))
+        for k in (1, 5, 10)
+    ),
     "point": (
         Metric("accuracy", "accuracy (overlap above 0.5)"),
         Metric("overlap", "mean overlap"),

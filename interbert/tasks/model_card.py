@@ -72,7 +72,10 @@ def _figures(results: dict[str, Any]) -> str:
     for metric in METRICS[results["kind"]]:
         if metric.name in results["figures"]:
             figure = results["figures"][metric.name]
-            interval = f"{metric.told(figure['low'])} to {metric.told(figure['high'])}"
+            known = "low" in figure
+            interval = (
+                f"{metric.told(figure['low'])} to {metric.told(figure['high'])}" if known else "not told"
+            )
             rows.append(f"| {metric.title} | {metric.told(figure['value'])} | {interval} |")
     told = [f"On {results['examples']:,} examples of {examples}:", "\n".join(rows)]
     if results["by_type"]:

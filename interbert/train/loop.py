@@ -1,6 +1,7 @@
 """The training loop: one page, an optimizer step at a time."""
 
 import math
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, fields
@@ -266,7 +267,7 @@ def is_better(run: Training, figures: dict[str, float]) -> bool:
             f"train.best is {asked!r}, but validation has {', '.join(figures)}; give one of them"
         )
     found = figures[asked or run.judge.figure]
-    larger = run.judge.larger if asked is None else "loss" not in asked
+    larger = run.judge.larger if asked in (None, run.judge.figure) else not re.search("loss|error", asked)
     if not math.isfinite(found) or (best is not None and not (found > best if larger else found < best)):
         return False
     run.progress.best_figure = found

@@ -4,6 +4,7 @@ import logging
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import yaml
@@ -22,7 +23,7 @@ from interbert.train.engine.deepspeed_config import EngineConfig, with_batch
 from interbert.train.engine.engine import Engine
 from interbert.train.engine.graphs import capture_layers
 from interbert.train.engine.kernel_choice import agree_on_kernels
-from interbert.train.engine.schedule import epoch_steps_of, steps_of
+from interbert.train.engine.schedule import epoch_steps_of, timed
 from interbert.train.folder.resume import begin
 from interbert.train.folder.run_folder import RunFolder, describe_environment
 from interbert.train.folder.watchdog import Watchdog
@@ -134,6 +135,9 @@ def _prepare(
         for warning in warnings_of(settings, ranks.world_size, on_gpu, task.lengths, epoch):
             monitor.say(f"note: {warning}")
     own = path is not None and path.resolve().parent == folder.checkpoints.resolve()
+    if not own:  # what was best elsewhere does not lie here
+        progress.best_figure = progress.best_step = None
+        progress.stale = 0
     return Training(
         settings=settings,
         task=task,
@@ -156,16 +160,6 @@ def _prepare(
     )
 
 
-def timed(settings: Settings, micro_batches: int) -> Settings:
-    """With the steps of what is said in epochs. micro_batches: of one."""
-    epoch = max(1, round(epoch_steps_of(settings, micro_batches)))
-    changed = {
-        "schedule_steps": steps_of(settings, micro_batches),
-        "validate_every": settings.train.validate_every or epoch,
-    }
-    return settings.model_copy(update={"train": settings.train.model_copy(update=changed)})
-
-
 def leave(run: Training) -> None:
     """What a run that has come to its end leaves."""
     chosen, folder, ranks = choose_weights(run), run.folder, run.ranks
@@ -184,10 +178,20 @@ def choose_weights(run: Training) -> str:
         return f"step {last}, the last"
     if best != last:
         path = run.folder.checkpoints / f"step_{best}"
-        state = ranks.main_only(lambda: checkpoint.verify(path))
+        state = ranks.main_only(lambda: _verified(path))
+        if state is None:
+            return f"step {last}, the last, for that of step {best}, the best, is damaged or gone"
         checkpoint.load(run.engine.deepspeed, path, state)
     figure = run.settings.train.best or run.judge.figure
     return f"step {best}, the best by {figure} ({progress.best_figure:.4g})"
+
+
+def _verified(path: Path) -> dict[str, Any] | None:
+    try:
+        return checkpoint.verify(path)
+    except checkpoint.CheckpointError as error:
+        log.warning("%s", error)
+        return None
 
 
 def _settled(

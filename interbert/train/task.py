@@ -10,6 +10,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
+from interbert.train.start.provide import tokenizer_folder
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -65,6 +67,11 @@ class Task(ABC):
     @abstractmethod
     def terms(self) -> dict[str, Term]:
         """By name, in the order of the rows of a step module's stats."""
+
+    @property
+    def words(self) -> Path:
+        """The tokenizer's folder."""
+        return tokenizer_folder(self.settings)
 
     @abstractmethod
     def described(self) -> str:

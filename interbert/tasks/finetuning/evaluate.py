@@ -8,12 +8,14 @@ import torch
 
 from interbert.config import Kind, Settings, SettingsError
 from interbert.corpus.corpus import Corpus
-from interbert.corpus.examples import open_examples
+from interbert.corpus.examples import Examples, open_examples
 from interbert.corpus.tokens import text_table
+from interbert.files import read_json
 from interbert.kernels.cpu.bf16 import has_bf16
 from interbert.model.loading import load_ours
 from interbert.model.shape import TaskShape
 from interbert.ranks.distributed import Ranks
+from interbert.tasks.finetuning.finish import TUNED_ON
 from interbert.tasks.finetuning.judge import ExampleJudge
 from interbert.tasks.finetuning.step import FineTuneStep, term_of
 from interbert.tasks.results import Origin, write_results
@@ -50,13 +52,20 @@ def evaluate_examples(
     examples = open_examples(path, corpus, kind, head.classes)
     longest = settings.data.max_text_tokens
     ranks.main_only(lambda: text_table(examples, tokenizer, longest) and None)
-    judge = ExampleJudge(examples, text_table(examples, tokenizer, longest), corpus, settings)
+    _must_fit(head, examples, folder)
+    judge = ExampleJudge(examples, text_table(examples, tokenizer, longest), corpus, settings, head.soft)
     best = "bf16" if has_bf16(ranks.device) else "fp32"
     asked = best if precision == "auto" else precision
     model = model.to(ranks.device, torch.bfloat16 if asked == "bf16" else torch.float32)
     outputs, _ = judge.said(FineTuneStep(model, settings.task, head.soft), term_of(settings.task), ranks)
-    origin = Origin(model=str(folder), checkpoint=f"as it is, in {asked}", stores=list(data))
+    origin = Origin(str(folder), f"as it is, in {asked}", list(data), **tuned_on(folder))
     return ranks.main_only(lambda: write_results(output, examples, outputs, corpus, origin, metric))
+
+
+def tuned_on(folder: Path) -> dict[str, str | None]:
+    """What the run that exported a model noted there."""
+    path = folder / TUNED_ON
+    return read_json(path) if path.is_file() else {"tuned_on": f"not noted ({TUNED_ON} is not there)"}
 
 
 def _head_of(kind: Kind, model: Any, folder: Path) -> TaskShape:
@@ -71,6 +80,17 @@ def _head_of(kind: Kind, model: Any, folder: Path) -> TaskShape:
     if head.kind != kind:
         raise SettingsError(f"{folder}: the model's head is for {head.kind}; give --task {head.kind}")
     return head
+
+
+def _must_fit(head: TaskShape, examples: Examples, folder: Path) -> None:
+    if examples.scores is not None and not head.soft:
+        raise SettingsError(
+            f"{examples.path} weighs several classes, and {folder} was tuned to tell one: give examples with labels"
+        )
+    if head.kind == "classify" and examples.pairs_each != head.images:
+        raise SettingsError(
+            f"{examples.path} has {examples.pairs_each} pairs an example, and {folder} takes {head.images}"
+        )
 
 
 def _settings(

@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from interbert.config import Settings
 from interbert.corpus.corpus import Corpus
 from interbert.files import write_json
 from interbert.ranks.distributed import Ranks
-from interbert.tasks.metrics import RESULTS
+from interbert.tasks.metrics import METRICS, RESULTS
 from interbert.tasks.model_card import write_card
 from interbert.tasks.results import Origin, write_results
+from interbert.tasks.tile_folder import clear
 from interbert.train.engine.engine import Engine
 
 if TYPE_CHECKING:
     from interbert.tasks.finetuning.task import FineTuning
+
+
+TUNED_ON = "tuned_on.json"
+"""In an exported model: what it was fine-tuned and chosen on, for who judges it later."""
+FINGERPRINTS = ("tuned_on_fingerprint", "chosen_on_fingerprint")
 
 
 def leave_results(task: FineTuning, engine: Engine, folder: Path, chosen: str, ranks: Ranks) -> None:
@@ -32,6 +38,8 @@ def leave_results(task: FineTuning, engine: Engine, folder: Path, chosen: str, r
     )
 
     def write() -> None:
+        noted = {name: getattr(origin, name) for name in ("tuned_on", *FINGERPRINTS)}
+        write_json(folder / "export" / TUNED_ON, noted)
         results = write_results(
             folder, held_out.examples, outputs, task.corpus, origin, settings.task.metric, settings.train.seed
         )
@@ -40,20 +48,22 @@ def leave_results(task: FineTuning, engine: Engine, folder: Path, chosen: str, r
     ranks.main_only(write)
 
 
+def found_at(figures: dict[str, Any], name: str) -> float:
+    way, _, recall = name.partition(".")
+    return figures[way][recall]
+
+
 def leave_retrieval(settings: Settings, folder: Path, chosen: str, trained_on: str, ranks: Ranks) -> None:
     """Figures of the exported model on the validation stores, all pairs of them."""
     from interbert.tasks.evaluation import Options, evaluate_model
 
-    found = evaluate_model(folder / "export", settings.data.validation, ranks, Options())
+    work = folder / "results.tiles"  # so that a killed evaluation goes on where it was
+    found = evaluate_model(folder / "export", settings.data.validation, ranks, Options(), work)
     with Corpus(settings.data.validation) as held_out:
         fingerprint = held_out.fingerprint
-    figures = {
-        f"{way}.{name}": value
-        for way in ("text_to_image", "image_to_text")
-        for name, value in found[way].items()
-    }
+    figures = {metric.name: found_at(found, metric.name) for metric in METRICS["retrieval"]}
     results = {
-        "kind": "match",
+        "kind": "retrieval",
         "metric": "text_to_image.r1",
         "value": figures["text_to_image.r1"],
         "larger_is_better": True,
@@ -74,6 +84,7 @@ def leave_retrieval(settings: Settings, folder: Path, chosen: str, trained_on: s
 
     def write() -> None:
         write_json(folder / RESULTS, results)
+        clear(work)
         write_card(folder / "export", settings, results, settings.train.schedule_steps)
 
     ranks.main_only(write)

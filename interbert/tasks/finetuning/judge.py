@@ -18,9 +18,9 @@ from interbert.corpus.corpus import Corpus
 from interbert.corpus.examples import Examples
 from interbert.corpus.tokens import TokenTable, token_table
 from interbert.ranks.distributed import Ranks
-from interbert.tasks.answers import answers_of
+from interbert.tasks.answers import answers_of, are_sets
 from interbert.tasks.figures import figures_of
-from interbert.tasks.metrics import metric_of
+from interbert.tasks.metrics import METRICS, metric_of
 from interbert.tasks.outputs import Outputs, Part, assemble
 from interbert.tokenizer import Tokenizer
 from interbert.train.engine.engine import Engine, summarise
@@ -64,8 +64,7 @@ class SetJudge:
             _, stats, said = engine.deepspeed(here, scales)
             if counts:
                 sums += [*stats[0].tolist(), batch.counts()[term.counted_by]]
-                best_G = said.view(len(batch.groups.examples_G), -1).argmax(1)
-                right += [int((best_G == 0).sum()), len(best_G)]  # the true pair stands first
+                right += true_among_best(said, batch)
         engine.deepspeed.train()
         hits, sets = ranks.sum(right.tolist())
         losses = summarise(engine.terms, ranks.sum(sums.tolist()))
@@ -75,16 +74,32 @@ class SetJudge:
         return None
 
 
+def true_among_best(said: torch.Tensor, batch: Batch) -> list[float]:
+    """Of sets, whose true pair stands first: how many have it as their likeliest, by shares where several are equally
+    likely; and how many there are that count."""
+    said_GM = said.view(len(batch.groups.examples_G), -1)
+    best_GM = said_GM == said_GM.max(1, keepdim=True).values
+    share_G = (best_GM[:, 0].float() / best_GM.sum(1)).cpu()
+    counts_G = batch.is_match_P.view(len(said_GM), -1)[:, 0] == 1
+    return [float(share_G[counts_G].sum()), int(counts_G.sum())]
+
+
 class ExampleJudge:
     def __init__(
-        self, examples: Examples, tokens: TokenTable, corpus: Corpus | None, settings: Settings
+        self,
+        examples: Examples,
+        tokens: TokenTable,
+        corpus: Corpus | None,
+        settings: Settings,
+        soft: bool = False,
     ) -> None:
+        """soft: the head weighs each class for itself, whatever the examples say."""
         self.examples, self._corpus = examples, corpus
         self._settings = settings
         self._plan = ExamplePlan(examples, corpus, tokens, settings, in_order=True)
-        self._preparer = ExamplePreparer(corpus, tokens, self._plan, settings, examples)
+        self._preparer = ExamplePreparer(corpus, tokens, self._plan, settings, examples, soft)
         self._slot = self._preparer.make_slot()
-        metric = metric_of(examples.kind, settings.task.metric)
+        metric = metric_of(examples.kind, settings.task.metric, figures_present(examples))
         self.figure, self.larger = metric.name, metric.larger_is_better
 
     def figures(self, engine: Engine, ranks: Ranks) -> dict[str, float]:
@@ -113,6 +128,21 @@ class ExampleJudge:
 
     def picture(self, engine: Engine, ranks: Ranks) -> Image.Image | None:
         return None
+
+
+def figures_present(examples: Examples) -> list[str] | None:
+    """Those that these examples will have; None where nothing of them is known."""
+    if not examples.known_N.any():
+        return None
+    if examples.kind == "classify" and examples.scores is not None:
+        return ["soft_accuracy"]
+    names = [metric.name for metric in METRICS[examples.kind]]
+    absent = {"soft_accuracy"}
+    if examples.kind == "classify" and len(examples.classes) != 2:
+        absent.add("f1")
+    if examples.kind == "match" and not are_sets(examples).any():
+        absent.add("set_accuracy")
+    return [name for name in names if name not in absent]
 
 
 def batches_of_rank(

@@ -44,7 +44,7 @@ def value(logits_G1: Tensor, groups: Groups) -> Loss:
 
 def choice(logits_P1: Tensor, groups: Groups) -> Loss:
     """Cross-entropy over an example's choices."""
-    return one_class(_of_groups(logits_P1[:, 0], groups.cu_group), groups)
+    return one_class(_of_groups(logits_P1[:, 0], groups), groups)
 
 
 def pair_by_pair(logits_P2: Tensor, batch: Batch) -> Loss:
@@ -57,20 +57,18 @@ def pair_by_pair(logits_P2: Tensor, batch: Batch) -> Loss:
 
 def pair_of_set(logits_P2: Tensor, batch: Batch) -> Loss:
     """Cross-entropy over the pairs of a set, of which one is true."""
-    odds_GM = _of_groups(match_log_odds(logits_P2.float()), batch.groups.cu_group)
+    odds_GM = _of_groups(match_log_odds(logits_P2.float()), batch.groups)
     return one_class(odds_GM, _with_label(batch))
 
 
 def margin(logits_P2: Tensor, batch: Batch, margin: float) -> Loss:
     """How far each false pair's probability comes nearer than a margin to that of the true pair."""
-    chance_GM = _of_groups(match_log_odds(logits_P2.float()), batch.groups.cu_group).sigmoid()
+    chance_GM = _of_groups(match_log_odds(logits_P2.float()), batch.groups).sigmoid()
     groups = _with_label(batch)
     known_G = groups.labels_G != IGNORED
     true_G1 = groups.labels_G.clamp(min=0)[:, None]
     near_GM = (margin + chance_GM - chance_GM.gather(1, true_G1)).clamp(min=0)
-    real_GM = _places(groups.cu_group) & ~torch.zeros_like(near_GM, dtype=torch.bool).scatter(
-        1, true_G1, True
-    )
+    real_GM = _places(groups) & ~torch.zeros_like(near_GM, dtype=torch.bool).scatter(1, true_G1, True)
     loss_G = near_GM.masked_fill(~real_GM, 0.0).sum(1)
     right_G = chance_GM.argmax(1) == groups.labels_G
     return Loss(loss_G.masked_fill(~known_G, 0.0).sum(), known_G.sum(), (right_G & known_G).sum())
@@ -87,27 +85,27 @@ def region(logits_R1: Tensor, batch: Batch) -> Loss:
     return Loss(loss_R.masked_fill(~known_R, 0.0).sum(), known_R.sum(), right_R.sum())
 
 
-def shares_of_groups(logits_P: Tensor, cu_group: Tensor) -> Tensor:
+def shares_of_groups(logits_P: Tensor, groups: Groups) -> Tensor:
     """[P]: the probability of each pair among those of its group."""
-    places_GM = _places(cu_group)
-    return _of_groups(logits_P, cu_group).softmax(-1).masked_select(places_GM)
+    places_GM = _places(groups)
+    return _of_groups(logits_P, groups).softmax(-1).masked_select(places_GM)
 
 
 def _with_label(batch: Batch) -> Groups:
     """The true pair of each set as its label; none where no pair, or more than one, is known to be true."""
-    true_GM = _of_groups((batch.is_match_P == 1).float(), batch.groups.cu_group, empty=0.0)
+    true_GM = _of_groups((batch.is_match_P == 1).float(), batch.groups, empty=0.0)
     labels_G = true_GM.argmax(1).masked_fill(true_GM.sum(1) != 1, IGNORED)
     return replace(batch.groups, labels_G=labels_G)
 
 
-def _of_groups(values_P: Tensor, cu_group: Tensor, empty: float = FAR) -> Tensor:
+def _of_groups(values_P: Tensor, groups: Groups, empty: float = FAR) -> Tensor:
     """[G, M]: the pairs of each group side by side, M being those of the largest."""
-    places_GM = _places(cu_group)
+    places_GM = _places(groups)
     spread_GM = values_P.float().new_full(places_GM.shape, empty)
     return spread_GM.masked_scatter(places_GM, values_P.float())
 
 
-def _places(cu_group: Tensor) -> Tensor:
+def _places(groups: Groups) -> Tensor:
     """bool [G, M]: where a group has a pair."""
-    pairs_G = cu_group.diff()
-    return torch.arange(int(pairs_G.max()), device=cu_group.device) < pairs_G[:, None]
+    pairs_G = groups.cu_group.diff()
+    return torch.arange(groups.largest, device=pairs_G.device) < pairs_G[:, None]

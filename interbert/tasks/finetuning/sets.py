@@ -47,6 +47,10 @@ class SetTuning(Task):
 
         return term_of(self.settings.task)
 
+    @property
+    def words(self) -> Path:
+        return words_of(self.settings)
+
     def described(self) -> str:
         pairs = pairs_of_a_set(self.settings)
         return f"sets of {pairs} pairs, of {self.corpus.captions} captions of {self.corpus.images} images"

@@ -60,7 +60,7 @@ class FineTuneStep(nn.Module):
             case "score":
                 return logits.float().flatten()
             case "choose":
-                return losses.shares_of_groups(logits[:, 0], batch.groups.cu_group)
+                return losses.shares_of_groups(logits[:, 0], batch.groups)
             case "match":
                 return match_probability(logits.float())
         return logits.float().sigmoid().flatten()

@@ -64,6 +64,10 @@ class FineTuning(Task):
 
         return term_of(self.settings.task)
 
+    @property
+    def words(self) -> Path:
+        return words_of(self.settings)
+
     def described(self) -> str:
         examples = self.train.examples
         return f"{len(examples)} examples ({examples.kind}) of {len(examples.image_P)} pairs"

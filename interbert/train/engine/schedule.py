@@ -40,3 +40,13 @@ def steps_of(settings: Settings, micro_batches: int) -> int:
         return settings.train.schedule_steps
     steps = settings.train.epochs * epoch_steps_of(settings, micro_batches)
     return max(1, math.ceil(round(steps, 6)))  # the last step may reach a little into the next epoch
+
+
+def timed(settings: Settings, micro_batches: int) -> Settings:
+    """With the steps of what is said in epochs. micro_batches: of one."""
+    epoch = max(1, round(epoch_steps_of(settings, micro_batches)))
+    changed = {
+        "schedule_steps": steps_of(settings, micro_batches),
+        "validate_every": settings.train.validate_every or epoch,
+    }
+    return settings.model_copy(update={"train": settings.train.model_copy(update=changed)})

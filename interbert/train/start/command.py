@@ -1,6 +1,7 @@
 """What launch/pretrain.py and launch/finetune.py do: resolve everything, then run or only report."""
 
 import os
+import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -56,9 +57,9 @@ def run_training(asked: Asked, stop: StopRequest) -> int:
         engine = read_engine_config(asked.deepspeed_config, leg.settings)
         check_device(engine)
         provided = asked.kind.provide(leg.settings, ranks)
-        request = Request(
-            provided, asked.kind.open, engine, leg.folder, resume, leg.steps, asked.profile, stop
-        )
+        # How many steps epochs are is settled by the run; an earlier one's number is only there to be compared.
+        steps = asked.max_steps or sys.maxsize if leg.settings.train.epochs else leg.steps
+        request = Request(provided, asked.kind.open, engine, leg.folder, resume, steps, asked.profile, stop)
         return run_task(request, ranks)
 
     try:

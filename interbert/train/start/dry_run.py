@@ -6,11 +6,12 @@ from pathlib import Path
 import yaml
 
 from interbert.batches.endless import EndlessPlan
+from interbert.corpus.corpus import Corpus
 from interbert.files import read_json
 from interbert.model.size import Rows, operations, parameters
 from interbert.train.engine.deepspeed_config import EngineConfig, with_batch
+from interbert.train.engine.schedule import timed
 from interbert.train.folder.run_folder import RunFolder
-from interbert.train.start.provide import tokenizer_folder
 from interbert.train.start.scale import Machine, describe_scale
 from interbert.train.start.settle import (
     CPU_TOKENS,
@@ -27,8 +28,7 @@ from interbert.train.task import Task
 def describe_dry_run(
     task: Task, engine: EngineConfig, folder: RunFolder, last_step: int, resume: str, machine: Machine
 ) -> str:
-    settings, corpus, on_gpu = task.settings, task.corpus, machine.device == "cuda"
-    train = settings.train
+    settings, on_gpu = task.settings, machine.device == "cuda"
     newest = checkpoints_of(folder, resume)[-1:]
     if newest:
         step = settled_in(read_json(newest[0] / "state.json"))
@@ -39,12 +39,14 @@ def describe_dry_run(
     engine = with_batch(engine, settings, share_of_ranks(settings, machine.ranks, kept=bool(newest)))
     plan = task.sketch(settings)
     epoch = plan.make(0).micro_batches
+    settings = timed(settings, epoch)
+    train, last_step = settings.train, min(last_step, settings.train.schedule_steps)
     lines = [
         yaml.safe_dump(settings.model_dump(mode="json"), sort_keys=False).rstrip(),
         "",
-        f"data       {corpus.images} images, {corpus.captions} captions, features {corpus.feature_width} wide, "
-        f"{corpus.classes} classes ({corpus.evidence or 'no'} evidence), fingerprint {corpus.fingerprint}",
-        f"words      vocabulary of {task.tokenizer.vocab_size} in {tokenizer_folder(settings)}",
+        f"data       {data_of(task.corpus)}",
+        f"learns     {task.described()}",
+        f"words      vocabulary of {task.tokenizer.vocab_size} in {task.words}",
         f"engine     {engine.path}: ZeRO-{engine.stage}, {engine.precision}, for a {machine.device}",
         f"batch      {describe_batch(settings, task.lengths)}",
         f"step       {step.micro_batches} micro-batches = {machine.ranks} ranks x {engine.accumulation} accumulated; "
@@ -60,6 +62,15 @@ def describe_dry_run(
     averages = train.ema is not None
     lines += describe_scale(weights, engine.precision, accumulation, work * accumulation, machine, averages)
     return "\n".join(lines)
+
+
+def data_of(corpus: Corpus | None) -> str:
+    if corpus is None:
+        return "no images"
+    return (
+        f"{corpus.images} images, {corpus.captions} captions, features {corpus.feature_width} wide, "
+        f"{corpus.classes} classes ({corpus.evidence or 'no'} evidence), fingerprint {corpus.fingerprint}"
+    )
 
 
 def checkpoints_of(folder: RunFolder, resume: str) -> list[Path]:

@@ -1,21 +1,26 @@
 """Each kind of task: it can learn eight examples by heart, packed is as padded, and what cannot be is refused."""
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
+from example_files import write_lines
 from made_batches import tiny_config
 from small_world import WordTokenizer
 from tuned import ONE_RANK, lines_of, opened, settled, write_model
 
 from interbert.batches.endless import Position
 from interbert.config import SettingsError
+from interbert.corpus.examples import open_examples
+from interbert.corpus.tokens import text_table
 from interbert.model.beginning import fill
 from interbert.model.loading import load_ours
 from interbert.model.padded import pad
 from interbert.tasks.answers import answers_of
-from interbert.tasks.finetuning.judge import ExampleJudge
+from interbert.tasks.figures import figures_of
+from interbert.tasks.finetuning.judge import ExampleJudge, figures_present, true_among_best
 from interbert.tasks.finetuning.step import FineTuneStep
 
 KINDS = ("classify", "weighed", "two", "words", "score", "choose", "match", "point")
@@ -166,6 +171,36 @@ def test_probes_answer_for_every_kind(tmp_path):
         (name,) = task.terms
         loss, _, _ = step(task.probe(model.config), {name: 1.0})
         assert torch.isfinite(loss) and loss > 0, kind
+
+
+def test_the_figures_that_examples_have_are_known_beforehand(tmp_path):
+    for kind in KINDS:
+        (tmp_path / kind).mkdir()
+        task = opened(tmp_path / kind, kind)
+        judge = ExampleJudge(task.train.examples, task.train.tokens, task.corpus, settled(task))
+        outputs, _ = judge.said(task.step(start(task)), task.terms, ONE_RANK)
+        answers = answers_of(task.train.examples, outputs, task.corpus)
+        found = figures_of(task.train.examples, outputs, answers)
+        assert set(figures_present(task.train.examples)) == set(found) and judge.figure in found, kind
+
+
+def test_a_head_of_weighed_classes_judges_what_has_labels_or_none(tmp_path):
+    task = opened(tmp_path, "weighed")
+    step, labelled = task.step(start(task)), lines_of("classify", 4)
+    for lines in (labelled, [{k: v for k, v in line.items() if k != "label"} for line in labelled]):
+        path = write_lines(tmp_path / "others.jsonl", lines)
+        examples = open_examples(path, task.corpus, "classify", task.head.classes)
+        tokens = text_table(examples, task.tokenizer, 12)
+        judge = ExampleJudge(examples, tokens, task.corpus, settled(task), soft=True)
+        outputs, _ = judge.said(step, task.terms, ONE_RANK)
+        assert outputs.table_NK().shape == (4, 3)
+
+
+def test_equally_likely_pairs_share_what_is_right():
+    groups = SimpleNamespace(examples_G=torch.arange(3))
+    batch = SimpleNamespace(groups=groups, is_match_P=torch.tensor([1, 0, 1, 0, -100, -100]))
+    said = torch.tensor([0.5, 0.5, 0.9, 0.1, 0.9, 0.1])
+    assert true_among_best(said, batch) == [1.5, 2]
 
 
 def test_other_architectures_answer_too(tmp_path):
