@@ -5,8 +5,11 @@ word and without end.
 """
 
 import logging
+import os
+import sys
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import deepspeed
@@ -36,9 +39,21 @@ def load_shared_memory_op() -> None:
     if builder is None or not deepspeed.ops.__compatible_ops__.get(builder.NAME, False):
         return  # DeepSpeed does without, by the same rule
     folder = build_folder()
-    with turn(folder):
+    with turn(folder), own_programs_first():
         wait_out(folder / "lock")
         builder.load(verbose=False)
+
+
+@contextmanager
+def own_programs_first() -> Iterator[None]:
+    """Whoever comes through ssh may find another ninja than who stands in a virtual environment. Versions of it keep
+    their logs in different ways, and each would build again what the other has built."""
+    before = os.environ.get("PATH", "")
+    os.environ["PATH"] = os.pathsep.join(filter(None, (str(Path(sys.executable).parent), before)))
+    try:
+        yield
+    finally:
+        os.environ["PATH"] = before
 
 
 def wait_out(lock: Path) -> None:

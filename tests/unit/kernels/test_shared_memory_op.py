@@ -6,6 +6,7 @@ import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 from deepspeed.ops.op_builder.builder import OpBuilder
@@ -101,3 +102,12 @@ def test_ranks_that_come_at_once_load_one_after_another_and_one_builds(builds, m
         for loading in [pool.submit(load_shared_memory_op) for _ in range(3)]:
             loading.result(timeout=5)
     assert most == [1, 1, 1] and len(builds) == 1
+
+
+def test_the_interpreters_own_programs_build_it(monkeypatch):
+    """Else a rank that came through ssh would take another ninja, and each would build it anew."""
+    monkeypatch.setenv("PATH", "/usr/bin")
+    with shared_memory_op.own_programs_first():
+        first, *others = os.environ["PATH"].split(os.pathsep)
+    assert first == str(Path(sys.executable).parent) and others == ["/usr/bin"]
+    assert os.environ["PATH"] == "/usr/bin"
