@@ -1,16 +1,16 @@
 """Each kind of task: it can learn eight examples by heart, packed is as padded, and what cannot be is refused."""
 
 from dataclasses import replace
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 from example_files import write_lines
-from made_batches import tiny_config
+from made_batches import make_batch, tiny_config
 from small_world import WordTokenizer
 from tuned import ONE_RANK, lines_of, opened, settled, write_model
 
+from interbert.batches.batch import Groups
 from interbert.batches.endless import Position
 from interbert.config import SettingsError
 from interbert.corpus.examples import open_examples
@@ -197,8 +197,10 @@ def test_a_head_of_weighed_classes_judges_what_has_labels_or_none(tmp_path):
 
 
 def test_equally_likely_pairs_share_what_is_right():
-    groups = SimpleNamespace(examples_G=torch.arange(3))
-    batch = SimpleNamespace(groups=groups, is_match_P=torch.tensor([1, 0, 1, 0, -100, -100]))
+    cu_group = torch.arange(0, 7, 2, dtype=torch.int32)
+    groups = Groups(cu_group, examples_G=torch.arange(3), largest=2, known=2)
+    matches = torch.tensor([1, 0, 1, 0, -100, -100])
+    batch = replace(make_batch([3] * 6, [2] * 6, mask=False), is_match_P=matches, groups=groups)
     said = torch.tensor([0.5, 0.5, 0.9, 0.1, 0.9, 0.1])
     assert true_among_best(said, batch) == [1.5, 2]
 
