@@ -31,6 +31,23 @@ def test_two_forked_ranks_are_two(runs):
     assert process.codes == [0, 3] and process.returncode == 3
 
 
+MEET = """
+import glob, os, torch.distributed as dist
+from interbert.ranks.distributed import start_ranks
+start_ranks()
+dist.barrier()
+port = os.environ["MASTER_PORT"]
+with open("/proc/self/maps") as maps:
+    print("opened", len({line.split()[5] for line in maps if f"_{port}_" in line}))
+print("named", len(glob.glob(f"/dev/shm/deepspeed_allreduce_buffer_*_{port}_*")))
+"""
+
+
+def test_ranks_leave_nothing_in_the_hosts_memory(runs):
+    said = runs.ranks(["-c", MEET]).communicate(timeout=60)[0]
+    assert sorted(said.splitlines()) == ["named 0", "named 0", "opened 2", "opened 2"]
+
+
 def test_a_process_that_is_really_started_sees_no_gpu(runs):
     assert runs.run([sys.executable, "-c", TELL], really=True) == "None '' False\n"
 
