@@ -38,14 +38,15 @@ start_ranks()
 dist.barrier()
 port = os.environ["MASTER_PORT"]
 with open("/proc/self/maps") as maps:
-    print("opened", len({line.split()[5] for line in maps if f"_{port}_" in line}))
-print("named", len(glob.glob(f"/dev/shm/deepspeed_allreduce_buffer_*_{port}_*")))
+    opened = len({line.split()[5] for line in maps if f"_{port}_" in line})
+named = len(glob.glob(f"/dev/shm/deepspeed_allreduce_buffer_*_{port}_*"))
+print(f"opened {opened}, named {named}\\n", end="")
 """
 
 
 def test_ranks_leave_nothing_in_the_hosts_memory(runs):
     said = runs.ranks(["-c", MEET]).communicate(timeout=60)[0]
-    assert sorted(said.splitlines()) == ["named 0", "named 0", "opened 2", "opened 2"]
+    assert said.count("opened 2, named 0\n") == 2, said
 
 
 def test_a_process_that_is_really_started_sees_no_gpu(runs):
