@@ -132,7 +132,7 @@ def evaluate_task(arguments: argparse.Namespace) -> int:
     """On examples."""
     from interbert.ranks.distributed import start_ranks
     from interbert.tasks.finetuning.evaluate import evaluate_examples
-    from interbert.tasks.metrics import metric_of
+    from interbert.tasks.results.metrics import metric_of
 
     inputs = [*map(Path, arguments.data), arguments.model, arguments.examples]
     output = output_path(arguments.output, arguments.overwrite, inputs, folder=JUDGED)
@@ -176,8 +176,8 @@ def main() -> int:
 
     from interbert.files import write_json
     from interbert.ranks.distributed import start_ranks
-    from interbert.tasks.evaluation import Options, evaluate_model, evaluate_run, format_table
-    from interbert.tasks.tile_folder import clear
+    from interbert.tasks.retrieval.evaluation import Options, evaluate_model, evaluate_run, format_table
+    from interbert.tasks.retrieval.tile_folder import clear
 
     disable_progress_bar()
     options = Options(

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from interbert.corpus.examples import Examples
-from interbert.tasks.outputs import Outputs
+from interbert.tasks.results.outputs import Outputs
 
 
 def make_outputs(rows: Sequence[Sequence[float]] | np.ndarray) -> Outputs:

@@ -18,7 +18,7 @@ from interbert.ranks.distributed import Ranks
 from interbert.tasks.finetuning.finish import TUNED_ON
 from interbert.tasks.finetuning.judge import ExampleJudge
 from interbert.tasks.finetuning.step import FineTuneStep, term_of
-from interbert.tasks.results import Origin, write_results
+from interbert.tasks.results.results import Origin, write_results
 from interbert.tokenizer import load_tokenizer
 
 KINDS = get_args(Kind)

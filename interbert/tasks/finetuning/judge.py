@@ -18,10 +18,10 @@ from interbert.corpus.corpus import Corpus
 from interbert.corpus.examples import Examples
 from interbert.corpus.tokens import TokenTable, token_table
 from interbert.ranks.distributed import Ranks
-from interbert.tasks.answers import answers_of, are_sets
-from interbert.tasks.figures import figures_of
-from interbert.tasks.metrics import METRICS, metric_of
-from interbert.tasks.outputs import Outputs, Part, assemble
+from interbert.tasks.results.answers import answers_of, are_sets
+from interbert.tasks.results.figures import figures_of
+from interbert.tasks.results.metrics import METRICS, metric_of
+from interbert.tasks.results.outputs import Outputs, Part, assemble
 from interbert.tokenizer import Tokenizer
 from interbert.train.engine.engine import Engine, summarise
 from interbert.train.task import Term

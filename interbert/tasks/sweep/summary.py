@@ -4,7 +4,7 @@ import statistics
 from typing import Any
 
 from interbert.files import read_json
-from interbert.tasks.metrics import RESULTS, Metric, metric_of
+from interbert.tasks.results.metrics import RESULTS, Metric, metric_of
 from interbert.tasks.sweep.plan import Variant
 from interbert.train.folder.run_folder import RunFolder
 

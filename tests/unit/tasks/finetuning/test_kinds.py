@@ -18,10 +18,10 @@ from interbert.corpus.tokens import text_table
 from interbert.model.beginning import fill
 from interbert.model.loading import load_ours
 from interbert.model.padded import pad
-from interbert.tasks.answers import answers_of
-from interbert.tasks.figures import figures_of
 from interbert.tasks.finetuning.judge import ExampleJudge, figures_present, true_among_best
 from interbert.tasks.finetuning.step import FineTuneStep
+from interbert.tasks.results.answers import answers_of
+from interbert.tasks.results.figures import figures_of
 
 KINDS = ("classify", "weighed", "two", "words", "score", "choose", "match", "point")
 

@@ -14,9 +14,9 @@ from scipy.sparse import csr_matrix
 
 from interbert.corpus.examples import Examples
 from interbert.rng import Purpose, generator
-from interbert.tasks.answers import Answers, are_sets, pair_owners
-from interbert.tasks.metrics import METRICS
-from interbert.tasks.outputs import Outputs
+from interbert.tasks.results.answers import Answers, are_sets, pair_owners
+from interbert.tasks.results.metrics import METRICS
+from interbert.tasks.results.outputs import Outputs
 
 Of = Callable[[np.ndarray], np.ndarray]
 RESAMPLES = 1000

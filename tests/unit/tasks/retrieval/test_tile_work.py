@@ -8,9 +8,9 @@ import pytest
 import torch
 
 from interbert.ranks.distributed import Ranks
-from interbert.tasks.pairs import PairScorer
-from interbert.tasks.retrieval import evaluate_retrieval
-from interbert.tasks.tile_work import score_tiles
+from interbert.tasks.retrieval.pairs import PairScorer
+from interbert.tasks.retrieval.retrieval import evaluate_retrieval
+from interbert.tasks.retrieval.tile_work import score_tiles
 
 
 class Meeting:

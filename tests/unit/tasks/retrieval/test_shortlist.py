@@ -4,7 +4,7 @@ import h5py
 import numpy as np
 import pytest
 
-from interbert.tasks.shortlist import ShortlistError, make_shortlist, read_vectors
+from interbert.tasks.retrieval.shortlist import ShortlistError, make_shortlist, read_vectors
 
 PARTS = [(np.arange(3), np.arange(6))]
 IMAGES = np.eye(3)

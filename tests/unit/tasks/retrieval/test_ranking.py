@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from interbert.tasks.ranking import (
+from interbert.tasks.retrieval.ranking import (
     image_to_text_ranks,
     retrieval_metrics,
     summarise_ranks,

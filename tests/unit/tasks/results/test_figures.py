@@ -7,9 +7,9 @@ from made_examples import make_examples, make_outputs
 from scipy import stats
 from sklearn import metrics as sklearn
 
-from interbert.tasks.answers import answers_of
-from interbert.tasks.figures import Report, bootstrap, figures_of, mean_of, of_values, report
-from interbert.tasks.metrics import METRICS, metric_of
+from interbert.tasks.results.answers import answers_of
+from interbert.tasks.results.figures import Report, bootstrap, figures_of, mean_of, of_values, report
+from interbert.tasks.results.metrics import METRICS, metric_of
 
 RNG = np.random.default_rng(7)
 
@@ -129,7 +129,7 @@ LABELS = RNG.integers(0, 3, 30)
 @pytest.mark.parametrize("kind", MADE)
 def test_counting_an_example_twice_is_as_if_its_line_stood_there_twice(kind):
     """So each resample of the bootstrap is the figure of that resample."""
-    from interbert.tasks.figures import _formulas
+    from interbert.tasks.results.figures import _formulas
 
     rows = RNG.random((30, 1 if kind == "score" else 3)).round(1)
     examples, outputs = MADE[kind](np.arange(30)), make_outputs(rows)

@@ -5,7 +5,7 @@ from made_examples import make_examples, make_outputs
 from interbert.corpus.boxes import overlaps_RB
 from interbert.corpus.corpus import Corpus
 from interbert.store.store import StoreWriter
-from interbert.tasks.answers import answers_of
+from interbert.tasks.results.answers import answers_of
 
 NAN = float("nan")
 

@@ -13,8 +13,8 @@ from interbert.corpus.corpus import Corpus
 from interbert.model.interbert import InterBertForPreTraining
 from interbert.ranks.distributed import Ranks
 from interbert.sources.scenes.write import write_scenes
-from interbert.tasks import evaluation
-from interbert.tasks.evaluation import (
+from interbert.tasks.retrieval import evaluation
+from interbert.tasks.retrieval.evaluation import (
     EvaluationError,
     Options,
     choose_captions,
@@ -22,7 +22,7 @@ from interbert.tasks.evaluation import (
     evaluate_run,
     format_table,
 )
-from interbert.tasks.tile_folder import clear
+from interbert.tasks.retrieval.tile_folder import clear
 
 
 @pytest.fixture

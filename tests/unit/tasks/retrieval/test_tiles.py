@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from interbert.tasks.tiles import BLOCK_IMAGES, cut_pairs, image_blocks, plan_tiles
+from interbert.tasks.retrieval.tiles import BLOCK_IMAGES, cut_pairs, image_blocks, plan_tiles
 
 
 def test_tiles_hold_every_pair_of_each_part_once():

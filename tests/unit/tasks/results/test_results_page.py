@@ -9,8 +9,8 @@ from small_store import SIZE, WIDTH
 
 from interbert.corpus.corpus import Corpus
 from interbert.store.store import StoreWriter
-from interbert.tasks.page.confusion import confusion_of
-from interbert.tasks.results import Origin, write_results
+from interbert.tasks.results.page.confusion import confusion_of
+from interbert.tasks.results.results import Origin, write_results
 
 EVIL = "<script>alert('{}')</script><b>&amp;"
 ORIGIN = Origin(
@@ -112,8 +112,8 @@ def test_what_flatters_is_said(tmp_path):
 
 
 def test_confusion_is_of_the_most_frequent_classes(tmp_path):
-    from interbert.tasks.answers import answers_of
-    from interbert.tasks.page.judged import Judged
+    from interbert.tasks.results.answers import answers_of
+    from interbert.tasks.results.page.judged import Judged
 
     labels, said = RNG.integers(0, 20, 500) ** 2 // 20, RNG.integers(0, 20, 500) ** 2 // 20
     examples = make_examples("classify", classes=[f"c{n}" for n in range(20)], labels=labels)

@@ -12,9 +12,9 @@ import numpy as np
 
 from interbert.progress import Progress
 from interbert.ranks.distributed import Ranks
-from interbert.tasks.pairs import PairScorer
-from interbert.tasks.tile_folder import TileFolder
-from interbert.tasks.tiles import Tile
+from interbert.tasks.retrieval.pairs import PairScorer
+from interbert.tasks.retrieval.tile_folder import TileFolder
+from interbert.tasks.retrieval.tiles import Tile
 
 log = logging.getLogger(__name__)
 

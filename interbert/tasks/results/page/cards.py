@@ -5,8 +5,8 @@ from html import escape
 import numpy as np
 
 from interbert.show.scene import read_scene, scene_svg
-from interbert.tasks.answers import boxes_of
-from interbert.tasks.page.judged import Judged
+from interbert.tasks.results.answers import boxes_of
+from interbert.tasks.results.page.judged import Judged
 
 CARDS = 12
 _BARS = 5

@@ -13,10 +13,10 @@ import torch
 
 from interbert.corpus.tokens import TokenTable
 from interbert.ranks.distributed import Ranks
-from interbert.tasks.counting import Ranking, own_scores
-from interbert.tasks.pairs import PairScorer
-from interbert.tasks.shortlist import make_shortlist
-from interbert.tasks.tile_work import Scored, score_tiles
+from interbert.tasks.retrieval.counting import Ranking, own_scores
+from interbert.tasks.retrieval.pairs import PairScorer
+from interbert.tasks.retrieval.shortlist import make_shortlist
+from interbert.tasks.retrieval.tile_work import Scored, score_tiles
 
 DISTINCTIVE = 1
 """`caption_kind` of a caption that is known to be true of its image alone."""

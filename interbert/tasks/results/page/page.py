@@ -4,10 +4,10 @@ from html import escape
 from typing import Any
 
 from interbert.show.style import BASE
-from interbert.tasks.metrics import METRICS, Metric, metric_of
-from interbert.tasks.page.cards import galleries
-from interbert.tasks.page.confusion import confusion_of, confusion_table
-from interbert.tasks.page.judged import Judged
+from interbert.tasks.results.metrics import METRICS, Metric, metric_of
+from interbert.tasks.results.page.cards import galleries
+from interbert.tasks.results.page.confusion import confusion_of, confusion_table
+from interbert.tasks.results.page.judged import Judged
 
 MOST_TYPES = 100
 _STYLE = (

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from made_examples import make_outputs
 
-from interbert.tasks.outputs import Part, assemble, refuse_no_numbers
+from interbert.tasks.results.outputs import Part, assemble, refuse_no_numbers
 
 
 def part(**rows: list[float]) -> Part:

@@ -9,8 +9,8 @@ from small_store import write_small
 from interbert.corpus.corpus import Corpus
 from interbert.corpus.examples import open_examples
 from interbert.files import read_json, read_json_lines
-from interbert.tasks.answers import answers_of
-from interbert.tasks.results import Origin, predictions, write_results
+from interbert.tasks.results.answers import answers_of
+from interbert.tasks.results.results import Origin, predictions, write_results
 
 ORIGIN = Origin("runs/x/export", "step 20", ["a.h5"], "train.jsonl", "of train", chosen_on_fingerprint="made")
 ROWS = [[0.1, 0.7, 0.2], [0.6, 0.3, 0.1], [0.2, 0.2, 0.6]]

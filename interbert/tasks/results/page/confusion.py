@@ -5,7 +5,7 @@ from html import escape
 
 import numpy as np
 
-from interbert.tasks.page.judged import Judged
+from interbert.tasks.results.page.judged import Judged
 
 MOST = 12
 

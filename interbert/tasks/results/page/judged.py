@@ -5,8 +5,8 @@ from typing import Any
 
 from interbert.corpus.corpus import Corpus
 from interbert.corpus.examples import Examples
-from interbert.tasks.answers import Answers
-from interbert.tasks.outputs import Outputs
+from interbert.tasks.results.answers import Answers
+from interbert.tasks.results.outputs import Outputs
 
 
 @dataclass(frozen=True)

@@ -5,8 +5,8 @@ from made_examples import make_examples, make_outputs
 from interbert.commands.output import MODEL
 from interbert.config import Settings
 from interbert.files import check_sums, write_sums
-from interbert.tasks.model_card import model_card, write_card
-from interbert.tasks.results import Origin, write_results
+from interbert.tasks.results.model_card import model_card, write_card
+from interbert.tasks.results.results import Origin, write_results
 
 
 @pytest.fixture

@@ -11,12 +11,12 @@ import numpy as np
 from interbert.corpus.corpus import Corpus
 from interbert.corpus.examples import Examples
 from interbert.files import replaced, strict, write_json, write_text
-from interbert.tasks.answers import Answers, answers_of, boxes_of
-from interbert.tasks.figures import Report, report
-from interbert.tasks.metrics import RESULTS, Metric, metric_of
-from interbert.tasks.outputs import Outputs
-from interbert.tasks.page.judged import Judged
-from interbert.tasks.page.page import results_page
+from interbert.tasks.results.answers import Answers, answers_of, boxes_of
+from interbert.tasks.results.figures import Report, report
+from interbert.tasks.results.metrics import RESULTS, Metric, metric_of
+from interbert.tasks.results.outputs import Outputs
+from interbert.tasks.results.page.judged import Judged
+from interbert.tasks.results.page.page import results_page
 
 PREDICTIONS, PAGE = "predictions.jsonl", "results.html"
 MOST_CLASSES = 10

@@ -11,7 +11,7 @@ import numpy as np
 from interbert.corpus.boxes import overlaps_RB
 from interbert.corpus.corpus import Corpus
 from interbert.corpus.examples import Examples
-from interbert.tasks.outputs import Outputs, refuse_no_numbers
+from interbert.tasks.results.outputs import Outputs, refuse_no_numbers
 
 _BLOCK = 4096
 OVERLAP = 0.5

@@ -20,8 +20,8 @@ from interbert.model.heads import match_log_odds
 from interbert.model.shared.match import Filling, SharedMatch
 from interbert.model.shared.replay import Replayed
 from interbert.model.shared.sides import Side
-from interbert.tasks.shortlist import Shortlist
-from interbert.tasks.tiles import MICRO_BATCHES, Tile, cut_pairs, plan_tiles
+from interbert.tasks.retrieval.shortlist import Shortlist
+from interbert.tasks.retrieval.tiles import MICRO_BATCHES, Tile, cut_pairs, plan_tiles
 
 ROW_STEP = 32
 """Multiples to which numbers of rows are rounded up, where they are."""

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from interbert.tasks.ranking import summarise_ranks
-from interbert.tasks.tiles import Tile
+from interbert.tasks.retrieval.ranking import summarise_ranks
+from interbert.tasks.retrieval.tiles import Tile
 
 
 def own_scores(

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from interbert.files import remove, replaced, write_json
-from interbert.tasks.tiles import Tile
+from interbert.tasks.retrieval.tiles import Tile
 
 
 class TileFolder:

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from interbert.tasks.counting import Ranking, own_scores
-from interbert.tasks.ranking import image_to_text_ranks, retrieval_metrics, text_to_image_ranks
-from interbert.tasks.tiles import Tile
+from interbert.tasks.retrieval.counting import Ranking, own_scores
+from interbert.tasks.retrieval.ranking import image_to_text_ranks, retrieval_metrics, text_to_image_ranks
+from interbert.tasks.retrieval.tiles import Tile
 
 IMAGES, CAPTIONS = 24, 60
 

@@ -7,8 +7,8 @@ import yaml
 
 from interbert.config import Settings
 from interbert.files import SUMS, write_sums, write_text
-from interbert.tasks.metrics import METRICS, metric_of
-from interbert.tasks.page.page import caveats
+from interbert.tasks.results.metrics import METRICS, metric_of
+from interbert.tasks.results.page.page import caveats
 
 CARD = "README.md"
 _TASKS = {
