@@ -22,7 +22,8 @@ from interbert.model.loading import load_ours
 from interbert.ranks.distributed import Ranks
 from interbert.recipe import read_config
 from interbert.sources.scenes.splits import make_scenes, scene_store
-from interbert.tasks.retrieval.retrieval import DISTINCTIVE, captions_of, evaluate_retrieval
+from interbert.tasks.retrieval.lineup import DISTINCTIVE, captions_of
+from interbert.tasks.retrieval.retrieval import evaluate_retrieval
 from interbert.tasks.retrieval.shortlist import read_vectors
 from interbert.tokenizer import Tokenizer, load_tokenizer
 from interbert.train.folder.run_folder import RunFolder

@@ -24,7 +24,8 @@ def start_sweep(
     settings_with: Callable[[list[str]], Settings],
 ) -> int:
     """settings_with: the settings of a run, from overrides besides."""
-    from interbert.train.run import Request, run_task
+    from interbert.train.prepare import Request
+    from interbert.train.run import run_task
 
     folder = Path(arguments.output_dir or f"runs/{settings.name}").expanduser()
     plan = plan_sweep(folder, arguments.grid, arguments.seeds)

@@ -7,9 +7,10 @@ import torch
 from interbert.model.shared.match import SharedMatch
 from interbert.model.shared.replay import Replayed, tensors_of
 from interbert.tasks.retrieval import pairs as pairs_module
+from interbert.tasks.retrieval.lineup import DISTINCTIVE, captions_of
 from interbert.tasks.retrieval.pairs import PairScorer
 from interbert.tasks.retrieval.ranking import retrieval_metrics
-from interbert.tasks.retrieval.retrieval import DISTINCTIVE, captions_of, evaluate_retrieval, matrix_of
+from interbert.tasks.retrieval.retrieval import evaluate_retrieval, matrix_of
 
 
 def matrix(model, corpus, tokens, images, captions, budget=200, max_regions=None) -> np.ndarray:
