@@ -109,6 +109,7 @@ def _read_recipe(name_or_file: str, seen: tuple[str, ...]) -> dict[str, Any]:
             raise SettingsError(
                 f"recipe {path}: section {name!r} is {value!r}; write settings under it, or leave it out"
             )
+    _refuse_two_lengths(path, tree)
     parent = tree.pop("extends", None)
     if parent is None:
         return tree
@@ -122,6 +123,19 @@ def _read_recipe(name_or_file: str, seen: tuple[str, ...]) -> dict[str, Any]:
         base.pop("objectives", None)
     _merge(base, tree)
     return base
+
+
+def _refuse_two_lengths(path: Path, tree: dict[str, Any]) -> None:
+    """Epochs and steps, where a person wrote both; in a run's config.yaml the steps are what the epochs came to."""
+    if "step" in tree:
+        return
+    for part in (tree, *(stage for stage in tree.get("stages") or [] if isinstance(stage, dict))):
+        train = part.get("train") or {}
+        if train.get("epochs") and train.get("schedule_steps"):
+            raise SettingsError(
+                f"recipe {path}: train.epochs is {train['epochs']} and train.schedule_steps "
+                f"{train['schedule_steps']}, which both say how long it trains; leave one of them out"
+            )
 
 
 def _apply_override(tree: dict[str, Any], override: str) -> None:
@@ -164,9 +178,11 @@ def _merge(base: dict[str, Any], over: dict[str, Any]) -> None:
 
 
 def _later_word_counts(base: dict[str, Any], over: dict[str, Any]) -> None:
-    """A batch and a number of micro-batches say the same thing; micro_batches is the stronger word of the two."""
-    if over.get("batch") and "micro_batches" not in over:
-        base.pop("micro_batches", None)
+    """A batch and a number of micro-batches say the same thing, and so do steps and epochs. The latter are the
+    stronger words, and who says one of the former takes them back."""
+    for said, stronger in (("batch", "micro_batches"), ("schedule_steps", "epochs")):
+        if over.get(said) and stronger not in over:
+            base.pop(stronger, None)
 
 
 def _explain(error: Any) -> str:

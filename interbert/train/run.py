@@ -6,7 +6,7 @@ from interbert.ranks.distributed import Ranks
 from interbert.ranks.ending import EXIT_CODES, State, again_after, describe_error
 from interbert.train.folder.watchdog import Watchdog
 from interbert.train.leave import leave
-from interbert.train.loop import Progress, Training, train
+from interbert.train.loop import Progress, Training, exhausted, train
 from interbert.train.prepare import Request, prepare
 
 
@@ -34,7 +34,9 @@ def run_task(request: Request, ranks: Ranks) -> int:
     if state == "failed":  # whichever rank it was: rank 0 may only ever see it killed
         reason = request.folder.write_failure(ranks.rank, progress.step, reason, again or "no")
     elif ranks.is_main:
-        request.folder.write_status(state, progress.step, reason, again_after(state, stop.by_hand))
+        complete = state == "finished" and _learnt_out(run)
+        again = again_after(state, stop.by_hand)
+        request.folder.write_status(state, progress.step, reason, again, complete=complete)
     if ranks.is_main or state == "failed":
         print(f"{state}: {reason} ({request.folder.path})", flush=True)
     return EXIT_CODES[state]
@@ -48,3 +50,8 @@ def _train_and_close(run: Training) -> tuple[State, str]:
         run.profiler.close()
         if run.monitor:
             run.monitor.close()
+
+
+def _learnt_out(run: Training) -> bool:
+    """At the end of its schedule, or of its patience."""
+    return exhausted(run) or run.progress.step >= run.settings.train.schedule_steps

@@ -138,6 +138,10 @@ def test_it_ends_early_where_nothing_gets_better(runs, words):
     said = runs.run([sys.executable, *words("early", sets=sets)])
     assert "2 rounds of validation brought nothing better" in said
     assert runs.status("early")["state"] == "finished" and runs.status("early")["step"] == 3
+    before = (runs.folder / "early" / "results.json").stat().st_mtime_ns
+    again = runs.run([sys.executable, *words("early", sets=sets)])
+    assert "finished, at step 3 (step 3: 2 rounds of validation" in again
+    assert (runs.folder / "early" / "results.json").stat().st_mtime_ns == before
 
 
 def test_the_export_is_judged_as_in_the_run(runs, words, examples, stores):
@@ -164,6 +168,15 @@ def test_a_sweep_has_a_run_for_each_point_and_seed(runs, words):
     assert [point["mean"] is not None and len(point["runs"]) for point in summary["points"]] == [2, 2]
     assert "mean ± deviation over seeds" in said
     assert (runs.folder / "swept" / "learning_rate=1e-3,seed=2" / "results.json").is_file()
+
+
+def test_a_sweep_that_was_cut_short_goes_on_with_more_steps(runs, words):
+    more = ("--seeds", "1", "--max-steps")
+    runs.run([sys.executable, *words("cut_sweep", "classify", *more, "1")])
+    said = runs.run([sys.executable, *words("cut_sweep", "classify", *more, "2")])
+    assert "sweep: seed=1 (1 of 1 that are left)" in said
+    assert runs.status("cut_sweep/seed=1")["step"] == 2
+    assert "that are left" not in runs.run([sys.executable, *words("cut_sweep", "classify", *more, "2")])
 
 
 def test_sets_are_drawn_from_captions(runs, begun, stores):

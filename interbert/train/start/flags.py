@@ -85,8 +85,9 @@ def start(kind: Callable[[], Kind], settings: Settings, arguments: argparse.Name
     done = resume == "latest" and nothing_left(RunFolder(folder), legs, legs_of(settings, folder, None))
     if done and not arguments.dry_run:
         if os.environ.get("RANK", "0") == "0":
-            steps = sum(leg.steps for leg in legs)
-            print(f"{folder}: finished, at step {steps} or beyond; --resume none trains it again")
+            status = RunFolder(folder).read_status()
+            told = f"finished, at step {status['step']} ({status['reason']})"
+            print(f"{folder}: {told}; --resume none trains it again")
         return 0
 
     for each in settings.stages or [settings]:

@@ -42,9 +42,13 @@ class Trainer:
         return 0
 
 
-def sweep(folder, trainer, grid=GRID, seeds=(1, 2), base=BASE, ranks=None):
+def to_its_end(variant):
+    return True
+
+
+def sweep(folder, trainer, grid=GRID, seeds=(1, 2), base=BASE, ranks=None, trained=to_its_end):
     plan = plan_sweep(folder, list(grid), list(seeds))
-    return run_sweep(folder, plan, base, trainer, ranks or Ranks.alone())
+    return run_sweep(folder, plan, base, trainer, ranks or Ranks.alone(), trained)
 
 
 def test_folders_are_named_by_what_differs():
@@ -143,6 +147,22 @@ def test_what_is_finished_is_not_run_again(tmp_path):
     assert again.ran == [torn.name]
 
 
+def test_what_was_cut_short_goes_on(tmp_path):
+    """As after `--max-steps 5`, now that more are asked for."""
+    first, *others = names(GRID, [1, 2])
+    sweep(tmp_path, Trainer(dict.fromkeys([first, *others], 0.5)))
+    further = Trainer({first: 0.9})
+
+    def trained(variant):
+        return variant.folder.name != first or first in further.ran
+
+    before = summarise_sweep(plan_sweep(tmp_path, GRID, [1, 2]), trained)
+    assert [run["state"] for run in before["points"][0]["runs"]] == ["cut short", "finished"]
+    assert before["points"][0]["mean"] == 0.5 and before["points"][0]["deviation"] is None
+    assert sweep(tmp_path, further, trained=trained) == 0 and further.ran == [first]
+    assert read_json(tmp_path / "sweep.json")["points"][0]["mean"] == pytest.approx(0.7)
+
+
 def test_a_sweep_that_was_asked_to_stop_goes_on_where_it_was(tmp_path):
     first, second, third, fourth = names(GRID, [1, 2])
     values = {first: 0.5, second: "preempted"}
@@ -177,7 +197,7 @@ def test_a_rank_that_failed_alone_ends_the_sweep(tmp_path):
 
 
 def test_before_anything_ran():
-    summary = summarise_sweep(plan_sweep(Path("nowhere"), GRID, [1]))
+    summary = summarise_sweep(plan_sweep(Path("nowhere"), GRID, [1]), to_its_end)
     assert summary["best"] is None and [point["mean"] for point in summary["points"]] == [None, None]
     assert [run["state"] for point in summary["points"] for run in point["runs"]] == ["not begun"] * 2
     assert sweep_table(summary).startswith("no run is finished\n")
