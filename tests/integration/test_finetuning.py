@@ -179,6 +179,33 @@ def test_a_sweep_that_was_cut_short_goes_on_with_more_steps(runs, words):
     assert "that are left" not in runs.run([sys.executable, *words("cut_sweep", "classify", *more, "2")])
 
 
+def test_text_alone_is_learnt_without_a_store(runs, begun):
+    """From fresh weights: three steps, judged and exported; and dry before them."""
+    for split, count in (("train", 24), ("test", 8)):
+        lines = [
+            {"id": f"t{n}", "texts": [["a red cube", "a ball"]], "label": "ab"[n % 2]} for n in range(count)
+        ]
+        text = "".join(json.dumps(line) + "\n" for line in lines)
+        (runs.folder / f"text_{split}.jsonl").write_text(text)
+    words = ["launch/finetune.py", "--task", "classify", "--examples", str(runs.folder / "text_train.jsonl")]
+    words += ["--validation", str(runs.folder / "text_test.jsonl"), "--output-dir", str(runs.folder / "text")]
+    words += ["--deepspeed_config", "cpu", "--max-steps", "3"]
+    for each in (f"data.tokenizer={begun}", "model.preset=tiny", "train.batch=8 examples"):
+        words += ["--set", each]
+    assert "no images" in runs.run([sys.executable, *words, "--dry-run"])
+    runs.run([sys.executable, *words])
+    assert runs.status("text")["step"] == 3 and results(runs, "text")["examples"] == 8
+    judge = ["launch/evaluate.py", "--task", "classify", "--model", str(runs.folder / "text" / "export")]
+    judge += [
+        "--examples",
+        str(runs.folder / "text_test.jsonl"),
+        "--output",
+        str(runs.folder / "judged_text"),
+    ]
+    runs.run([sys.executable, *judge])
+    assert results(runs, "judged_text")["examples"] == 8
+
+
 def test_sets_are_drawn_from_captions(runs, begun, stores):
     train, test = (next(path for path in stores if path.name.startswith(n)) for n in ("train", "test"))
     sets = "task={kind: match, loss: cross_entropy, sets: {random_captions: 2, near_images: 0}}"
