@@ -20,37 +20,54 @@ OVERLAP = 0.5
 
 @dataclass(frozen=True)
 class Answers:
+    counts_N: np.ndarray
+    """bool: the label is known, and the images could be seen: what figures are made of."""
     place_N: np.ndarray
     """int64: which of an example's outputs is the largest: a class, a choice, a pair of the set, a region; -1: it has
-    none."""
+    none, or an image was damaged."""
     sure_N: np.ndarray
-    """float64: that output. Of score, the value."""
+    """float64: that output. Of score, the value; NaN where an image was damaged."""
     right_N: np.ndarray
-    """float64: share of 1; NaN where that is not known. Of score, always NaN."""
+    """float64: share of 1; NaN of what does not count. Of score, always NaN."""
     overlap_N: np.ndarray | None = None
-    """point: float64, of the region with the box that was meant; NaN where that is not known."""
+    """point: float64, of the region with the box that was meant; NaN of what does not count."""
 
 
 def answers_of(examples: Examples, outputs: Outputs, corpus: Corpus | None = None) -> Answers:
     """corpus: where the regions' boxes are, for point."""
     refuse_no_numbers(outputs, examples.ids)
     assert len(outputs) == len(examples), f"{len(outputs)} outputs of {len(examples)} examples"
+    counts_N = examples.known_N & ~outputs.damaged_N
+    place_N, sure_N, right_N, overlap_N = _found(examples, outputs, corpus)
+    return Answers(
+        counts_N,
+        np.where(outputs.damaged_N, -1, place_N),
+        np.where(outputs.damaged_N, np.nan, sure_N),
+        np.where(counts_N, right_N, np.nan),
+        None if overlap_N is None else np.where(counts_N, overlap_N, np.nan),
+    )
+
+
+def _found(
+    examples: Examples, outputs: Outputs, corpus: Corpus | None
+) -> tuple[np.ndarray, np.ndarray, np.ndarray | float, np.ndarray | None]:
+    """The fields of Answers after the first, also where something is not known."""
     if examples.kind in ("classify", "score"):
         table_NK = outputs.table_NK()
         place_N, sure_N = table_NK.argmax(axis=1), table_NK.max(axis=1).astype(float)
-        right_N = _right_classes(examples, place_N) if examples.kind == "classify" else np.nan
-        return Answers(place_N, sure_N, np.where(examples.known_N, right_N, np.nan))
+        return (
+            place_N,
+            sure_N,
+            _right_classes(examples, place_N) if examples.kind == "classify" else np.nan,
+            None,
+        )
     best = _Best(outputs)
     if examples.kind == "point":
         overlap_R = _overlaps(examples, outputs, corpus)
-        shares = [best.share(values_R) for values_R in (overlap_R > OVERLAP, overlap_R)]
-        right_N, overlap_N = (np.where(examples.known_N, share_N, np.nan) for share_N in shares)
-        return Answers(best.place_N, best.value_N, right_N, overlap_N)
+        return best.place_N, best.value_N, best.share(overlap_R > OVERLAP), best.share(overlap_R)
     if examples.kind == "match":
-        right_N = _right_pairs(examples, outputs, best)
-    else:
-        right_N = best.share(best.local == examples.labels_N[best.owner])
-    return Answers(best.place_N, best.value_N, np.where(examples.known_N, right_N, np.nan))
+        return best.place_N, best.value_N, _right_pairs(examples, outputs, best), None
+    return best.place_N, best.value_N, best.share(best.local == examples.labels_N[best.owner]), None
 
 
 class _Best:
@@ -106,7 +123,7 @@ def _overlaps(examples: Examples, outputs: Outputs, corpus: Corpus | None) -> np
     """Of each region with the box that it fits best; 0 where no box is known."""
     assert corpus is not None, "regions lie in the corpus"
     overlap_R, counts_N = np.zeros(len(outputs.flat)), np.diff(outputs.offsets)
-    wanted = np.flatnonzero(examples.known_N & (counts_N > 0))
+    wanted = np.flatnonzero(examples.known_N & ~outputs.damaged_N & (counts_N > 0))
     for first in range(0, len(wanted), _BLOCK):
         block = wanted[first : first + _BLOCK]
         counts = counts_N[block]

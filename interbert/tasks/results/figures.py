@@ -2,8 +2,8 @@
 
 Letters: N examples, B resamples, P pairs, K classes. A figure is a function of how often each example counts:
 counts_BN -> values_B. With every example once it is the figure itself, with counts drawn at random it is a resample
-of the bootstrap: one formula serves both, a block of resamples at a time. Examples whose label is not known are left
-out before.
+of the bootstrap: one formula serves both, a block of resamples at a time. Examples whose label is not known, or whose
+images could not be had, are left out before.
 """
 
 from collections.abc import Callable
@@ -36,13 +36,13 @@ class Interval:
 @dataclass(frozen=True)
 class Report:
     examples: int
-    """Whose label is known."""
+    """That count."""
     figures: dict[str, Interval]
 
 
 def figures_of(examples: Examples, outputs: Outputs, answers: Answers) -> dict[str, float]:
     """Every figure that the examples have, without intervals; none where no label is known."""
-    known = np.flatnonzero(examples.known_N)
+    known = np.flatnonzero(answers.counts_N)
     if not len(known):
         return {}
     once_1N = np.ones((1, len(known)))
@@ -53,7 +53,7 @@ def report(
     examples: Examples, outputs: Outputs, answers: Answers, seed: int = 0, resamples: int = RESAMPLES
 ) -> tuple[Report, dict[str, Report]]:
     """Over all examples, and of each type, the most frequent first."""
-    known = np.flatnonzero(examples.known_N)
+    known = np.flatnonzero(answers.counts_N)
     types, type_of, counts = np.unique(
         np.array(examples.types, dtype=object)[known].astype(str), return_inverse=True, return_counts=True
     )

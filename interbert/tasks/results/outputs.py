@@ -18,6 +18,8 @@ class Outputs:
     """float32, one example's numbers after another's."""
     offsets: np.ndarray
     """int64 [N + 1]"""
+    damaged_N: np.ndarray
+    """bool: an image of it could not be had, so that its numbers mean nothing."""
 
     def __len__(self) -> int:
         return len(self.offsets) - 1
@@ -41,6 +43,8 @@ class Part:
     counts_G: np.ndarray
     """How many numbers each has."""
     flat: np.ndarray
+    damaged_G: np.ndarray
+    """bool: an image of it could not be had."""
 
 
 def assemble(parts: Iterable[Part], examples: int) -> Outputs:
@@ -49,21 +53,23 @@ def assemble(parts: Iterable[Part], examples: int) -> Outputs:
     number_G = _joined([part.examples_G for part in parts], np.int64)
     counts_G = _joined([part.counts_G for part in parts], np.int64)
     flat = _joined([part.flat for part in parts], np.float32)
-    assert len(number_G) == len(counts_G) and counts_G.sum() == len(flat), "parts that do not fit together"
+    damaged_G = _joined([part.damaged_G for part in parts], bool)
+    fit = len(number_G) == len(counts_G) == len(damaged_G) and counts_G.sum() == len(flat)
+    assert fit, "parts that do not fit together"
     times_N = np.bincount(number_G[number_G >= 0], minlength=examples)
     assert len(times_N) == examples, f"example {len(times_N) - 1} of {examples}"
     wrong = np.flatnonzero(times_N != 1)
     assert not len(wrong), f"example {wrong[0]} was gone through {times_N[wrong[0]]} times"
 
     order = np.argsort(number_G, kind="stable")[int((number_G < 0).sum()) :]
-    offsets = np.concatenate([[0], np.cumsum(counts_G[order])])
+    offsets, damaged_N = np.concatenate([[0], np.cumsum(counts_G[order])]), damaged_G[order]
     if (
         len(counts_G) and (counts_G == counts_G[0]).all()
     ):  # many classes: a place for each number would take room
-        return Outputs(flat.reshape(len(counts_G), -1)[order].ravel(), offsets)
+        return Outputs(flat.reshape(len(counts_G), -1)[order].ravel(), offsets, damaged_N)
     starts_G = np.cumsum(counts_G) - counts_G
     rows = np.arange(offsets[-1]) + np.repeat(starts_G[order] - offsets[:-1], counts_G[order])
-    return Outputs(flat[rows], offsets)
+    return Outputs(flat[rows], offsets, damaged_N)
 
 
 def refuse_no_numbers(outputs: Outputs, ids: list[str]) -> None:

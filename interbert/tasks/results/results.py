@@ -75,7 +75,8 @@ def results_of(
             "value": value,
             "larger_is_better": metric.larger_is_better,
             "examples": whole.examples,
-            "without_label": len(examples) - whole.examples,
+            "without_label": int((~examples.known_N).sum()),
+            "left_out": int(examples.known_N.sum()) - whole.examples,
             "figures": _figures(whole),
             "by_type": {
                 name: {"examples": each.examples, "figures": _figures(each)} for name, each in by_type.items()
@@ -124,7 +125,8 @@ def predictions(examples: Examples, outputs: Outputs, answers: Answers) -> Itera
 
 
 def prediction(examples: Examples, answers: Answers, number: int) -> Any:
-    """The class's name, the value, or the place of the choice, pair or region, from 0; None: there was none."""
+    """The class's name, the value, or the place of the choice, pair or region, from 0; None: there was none, or an
+    image was damaged."""
     place = int(answers.place_N[number])
     if examples.kind == "score":
         return _rounded(answers.sure_N[number])
@@ -135,7 +137,7 @@ def prediction(examples: Examples, answers: Answers, number: int) -> Any:
 
 def scores(examples: Examples, outputs: Outputs, number: int) -> Any:
     row = outputs.of(number)
-    if examples.kind == "score":
+    if examples.kind == "score" or outputs.damaged_N[number]:
         return None
     if examples.kind != "classify":
         return [_rounded(value) for value in row]

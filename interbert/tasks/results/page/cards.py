@@ -18,8 +18,8 @@ def galleries(judged: Judged) -> list[str]:
     right, sure = judged.answers.right_N, judged.answers.sure_N
     if judged.examples.kind == "score":
         told = [("Furthest off", "", _furthest(judged))]
-    elif not judged.examples.known_N.any():
-        told = [("Hardly sure", "", _places(np.isnan(right), sure))]
+    elif not judged.answers.counts_N.any():
+        told = [("Hardly sure", "", _places(np.isnan(right) & ~judged.outputs.damaged_N, sure))]
     else:
         told = [
             ("Surest and wrong", "No mistake was made with more confidence.", _places(right == 0, -sure)),
@@ -44,7 +44,7 @@ def _places(wanted_N: np.ndarray, by_N: np.ndarray) -> list[int]:
 
 
 def _furthest(judged: Judged) -> list[int]:
-    known_N = judged.examples.known_N
+    known_N = judged.answers.counts_N
     off_N = np.abs(np.where(known_N, judged.examples.values_N, 0) - judged.answers.sure_N)
     return _places(known_N, -off_N)
 

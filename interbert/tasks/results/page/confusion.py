@@ -21,9 +21,9 @@ class Confusion:
 def confusion_of(judged: Judged, most: int = MOST) -> Confusion | None:
     """None where no class is right alone: of other kinds, and of weights. Most frequent: meant or said."""
     examples, answers = judged.examples, judged.answers
-    if examples.kind != "classify" or examples.scores is not None or not examples.known_N.any():
+    if examples.kind != "classify" or examples.scores is not None or not answers.counts_N.any():
         return None
-    meant, said = examples.labels_N[examples.known_N], answers.place_N[examples.known_N]
+    meant, said = examples.labels_N[answers.counts_N], answers.place_N[answers.counts_N]
     classes = len(examples.classes)
     often = np.bincount(meant, minlength=classes) + np.bincount(said, minlength=classes)
     kept = np.sort(np.argsort(-often, kind="stable")[:most])

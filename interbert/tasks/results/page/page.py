@@ -83,7 +83,8 @@ def _counted(results: dict[str, Any]) -> str:
 
 def _headline(results: dict[str, Any]) -> str:
     if not results["examples"]:
-        return "<p class=warn>No example has a label, so there are no figures: predictions only.</p>"
+        what = "with a label has images that are whole" if results["left_out"] else "has a label"
+        return f"<p class=warn>No example {what}, so there are no figures: predictions only.</p>"
     metric = metric_of(results["kind"], results["metric"])
     figure = results["figures"][metric.name]
     return (
@@ -109,12 +110,15 @@ def _facts(results: dict[str, Any]) -> str:
 
 
 def caveats(results: dict[str, Any]) -> list[str]:
-    """Why the figures promise more than other data will keep."""
+    """What a reader of the figures must know: why other data may not keep what they promise, and what is not in
+    them."""
     told = []
     if results["tuned_on_this_data"]:
         told.append("It was trained on these very examples: the figures say what it remembers.")
     elif results["chosen_on_this_data"]:
         told.append("The checkpoint was chosen by these examples, which flatters it a little.")
+    if results.get("left_out"):
+        told.append(f"{results['left_out']:,} more examples are left out, for images of theirs are damaged.")
     return told
 
 

@@ -6,10 +6,13 @@ from interbert.tasks.results.outputs import Part, assemble, refuse_no_numbers
 
 
 def part(**rows: list[float]) -> Part:
-    """n3=[…]: example 3; filler=[…]."""
+    """n3=[…]: example 3; d3=[…]: the same with a damaged image; filler=[…]."""
     numbers = [-1 if name == "filler" else int(name[1:]) for name in rows]
     return Part(
-        np.array(numbers), np.array([len(row) for row in rows.values()]), np.concatenate(list(rows.values()))
+        np.array(numbers),
+        np.array([len(row) for row in rows.values()]),
+        np.concatenate(list(rows.values())),
+        np.array([name[0] == "d" for name in rows]),
     )
 
 
@@ -39,7 +42,13 @@ def test_an_example_that_is_missing_or_there_twice_is_a_fault():
     with pytest.raises(AssertionError, match="example 4 of 2"):
         assemble([part(n0=[1.0], n1=[1.0], n4=[1.0])], 2)
     with pytest.raises(AssertionError, match="do not fit together"):
-        assemble([Part(np.array([0]), np.array([2]), np.array([1.0]))], 1)
+        assemble([Part(np.array([0]), np.array([2]), np.array([1.0]), np.array([False]))], 1)
+
+
+def test_what_is_damaged_stays_so_in_any_order():
+    for parts in ([part(d2=[1.0], n0=[2.0]), part(d1=[3.0])], [part(d1=[3.0]), part(n0=[2.0], d2=[1.0])]):
+        assert assemble(parts, 3).damaged_N.tolist() == [False, True, True]
+    assert assemble([part(n1=[], d0=[1.0])], 2).damaged_N.tolist() == [True, False]
 
 
 def test_nothing_at_all():
