@@ -1,21 +1,6 @@
-"""What the tests of the CPU kernels are worth: under sanitizers they are quiet, and broken sources make them fail.
+"""Places where the CPU kernels can be broken."""
 
-The portable build shows it, on any machine; tests/unit/kernels has the tests.
-"""
-
-import os
-import subprocess
-import sys
-from pathlib import Path
-
-import pytest
-from mutations import Mutation, break_sources
-from portable_kernels import build_portable
-
-from interbert.kernels.cpu.native import SOURCES
-
-SANITIZERS = ("-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-g1")
-TESTS = [f"{Path(__file__).parents[1]}/unit/kernels/test_native{part}.py" for part in ("", "_library")]
+from mutations import Mutation
 
 WRONG = [
     Mutation("attention without tiles", "attention.cpp", "Tiles configured;"),
@@ -69,39 +54,3 @@ OVERRUNS = [
     Mutation("result beyond the end", "rows.cpp", "load(bias + j, mask)), mask)", "load(bias + j, mask)), 0xffff)"),
     Mutation("logits beyond the end", "rows.cpp", "top, load(row + j, mask)", "top, load(row + j)"),
 ]  # fmt: skip
-
-
-def complaint(library: Path, which: str = "portable", **environment: str) -> str | None:
-    """What the tests say of a library; None when all is well."""
-    command = [sys.executable, "-m", "pytest", "-x", "-s", "-k", which, "-p", "no:cacheprovider", *TESTS]
-    variables = {**os.environ, "PORTABLE_LIBRARY": str(library), **environment}
-    done = subprocess.run(command, capture_output=True, text=True, env=variables, timeout=600, check=False)
-    assert done.returncode not in (2, 3, 4, 5), f"the tests did not run: {done.stdout}{done.stderr}"
-    return None if done.returncode == 0 else f"exit code {done.returncode}\n{done.stdout}{done.stderr}"
-
-
-def sanitized() -> dict[str, str]:
-    """Python itself is not built with them: their library comes first, and the leaks are not ours."""
-    where = subprocess.run(["g++", "-print-file-name=libasan.so"], capture_output=True, text=True, check=True)
-    return {"LD_PRELOAD": where.stdout.strip(), "ASAN_OPTIONS": "detect_leaks=0"}
-
-
-@pytest.mark.thorough
-def test_clean_under_sanitizers(tmp_path):
-    assert complaint(build_portable(tmp_path, SOURCES, SANITIZERS), **sanitized()) is None
-
-
-@pytest.mark.thorough
-@pytest.mark.parametrize("mutation", WRONG, ids=str)
-def test_each_broken_kernel_is_found(mutation, tmp_path):
-    break_sources(mutation, SOURCES, tmp_path / "sources")
-    assert complaint(build_portable(tmp_path, tmp_path / "sources")) is not None
-
-
-@pytest.mark.thorough
-@pytest.mark.parametrize("mutation", OVERRUNS, ids=str)
-def test_each_overrun_is_found(mutation, tmp_path):
-    break_sources(mutation, SOURCES, tmp_path / "sources")
-    library = build_portable(tmp_path, tmp_path / "sources", SANITIZERS)
-    said = complaint(library, "portable and not attention and not around", **sanitized())
-    assert said is not None and "ERROR: AddressSanitizer" in said
