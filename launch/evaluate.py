@@ -88,6 +88,8 @@ def add_how_the_model_runs(parser: argparse.ArgumentParser) -> None:
         default="auto",
         help="auto: bf16 where the device multiplies matrices in it, else fp32",
     )
+    skip = "compare images with their checksums, and leave out of the figures those that are damaged"
+    add("--skip-damaged", action="store_true", help=skip)
 
 
 def add_how_pairs_are_ranked(parser: argparse.ArgumentParser) -> None:
@@ -170,6 +172,7 @@ def evaluate_task(arguments: argparse.Namespace) -> None:
             max_regions=arguments.max_regions,
             max_text_tokens=arguments.max_text_tokens,
             token_budget=arguments.token_budget,
+            skip_damaged=arguments.skip_damaged,
         )
         if ranks.is_main:
             told = metric_of(arguments.task, results["metric"]).told(results["value"])

@@ -58,7 +58,8 @@ def leave_retrieval(settings: Settings, folder: Path, chosen: str, trained_on: s
     from interbert.tasks.retrieval.evaluation import Options, evaluate_model
 
     work = folder / "results.tiles"  # so that a killed evaluation goes on where it was
-    found = evaluate_model(folder / "export", settings.data.validation, ranks, Options(), work)
+    options = Options(skip_damaged=settings.data.skip_damaged > 0)
+    found = evaluate_model(folder / "export", settings.data.validation, ranks, options, work)
     with Corpus(settings.data.validation) as held_out:
         fingerprint = held_out.fingerprint
     figures = {metric.name: found_at(found, metric.name) for metric in METRICS["retrieval"]}
@@ -68,6 +69,7 @@ def leave_retrieval(settings: Settings, folder: Path, chosen: str, trained_on: s
         "value": figures["text_to_image.r1"],
         "larger_is_better": True,
         "examples": found["captions"],
+        "left_out": found.get("left_out", 0),
         "figures": {name: {"value": value} for name, value in figures.items()},
         "by_type": {},
         "model": str(folder / "export"),

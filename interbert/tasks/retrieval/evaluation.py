@@ -4,6 +4,7 @@ Either one model on given stores, or a run: its model before and after training,
 given stores, into its evaluation.json.
 """
 
+import logging
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -27,6 +28,8 @@ from interbert.tasks.retrieval.retrieval import evaluate_retrieval
 from interbert.tasks.retrieval.shortlist import read_vectors
 from interbert.tokenizer import Tokenizer, load_tokenizer
 from interbert.train.folder.run_folder import RunFolder
+
+log = logging.getLogger(__name__)
 
 TOKEN_BUDGET = {"cpu": 4096, "cuda": 131072}
 """Tokens of a micro-batch."""
@@ -57,6 +60,8 @@ class Options:
     """Only pairs of which one is among so many nearest of the other, by `vectors`."""
     vectors: str | None = None
     """File with a vector of each image and each caption of the data."""
+    skip_damaged: bool = False
+    """Compare images with their checksums, and leave out those that have changed."""
 
 
 def evaluate_model(
@@ -150,6 +155,8 @@ def format_table(results: dict[str, dict[str, Any]]) -> str:
                 )
     last = result["images"], result["captions"], result["precision"]
     rows.append("{:,} images, {:,} captions, {}".format(*last))
+    if "left_out" in result:
+        rows.append(f"{result['left_out']:,} more images are left out, for they are damaged")
     if "shortlist" in result:
         found = result["shortlist"]
         rows.append(
@@ -176,6 +183,10 @@ def _retrieval(
     ranks.main_only(lambda: token_table(corpus, tokenizer, max_tokens) and None)  # one rank fills the cache
     tokens = token_table(corpus, tokenizer, max_tokens)
     images = np.arange(min(options.max_images or corpus.images, corpus.images))
+    damaged = ranks.main_only(lambda: corpus.damaged_images(images)) if options.skip_damaged else {}
+    for told in damaged.values():
+        log.info("left out: %s", told)
+    images = images[~np.isin(images, np.array(list(damaged), np.int64))]
     captions, vague = choose_captions(corpus, images, options.split_captions)
     vectors = read_vectors(Path(options.vectors), corpus) if options.vectors else None
     best = "bf16" if has_bf16(ranks.device) else "fp32"
@@ -200,7 +211,8 @@ def _retrieval(
         progress=ranks.is_main,
         title=title,
     )
-    return result | {"precision": precision, "data": [str(path) for path in corpus.paths]}
+    left_out = {"left_out": len(damaged)} if damaged else {}
+    return result | left_out | {"precision": precision, "data": [str(path) for path in corpus.paths]}
 
 
 def _identify(model: Path, data: Sequence[str | Path], options: Options) -> str:
@@ -215,7 +227,10 @@ def _identify(model: Path, data: Sequence[str | Path], options: Options) -> str:
         digest.update(corpus.fingerprint.encode())
     if options.vectors:
         digest.update(Path(options.vectors).read_bytes())
-    digest.update(repr(sorted(asdict(options).items())).encode())
+    asked = asdict(options)
+    if not options.skip_damaged:  # which earlier versions did not know
+        del asked["skip_damaged"]
+    digest.update(repr(sorted(asked.items())).encode())
     return digest.hexdigest()
 
 

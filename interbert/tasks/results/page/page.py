@@ -118,7 +118,7 @@ def caveats(results: dict[str, Any]) -> list[str]:
     elif results["chosen_on_this_data"]:
         told.append("The checkpoint was chosen by these examples, which flatters it a little.")
     if results.get("left_out"):
-        told.append(f"{results['left_out']:,} more examples are left out, for images of theirs are damaged.")
+        told.append(f"{results['left_out']:,} more are left out, for images of theirs are damaged.")
     return told
 
 

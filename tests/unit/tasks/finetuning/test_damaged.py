@@ -70,7 +70,7 @@ def test_results_say_how_many_are_left_out(tmp_path):
         len(left_out),
         0,
     )
-    assert f"{len(left_out)} more examples are left out" in (tmp_path / "judged" / "results.html").read_text()
+    assert f"{len(left_out)} more are left out" in (tmp_path / "judged" / "results.html").read_text()
 
 
 def test_sets_with_damaged_images_are_left_out(tmp_path):

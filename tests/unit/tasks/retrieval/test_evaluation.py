@@ -8,8 +8,10 @@ import pytest
 import torch
 import yaml
 from random_model import WIDTH, small_config
+from small_world import damage
 
 from interbert.corpus.corpus import Corpus
+from interbert.corpus.tokens import token_table
 from interbert.model.interbert import InterBertForPreTraining
 from interbert.ranks.distributed import Ranks
 from interbert.sources.scenes.write import write_scenes
@@ -22,6 +24,7 @@ from interbert.tasks.retrieval.evaluation import (
     evaluate_run,
     format_table,
 )
+from interbert.tasks.retrieval.retrieval import evaluate_retrieval
 from interbert.tasks.retrieval.tile_folder import clear
 
 
@@ -42,6 +45,23 @@ def test_a_model_on_a_store(world, ranks):
     assert len(lines) == 6
     assert f"{100 * found['text_to_image']['r5']:.1f} %" in lines[1]
     assert lines[3].startswith("model vague, text to image")
+
+
+def test_damaged_images_are_left_out_where_asked(world, ranks, tmp_path):
+    data = tmp_path / "scenes.h5"
+    shutil.copy(world / "scenes.h5", data)
+    options = {"precision": "fp32", "split_captions": "all"}
+    damage(data, [2, 7])
+    found = evaluate_model(world / "model", [data], ranks, Options(**options, skip_damaged=True))
+    assert (found["images"], found["captions"], found["left_out"]) == (10, 30, 2)
+    assert "2 more images are left out" in format_table({"": found})
+    with Corpus([data]) as corpus:
+        model, tokenizer = evaluation.load_for(world / "model", corpus)
+        tokens = token_table(corpus, tokenizer, 64)
+        images = np.array([n for n in range(12) if n not in (2, 7)])
+        wanted = evaluate_retrieval(model, corpus, tokens, images=images)
+    assert found["text_to_image"] == wanted["text_to_image"]
+    assert "left_out" not in evaluate_model(world / "model", [world / "scenes.h5"], ranks, Options(**options))
 
 
 def test_folds_a_shortlist_and_kept_scores(world, ranks, corpus, tmp_path):
