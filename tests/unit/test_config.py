@@ -76,6 +76,22 @@ def test_of_epochs_and_steps_the_one_said_last_counts(tmp_path):
         assert (settings.train.epochs, settings.train.schedule_steps) == wanted
 
 
+@pytest.mark.parametrize(
+    ("typed", "said"),
+    [
+        ("schedule_steps=9", "epochs: 2"),
+        ("epochs=9", "schedule_steps: 2"),
+        ("batch=9 pairs", "micro_batches: 2"),
+    ],
+)
+def test_a_stage_that_says_it_otherwise_is_not_overruled_in_silence(typed, said, tmp_path):
+    path = write(
+        tmp_path, "s.yaml", f"extends: scenes\nname: s\nstages: [{{name: web, train: {{{said}}}}}]\n"
+    )
+    with pytest.raises(SettingsError, match=rf"stage 'web' says its own train\.{said.split(':')[0]}"):
+        load_recipe(path, [f"train.{typed}"])
+
+
 def test_who_writes_epochs_and_steps_is_told_that_they_are_one(tmp_path):
     both = "train: {epochs: 3, schedule_steps: 70}"
     path = write(tmp_path, "both.yaml", f"extends: scenes\nname: b\n{both}\n")
