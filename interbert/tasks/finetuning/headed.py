@@ -72,7 +72,7 @@ class HeadedTask(Task):
         return FineTuneStep(model, self.settings.task, self.head.soft)
 
     def plan(self, settings: Settings, ranks: Ranks) -> EndlessPlan:
-        """The sketch itself: nothing about it takes long to make."""
+        """The sketch itself, where nothing about it takes long to make."""
         return self.sketch(settings)
 
     def loader(self, settings: Settings, plan: EndlessPlan, ranks: Ranks, start: Position) -> Loader:
