@@ -109,7 +109,7 @@ class ExampleJudge:
     def figures(self, engine: Engine, ranks: Ranks) -> dict[str, float]:
         outputs, losses = self.outputs(engine, ranks)
         answers = answers_of(self.examples, outputs, self._corpus)
-        left_out = number_of(int(outputs.damaged_N.sum()))
+        left_out = number_of(int((self.examples.known_N & outputs.damaged_N).sum()))
         return {"loss": losses["loss"]} | figures_of(self.examples, outputs, answers) | left_out
 
     def outputs(self, engine: Engine, ranks: Ranks) -> tuple[Outputs, dict[str, float]]:

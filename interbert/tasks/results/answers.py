@@ -55,12 +55,8 @@ def _found(
     if examples.kind in ("classify", "score"):
         table_NK = outputs.table_NK()
         place_N, sure_N = table_NK.argmax(axis=1), table_NK.max(axis=1).astype(float)
-        return (
-            place_N,
-            sure_N,
-            _right_classes(examples, place_N) if examples.kind == "classify" else np.nan,
-            None,
-        )
+        right_N = _right_classes(examples, place_N) if examples.kind == "classify" else np.nan
+        return place_N, sure_N, right_N, None
     best = _Best(outputs)
     if examples.kind == "point":
         overlap_R = _overlaps(examples, outputs, corpus)
