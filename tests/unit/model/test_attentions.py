@@ -5,7 +5,7 @@ import torch
 from made_batches import make_batch, single_pair, tiny_config
 
 from interbert.batches.batch import Batch
-from interbert.model import InterBertForPreTraining, InterBertModel, packed_attention
+from interbert.model import InterBertForPreTraining, InterBertModel
 
 LAYERS = [{"layers": 2, "heads": 4, "intermediate_size": 48, "kind": kind} for kind in ("cross", "text")]
 
@@ -77,7 +77,7 @@ def test_without_asking_nothing_is_computed(monkeypatch):
 
     model, batch = InterBertForPreTraining.from_seed(tiny_config(), 1).eval(), make_batch([5], [4])
     asked = model.forward_packed(batch, output_attentions=True)
-    monkeypatch.setattr(packed_attention, "maps_of", refuse)
+    monkeypatch.setattr("interbert.model.packed_attention.maps_of", refuse)
     plain = model.forward_packed(batch)
     assert plain.attentions is None
     assert torch.equal(plain.match_logits_P2, asked.match_logits_P2)
