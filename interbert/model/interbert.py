@@ -10,14 +10,22 @@ from transformers import initialization as init
 
 from interbert.batches.batch import Batch
 from interbert.model.beginning import beginning, drawn, fill
-from interbert.model.configuration import InterBertConfig
-from interbert.model.embeddings import ImageEmbeddings, TextEmbeddings, image_tokens, whole_images
-from interbert.model.encoder import Streams, layers_of
-from interbert.model.heads import ClsMatchHead, FusedMatchHead, Pooler, PredictionHead, match_probability
-from interbert.model.layout import Layout, layout
+from interbert.model.layers.embeddings import ImageEmbeddings, TextEmbeddings
+from interbert.model.layers.encoder import layers_of
+from interbert.model.layers.heads import (
+    ClsMatchHead,
+    FusedMatchHead,
+    Pooler,
+    PredictionHead,
+    match_probability,
+)
 from interbert.model.outputs import InterBertOutput, PackedOutput
-from interbert.model.packed_attention import Maps, WithinPairs, ask_packed
-from interbert.model.padding import PackedInputs, pack, unpack
+from interbert.model.packing.attention import Maps, WithinPairs, ask_packed
+from interbert.model.packing.image_tokens import image_tokens, whole_images
+from interbert.model.packing.layout import Layout, layout
+from interbert.model.packing.padding import PackedInputs, pack, unpack
+from interbert.model.packing.streams import Streams
+from interbert.model.shape.configuration import InterBertConfig
 
 
 class InterBertPreTrainedModel(PreTrainedModel):

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from torch import Tensor
 from transformers.modeling_outputs import ModelOutput
 
-from interbert.model.heads import match_probability
-from interbert.model.packed_attention import Maps
+from interbert.model.layers.heads import match_probability
+from interbert.model.packing.attention import Maps
 
 
 @dataclass

@@ -7,10 +7,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from interbert.model.encoder import Streams
 from interbert.model.interbert import InterBertForPreTraining
-from interbert.model.layout import Layout, layout
-from interbert.model.packed_attention import WithinPairs, ask_packed, offsets_of
+from interbert.model.packing.attention import WithinPairs, ask_packed, offsets_of
+from interbert.model.packing.layout import Layout, layout
+from interbert.model.packing.streams import Streams
 from interbert.model.shared.few import attend_few
 from interbert.model.shared.sides import Side, Sides, offsets
 from interbert.model.shared.steps import Step, backward_from_the_head, before_the_meeting

@@ -12,7 +12,7 @@ from interbert.config import Settings, SettingsError
 from interbert.corpus.corpus import Corpus
 from interbert.corpus.examples import Examples, open_examples
 from interbert.corpus.tokens import TokenTable, text_table
-from interbert.model.shape import Shape, TaskShape
+from interbert.model.shape.shape import Shape, TaskShape
 from interbert.ranks.distributed import Ranks
 from interbert.tasks.finetuning.sets import open_sets
 from interbert.tasks.finetuning.starting import begun_from, shape_with_head
@@ -29,8 +29,8 @@ if TYPE_CHECKING:  # torch takes seconds, and a dry run does without it
     from interbert.batches.endless import EndlessPlan, Position
     from interbert.batches.loader import Loader
     from interbert.model.beginning import Read
-    from interbert.model.configuration import InterBertConfig
     from interbert.model.interbert import InterBertForPreTraining
+    from interbert.model.shape.configuration import InterBertConfig
     from interbert.train.engine.engine import Engine
 
 

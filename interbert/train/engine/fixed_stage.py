@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from interbert.kernels import attention
-from interbert.model.encoder import StageLayers
-from interbert.model.packed_attention import WithinPairs
+from interbert.model.layers.encoder import StageLayers
+from interbert.model.packing.attention import WithinPairs
 
 
 @dataclass(frozen=True)

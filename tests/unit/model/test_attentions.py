@@ -77,7 +77,7 @@ def test_without_asking_nothing_is_computed(monkeypatch):
 
     model, batch = InterBertForPreTraining.from_seed(tiny_config(), 1).eval(), make_batch([5], [4])
     asked = model.forward_packed(batch, output_attentions=True)
-    monkeypatch.setattr("interbert.model.packed_attention.maps_of", refuse)
+    monkeypatch.setattr("interbert.model.packing.attention.maps_of", refuse)
     plain = model.forward_packed(batch)
     assert plain.attentions is None
     assert torch.equal(plain.match_logits_P2, asked.match_logits_P2)

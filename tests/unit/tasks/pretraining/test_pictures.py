@@ -6,8 +6,8 @@ import torch
 from interbert.batches.unmasked import pair_batch
 from interbert.corpus.corpus import Corpus
 from interbert.corpus.tokens import token_table
-from interbert.model.configuration import InterBertConfig
 from interbert.model.interbert import InterBertForPreTraining
+from interbert.model.shape.configuration import InterBertConfig
 from interbert.recipe import load_recipe
 from interbert.show.drawing import draw_regions
 from interbert.sources.scenes.write import write_scenes

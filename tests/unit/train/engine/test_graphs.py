@@ -11,7 +11,7 @@ from interbert import objectives
 from interbert.batches.capacities import Capacities
 from interbert.config import Settings, SettingsError
 from interbert.model import InterBertForPreTraining
-from interbert.model.heads_needed import needs
+from interbert.model.shape.heads_needed import needs
 from interbert.train.engine import graphs
 from interbert.train.engine.deepspeed_config import EngineConfig
 from interbert.train.engine.fixed_stage import FixedStage, own_gradients, run_fixed

@@ -8,8 +8,8 @@ from interbert.kernels import attention
 from interbert.kernels.attend.cross_attention import cross_attention
 from interbert.kernels.attend.fused import units_of_sequences
 from interbert.kernels.attend.reference import attention_probabilities
-from interbert.model.encoder import Ask
-from interbert.model.layout import Layout
+from interbert.model.layers.encoder import Ask
+from interbert.model.packing.layout import Layout
 
 STREAMS = ("text", "image", "joint")
 
