@@ -13,6 +13,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from interbert.commands.output import JUDGED, add_overwrite, output_path
 from interbert.config import Kind
+from interbert.doors import expand_paths, run_door
 from interbert.ranks.handover import hand_over
 
 
@@ -104,7 +105,7 @@ def parse_arguments() -> argparse.Namespace:
     add(
         "--local_rank", type=int, default=0, help=argparse.SUPPRESS
     )  # launchers append it; the environment decides
-    arguments = parser.parse_args()
+    arguments = expand_paths(parser.parse_args())
     if arguments.task == "retrieval":
         if arguments.examples:
             parser.error("--examples are of a task: give --task KIND")
@@ -215,7 +216,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main())
-    except (ValueError, OSError) as error:
-        sys.exit(f"evaluate: {error}")
+    sys.exit(run_door("evaluate", main))

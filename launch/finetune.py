@@ -16,6 +16,7 @@ from typing import get_args
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from interbert.config import Kind, Settings
+from interbert.doors import expand_paths, run_door
 from interbert.ranks.handover import hand_over
 from interbert.recipe import load_recipe
 from interbert.train.start.flags import add_run_flags, start
@@ -84,7 +85,7 @@ def main() -> int:
     code = hand_over(sys.argv[0], sys.argv[1:])
     if code is not None:
         return code
-    arguments = parse_arguments()
+    arguments = expand_paths(parse_arguments())
     logging.basicConfig(level=logging.INFO, format="%(name)s: %(message)s")
     settings = settings_of(arguments)
     if arguments.seeds or arguments.grid:
@@ -113,7 +114,4 @@ def finetuning():
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main())
-    except (ValueError, OSError) as error:
-        sys.exit(f"finetune: {error}")
+    sys.exit(run_door("finetune", main))

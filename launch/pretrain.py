@@ -10,6 +10,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+from interbert.doors import expand_paths, run_door
 from interbert.ranks.handover import hand_over
 from interbert.recipe import load_recipe, recipe_names
 from interbert.train.start.flags import add_run_flags, start
@@ -36,7 +37,7 @@ def main() -> int:
     code = hand_over(sys.argv[0], sys.argv[1:])
     if code is not None:
         return code
-    arguments = parse_arguments()
+    arguments = expand_paths(parse_arguments())
     logging.basicConfig(level=logging.INFO, format="%(name)s: %(message)s")
     sections = {}
     if arguments.data:
@@ -57,7 +58,4 @@ def pretraining():
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main())
-    except (ValueError, OSError) as error:
-        sys.exit(f"pretrain: {error}")
+    sys.exit(run_door("pretrain", main))

@@ -11,6 +11,8 @@ from interbert.corpus.sameness import Truth, texts_of_tokens
 from interbert.corpus.tokens import TokenTable
 from interbert.mining.negatives import CandidateTable
 
+_ROWS_AT_A_TIME = 1 << 18
+
 
 class Mismatcher:
     """Draws the mismatches of a whole epoch at once.
@@ -57,9 +59,9 @@ class Mismatcher:
         settings = self._settings
         if settings.share == 0:
             return
-        false = np.flatnonzero(rng.random(len(image)) < settings.share)
+        false = np.flatnonzero(_by_chance(rng, len(image), settings.share))
         if settings.side == "either":
-            on_caption = rng.random(len(false)) < 0.5
+            on_caption = _by_chance(rng, len(false), 0.5)
         else:
             on_caption = np.full(len(false), settings.side == "caption")
         is_match[false] = False
@@ -126,7 +128,7 @@ class Mismatcher:
         """A candidate of each row's own caption that is in the pool, -1 where there is none; and what is left."""
         new = np.full_like(own, -1)
         free = np.bincount(pool, minlength=self._captions)
-        filled = (self._candidates[own] >= 0).sum(axis=1)
+        filled = self._filled(own)
         claim = np.empty(self._captions, dtype=np.int32)
         rows = np.arange(len(own))
         for turn in range(filled.max(initial=0)):
@@ -141,6 +143,14 @@ class Mismatcher:
             new[asking[got]] = wish[got]
             free[wish[got]] -= 1
         return new, np.repeat(np.arange(self._captions, dtype=pool.dtype), free)
+
+    def _filled(self, own: np.ndarray) -> np.ndarray:
+        """int32: how many candidates each of these captions has."""
+        filled = np.empty(len(own), np.int32)
+        for start in range(0, len(own), _ROWS_AT_A_TIME):
+            part = slice(start, start + _ROWS_AT_A_TIME)
+            filled[part] = (self._candidates[own[part]] >= 0).sum(axis=1)
+        return filled
 
     def _without_as_many(
         self, rng: np.random.Generator, captions: np.ndarray, swapped: np.ndarray
@@ -164,6 +174,15 @@ class Mismatcher:
         numbers = np.arange(corpus.captions, corpus.captions + corpus.swapped, dtype=np.int32)
         false = ~self._truth.holds(corpus.caption_image[numbers], numbers)
         return Members(numbers[false], corpus.swapped_of[false], corpus.captions)
+
+
+def _by_chance(rng: np.random.Generator, count: int, share: float) -> np.ndarray:
+    """bool: each true with that probability; the same as if all numbers were drawn at once."""
+    true = np.empty(count, bool)
+    for start in range(0, count, _ROWS_AT_A_TIME):
+        part = true[start : start + _ROWS_AT_A_TIME]
+        part[:] = rng.random(len(part)) < share
+    return true
 
 
 def _check(corpus: Any, settings: MismatchSettings, candidates: CandidateTable | None) -> None:

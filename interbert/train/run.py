@@ -80,7 +80,7 @@ def run_task(request: Request, ranks: Ranks) -> int:
                 leave(run)
     except Exception as error:
         state, (reason, again) = "failed", describe_error(error)
-        if not isinstance(error, ValueError):
+        if not isinstance(error, ValueError | BrokenPipeError):  # nobody reads on: that is no fault of ours
             traceback.print_exc()
     except KeyboardInterrupt:
         state, reason = "failed", "interrupted a second time, before it had saved"
@@ -103,7 +103,8 @@ def _prepare(
     found = ranks.main_only(lambda: begin(folder, request.resume, log.warning))
     path, state = found.checkpoint, found.state
     if path is not None:
-        compare_identity(path, state["identity"], identity, settings.data.allow_changed)
+        earlier = task.corpus.earlier_fingerprint if task.corpus else None
+        compare_identity(path, state["identity"], identity, settings.data.allow_changed, earlier)
         progress.take_up(state)
     settings, config = _settled(request, state, task, ranks)
     plan = task.plan(settings, ranks)

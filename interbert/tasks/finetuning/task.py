@@ -76,6 +76,7 @@ class FineTuning(Task):
         data = self.corpus.fingerprint if self.corpus else "no images"
         return {
             "data fingerprint": data,
+            "data fingerprint covers": "content",
             "examples fingerprint": self.train.examples.fingerprint,
             "tokenizer fingerprint": self.tokenizer.fingerprint,
         }

@@ -9,8 +9,15 @@ import numpy as np
 import pytest
 from small_store import CLASSES, WIDTH, edit, rewrite, write_small
 
+from interbert.corpus import index
 from interbert.corpus.corpus import Corpus
 from interbert.store.store import StoreError
+
+
+@pytest.fixture(autouse=True, params=["in memory", "in a file"])
+def where_the_index_is(request, monkeypatch):
+    if request.param == "in a file":
+        monkeypatch.setattr(index, "LARGE", 0)
 
 
 @pytest.fixture
