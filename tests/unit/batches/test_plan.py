@@ -279,7 +279,7 @@ def test_rows_are_cut_alike_in_parts(monkeypatch, groups):
     rng = np.random.default_rng(3)
     text, regions = rng.integers(2, 12, 3000), rng.integers(1, 9, 3000)
     sizes = Capacities(tokens=120, text=60, regions=50, pairs=14, masked_tokens=9, masked_regions=9)
-    starts = np.concatenate([[0], np.cumsum(rng.integers(1, 4, 1000))])
+    starts = np.concatenate([[0], np.cumsum(rng.integers(1, 4, 3000))])
     starts = np.append(starts[starts < 3000], 3000) if groups else None
     whole = cut(sizes, text, regions, starts)
     assert len(whole) > 200
