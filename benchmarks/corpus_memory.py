@@ -80,9 +80,8 @@ def worst(ranks: list[dict[str, float]]) -> dict[str, float]:
 
 def measure(path: Path, hard: bool) -> dict[str, float]:
     mismatch = {"hard_share": 0.5 if hard else 0.0, "hard_table": str(candidates_of(path)) if hard else None}
-    settings = Settings.model_validate(
-        {"name": "memory", "mismatch": mismatch, "train": {"micro_batches": 1}}
-    )
+    sections = {"mismatch": mismatch, "data": {"token_budget": 4096}, "train": {"micro_batches": 1}}
+    settings = Settings.model_validate({"name": "memory", **sections})
     found: dict[str, float] = {}
     before = status("RssAnon")
 

@@ -60,15 +60,16 @@ def work_off(folder: Path, job: Job, rank: int, world_size: int, processes: int,
         for block in mine:
             progress.advance(worker.do(block))
         return
-    context = multiprocessing.get_context("spawn")
+    context, before = multiprocessing.get_context("spawn"), multiprocessing.active_children()
     with ProcessPoolExecutor(min(processes, len(mine)), context, _open, (folder,)) as pool:
         try:
             for done in as_completed([pool.submit(_do, block) for block in mine]):
                 progress.advance(done.result())
         except BaseException:  # Ctrl-C, say: what is not begun is not done
+            workers = [each for each in multiprocessing.active_children() if each not in before]
             pool.shutdown(wait=False, cancel_futures=True)
-            for process in list(pool._processes.values()):
-                process.terminate()
+            for worker in workers:
+                worker.terminate()
             raise
 
 

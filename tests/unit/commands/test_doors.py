@@ -88,7 +88,8 @@ def test_whose_reader_has_gone_ends_without_a_word(tmp_path, name):
     )  # fmt: skip
     os.close(write)
     assert not done.stderr, done.stderr.decode()
-    assert done.returncode == 141
+    # argparse lets a message that nobody reads go.
+    assert done.returncode == (0 if "--help" in words else 141)
 
 
 def test_an_interrupted_command_ends_without_a_word(tmp_path, capfd):
