@@ -20,7 +20,7 @@ import xxhash
 
 from interbert.corpus import cache
 from interbert.store.index_checks import check_index
-from interbert.store.shards import refuse_double_ids
+from interbert.store.shards import refuse_double_ids, refuse_other_heads
 from interbert.store.store import Store, StoreError
 
 LARGE = 1 << 20
@@ -121,6 +121,7 @@ Columns = dict[str, Callable[[], Iterator[np.ndarray]]]
 
 def _columns(collections: list[list[Store]]) -> Columns:
     """Of stores that are sound: StoreError otherwise."""
+    refuse_other_heads(list(chain.from_iterable(collections)))
     hashes = []
     for stores in collections:
         mine = [check_index(store) for store in stores]

@@ -75,7 +75,15 @@ def refuse_unlike(stores: list[Store]) -> None:
                     f"{store.path}: {field} is {have}, but {first.path} has {want}: stores of one data set "
                     "must agree; leave one out, or write it anew"
                 )
-        if first.class_head is not None and not all(map(np.array_equal, store.class_head, first.class_head)):
+
+
+def refuse_other_heads(stores: list[Store]) -> None:
+    """Stores whose evidence is a class head have the same one."""
+    first = stores[0]
+    for store in stores[1:]:
+        if first.class_head is not None and not all(
+            map(np.array_equal, store.read_class_head(), first.class_head)
+        ):
             raise StoreError(
                 f"{store.path}: class_head differs from that of {first.path}; leave one of them out"
             )

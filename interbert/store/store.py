@@ -94,6 +94,10 @@ class Store:
     @cached_property
     def class_head(self) -> tuple[np.ndarray, np.ndarray] | None:
         """Weight [K, D] and bias [K] of the detector's last layer, where that is the evidence."""
+        return self.read_class_head()
+
+    def read_class_head(self) -> tuple[np.ndarray, np.ndarray] | None:
+        """The same, read anew and not kept: it may be of many megabytes, in each of a thousand shards."""
         if self.evidence != "class_head":
             return None
         return self._all("class_head/weight"), self._all("class_head/bias")

@@ -166,6 +166,14 @@ def test_stores_that_do_not_fit_together(folder, tmp_path):
         Corpus([folder, bare])
 
 
+def test_stores_of_two_class_heads(tmp_path):
+    paths = [write_small(tmp_path / f"{seed}.h5", seed=seed, evidence="class_head") for seed in (0, 1)]
+    with pytest.raises(StoreError, match=r"1\.h5: class_head differs from that of .*0\.h5"):
+        Corpus(paths)
+    with Corpus([paths[0], shutil.copy(paths[0], tmp_path / "same.h5")]) as corpus:
+        assert corpus.images == 24
+
+
 def test_an_id_twice_in_one_collection(folder):
     shutil.copy(folder / "shard-0.h5", folder / "shard-9.h5")
     with pytest.raises(StoreError, match=r"shard-9\.h5: image id 's0-0' is in shard-0\.h5"):
