@@ -288,6 +288,9 @@ class TaskSettings(Closed):
 class SetSettings(Closed):
     """Sets of true and false pairs, drawn anew for each epoch: a true one, and falsified versions of it."""
 
+    captions: Literal["all", "distinctive"] = "all"
+    """distinctive: only those that the data marks as true of their image alone. A caption that is true of many images
+    makes false pairs that are none."""
     random_captions: int = Field(1, ge=0)
     """The image with a caption of another image."""
     random_images: int = Field(1, ge=0)
@@ -298,6 +301,23 @@ class SetSettings(Closed):
     """Look-alikes, mined by `python -m interbert mine --of images`."""
     near_top: int = Field(100, ge=1)
     """How many look-alikes are candidates."""
+    near_captions: int = Field(0, ge=0)
+    """The image with a caption that reads like its own but is not true of it: mined as `mismatch.hard_*` says."""
+    hardest: int | None = Field(None, ge=1)
+    """Learn from only so many false pairs of each set: those that the model as it stands takes most for true."""
+
+    @property
+    def false_pairs(self) -> int:
+        return self.random_captions + self.random_images + self.near_images + self.near_captions
+
+    @model_validator(mode="after")
+    def _some_are_left(self) -> "SetSettings":
+        if self.hardest and self.hardest >= self.false_pairs:
+            raise ValueError(
+                f"hardest is {self.hardest}, of {self.false_pairs} false pairs: draw more than are kept, or leave "
+                "hardest out"
+            )
+        return self
 
 
 class StepSettings(Closed):

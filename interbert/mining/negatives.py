@@ -38,10 +38,12 @@ class CandidateTable:
 
 
 def candidates_for(corpus: Any, settings: Settings) -> CandidateTable | None:
-    """The table that these settings need: the one named there, or cached, or mined; None where they need none."""
-    mismatch = settings.mismatch
-    if not needs_candidates(settings):
-        return None
+    """The table that these settings need; None where they need none."""
+    return candidates_by(corpus, settings.mismatch) if needs_candidates(settings) else None
+
+
+def candidates_by(corpus: Any, mismatch: MismatchSettings) -> CandidateTable:
+    """The table named there, or cached, or mined."""
     if mismatch.hard_table:
         return _fitting(read_candidates(mismatch.hard_table, corpus), mismatch)
     what = (corpus.fingerprint, mismatch.hard_top, mismatch.hard_max_similarity, _METHOD)

@@ -155,7 +155,7 @@ def _join(launcher: str, timeout: timedelta, stop: StopRequest | None) -> Ranks:
     import deepspeed
     from transformers.utils.logging import disable_progress_bar
 
-    from interbert.kernels.cpu.shared_memory_op import load_shared_memory_op
+    from interbert.kernels.cpu.shared_memory_op import leave_no_name, load_shared_memory_op
 
     logging.getLogger("DeepSpeed").setLevel(logging.WARNING)
     disable_progress_bar()  # transformers draws one for each model saved or loaded
@@ -168,6 +168,9 @@ def _join(launcher: str, timeout: timedelta, stop: StopRequest | None) -> Ranks:
     if backend == "gloo":
         load_shared_memory_op()
     deepspeed.init_distributed(dist_backend=backend, timeout=timeout, verbose=False, auto_mpi_discovery=False)
+    if backend == "gloo":
+        dist.barrier()  # all of a host have opened each other's buffers
+        leave_no_name(rank)
     host_group = dist.new_group(backend="gloo", timeout=timeout) if backend == "nccl" else None
     return Ranks(rank, world_size, local_rank, device, launcher, host_group, store)
 

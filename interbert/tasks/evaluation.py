@@ -13,7 +13,7 @@ import numpy as np
 import torch
 import xxhash
 
-from interbert.corpus.corpus import Corpus
+from interbert.corpus.corpus import DISTINCTIVE, Corpus
 from interbert.corpus.tokens import token_table
 from interbert.files import read_json, write_json
 from interbert.kernels.cpu.bf16 import has_bf16
@@ -22,7 +22,7 @@ from interbert.model.loading import load_ours
 from interbert.ranks.distributed import Ranks
 from interbert.recipe import read_config
 from interbert.sources.scenes.splits import make_scenes, scene_store
-from interbert.tasks.retrieval import DISTINCTIVE, captions_of, evaluate_retrieval
+from interbert.tasks.retrieval import captions_of, evaluate_retrieval
 from interbert.tasks.shortlist import read_vectors
 from interbert.tokenizer import Tokenizer, load_tokenizer
 from interbert.train.folder.run_folder import RunFolder

@@ -18,9 +18,6 @@ from interbert.tasks.pairs import PairScorer
 from interbert.tasks.shortlist import make_shortlist
 from interbert.tasks.tile_work import Scored, score_tiles
 
-DISTINCTIVE = 1
-"""`caption_kind` of a caption that is known to be true of its image alone."""
-
 
 def evaluate_retrieval(
     model: Any,

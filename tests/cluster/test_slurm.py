@@ -12,6 +12,7 @@ import torch
 from processes import ROOT
 from safetensors.torch import load_file
 from slurm import why_not_cgroups
+from tuning import same_export, tuning
 
 pytestmark = pytest.mark.cluster
 BIN = Path(sys.executable).parent
@@ -25,7 +26,12 @@ LONG = (
 
 
 def submit(slurm, runs, name, *more, flags=(), sets=LONG, steps=STEPS):
-    words = runs.command(name, "--max-steps", str(steps), *more, sets=sets)[1:]
+    words = runs.command(name, "--max-steps", str(steps), *more, sets=sets)
+    return submit_words(slurm, name, words, flags)
+
+
+def submit_words(slurm, name, words, flags=()):
+    """words: of launch/SCRIPT.py, for which launch/slurm/SCRIPT.sbatch is submitted."""
     job = [
         "sbatch",
         "--parsable",
@@ -37,7 +43,8 @@ def submit(slurm, runs, name, *more, flags=(), sets=LONG, steps=STEPS):
     ]
     slurm.environment |= {"INTERBERT_PYTHON": sys.executable, "OMP_NUM_THREADS": "1"}
     slurm.environment.pop("XDG_CACHE_HOME", None)
-    said = slurm.ask(*job, *flags, "launch/slurm/pretrain.sbatch", *words, cwd=ROOT).strip()
+    script = f"launch/slurm/{Path(words[0]).stem}.sbatch"
+    said = slurm.ask(*job, *flags, script, *words[1:], cwd=ROOT).strip()
     assert re.fullmatch(r"\d+", said), said
     return said
 
@@ -95,6 +102,15 @@ def test_in_a_container(slurm, runs):
         log_of(slurm, "contained").count("CPUs=4\n") == 2
     )  # two a task: the step has what the job asked for
     assert runs.status("contained")["state"] == "finished"
+
+
+def test_fine_tuning_is_what_it_is_on_one_machine(slurm, runs):
+    words = tuning(runs, "tuned_here")
+    runs.run_ranks(words)
+    job = submit_words(slurm, "tuned", tuning(runs, "tuned"))
+    assert slurm.wait_for(job, 120) == "COMPLETED", log_of(slurm, "tuned")
+    assert runs.status("tuned")["state"] == "finished" and (runs.folder / "tuned" / "results.json").is_file()
+    assert same_export(runs, "tuned_here", "tuned")
 
 
 def test_what_an_earlier_run_said_does_not_decide(slurm, runs):

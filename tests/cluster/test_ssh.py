@@ -9,6 +9,7 @@ from pathlib import Path
 import psutil
 import pytest
 from hosts import NAMES
+from tuning import same_export, tuning
 
 pytestmark = pytest.mark.cluster
 BIN = Path(sys.executable).parent
@@ -40,6 +41,12 @@ def test_two_hosts_train_as_one_machine_does(hosts, runs, alone, stage):
     said = runs.run(hosts.deepspeed(command))
     assert "2 rank(s) by deepspeed" in said
     assert runs.losses(name) == pytest.approx(alone, rel=1e-4)
+
+
+def test_two_hosts_fine_tune_as_one_machine_does(hosts, runs):
+    runs.run_ranks(tuning(runs, "tuned_here"))
+    runs.run(hosts.deepspeed(tuning(runs, "hosts_tuned")))
+    assert same_export(runs, "tuned_here", "hosts_tuned")
 
 
 def test_include_and_exclude(hosts, runs):

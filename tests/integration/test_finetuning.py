@@ -168,14 +168,15 @@ def test_a_sweep_has_a_run_for_each_point_and_seed(runs, words):
 
 def test_sets_are_drawn_from_captions(runs, begun, stores):
     train, test = (next(path for path in stores if path.name.startswith(n)) for n in ("train", "test"))
-    sets = "task={kind: match, loss: cross_entropy, sets: {random_captions: 2, near_images: 0}}"
+    drawn = "{random_captions: 2, near_images: 0, near_captions: 2, hardest: 2}"
+    sets = f"task={{kind: match, loss: cross_entropy, sets: {drawn}}}"
     words = ["launch/finetune.py", "--recipe", "finetune", "--model", str(begun), "--data", str(train)]
     words += ["--deepspeed_config", "cpu", "--output-dir", str(runs.folder / "sets"), "--set", sets]
     for each in (f"data.validation=[{test}]", "train.batch=8 sets", "train.epochs=1"):
         words += ["--set", each]
     said = runs.run([sys.executable, *words])
     found = results(runs, "sets")
-    assert "sets of 4 pairs" in said and found["metric"] == "text_to_image.r1"
+    assert "sets of 6 pairs" in said and found["metric"] == "text_to_image.r1"
     assert set(found["figures"]) >= {"text_to_image.r1", "image_to_text.r10"}
     assert any("validation/set_accuracy" in line for line in runs.metrics("sets"))
 

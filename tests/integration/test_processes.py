@@ -31,6 +31,24 @@ def test_two_forked_ranks_are_two(runs):
     assert process.codes == [0, 3] and process.returncode == 3
 
 
+MEET = """
+import glob, os, torch.distributed as dist
+from interbert.ranks.distributed import start_ranks
+start_ranks()
+dist.barrier()
+port = os.environ["MASTER_PORT"]
+with open("/proc/self/maps") as maps:
+    opened = len({line.split()[5] for line in maps if f"_{port}_" in line})
+named = len(glob.glob(f"/dev/shm/deepspeed_allreduce_buffer_*_{port}_*"))
+print(f"opened {opened}, named {named}\\n", end="")
+"""
+
+
+def test_ranks_leave_nothing_in_the_hosts_memory(runs):
+    said = runs.ranks(["-c", MEET]).communicate(timeout=60)[0]
+    assert said.count("opened 2, named 0\n") == 2, said
+
+
 def test_a_process_that_is_really_started_sees_no_gpu(runs):
     assert runs.run([sys.executable, "-c", TELL], really=True) == "None '' False\n"
 

@@ -11,12 +11,13 @@ from interbert.batches.batch import Batch
 from interbert.batches.endless import EndlessPlan
 from interbert.batches.example_plan import ExamplePlan
 from interbert.batches.prepare_examples import ExamplePreparer
-from interbert.batches.set_plan import SetPlan
+from interbert.batches.set_plan import SetPlan, random_in_place_of
 from interbert.batches.slot import Slot
 from interbert.config import Settings
 from interbert.corpus.corpus import Corpus
 from interbert.corpus.examples import Examples
 from interbert.corpus.tokens import TokenTable, token_table
+from interbert.mining.negatives import candidates_by
 from interbert.ranks.distributed import Ranks
 from interbert.tasks.answers import answers_of, are_sets
 from interbert.tasks.figures import figures_of
@@ -30,25 +31,21 @@ from interbert.train.task import Term
 class SetJudge:
     """How often the true pair of a set is the likeliest, over fixed sets of held-out captions.
 
-    Look-alikes of other data were mined for other images: in their place stand random captions.
+    Look-alikes of other data were mined for other images: in their place stand random captions. What reads alike is
+    mined anew.
     """
 
     figure, larger = "set_accuracy", True
 
     def __init__(self, settings: Settings, tokenizer: Tokenizer) -> None:
-        sets = settings.task.sets
-        plain = sets.model_copy(
-            update={"random_captions": sets.random_captions + sets.near_images, "near_images": 0}
-        )
-        settings = settings.model_copy(
-            update={
-                "task": settings.task.model_copy(update={"sets": plain}),
-                "data": settings.data.model_copy(update={"weights": []}),
-            }
-        )
+        settings = random_in_place_of(settings, "near_images")
+        data = settings.data.model_copy(update={"weights": []})
+        mismatch = settings.mismatch.model_copy(update={"hard_table": None})
+        settings = settings.model_copy(update={"data": data, "mismatch": mismatch})
         corpus = Corpus(settings.data.validation)
+        candidates = candidates_by(corpus, mismatch) if settings.task.sets.near_captions else None
         tokens = token_table(corpus, tokenizer, settings.data.max_text_tokens)
-        self._plan = SetPlan(corpus, tokens, settings, validation=True)
+        self._plan = SetPlan(corpus, tokens, settings, candidates=candidates, validation=True)
         self._preparer = ExamplePreparer(corpus, tokens, self._plan, settings)
         self._slot = self._preparer.make_slot()
         self._most = settings.train.validation_micro_batches

@@ -55,6 +55,12 @@ def pair_by_pair(logits_P2: Tensor, batch: Batch) -> Loss:
     return Loss(total, count, (right_P & (is_match_P != IGNORED)).sum())
 
 
+def pair_by_pair_of_sets(logits_P2: Tensor, batch: Batch) -> Loss:
+    """Each pair for itself, a set counting once whatever its size."""
+    found, pairs = pair_by_pair(logits_P2, batch), batch.groups.largest
+    return Loss(found.sum / pairs, found.count // pairs, found.correct / pairs)
+
+
 def pair_of_set(logits_P2: Tensor, batch: Batch) -> Loss:
     """Cross-entropy over the pairs of a set, of which one is true."""
     odds_GM = _of_groups(match_log_odds(logits_P2.float()), batch.groups)

@@ -5,6 +5,7 @@ from dataclasses import replace
 import torch
 
 from interbert.batches.batch import Batch, Groups
+from interbert.batches.selection import pairs_of
 from interbert.config import TaskSettings
 from interbert.model.shape import TaskShape
 
@@ -15,7 +16,7 @@ def with_groups(batch: Batch, task: TaskSettings, head: TaskShape) -> Batch:
     pairs, regions = batch.pairs, len(batch.boxes_R5)
     each = 2 if head.images == 2 else (pairs if task.kind in ("choose", "match") else 1)
     if head.images == 2:
-        batch, pairs = _first_pairs(batch, 2), 2
+        batch, pairs = pairs_of(batch, torch.arange(2), None), 2
         regions = len(batch.boxes_R5)
     count = pairs // each
     classes = len(head.classes or [])
@@ -49,21 +50,4 @@ def with_groups(batch: Batch, task: TaskSettings, head: TaskShape) -> Batch:
         class_labels_N=None,
         is_match_P=matches,
         groups=groups,
-    )
-
-
-def _first_pairs(batch: Batch, pairs: int) -> Batch:
-    text, regions = int(batch.cu_text[pairs]), int(batch.cu_regions[pairs])
-    return replace(
-        batch,
-        input_ids_T=batch.input_ids_T[:text],
-        token_types_T=batch.token_types_T[:text],
-        cu_text=batch.cu_text[: pairs + 1],
-        features_RD=batch.features_RD[:regions],
-        boxes_R5=batch.boxes_R5[:regions],
-        zeroed_R=batch.zeroed_R[:regions],
-        cu_regions=batch.cu_regions[: pairs + 1],
-        is_match_P=batch.is_match_P[:pairs],
-        images_P=batch.images_P[:pairs],
-        captions_P=batch.captions_P[:pairs],
     )

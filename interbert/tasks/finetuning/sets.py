@@ -6,10 +6,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from interbert.batches.set_plan import SetPlan, pairs_of_a_set
+from interbert.batches.set_plan import SetPlan, pairs_of_a_set, random_in_place_of
 from interbert.config import Settings
 from interbert.corpus.corpus import Corpus
 from interbert.corpus.tokens import TokenTable, token_table
+from interbert.mining.negatives import candidates_by
 from interbert.mining.neighbours import neighbours_for
 from interbert.model.shape import Shape, TaskShape
 from interbert.ranks.distributed import Ranks
@@ -69,11 +70,18 @@ class SetTuning(Task):
         return FineTuneStep(model, self.settings.task)
 
     def plan(self, settings: Settings, ranks: Ranks) -> EndlessPlan:
-        near = neighbours_for(self.corpus, settings.task.sets)
-        return SetPlan(self.corpus, self.tokens, settings, near)
+        near, candidates = neighbours_for(self.corpus, settings.task.sets), None
+        if settings.task.sets.near_captions:
+            ranks.main_only(
+                lambda: candidates_by(self.corpus, settings.mismatch) and None
+            )  # once, by one rank
+            candidates = candidates_by(self.corpus, settings.mismatch)
+        return SetPlan(self.corpus, self.tokens, settings, near, candidates)
 
     def sketch(self, settings: Settings) -> EndlessPlan:
-        return SetPlan(self.corpus, self.tokens, settings, neighbours_for(self.corpus, settings.task.sets))
+        """Nobody waits for candidates to be mined."""
+        plain = random_in_place_of(settings, "near_captions")
+        return SetPlan(self.corpus, self.tokens, plain, neighbours_for(self.corpus, settings.task.sets))
 
     def loader(self, settings: Settings, plan: EndlessPlan, ranks: Ranks, start: Position) -> Loader:
         from interbert.batches.loader import Loader

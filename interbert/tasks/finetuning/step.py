@@ -4,8 +4,9 @@ import torch
 from torch import Tensor, nn
 
 from interbert.batches.batch import Batch
+from interbert.batches.selection import hardest_of_sets
 from interbert.config import TaskSettings
-from interbert.model.heads import match_probability
+from interbert.model.heads import match_log_odds, match_probability
 from interbert.objectives import Loss
 from interbert.tasks.finetuning import losses
 from interbert.train.task import Term
@@ -21,12 +22,23 @@ class FineTuneStep(nn.Module):
         self.settings, self.soft = settings, soft
 
     def forward(self, batch: Batch, scales: dict[str, float]) -> tuple[Tensor, ...]:
+        sets = self.settings.sets
+        if self.training and sets and sets.hardest:
+            batch = hardest_of_sets(batch, self._odds_undisturbed(batch), sets.hardest)
         logits = self.logits(batch)
         (name,) = term_of(self.settings)
         found = self.loss(logits, batch)
         stats = torch.stack((found.sum, found.correct))[None].detach()
         loss = scales[name] * found.sum
         return (loss, stats) if self.training else (loss, stats, self.answers(logits, batch))
+
+    @torch.no_grad()
+    def _odds_undisturbed(self, batch: Batch) -> Tensor:
+        """[P]: how likely each pair is to the model as it stands, without dropout."""
+        self.model.eval()
+        odds_P = match_log_odds(self.logits(batch).float())
+        self.model.train()
+        return odds_P
 
     def logits(self, batch: Batch) -> Tensor:
         if self.settings.kind == "match":
@@ -48,6 +60,8 @@ class FineTuneStep(nn.Module):
                 return losses.pair_of_set(logits, batch)
             case "match", "triplet":
                 return losses.margin(logits, batch, task.margin)
+            case "match", _ if task.sets:
+                return losses.pair_by_pair_of_sets(logits, batch)
             case "match", _:
                 return losses.pair_by_pair(logits, batch)
         return losses.region(logits, batch)
@@ -87,7 +101,7 @@ def loss_of(task: TaskSettings) -> str:
 
 
 def term_of(task: TaskSettings) -> dict[str, Term]:
-    if task.kind == "match" and loss_of(task) == "binary":
+    if task.kind == "match" and loss_of(task) == "binary" and not task.sets:
         return {"match": Term(1.0, "pairs")}
     if task.kind == "point":
         return {"point": Term(1.0, "sought")}

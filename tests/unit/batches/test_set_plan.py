@@ -13,6 +13,7 @@ from interbert.batches.prepare_examples import ExamplePreparer
 from interbert.batches.set_plan import SetPlan
 from interbert.config import SetSettings
 from interbert.corpus.tokens import TokenTable, token_table
+from interbert.mining.negatives import CandidateTable
 from interbert.mining.neighbours import NeighbourError, NeighbourTable, neighbours_for, write_neighbours
 
 SETS = {"random_captions": 2, "random_images": 1, "near_images": 2}
@@ -36,10 +37,10 @@ def near_of(corpus, top=6, seed=1):
 def make_plan():
     plans = []
 
-    def make(corpus, tokens=None, near=None, sets=None, validation=False, **sections):
+    def make(corpus, tokens=None, near=None, sets=None, alike=None, validation=False, **sections):
         tokens = tokens or make_tokens(corpus)
         near = near or near_of(corpus)
-        plans.append(SetPlan(corpus, tokens, set_settings(sets, **sections), near, validation))
+        plans.append(SetPlan(corpus, tokens, set_settings(sets, **sections), near, alike, validation))
         return plans[-1]
 
     yield make
@@ -70,6 +71,39 @@ def test_a_set_for_each_caption(make_plan):
         without += not alike
         assert not alike or set(captions[4:].tolist()) <= alike
     assert without, "one image has no look-alike, and is served all the same"
+
+
+def test_captions_that_read_alike_are_drawn_from_the_candidates(make_plan):
+    corpus = make_corpus()
+    rows = np.random.default_rng(2).integers(0, corpus.captions, (corpus.captions, 5)).astype(np.int32)
+    rows[3:9, 2:] = -1
+    rows[7] = -1
+    sets = {"random_captions": 1, "random_images": 0, "near_images": 0, "near_captions": 4}
+    found = make_plan(corpus, sets=sets, alike=CandidateTable(rows, "", 0.5)).make(0).rows
+    image, caption = found.image.reshape(-1, 6), found.caption.reshape(-1, 6)
+    own, without, drawn = corpus.caption_image, 0, set()
+    for images, captions in zip(image, caption, strict=True):
+        alike = {other for other in rows[captions[0]].tolist() if other >= 0 and own[other] != images[0]}
+        without += not alike
+        assert not alike or set(captions[2:].tolist()) <= alike
+        drawn |= {(int(captions[0]), other) for other in captions[2:].tolist()}
+    assert 1 <= without < 5, "one has no candidate, and is served all the same"
+    assert (own[caption[:, 1:]] != image[:, 1:]).all() and len(drawn) > 2 * corpus.captions
+
+
+def test_sets_of_distinctive_captions_alone(make_plan):
+    corpus = make_corpus()
+    corpus.caption_kind = (np.arange(corpus.captions + corpus.swapped) % 4 == 0).astype(np.uint8)
+    marked = np.flatnonzero(corpus.caption_kind[: corpus.captions])
+    rows = np.random.default_rng(2).integers(0, corpus.captions, (corpus.captions, 9)).astype(np.int32)
+    sets = {"near_captions": 1, "near_images": 1, "captions": "distinctive"}
+    plan = make_plan(corpus, sets=sets, alike=CandidateTable(rows, "", 0.5))
+    image, caption, _ = sets_of(plan)
+    assert sorted(caption[:, 0]) == marked.tolist() and set(caption.ravel().tolist()) == set(marked.tolist())
+    assert set(image[:, 3].tolist()) <= set(corpus.caption_image[marked].tolist())
+    corpus.caption_kind[:] = 0
+    with pytest.raises(ValueError, match=r"the data marks no caption as such.*task.sets.captions=all"):
+        make_plan(corpus, sets=sets, alike=CandidateTable(rows, "", 0.5))
 
 
 def test_draws_are_spread_over_all(make_plan):
@@ -140,6 +174,8 @@ def test_sets_that_cannot_fit_or_have_no_table(make_plan):
         make_plan(corpus, data={"token_budget": 100})
     with pytest.raises(ValueError, match=r"task.sets.near_images: no table of look-alikes was given"):
         SetPlan(corpus, make_tokens(corpus), set_settings(), None)
+    with pytest.raises(ValueError, match="hardest is 3, of 3 false pairs: draw more than are kept"):
+        SetSettings(hardest=3)
     with pytest.raises(NeighbourError, match=r"near_images is 1, but near_table is empty: mine one"):
         neighbours_for(corpus, SetSettings())
     assert neighbours_for(corpus, SetSettings(near_images=0)) is None

@@ -4,12 +4,13 @@ import numpy as np
 import pytest
 import torch
 
+from interbert.corpus.corpus import DISTINCTIVE
 from interbert.model.shared.match import SharedMatch
 from interbert.model.shared.replay import Replayed, tensors_of
 from interbert.tasks import pairs as pairs_module
 from interbert.tasks.pairs import PairScorer
 from interbert.tasks.ranking import retrieval_metrics
-from interbert.tasks.retrieval import DISTINCTIVE, captions_of, evaluate_retrieval, matrix_of
+from interbert.tasks.retrieval import captions_of, evaluate_retrieval, matrix_of
 
 
 def matrix(model, corpus, tokens, images, captions, budget=200, max_regions=None) -> np.ndarray:
