@@ -12,7 +12,7 @@ from interbert.config import DataSettings, MaskSettings
 # that in practice only the token budget closes micro-batches and masks are not dropped.
 SPREAD = 6.0
 
-_ROWS_AT_A_TIME = 1 << 20
+_ROWS_AT_A_TIME = 1 << 18
 
 # Mean and standard deviation, over captions, of the share of words that each text mask takes.
 _TEXT_SHARES = {"msm_paper": (0.19, 0.15), "msm_released": (0.40, 0.30), "mlm": (0.15, 0.12)}

@@ -111,6 +111,24 @@ def test_the_plan_of_earlier_versions_is_that_of_this_one(make_plan):
 
 
 @pytest.mark.parametrize("side", ["caption", "image", "either"])
+def test_a_plan_made_in_parts_is_the_same(make_plan, monkeypatch, side):
+    corpus = make_corpus(images=200)
+    rows = np.random.default_rng(1).integers(-1, corpus.captions, (corpus.captions, 4), dtype=np.int32)
+    how = {"side": side, "swap_share": 0.3, "hard_share": 0.5}
+    whole = make_plan(corpus, CandidateTable(rows, "", 0.5), mismatch=how).make(3)
+    for place in (
+        "batches.mismatch._ROWS_AT_A_TIME",
+        "batches.capacities._ROWS_AT_A_TIME",
+        "corpus.sameness._PAIRS",
+    ):
+        monkeypatch.setattr(f"interbert.{place}", 37)
+    parts = make_plan(corpus, CandidateTable(rows, "", 0.5), mismatch=how).make(3)
+    for name in ("image", "caption", "is_match", "mask_kind"):
+        assert (getattr(whole.rows, name) == getattr(parts.rows, name)).all()
+    assert (whole.starts == parts.starts).all() and (~whole.rows.is_match).sum() > 300
+
+
+@pytest.mark.parametrize("side", ["caption", "image", "either"])
 def test_mismatches_are_really_of_another_image(make_plan, side):
     corpus = make_corpus(images=12)
     plan = make_plan(corpus, mismatch={"side": side, "share": 0.5})
