@@ -1,6 +1,7 @@
 """What all commands have in common: how their paths are read, and how they end."""
 
 import argparse
+import contextlib
 import glob
 import os
 import sys
@@ -23,7 +24,8 @@ def run_door(name: str, run: Callable[[], int], fault_code: int = 1) -> int:
     """The exit code of a command. A user's fault is told in one line, a fault of ours keeps its traceback; a command
     whose reader has gone, or that is interrupted, ends without a word."""
     for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):  # a name that is no Unicode, or a terminal that knows none
+        # For a name that is no Unicode, or a terminal that knows none; not every stream can.
+        with contextlib.suppress(AttributeError, OSError, ValueError):
             stream.reconfigure(errors="backslashreplace")
     try:
         try:
