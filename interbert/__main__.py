@@ -5,6 +5,8 @@ import importlib
 import keyword
 import sys
 
+from interbert.doors import expand_paths, run_door
+
 # A verb is a module of interbert.commands with HELP, add_arguments(parser) and run(arguments) -> exit code.
 # It imports what is heavy inside run, so that --help answers at once.
 VERBS = (
@@ -39,13 +41,11 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    parsed = build_parser().parse_args(arguments)
-    try:
+    def run() -> int:
+        parsed = expand_paths(build_parser().parse_args(arguments))
         return parsed.run(parsed)
-    except (ValueError, OSError) as error:
-        # A user's fault is told in one line; a fault of ours keeps its traceback.
-        print(f"interbert: {error}", file=sys.stderr)
-        return 2
+
+    return run_door("interbert", run, fault_code=2)
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """How much a micro-batch may hold, and where consecutive rows are cut into micro-batches."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, fields
 from math import ceil, sqrt
 
@@ -10,6 +11,8 @@ from interbert.config import DataSettings, MaskSettings
 # A derived capacity lies this many standard deviations above what a full micro-batch holds on average, so
 # that in practice only the token budget closes micro-batches and masks are not dropped.
 SPREAD = 6.0
+
+_ROWS_AT_A_TIME = 1 << 18
 
 # Mean and standard deviation, over captions, of the share of words that each text mask takes.
 _TEXT_SHARES = {"msm_paper": (0.19, 0.15), "msm_released": (0.40, 0.30), "mlm": (0.15, 0.12)}
@@ -107,14 +110,45 @@ def cut(
     region_counts: np.ndarray,
     group_starts: np.ndarray | None = None,
 ) -> np.ndarray:
+    """As `cut_rows`, with the lengths of all rows at hand."""
+    return cut_rows(
+        capacities,
+        len(text_lengths),
+        lambda start, stop: (text_lengths[start:stop], region_counts[start:stop]),
+        group_starts,
+    )
+
+
+def cut_rows(
+    capacities: Capacities,
+    rows: int,
+    lengths: Callable[[int, int], tuple[np.ndarray, np.ndarray]],
+    group_starts: np.ndarray | None = None,
+) -> np.ndarray:
     """Cut consecutive rows greedily: a micro-batch closes when the next row would pass any capacity; with
     `group_starts` (int64 [groups + 1]) only where a group begins.
 
+    lengths: text tokens and regions of rows start:stop; it is asked for a part of them at a time.
     Returns `starts` int64 [micro_batches + 1]: micro-batch i holds rows starts[i]:starts[i + 1].
     """
-    rows = len(text_lengths)
-    if rows == 0:
-        return np.zeros(1, dtype=np.int64)
+    starts = [0]
+    while starts[-1] < rows:
+        start = starts[-1]
+        stop = min(start + max(_ROWS_AT_A_TIME, capacities.pairs + 1), rows)
+        starts += _cut_part(capacities, start, stop, rows, *lengths(start, stop), group_starts)
+    return np.array(starts, dtype=np.int64)
+
+
+def _cut_part(
+    capacities: Capacities,
+    first: int,
+    stop: int,
+    rows: int,
+    text_lengths: np.ndarray,
+    region_counts: np.ndarray,
+    group_starts: np.ndarray | None,
+) -> list[int]:
+    """Where the micro-batches end that begin at `first` and go on within first:stop, of which the lengths are."""
     capacities.check(int(text_lengths.max()), 0)
     capacities.check(0, int(region_counts.max()))
     capacities.check(*_largest(text_lengths, region_counts))
@@ -123,21 +157,23 @@ def cut(
         (_running_sum(text_lengths), capacities.text),
         (_running_sum(region_counts), capacities.regions),
     ]
-    starts = [0]
-    start = 0
+    ends: list[int] = []
+    start = first
     while start < rows:
         end = min(start + capacities.pairs, rows)
+        if end > stop:
+            break  # it might go on into the next part, which then begins here
         for running, capacity in sums:
-            window = running[start + 1 : end + 1]
-            end = start + int(window.searchsorted(running[start] + capacity, side="right"))
+            window = running[start - first + 1 : end - first + 1]
+            end = start + int(window.searchsorted(running[start - first] + capacity, side="right"))
         if group_starts is not None:
             group = int(group_starts.searchsorted(end, side="right")) - 1
             if group_starts[group] <= start:
                 raise GroupTooLarge(group)
             end = int(group_starts[group])
-        starts.append(end)
+        ends.append(end)
         start = end
-    return np.array(starts, dtype=np.int64)
+    return ends
 
 
 def _largest(text_lengths: np.ndarray, region_counts: np.ndarray) -> tuple[int, int]:

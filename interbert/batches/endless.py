@@ -15,7 +15,7 @@ import numpy as np
 from interbert.batches.capacities import Capacities
 from interbert.rng import Purpose, generator
 
-_EPOCHS_KEPT = 3
+_EPOCHS_KEPT = 2
 
 Draw = Callable[..., np.random.Generator]
 """(purpose, epoch[, micro-batch]) -> the generator that belongs there."""
@@ -50,13 +50,12 @@ class Rows:
     """bool: the caption is one of the image's own."""
     mask_kind: np.ndarray
     """uint8, a MaskKind."""
-    group: np.ndarray
-    """int32: rows of one group belong together. In pretraining each row is a group of its own."""
+    group: np.ndarray | None = None
+    """int32: rows of one group belong together. None: each row is a group of its own, as in pretraining."""
 
     def __getitem__(self, rows: slice) -> "Rows":
-        return Rows(
-            self.image[rows], self.caption[rows], self.is_match[rows], self.mask_kind[rows], self.group[rows]
-        )
+        group = None if self.group is None else self.group[rows]
+        return Rows(self.image[rows], self.caption[rows], self.is_match[rows], self.mask_kind[rows], group)
 
     def __len__(self) -> int:
         return len(self.image)
@@ -79,7 +78,11 @@ class EpochPlan:
 
 
 class EndlessPlan(ABC):
-    """What its heirs say is which rows an epoch has (`make`)."""
+    """What its heirs say is which rows an epoch has (`make`).
+
+    A plan of a hundred million pairs is large. So there are two at most: that of the epoch that steps are asked for,
+    and that of the next, which is made in the background once half of the first is gone.
+    """
 
     capacities: Capacities
     draw: Draw
@@ -94,24 +97,31 @@ class EndlessPlan(ABC):
 
     def epoch(self, epoch: int) -> EpochPlan:
         """The plan of one epoch. To be called from one thread only."""
-        for wanted in (epoch, epoch + 1):
-            if wanted not in self._epochs:
-                self._epochs[wanted] = self._planner.submit(self.make, wanted)
-        while len(self._epochs) > _EPOCHS_KEPT:
-            # The farthest from here, the earlier one of two that are equally far.
-            del self._epochs[max(self._epochs, key=lambda e: (abs(e - epoch), -e))]
+        self._ask_for(epoch, around=epoch)
         return self._epochs[epoch].result()
+
+    def _ask_for(self, epoch: int, around: int) -> None:
+        if epoch in self._epochs:
+            return
+        while len(self._epochs) >= _EPOCHS_KEPT:
+            # The farthest from there, the earlier one of two that are equally far.
+            del self._epochs[max(self._epochs, key=lambda e: (abs(e - around), -e))]
+        self._epochs[epoch] = self._planner.submit(self.make, epoch)
 
     def step(self, position: Position, micro_batches: int) -> list[tuple[int, int]]:
         """(epoch, index) of the next micro-batches from `position` on; they run on into later epochs."""
         found: list[tuple[int, int]] = []
         epoch, index = position.epoch, position.index
+        for gone in [e for e in self._epochs if e < epoch]:
+            del self._epochs[gone]
         while len(found) < micro_batches:
             end = self.epoch(epoch).micro_batches
             taken = range(index, min(end, index + micro_batches - len(found)))
             found += [(epoch, i) for i in taken]
             if len(found) < micro_batches:
                 epoch, index = epoch + 1, 0
+        if 2 * (found[-1][1] + 1) >= end:
+            self._ask_for(epoch + 1, around=epoch)
         return found
 
     def after(self, position: Position, micro_batches: int) -> Position:

@@ -1,5 +1,6 @@
 """Making pairs false: which caption or image takes the place of the true one."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,8 @@ from interbert.config import MismatchSettings
 from interbert.corpus.sameness import Truth, texts_of_tokens
 from interbert.corpus.tokens import TokenTable
 from interbert.mining.negatives import CandidateTable
+
+_ROWS_AT_A_TIME = 1 << 18
 
 
 class Mismatcher:
@@ -57,14 +60,16 @@ class Mismatcher:
         settings = self._settings
         if settings.share == 0:
             return
-        false = np.flatnonzero(rng.random(len(image)) < settings.share)
+        false = np.flatnonzero(_by_chance(rng, len(image), settings.share)).astype(np.int32)
         if settings.side == "either":
-            on_caption = rng.random(len(false)) < 0.5
+            on_caption = _by_chance(rng, len(false), 0.5)
         else:
             on_caption = np.full(len(false), settings.side == "caption")
         is_match[false] = False
-        is_match[self._exchange_images(rng, image, caption, false[~on_caption])] = True
-        is_match[self._exchange_captions(rng, image, caption, false[on_caption])] = True
+        of_image, of_caption = false[~on_caption], false[on_caption]
+        del false, on_caption
+        is_match[self._exchange_images(rng, image, caption, of_image)] = True
+        is_match[self._exchange_captions(rng, image, caption, of_caption)] = True
 
     def _exchange_images(
         self, rng: np.random.Generator, image: np.ndarray, caption: np.ndarray, rows: np.ndarray
@@ -110,14 +115,17 @@ class Mismatcher:
         settings = self._settings
         kind, pick = rng.random(len(own)), rng.random(len(own))
         swap = kind < settings.swap_share
+        hard = ~swap & (kind < settings.swap_share + settings.hard_share)
+        del kind
         if self._swapped is not None:
             rows = np.flatnonzero(swap)
             rows = rows[self._swapped.counts[own[rows]] > 0]
             new[rows] = self._swapped.pick(own[rows], pick[rows])
             pool = self._without_as_many(rng, own, own[rows])
         if self._candidates is not None:
-            rows = np.flatnonzero(~swap & (kind < settings.swap_share + settings.hard_share))
-            new[rows], pool = self._hard_captions(image[rows], own[rows], pick[rows], pool)
+            rows = np.flatnonzero(hard).astype(np.int32)
+            pick = pick[rows]
+            new[rows], pool = self._hard_captions(image[rows], own[rows], pick, pool)
         return new, pool
 
     def _hard_captions(
@@ -125,22 +133,56 @@ class Mismatcher:
     ) -> tuple[np.ndarray, np.ndarray]:
         """A candidate of each row's own caption that is in the pool, -1 where there is none; and what is left."""
         new = np.full_like(own, -1)
-        free = np.bincount(pool, minlength=self._captions)
-        filled = (self._candidates[own] >= 0).sum(axis=1)
+        free = np.zeros(self._captions, np.int32)
+        for part in _parts(len(pool)):
+            np.add.at(free, pool[part], 1)
+        filled = self._filled(own)
         claim = np.empty(self._captions, dtype=np.int32)
-        rows = np.arange(len(own))
         for turn in range(filled.max(initial=0)):
-            # Each row begins with any of its candidates and goes on in their order.
-            rows = rows[(new[rows] < 0) & (filled[rows] > turn)]
-            place = ((pick[rows] * filled[rows]).astype(np.int64) + turn) % filled[rows]
-            wish = self._candidates[own[rows], place]
-            good = (free[wish] > 0) & ~self._truth.holds(image[rows], wish)
-            asking, wish = rows[good], wish[good]
+            found = [
+                self._wishes(part, turn, image, own, pick, new, filled, free) for part in _parts(len(own))
+            ]
+            asking = np.concatenate([rows for rows, _ in found])
+            wish = np.concatenate([wishes for _, wishes in found])
+            del found
             claim[wish] = asking  # one gets it: the order of the rows is random
             got = claim[wish] == asking
             new[asking[got]] = wish[got]
             free[wish[got]] -= 1
-        return new, np.repeat(np.arange(self._captions, dtype=pool.dtype), free)
+        del claim, filled
+        left = [
+            np.repeat(np.arange(part.start, part.start + len(free[part]), dtype=pool.dtype), free[part])
+            for part in _parts(len(free))
+        ]
+        return new, np.concatenate(left)
+
+    def _wishes(
+        self,
+        part: slice,
+        turn: int,
+        image: np.ndarray,
+        own: np.ndarray,
+        pick: np.ndarray,
+        new: np.ndarray,
+        filled: np.ndarray,
+        free: np.ndarray,
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Of a part of the rows those that have nothing yet, as far as what they now wish for is free; and that.
+
+        Each row begins with any of its candidates and goes on in their order.
+        """
+        rows = (part.start + np.flatnonzero((new[part] < 0) & (filled[part] > turn))).astype(np.int32)
+        place = ((pick[rows] * filled[rows]).astype(np.int64) + turn) % filled[rows]
+        wish = self._candidates[own[rows], place]
+        good = (free[wish] > 0) & ~self._truth.holds(image[rows], wish)
+        return rows[good], wish[good]
+
+    def _filled(self, own: np.ndarray) -> np.ndarray:
+        """int32: how many candidates each of these captions has."""
+        filled = np.empty(len(own), np.int32)
+        for part in _parts(len(own)):
+            filled[part] = (self._candidates[own[part]] >= 0).sum(axis=1)
+        return filled
 
     def _without_as_many(
         self, rng: np.random.Generator, captions: np.ndarray, swapped: np.ndarray
@@ -164,6 +206,19 @@ class Mismatcher:
         numbers = np.arange(corpus.captions, corpus.captions + corpus.swapped, dtype=np.int32)
         false = ~self._truth.holds(corpus.caption_image[numbers], numbers)
         return Members(numbers[false], corpus.swapped_of[false], corpus.captions)
+
+
+def _by_chance(rng: np.random.Generator, count: int, share: float) -> np.ndarray:
+    """bool: each true with that probability; the same as if all numbers were drawn at once."""
+    true = np.empty(count, bool)
+    for part in _parts(count):
+        true[part] = rng.random(len(true[part])) < share
+    return true
+
+
+def _parts(count: int) -> Iterator[slice]:
+    for start in range(0, count, _ROWS_AT_A_TIME):
+        yield slice(start, start + _ROWS_AT_A_TIME)
 
 
 def _check(corpus: Any, settings: MismatchSettings, candidates: CandidateTable | None) -> None:

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from interbert.batches.capacities import Capacities, cut
+from interbert.batches.capacities import Capacities, cut_rows
 from interbert.batches.endless import EndlessPlan, EpochPlan, MaskKind, Rows, captions_of_epoch, make_draw
 from interbert.batches.mismatch import Mismatcher
 from interbert.config import Settings
@@ -43,7 +43,7 @@ class Plan(EndlessPlan):
         self.draw = make_draw(settings.train.seed, validation)
         self._corpus = corpus
         self._text_lengths = tokens.lengths
-        self._regions = np.minimum(corpus.region_counts, settings.data.max_regions).astype(np.int32)
+        self._most_regions = settings.data.max_regions
         self._kinds = _mask_kinds(settings)
         self._weights = settings.data.weights
         objectives = set(settings.objectives)
@@ -55,24 +55,32 @@ class Plan(EndlessPlan):
             settings.data,
             settings.masks,
             self._text_lengths[: corpus.captions],
-            self._regions,
+            np.minimum(corpus.region_counts, self._most_regions),
         )
         # Mismatches bring any caption to any image: refuse now what some later epoch could not fit.
-        self.capacities.check(int(self._text_lengths.max()), int(self._regions.max()))
+        self.capacities.check(
+            int(self._text_lengths.max()), min(int(corpus.region_counts.max()), self._most_regions)
+        )
 
     def make(self, epoch: int) -> EpochPlan:
         """The plan of an epoch, computed here and now and not kept."""
         captions = captions_of_epoch(self._corpus, self._weights, self.draw, epoch)
-        order = captions[self.draw(Purpose.ORDER, epoch).permutation(len(captions))]
-        image = self._corpus.caption_image[order].astype(np.int32)
-        caption = order.copy()
-        is_match = np.ones(len(order), dtype=bool)
+        caption = self.draw(Purpose.ORDER, epoch).permutation(captions)
+        del captions  # what is not needed any more goes at once: there may be a hundred million of them
+        even, odd = self._kinds[epoch & 1], self._kinds[(epoch + 1) & 1]
+        mask_kind = np.where((caption & 1).astype(bool), odd, even)
+        image = self._corpus.caption_image[caption].astype(np.int32, copy=False)
+        is_match = np.ones(len(caption), dtype=bool)
         if self._mismatcher is not None:
             self._mismatcher.apply(self.draw(Purpose.MISMATCH, epoch), image, caption, is_match)
-        mask_kind = self._kinds[(order + epoch) & 1]
-        rows = Rows(image, caption, is_match, mask_kind, np.arange(len(order), dtype=np.int32))
-        starts = cut(self.capacities, self._text_lengths[caption], self._regions[image])
-        return EpochPlan(rows, starts)
+
+        def lengths(start: int, stop: int) -> tuple[np.ndarray, np.ndarray]:
+            regions = np.minimum(self._corpus.region_counts[image[start:stop]], self._most_regions)
+            return self._text_lengths[caption[start:stop]], regions
+
+        return EpochPlan(
+            Rows(image, caption, is_match, mask_kind), cut_rows(self.capacities, len(caption), lengths)
+        )
 
 
 def _mask_kinds(settings: Settings) -> np.ndarray:

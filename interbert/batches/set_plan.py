@@ -99,7 +99,7 @@ class SetPlan(EndlessPlan):
     def make(self, epoch: int) -> EpochPlan:
         captions = captions_of_epoch(self._corpus, self._weights, self.draw, epoch)
         captions = captions[self._serves_C[captions]]
-        own = captions[self.draw(Purpose.ORDER, epoch).permutation(len(captions))]
+        own = self.draw(Purpose.ORDER, epoch).permutation(captions)
         image = self._corpus.caption_image[own].astype(np.int32)
         image_SK = np.repeat(image[:, None], self._pairs, axis=1)
         caption_SK = np.repeat(own[:, None], self._pairs, axis=1)

@@ -5,6 +5,7 @@ import json
 from pathlib import Path
 
 from interbert.commands.output import MODEL, add_overwrite, output_path
+from interbert.printing import printable_lines
 
 HELP = "bring weights in (released InterBERT, BERT) or take them out"
 
@@ -80,7 +81,7 @@ def _released(arguments: argparse.Namespace) -> int:
     )
     _check_vocabulary(arguments.tokenizer, tokenizer, arguments.weights, model)
     _write(model, tokenizer, output)
-    print(f"{report}\n{output}: {type(model).__name__}")
+    print(f"{printable_lines(report)}\n{output}: {type(model).__name__}")
     return 0
 
 
@@ -115,7 +116,7 @@ def _bert(arguments: argparse.Namespace) -> int:
     )
     _check_vocabulary(folder, tokenizer, folder, model)
     _write(model, tokenizer, output)
-    print(f"{report}\n{output}: {type(model).__name__}")
+    print(f"{printable_lines(report)}\n{output}: {type(model).__name__}")
     return 0
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from interbert.commands.output import SHARDS, add_overwrite, output_path
+from interbert.printing import printable
 
 HELP = "bring features of another format into a store"
 FORMATS = {
@@ -124,7 +125,7 @@ def summary(output: Path, report: dict[str, Any], seconds: float) -> str:
     lines += [f"  {report[name]:,} {what}" for name, what in told.items() if report[name]]
     if report["bad_rows"]:
         lines.append(f"  {len(report['bad_rows'])} bad rows were left out:")
-        lines += [f"    {fault}" for fault in report["bad_rows"][:20]]
+        lines += [f"    {printable(fault)}" for fault in report["bad_rows"][:20]]
     return "\n".join(lines)
 
 

@@ -21,6 +21,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     from interbert.model.loading import load_ours
+    from interbert.printing import printable
     from interbert.tasks.retrieval.scoring import score
     from interbert.tokenizer import load_tokenizer
 
@@ -33,7 +34,7 @@ def run(arguments: argparse.Namespace) -> int:
         print(json.dumps([{"text": text, "match_probability": p} for text, p in pairs], ensure_ascii=False))
         return 0
     for text, probability in sorted(zip(arguments.text, found, strict=True), key=lambda pair: -pair[1]):
-        print(f"{probability:8.1%}  {text}")
+        print(f"{probability:8.1%}  {printable(text)}")
     return 0
 
 

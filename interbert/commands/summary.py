@@ -5,6 +5,7 @@ import math
 from pathlib import Path
 
 from interbert.files import read_json, read_json_lines
+from interbert.printing import printable_lines
 from interbert.tasks.results.metrics import METRICS, RESULTS
 from interbert.tasks.sweep.summary import SWEEP, sweep_table
 
@@ -16,7 +17,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    print(summarise(arguments.folder))
+    print(printable_lines(summarise(arguments.folder)))
     return 0
 
 

@@ -14,6 +14,7 @@ def run(arguments: argparse.Namespace) -> int:
     from tqdm import tqdm
 
     from interbert.corpus.corpus import Corpus
+    from interbert.printing import printable_lines
     from interbert.store.shards import store_files
     from interbert.store.verify import verify
 
@@ -22,9 +23,9 @@ def run(arguments: argparse.Namespace) -> int:
         files = store_files(path)
         for file in files:
             # disable=None: no bar where the output is not a terminal.
-            with tqdm(unit=" images", desc=file.name, disable=None, leave=False) as bar:
+            with tqdm(unit=" images", desc=printable_lines(file.name), disable=None, leave=False) as bar:
                 report = verify(file, bar.update)
-            print(report)
+            print(printable_lines(report))
             sound &= report.ok
         if len(files) > 1 and sound:
             Corpus([path]).close()  # what only shows between shards: widths, ids

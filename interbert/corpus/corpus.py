@@ -1,7 +1,9 @@
 """Several stores as one data set, and the read that training lives on.
 
 Images and captions are numbered over all stores in the order given. The caption numbers go on behind the true
-captions with the swapped (false) ones: [0, captions) true, [captions, captions + swapped) swapped.
+captions with the swapped (false) ones: [0, captions) true, [captions, captions + swapped) swapped. Who owns what is
+in the arrays of the data set's `Index`: `region_counts`, `sizes`, `caption_image`, `caption_kind`, `swapped_of` and
+`image_group`, which are never changed.
 """
 
 from collections.abc import Iterable, Iterator
@@ -12,8 +14,9 @@ from pathlib import Path
 import numpy as np
 import xxhash
 
+from interbert.corpus.index import open_index
 from interbert.corpus.run_reader import read_runs
-from interbert.corpus.sameness import numbers_of
+from interbert.store.ids import hashes_of
 from interbert.store.shards import close_all, open_stores, refuse_unlike
 from interbert.store.store import Store, StoreError
 
@@ -28,17 +31,21 @@ class Corpus:
         self.stores: list[Store] = []
         self._stores_before = [0]
         """Of each path, how many stores come before its own; then of all."""
+        paths = [paths] if isinstance(paths, str | Path) else paths
+        collections = open_stores(
+            map(Path, paths), checked=True
+        )  # by the index, once a host where they are large
+        for stores in collections:
+            self.stores += stores
+            self._stores_before.append(len(self.stores))
         try:
-            for path in map(Path, [paths] if isinstance(paths, str | Path) else paths):
-                self.stores += open_stores(path)
-                self._stores_before.append(len(self.stores))
             if not self.stores:
                 raise StoreError("no data: give at least one store, or a directory of stores")
             refuse_unlike(self.stores)
+            self._number(collections)
         except BaseException:
             self.close()
             raise
-        self._number()
 
     @property
     def paths(self) -> list[Path]:
@@ -78,9 +85,15 @@ class Corpus:
         """Weight [K, D] and bias [K] of the detector's last layer, where that is the evidence."""
         return self.stores[0].class_head
 
-    @cached_property
+    @property
     def fingerprint(self) -> str:
-        return xxhash.xxh3_128("\n".join(store.fingerprint for store in self.stores).encode()).hexdigest()
+        """Changes with what is in the stores, and with their order."""
+        return self._fingerprints["fingerprint"]
+
+    @property
+    def earlier_fingerprint(self) -> str:
+        """As earlier versions took it: of what the stores say of their content."""
+        return self._fingerprints["earlier_fingerprint"]
 
     @property
     def caption_ranges(self) -> list[range]:
@@ -88,16 +101,30 @@ class Corpus:
         first = self._first_caption[self._stores_before].tolist()
         return [range(*ends) for ends in pairwise(first)]
 
-    @cached_property
-    def image_group(self) -> np.ndarray:
-        """int32 [images]: the same for images of the same id; one path has each id once."""
-        if len(self._stores_before) == 2:
-            return np.arange(self.images, dtype=np.int32)
-        return numbers_of(image_id for store in self.stores for image_id in store.image_ids)
-
     def image_id(self, image: int) -> str:
         store, local = self._locate(image, self._first_image, "image")
         return store.image_id(local)
+
+    def image_of(self, image_id: str) -> int | None:
+        """The image of that id; where several stores have it, the first one's."""
+        try:
+            name = image_id.encode()
+        except UnicodeEncodeError:
+            return None
+        (hashed,) = hashes_of([name])
+        place = int(np.searchsorted(self._index.id_hashes, hashed))
+        while place < self.images and self._index.id_hashes[place] == hashed:
+            image = int(self._index.id_images[place])
+            if self.image_id(image) == image_id:
+                return image
+            place += 1
+        return None
+
+    def image_ids(self) -> Iterator[str]:
+        """Of every image, in the order of their numbers."""
+        for store in self.stores:
+            for block in store.ids.blocks():
+                yield from map(bytes.decode, block)
 
     def caption_text(self, caption: int) -> str:
         if caption < self.captions:
@@ -180,24 +207,30 @@ class Corpus:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _number(self) -> None:
+    def _number(self, collections: list[list[Store]]) -> None:
         stores = self.stores
         self._first_image = _starts([store.images for store in stores])
         self._first_caption = _starts([store.captions for store in stores])
         self._first_swapped = _starts([store.swapped for store in stores])
-        self._first_row = np.concatenate([store.offsets[:-1] for store in stores])
-        self.region_counts = np.concatenate([np.diff(store.offsets) for store in stores]).astype(np.int32)
-        self.sizes = np.concatenate([store.sizes for store in stores])
-        self.caption_kind = np.concatenate([store.caption_kind for store in stores])
-        captions = [
-            store.caption_image + first for store, first in zip(stores, self._first_image, strict=False)
-        ]
-        swapped = [
-            store.swapped_caption + first for store, first in zip(stores, self._first_caption, strict=False)
-        ]
-        self.swapped_of = np.concatenate(swapped)
-        true_image = np.concatenate(captions)
-        self.caption_image = np.concatenate([true_image, true_image[self.swapped_of]])
+        self._index, known = open_index(self, collections, self._take_fingerprints)
+        if known:
+            self._fingerprints = known
+        index = self._index
+        self.region_counts, self.sizes, self.image_group = index.region_counts, index.sizes, index.image_group
+        self.caption_image, self.caption_kind = index.caption_image, index.caption_kind
+        self.swapped_of = index.swapped_of
+
+    @cached_property
+    def _fingerprints(self) -> dict[str, str]:
+        return self._take_fingerprints()
+
+    def _take_fingerprints(self) -> dict[str, str]:
+        return {
+            kind: xxhash.xxh3_128(
+                "\n".join(getattr(store, kind) for store in self.stores).encode()
+            ).hexdigest()
+            for kind in ("fingerprint", "earlier_fingerprint")
+        }
 
     def _locate(self, number: int, starts: np.ndarray, what: str) -> tuple[Store, int]:
         if not 0 <= number < starts[-1]:
@@ -208,7 +241,7 @@ class Corpus:
     def _rows_of(self, images_P: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """(store, first row in it) of each image."""
         store_P = np.searchsorted(self._first_image, images_P, side="right") - 1
-        return store_P, self._first_row[images_P]
+        return store_P, self._index.first_row[images_P]
 
     def _check_request(self, images_P: np.ndarray, keep_P: np.ndarray) -> None:
         if images_P.shape != keep_P.shape:

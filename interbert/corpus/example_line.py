@@ -1,5 +1,7 @@
 """One line of a file of examples: every field checked, and put into columns. docs/examples.md has the format."""
 
+from collections.abc import Iterator
+from itertools import islice
 from typing import Any
 
 from interbert.config import Kind
@@ -10,6 +12,10 @@ UNKNOWN = -100
 
 _IMAGES = {"classify": (0, 1, 2), "score": (0, 1), "choose": (0, 1), "point": (1,)}
 """How many images an example of each kind may have; match: any number."""
+
+
+_LOOKED_AT = 1_000_000
+"""Ids that are searched for one that was meant."""
 
 
 class Columns:
@@ -45,7 +51,7 @@ class LineReader:
         self.columns = Columns()
         self._kind = kind
         self._sizes = corpus.sizes if corpus is not None else None
-        self._image_of = image_numbers(corpus) if corpus is not None else {}
+        self._image_of = ImageNumbers(corpus) if corpus is not None else None
         self._classes = classes
         self.columns.class_of.update({name: number for number, name in enumerate(classes or [])})
         self._images: int | None = None
@@ -88,7 +94,7 @@ class LineReader:
         if type(given) is not list:
             raise Fault("images", f"{given!r} is no list; write [{given!r}]")
         try:
-            images = [self._image_of[one] for one in given]
+            images = [self._image_of[one] for one in given] if given else []
         except (KeyError, TypeError):
             raise Fault("images", self._unknown_image(given)) from None
         if self._kind == "match":
@@ -110,13 +116,13 @@ class LineReader:
         self._images = count
 
     def _unknown_image(self, given: list[Any]) -> str:
-        if not self._image_of:
+        if self._image_of is None:
             return f"{given[0]!r} is given, but no data; name its store by --data"
         unknown = next(one for one in given if type(one) is not str or one not in self._image_of)
         if type(unknown) is not str:
             return f"{unknown!r} is no text; ids of images are: write them in quotes"
         if self._unended is None:
-            self._unended = {without_ending(known): known for known in self._image_of}
+            self._unended = {without_ending(known): known for known in islice(self._image_of, _LOOKED_AT)}
         if without_ending(unknown) in self._image_of:
             return f"the data has no {unknown!r}, but {without_ending(unknown)!r}, without the ending; write that"
         if unknown in self._unended:
@@ -281,12 +287,28 @@ class LineReader:
         self.columns.boxes_N.append(boxes)
 
 
-def image_numbers(corpus: Any) -> dict[str, int]:
-    """The number of each image's id; where several stores have an id, the first one's."""
-    numbers: dict[str, int] = {}
-    for image, name in enumerate(name for store in corpus.stores for name in store.image_ids):
-        numbers.setdefault(name, image)
-    return numbers
+class ImageNumbers:
+    """The number of each image by its id; KeyError where there is none. Of a few looked up again and again."""
+
+    def __init__(self, corpus: Any) -> None:
+        self._corpus = corpus
+        self._found: dict[str, int] = {}
+
+    def __getitem__(self, name: Any) -> int:
+        if type(name) is not str:
+            raise TypeError(name)
+        if name not in self._found:
+            image = self._corpus.image_of(name)
+            if image is None:
+                raise KeyError(name)
+            self._found[name] = image
+        return self._found[name]
+
+    def __contains__(self, name: Any) -> bool:
+        return self._corpus.image_of(name) is not None
+
+    def __iter__(self) -> Iterator[str]:
+        return self._corpus.image_ids()
 
 
 def without_ending(name: str) -> str:

@@ -37,8 +37,9 @@ def _add(store, writer: StoreWriter) -> None:
         evidence = {given[name]: store.read_rows(name, *rows) for name in given if store.evidence == name}
         if store.evidence == "labels":
             evidence["confidence_R"] = store.read_rows("confidence", *rows)
+        ids = list(map(bytes.decode, store.ids.block(start, stop)))
         writer.add_images(
-            store.image_ids[start:stop], store.sizes[start:stop], np.diff(store.offsets[start : stop + 1]),
+            ids, store.sizes[start:stop], np.diff(store.offsets[start : stop + 1]),
             store.read_rows("boxes", *rows), store.read_rows("features", *rows), **evidence,
         )  # fmt: skip
     numbers = {}

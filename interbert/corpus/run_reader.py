@@ -46,10 +46,11 @@ def read_runs(
     ends_P = np.cumsum(count_P) * extent.row_bytes
     starts = (ends_P - count_P * extent.row_bytes)[heads]
     stops = np.append(starts[1:], ends_P[-1])
-    bases = np.array([store.extents[dataset].offset for store in stores])
-    places = (bases[store_P[heads]] + first_P[heads] * extent.row_bytes).tolist()
-    readers = [store.reader for store in stores]
-    owners, starts, stops = store_P[heads].tolist(), starts.tolist(), stops.tolist()
+    asked, owner = np.unique(store_P[heads], return_inverse=True)  # of thousands of shards a few are asked
+    bases = np.array([stores[number].extents[dataset].offset for number in asked.tolist()])
+    readers = [stores[number].reader for number in asked.tolist()]
+    places = (bases[owner] + first_P[heads] * extent.row_bytes).tolist()
+    owners, starts, stops = owner.tolist(), starts.tolist(), stops.tolist()
     data = out.reshape(-1).view(np.uint8).data
     runs = [
         (readers[owner], place, data[start:stop])

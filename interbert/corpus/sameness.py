@@ -16,31 +16,43 @@ _CAPTIONS = 100_000
 """At a time: what is drawn for their tokens has to fit into memory."""
 
 
+_PAIRS = 1 << 18
+
+
 class Truth:
     """Says of any image and caption whether the pair is true. Letters: N pairs."""
 
     def __init__(self, corpus: Any, texts: np.ndarray) -> None:
         """texts: a number for each caption and swapped caption, the same where they say the same."""
-        self._group_of_image = corpus.image_group
-        self._group_of_caption = corpus.image_group[corpus.caption_image]
-        self._group_of_caption[corpus.captions :] = -1
+        self._group_of_image, self._image_of_caption = corpus.image_group, corpus.caption_image
+        self._captions = corpus.captions
         shared = _repeated(texts)
-        # Nearly all texts come once; only the others have to be looked up.
-        self._text, known = places_in(shared, texts)
-        self._text[~known] = -1
         self._texts = len(shared)
-        own = np.flatnonzero(self._text[: corpus.captions] >= 0)
-        self._pairs = np.unique(self._key(self._group_of_caption[own], self._text[own]))
+        # Nearly all texts come once; only the others have to be looked up.
+        self._text = _places_of(shared, texts) if self._texts else None
+        if self._text is not None:
+            own = np.flatnonzero(self._text[: corpus.captions] >= 0)
+            self._pairs = np.unique(self._key(self._groups(own), self._text[own]))
 
     def holds(self, image_N: np.ndarray, caption_N: np.ndarray) -> np.ndarray:
         """bool [N]. Swapped captions are judged by what they say."""
+        true_N = np.empty(len(caption_N), bool)
+        for start in range(0, len(caption_N), _PAIRS):
+            part = slice(start, start + _PAIRS)
+            true_N[part] = self._hold(image_N[part], caption_N[part])
+        return true_N
+
+    def _hold(self, image_N: np.ndarray, caption_N: np.ndarray) -> np.ndarray:
         group_N = self._group_of_image[image_N]
-        true_N = group_N == self._group_of_caption[caption_N]
-        if self._texts:
+        true_N = (group_N == self._groups(caption_N)) & (caption_N < self._captions)
+        if self._text is not None:
             text_N = self._text[caption_N]
             asked = np.flatnonzero(text_N >= 0)
             true_N[asked] |= places_in(self._pairs, self._key(group_N[asked], text_N[asked]))[1]
         return true_N
+
+    def _groups(self, caption_N: np.ndarray) -> np.ndarray:
+        return self._group_of_image[self._image_of_caption[caption_N]]
 
     def _key(self, group: np.ndarray, text: np.ndarray) -> np.ndarray:
         return group.astype(np.int64) * self._texts + text
@@ -83,6 +95,16 @@ def places_in(rising: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.nd
     if len(rising) == 0:
         return places, np.zeros(len(values), dtype=bool)
     return places, rising[np.minimum(places, len(rising) - 1)] == values
+
+
+def _places_of(rising: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """int32: where each value is among `rising`, -1 where it is not."""
+    found = np.empty(len(values), np.int32)
+    for start in range(0, len(values), _PAIRS):
+        part = slice(start, start + _PAIRS)
+        places, known = places_in(rising, values[part])
+        found[part] = np.where(known, places, -1)
+    return found
 
 
 def _repeated(values: np.ndarray) -> np.ndarray:

@@ -5,6 +5,7 @@ mapped, so all ranks of a machine share one copy in memory.
 """
 
 import json
+import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -17,10 +18,14 @@ import xxhash
 
 from interbert.corpus import cache
 from interbert.corpus.examples import Examples
+from interbert.printing import printable
+
+log = logging.getLogger(__name__)
 
 _MAGIC = b"interbert-tokens 1\n"
 _HEADER = 512
 _CHUNK = 20_000
+_AT_A_TIME = 1 << 22
 
 
 @dataclass(frozen=True)
@@ -63,11 +68,12 @@ class TokenTable:
 def token_table(corpus: Any, tokenizer: Any, max_tokens: int) -> TokenTable:
     """The table of a corpus: read from its cache, or computed and cached.
 
-    A cache file that is damaged, or of other captions, another tokenizer or length, is not used but replaced.
+    A cache file that is damaged, of somebody else, or of other captions, another tokenizer or length, is not used but
+    replaced.
     """
     name = f"tokens-{cache.key(corpus.fingerprint, tokenizer.fingerprint, max_tokens)}.bin"
     captions = corpus.captions + corpus.swapped
-    return _cached(corpus, name, tokenizer, captions, lambda: tokenise(corpus, tokenizer, max_tokens))
+    return _cached(corpus, name, tokenizer, captions, lambda: _encoded(corpus.texts(), tokenizer, max_tokens))
 
 
 def text_table(examples: Examples, tokenizer: Any, max_tokens: int) -> TokenTable:
@@ -79,73 +85,98 @@ def text_table(examples: Examples, tokenizer: Any, max_tokens: int) -> TokenTabl
         f"tokens-{key}.bin",
         tokenizer,
         len(texts),
-        lambda: tokenise_texts(texts, tokenizer, max_tokens),
+        lambda: _encoded_segments(texts, tokenizer, max_tokens),
     )
 
 
-def _cached(of: Any, name: str, tokenizer: Any, texts: int, make: Callable[[], TokenTable]) -> TokenTable:
+@dataclass(frozen=True)
+class _Encoded:
+    """Some texts."""
+
+    ids_flat: np.ndarray
+    lengths: np.ndarray
+    firsts: np.ndarray | None
+
+
+def _cached(
+    of: Any, name: str, tokenizer: Any, texts: int, encode: Callable[[], Iterator[_Encoded]]
+) -> TokenTable:
     """The table of that name beside `of`, if it is one of so many texts; else made and kept."""
     for path in cache.find(of, name):
-        table = _read(path)
-        if table is not None and _makes_sense(table, texts, tokenizer):
+        table = _read(path, name)
+        if table is None:
+            continue
+        fault = _fault(table, texts, tokenizer)
+        if not fault:
             return table
-    table = make()
-    cache.keep(of, name, lambda path: _write(path, table))
-    return table
+        log.warning(
+            "%s: %s; it is not used, and what it should hold is computed again", printable(path), fault
+        )
+    written = cache.keep(of, name, lambda path: _write(path, name, texts, encode()))
+    table = _read(written, name) if written else None
+    return table or _in_memory(encode(), texts)
 
 
-def _makes_sense(table: TokenTable, texts: int, tokenizer: Any) -> bool:
-    """Whether the table has so many texts, each between [CLS] and [SEP], and no other special token but the
-    [SEP] between segments.
+def _fault(table: TokenTable, texts: int, tokenizer: Any) -> str:
+    """What the table is not: one of so many texts, each of words of the vocabulary between [CLS] and [SEP], with no
+    other special token but the [SEP] between segments.
 
     Tables were once written in which a "[MASK]" of a caption's own stood as the special token.
     """
-    if len(table.offsets) != texts + 1:
-        return False
-    if (
-        table.offsets[0] != 0
-        or table.offsets[-1] != len(table.ids_flat)
-        or (np.diff(table.offsets) < 2).any()
-    ):
-        return False
+    ids, offsets = table.ids_flat, table.offsets
+    if len(offsets) != texts + 1:
+        return f"it is of {len(offsets) - 1:,} texts, of which there are {texts:,}"
+    ends = offsets[0] == 0 and offsets[-1] == len(ids)
+    if not ends or any((np.diff(offsets[part]) < 2).any() for part in _parts(len(offsets), overlap=1)):
+        return "its texts do not lie one behind the other"
     special = np.zeros(tokenizer.vocab_size, dtype=bool)
     special[[i for i in tokenizer.special_ids if i != tokenizer.unk_id]] = True
+    found = 0
+    for part in _parts(len(ids)):
+        low, high = int(ids[part].min()), int(ids[part].max())
+        if low < 0 or high >= tokenizer.vocab_size:
+            return f"it holds token {low if low < 0 else high}, beyond the vocabulary of {tokenizer.vocab_size:,}"
+        found += int(np.count_nonzero(special[ids[part]]))
+    if table.firsts is not None and ((table.firsts < 1) | (table.firsts > table.lengths)).any():
+        return "its segments are longer than their texts"
     seconds = 0 if table.firsts is None else np.count_nonzero(table.firsts < table.lengths)
-    return int(np.count_nonzero(special[table.ids_flat])) == 2 * texts + seconds
+    return "" if found == 2 * texts + seconds else "it holds special tokens where there are words"
+
+
+def _parts(count: int, overlap: int = 0) -> Iterator[slice]:
+    for start in range(0, count, _AT_A_TIME):
+        yield slice(start, start + _AT_A_TIME + overlap)
 
 
 def tokenise(corpus: Any, tokenizer: Any, max_tokens: int) -> TokenTable:
     """The table of a corpus, computed, whatever is cached."""
-    encoded = (tokenizer.encode(texts, max_tokens) for texts in _chunks(corpus.texts()))
-    return _table(encoded, corpus.captions + corpus.swapped)
+    return _in_memory(_encoded(corpus.texts(), tokenizer, max_tokens), corpus.captions + corpus.swapped)
 
 
 def tokenise_texts(texts: Sequence[tuple[str, ...]], tokenizer: Any, max_tokens: int) -> TokenTable:
     """The table of texts of one or two segments, computed."""
-    firsts: list[np.ndarray] = []
-
-    def encoded() -> Iterator[list[list[int]]]:
-        for chunk in _chunks(texts):
-            ids, first = tokenizer.encode_segments(chunk, max_tokens)
-            firsts.append(np.array(first, np.int32))
-            yield ids
-
-    table = _table(encoded(), len(texts))
-    if all(len(text) == 1 for text in texts):
-        return table
-    return replace(table, firsts=np.concatenate(firsts))
+    return _in_memory(_encoded_segments(texts, tokenizer, max_tokens), len(texts))
 
 
-def _table(encoded: Iterable[list[list[int]]], texts: int) -> TokenTable:
-    pieces, lengths = [], []
-    for ids in encoded:
-        lengths.append(np.fromiter(map(len, ids), dtype=np.int64, count=len(ids)))
-        flat = (token for text in ids for token in text)
-        pieces.append(np.fromiter(flat, dtype=np.int32, count=int(lengths[-1].sum())))
-    offsets = np.zeros(texts + 1, dtype=np.int64)
-    np.cumsum(np.concatenate(lengths) if lengths else np.zeros(0, np.int64), out=offsets[1:])
-    assert len(offsets) == 1 or np.diff(offsets).min() >= 2, "each text has at least [CLS] and [SEP]"
-    return TokenTable(np.concatenate(pieces) if pieces else np.zeros(0, np.int32), offsets)
+def _encoded(texts: Iterable[str], tokenizer: Any, max_tokens: int) -> Iterator[_Encoded]:
+    for chunk in _chunks(texts):
+        yield _flat(tokenizer.encode(chunk, max_tokens), None)
+
+
+def _encoded_segments(
+    texts: Sequence[tuple[str, ...]], tokenizer: Any, max_tokens: int
+) -> Iterator[_Encoded]:
+    two = any(len(text) > 1 for text in texts)
+    for chunk in _chunks(texts):
+        ids, first = tokenizer.encode_segments(chunk, max_tokens)
+        yield _flat(ids, np.array(first, np.int32) if two else None)
+
+
+def _flat(ids: list[list[int]], firsts: np.ndarray | None) -> _Encoded:
+    lengths = np.fromiter(map(len, ids), dtype=np.int64, count=len(ids))
+    assert lengths.min() >= 2, "each text has at least [CLS] and [SEP]"
+    flat = (token for text in ids for token in text)
+    return _Encoded(np.fromiter(flat, dtype=np.int32, count=int(lengths.sum())), lengths, firsts)
 
 
 def _chunks(texts: Iterable[Any]) -> Iterator[list[Any]]:
@@ -154,39 +185,70 @@ def _chunks(texts: Iterable[Any]) -> Iterator[list[Any]]:
         yield chunk
 
 
-def _write(path: Path, table: TokenTable) -> None:
-    """A magic line, a line of JSON, zeros up to byte 512, then the offsets, the ids and the firsts."""
-    header = {"captions": len(table.offsets) - 1, "tokens": len(table.ids_flat), "xxh3_64": _checksum(table)}
-    if table.firsts is not None:
-        header["segments"] = 2
-    first = _MAGIC + json.dumps(header).encode() + b"\n"
+def _in_memory(encoded: Iterable[_Encoded], texts: int) -> TokenTable:
+    parts = list(encoded)
+    ids = np.concatenate([np.zeros(0, np.int32), *(part.ids_flat for part in parts)])
+    return TokenTable(ids, *_joined(parts, texts))
+
+
+def _joined(parts: list[_Encoded], texts: int) -> tuple[np.ndarray, np.ndarray | None]:
+    """Offsets, and firsts where the parts have them."""
+    offsets = np.zeros(texts + 1, dtype=np.int64)
+    np.cumsum(np.concatenate([np.zeros(0, np.int64), *(part.lengths for part in parts)]), out=offsets[1:])
+    two = bool(parts) and parts[0].firsts is not None
+    return offsets, np.concatenate([part.firsts for part in parts]) if two else None
+
+
+def _write(path: Path, name: str, texts: int, encoded: Iterable[_Encoded]) -> None:
+    """A magic line, a line of JSON, zeros up to byte 512, then the offsets, the ids and the firsts.
+
+    The ids go to the file as they come: of many texts they would fill the memory.
+    """
+    parts, tokens = [], 0
+    place = _HEADER + 8 * (texts + 1)
     with open(path, "wb") as file:
-        file.write(first.ljust(_HEADER, b"\0"))
-        table.offsets.astype("<i8", copy=False).tofile(file)
-        table.ids_flat.astype("<i4", copy=False).tofile(file)
-        if table.firsts is not None:
-            table.firsts.astype("<i4", copy=False).tofile(file)
+        file.seek(place)
+        for part in encoded:
+            part.ids_flat.astype("<i4", copy=False).tofile(file)
+            tokens += len(part.ids_flat)
+            parts.append(replace(part, ids_flat=part.ids_flat[:0]))
+        offsets, firsts = _joined(parts, texts)
+        if firsts is not None:
+            firsts.astype("<i4", copy=False).tofile(file)
+        file.seek(_HEADER)
+        offsets.astype("<i8", copy=False).tofile(file)
+    table = TokenTable(_mapped(path, "<i4", place, tokens), offsets, firsts)
+    header = {"captions": texts, "tokens": tokens, "xxh3_64": _checksum(table), "name": name}
+    if firsts is not None:
+        header["segments"] = 2
+    with open(path, "r+b") as file:
+        file.write((_MAGIC + json.dumps(header).encode() + b"\n").ljust(_HEADER, b"\0"))
 
 
-def _read(path: Path) -> TokenTable | None:
-    """None where the file is not whole."""
+def _read(path: Path, name: str) -> TokenTable | None:
+    """None where the file is not whole, or is another one under this name. (Earlier ones do not say their names.)"""
     try:
         with open(path, "rb") as file:
             magic, header, _ = file.read(_HEADER).split(b"\n", 2)
         header = json.loads(header)
+        if header.get("name", name) != name:
+            return None
         captions, tokens = int(header["captions"]), int(header["tokens"])
-        offsets = np.memmap(path, dtype="<i8", mode="r", offset=_HEADER, shape=captions + 1)
+        offsets = _mapped(path, "<i8", _HEADER, captions + 1)
         place = _HEADER + offsets.nbytes
-        ids = np.memmap(path, dtype="<i4", mode="r", offset=place, shape=tokens) if tokens else []
-        firsts = None
-        if "segments" in header:
-            firsts = np.memmap(path, dtype="<i4", mode="r", offset=place + 4 * tokens, shape=captions)
-            firsts = np.asarray(firsts)
-        table = TokenTable(np.asarray(ids, dtype=np.int32), np.asarray(offsets), firsts)
+        ids = _mapped(path, "<i4", place, tokens)
+        firsts = _mapped(path, "<i4", place + 4 * tokens, captions) if "segments" in header else None
+        table = TokenTable(ids, offsets, firsts)
         whole = magic + b"\n" == _MAGIC and _checksum(table) == header["xxh3_64"]
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError):
         return None
     return table if whole else None
+
+
+def _mapped(path: Path, dtype: str, place: int, count: int) -> np.ndarray:
+    if count == 0:
+        return np.zeros(0, dtype)
+    return np.asarray(np.memmap(path, dtype=dtype, mode="r", offset=place, shape=count))
 
 
 def _checksum(table: TokenTable) -> str:

@@ -5,6 +5,7 @@ function of the inputs alone, so it does not matter which process does which, or
 """
 
 import multiprocessing
+import signal
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
@@ -59,10 +60,17 @@ def work_off(folder: Path, job: Job, rank: int, world_size: int, processes: int,
         for block in mine:
             progress.advance(worker.do(block))
         return
-    context = multiprocessing.get_context("spawn")
+    context, before = multiprocessing.get_context("spawn"), multiprocessing.active_children()
     with ProcessPoolExecutor(min(processes, len(mine)), context, _open, (folder,)) as pool:
-        for done in as_completed([pool.submit(_do, block) for block in mine]):
-            progress.advance(done.result())
+        try:
+            for done in as_completed([pool.submit(_do, block) for block in mine]):
+                progress.advance(done.result())
+        except BaseException:  # Ctrl-C, say: what is not begun is not done
+            workers = [each for each in multiprocessing.active_children() if each not in before]
+            pool.shutdown(wait=False, cancel_futures=True)
+            for worker in workers:
+                worker.terminate()
+            raise
 
 
 def gather(folder: Path, job: Job) -> np.ndarray:
@@ -126,6 +134,7 @@ _worker: _Worker | None = None
 
 def _open(folder: Path) -> None:
     global _worker
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all: the first process ends the others
     threadpool_limits(1)  # as many processes as cores are enough
     _worker = _Worker(folder)
 

@@ -14,6 +14,7 @@ import numpy as np
 from interbert.config import MismatchSettings, Settings
 from interbert.corpus import cache
 from interbert.files import replaced
+from interbert.mining.mapped import map_rows
 
 MOST_CAPTIONS = 200_000
 _SCHEMA, _VERSION = "interbert-candidates", 1
@@ -112,7 +113,7 @@ def read_candidates(path: str | Path, corpus: Any) -> CandidateTable:
                     f"{_SCHEMA!r}, {_VERSION}"
                 )
             fingerprint, below = attributes.pop("fingerprint"), float(attributes.pop("max_similarity"))
-            rows = file["candidates"][:]
+            rows = map_rows(path, file, "candidates", CandidateError)
     except (OSError, KeyError) as error:
         raise CandidateError(f"{path}: not a whole table of candidates ({error}); mine it again") from None
     if fingerprint != corpus.fingerprint:
@@ -120,9 +121,10 @@ def read_candidates(path: str | Path, corpus: Any) -> CandidateTable:
             f"{path}: mined from other captions (fingerprint {fingerprint}, the data set has "
             f"{corpus.fingerprint}); mine it again"
         )
-    if rows.ndim != 2 or len(rows) != corpus.captions or rows.max(initial=-1) >= corpus.captions:
+    beyond = rows.max(initial=-1) >= corpus.captions or rows.min(initial=-1) < -1
+    if len(rows) != corpus.captions or beyond:
         raise CandidateError(f"{path}: {rows.shape} candidates for {corpus.captions} captions; mine it again")
-    return CandidateTable(rows.astype(np.int32, copy=False), fingerprint, below, attributes)
+    return CandidateTable(rows, fingerprint, below, attributes)
 
 
 def _fitting(table: CandidateTable, mismatch: MismatchSettings) -> CandidateTable:

@@ -9,6 +9,7 @@ import numpy as np
 
 from interbert.config import SetSettings
 from interbert.files import replaced
+from interbert.mining.mapped import map_rows
 
 _SCHEMA, _VERSION = "interbert-neighbours", 1
 _IMAGES = 256
@@ -65,7 +66,8 @@ def read_neighbours(path: str | Path, corpus: Any) -> NeighbourTable:
     try:
         with h5py.File(path, "r") as file:
             schema, version = file.attrs.get("schema"), file.attrs.get("version")
-            fingerprint, rows = file.attrs.get("fingerprint"), file["neighbours"][:]
+            fingerprint = file.attrs.get("fingerprint")
+            rows = map_rows(path, file, "neighbours", NeighbourError)
     except (OSError, KeyError) as error:
         raise NeighbourError(f"{path}: not a whole table of neighbours ({error}); mine it again") from None
     if (schema, version) != (_SCHEMA, _VERSION):
@@ -74,4 +76,6 @@ def read_neighbours(path: str | Path, corpus: Any) -> NeighbourTable:
         )
     if fingerprint != corpus.fingerprint or len(rows) != corpus.images:
         raise NeighbourError(f"{path}: mined from other images than these ({corpus.images}); mine it again")
+    if rows.max(initial=-1) >= corpus.images or rows.min(initial=-1) < -1:
+        raise NeighbourError(f"{path}: names images beyond the {corpus.images} there are; mine it again")
     return NeighbourTable(rows, fingerprint)

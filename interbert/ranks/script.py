@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NoReturn
 
+from interbert.doors import expand_paths, run_door
 from interbert.ranks.handover import hand_over
 
 
@@ -15,14 +16,10 @@ def obey(parse: Callable[[], argparse.Namespace], work: Callable[[argparse.Names
     code = hand_over(sys.argv[0], sys.argv[1:])
     if code is not None:
         return code
-    arguments = parse()
+    arguments = expand_paths(parse())
     logging.basicConfig(level=logging.INFO, format="%(name)s: %(message)s")
     return work(arguments)
 
 
 def leave(main: Callable[[], int]) -> NoReturn:
-    """Ends the process, where a person can mend it with one line of what was wrong."""
-    try:
-        sys.exit(main())
-    except (ValueError, OSError) as error:
-        sys.exit(f"{Path(sys.argv[0]).stem}: {error}")
+    sys.exit(run_door(Path(sys.argv[0]).stem, main))

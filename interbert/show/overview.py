@@ -6,6 +6,7 @@ from itertools import islice
 import numpy as np
 
 from interbert.corpus.corpus import Corpus
+from interbert.printing import printable
 
 _BAR = 48
 _BINS = 12
@@ -15,26 +16,25 @@ def choose_images(corpus: Corpus, count: int, ids: Sequence[str] | None = None) 
     """The images with these ids, or `count` of them spread evenly over the data set."""
     if not ids:
         return np.unique(np.linspace(0, corpus.images - 1, min(count, corpus.images)).astype(int)).tolist()
-    wanted = dict.fromkeys(ids)
-    found = {image_id: i for i in range(corpus.images) if (image_id := corpus.image_id(i)) in wanted}
-    missing = [image_id for image_id in wanted if image_id not in found]
+    found = {image_id: corpus.image_of(image_id) for image_id in ids}
+    missing = [image_id for image_id, image in found.items() if image is None]
     if missing:
         paths = ", ".join(str(path) for path in corpus.paths)
         raise ValueError(f"{paths}: no image with id {missing[0]!r}; the first one is {corpus.image_id(0)!r}")
-    return [found[image_id] for image_id in wanted]
+    return list(found.values())
 
 
 def describe(corpus: Corpus, images: Sequence[int]) -> str:
     """Counts, what is missing, histograms of regions and words, and the captions of `images`."""
-    lines = [f"{name:<20}{value}" for name, value in counts_of(corpus)]
-    lines += [f"{'missing':<20}{gap}" for gap in missing_parts(corpus)]
+    lines = [f"{name:<20}{printable(value)}" for name, value in counts_of(corpus)]
+    lines += [f"{'missing':<20}{printable(gap)}" for gap in missing_parts(corpus)]
     lines += ["", *text_histogram(corpus.region_counts, "regions an image")]
     lines += ["", *text_histogram(_captions_an_image(corpus), "captions an image")]
     lines += ["", *text_histogram(lengths_in_words(corpus), "words a caption")]
     captions = captions_of(corpus, images)
     for image in images:
-        lines += ["", f"{corpus.image_id(image)}: {corpus.region_counts[image]} regions"]
-        lines += [f"  {text}" for text in captions[image]] or ["  (no caption)"]
+        lines += ["", f"{printable(corpus.image_id(image))}: {corpus.region_counts[image]} regions"]
+        lines += [f"  {printable(text)}" for text in captions[image]] or ["  (no caption)"]
     return "\n".join(lines)
 
 

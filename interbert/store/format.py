@@ -3,6 +3,7 @@
 Dimension letters: I images, R regions, D feature width, K classes, C captions, S swapped captions, B bytes.
 """
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -38,7 +39,7 @@ class Extent:
 
     @property
     def row_bytes(self) -> int:
-        return int(np.prod(self.row_shape, dtype=np.int64)) * self.dtype.itemsize
+        return math.prod(self.row_shape) * self.dtype.itemsize  # exact, whatever a file claims
 
     @property
     def bytes(self) -> int:
@@ -58,8 +59,8 @@ class Layout:
     source: str
     class_names: list[str] | None
     index_checksum: int | None
-    image_ids: np.ndarray
-    """Fixed-width UTF-8 bytes, or str objects where the file holds strings of variable length."""
+    ids: Extent
+    """Of fixed-width UTF-8 bytes, or of places of strings of variable length (`guarded.VLEN`)."""
 
 
 @dataclass(frozen=True)

@@ -14,8 +14,11 @@ import h5py
 import numpy as np
 
 from interbert.store.format import EVIDENCE, FIELDS, SCHEMA, VERSION, Extent, Layout, StoreError
+from interbert.store.guarded import extent_of, find_dataset, find_object, read_attribute, type_of, type_of_ids
 
 _SIGNATURE = b"\x89HDF\r\n\x1a\n"
+_MOST = {"feature_width": 1 << 20, "classes": 1 << 20}
+"""A model is built with that many inputs, or outputs: more than any detector has is a mistake, or worse."""
 
 
 def read_layout(path: Path) -> Layout:
@@ -25,11 +28,13 @@ def read_layout(path: Path) -> Layout:
         # Locks are of no use here (a store never changes) and fail on read-only and network file systems.
         with h5py.File(path, "r", locking=False) as file:
             return _read_layout(path, file)
+    except StoreError:
+        raise
     except OSError as error:
         raise StoreError(
             f"{path}: {_truncation(error, path)}; copy or download it again, or write it anew"
         ) from None
-    except (KeyError, RuntimeError) as error:
+    except (KeyError, RuntimeError, ValueError, TypeError) as error:  # as HDF5 and h5py say it
         raise StoreError(
             f"{path}: its HDF5 structure is damaged ({error}); copy it again or write it anew"
         ) from None
@@ -38,6 +43,8 @@ def read_layout(path: Path) -> Layout:
 def _refuse_what_is_no_hdf5(path: Path) -> None:
     if path.is_dir():
         raise StoreError(f"{path} is a directory, not a store: give it to Corpus, which reads its shards")
+    if path.exists() and not path.is_file():
+        raise StoreError(f"{path} is a device or a pipe, not a store: give a file")
     try:
         with open(path, "rb") as file:
             start = file.read(len(_SIGNATURE))
@@ -65,9 +72,11 @@ def _truncation(error: OSError, path: Path) -> str:
 def _read_layout(path: Path, file: h5py.File) -> Layout:
     attributes = _read_attributes(path, file)
     fault = _fault_maker(path)
-    extents = _read_extents(path, file)
-    for name in ("features", "boxes", "offsets", "sizes", "checksums", "image_ids"):
-        if name not in extents and name not in file:
+    size = os.path.getsize(path)
+    extents = _read_extents(fault, file, size)
+    ids = _extent_of_ids(fault, file, size)
+    for name in ("features", "boxes", "offsets", "sizes", "checksums"):
+        if name not in extents:
             raise fault(name, "the dataset is missing", "write the file anew as docs/store.md says")
     evidence = _evidence(fault, extents, attributes["classes"])
     dims = _dimensions(extents, attributes)
@@ -78,7 +87,10 @@ def _read_layout(path: Path, file: h5py.File) -> Layout:
             raise fault(name, _shape_message(name, extent.shape, expected, dims), "write the file anew")
     if dims["I"] == 0:
         raise fault("offsets", "the store holds no image", "leave it out, or write it with images")
-    ids = _read_ids(fault, file, dims["I"])
+    if ids.shape != (dims["I"],):
+        raise fault(
+            "image_ids", f"shape {ids.shape}, must be ({dims['I']},) as there are offsets", "write it anew"
+        )
     return Layout(
         path=path,
         extents=extents,
@@ -86,7 +98,7 @@ def _read_layout(path: Path, file: h5py.File) -> Layout:
         regions=dims["R"],
         captions=dims["C"],
         evidence=evidence,
-        image_ids=ids,
+        ids=ids,
         **attributes,
     )
 
@@ -96,7 +108,7 @@ def _fault_maker(path: Path) -> Callable[[str, str, str], StoreError]:
 
 
 def _read_attributes(path: Path, file: h5py.File) -> dict[str, Any]:
-    schema = _text(file.attrs.get("schema"))
+    schema = _text(read_attribute(path, file, "schema"))
     if schema != SCHEMA:
         holds = ", ".join(sorted(file)[:8]) or "nothing"
         raise StoreError(
@@ -110,26 +122,51 @@ def _read_attributes(path: Path, file: h5py.File) -> dict[str, Any]:
             f"{path}: attribute 'version': a store of version {version}; this interbert reads version "
             f"{VERSION}: {remedy}"
         )
-    names = _text(file.attrs.get("class_names"))
+    classes = _integer(path, file, "classes")
+    checksum = read_attribute(path, file, "index_checksum")
+    if isinstance(checksum, str | bytes):
+        raise StoreError(f"{path}: attribute 'index_checksum' is no whole number; write the file anew")
+    width = _integer(path, file, "feature_width")
+    if width == 0:
+        raise StoreError(f"{path}: attribute 'feature_width' is 0, so there are no features; write it anew")
+    return {
+        "feature_width": width,
+        "classes": classes,
+        "source": _text(read_attribute(path, file, "source")) or "",
+        "class_names": _class_names(path, file, classes),
+        "index_checksum": None if checksum is None else int(checksum),
+    }
+
+
+def _class_names(path: Path, file: h5py.File, classes: int) -> list[str] | None:
+    text = _text(read_attribute(path, file, "class_names"))
+    if text is None:
+        return None
     try:
-        names = json.loads(names) if names is not None else None
-    except json.JSONDecodeError as error:
+        names = json.loads(text)
+    except (json.JSONDecodeError, RecursionError) as error:
         raise StoreError(
             f"{path}: attribute 'class_names' is no JSON ({error}); write it as a JSON list"
         ) from None
-    classes = _integer(path, file, "classes")
-    if names is not None and (not isinstance(names, list) or len(names) != classes):
+    if not isinstance(names, list) or len(names) != classes:
         raise StoreError(
             f"{path}: attribute 'class_names' must be a JSON list of {classes} names; correct or drop it"
         )
-    checksum = file.attrs.get("index_checksum")
-    return {
-        "feature_width": _integer(path, file, "feature_width"),
-        "classes": classes,
-        "source": _text(file.attrs.get("source")) or "",
-        "class_names": names,
-        "index_checksum": None if checksum is None else int(checksum),
-    }
+    for number, name in enumerate(names):
+        if not isinstance(name, str) or not _is_unicode(name):
+            raise StoreError(
+                f"{path}: attribute 'class_names': name {number} is {str(name)[:60]!a}, no text; correct or drop it"
+            )
+    return names
+
+
+def _is_unicode(text: str) -> bool:
+    """Not with half of a character in it, as JSON can have it."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _text(value: Any) -> str | None:
@@ -143,49 +180,38 @@ def _text(value: Any) -> str | None:
 
 
 def _integer(path: Path, file: h5py.File, name: str) -> int:
-    value = file.attrs.get(name)
+    value = read_attribute(path, file, name)
     if not isinstance(value, int | np.integer) or value < 0:
         raise StoreError(f"{path}: attribute {name!r} is {value!r}, not a whole number; write the file anew")
+    if value > _MOST.get(name, value):
+        raise StoreError(
+            f"{path}: attribute {name!r} is {value}; {_MOST[name]:,} is the most that is read: write the file anew"
+        )
     return int(value)
 
 
-def _read_extents(path: Path, file: h5py.File) -> dict[str, Extent]:
-    size = os.path.getsize(path)
-    fault = _fault_maker(path)
+def _read_extents(fault: Callable, file: h5py.File, size: int) -> dict[str, Extent]:
     extents = {}
     for name, field in FIELDS.items():
-        if name not in file:
-            group = field.group.partition("/")[0]
-            siblings = field.group in ("captions", "swapped", "class_head") and group in file
-            if siblings or (field.group == "labels" and "labels" in file):
-                raise fault(name, f"missing, though {group!r} is there", "write the file anew")
+        dataset = find_dataset(fault, file, name)
+        if dataset is not None:
+            extents[name] = extent_of(fault, name, dataset, type_of(fault, name, dataset, field.dtype), size)
             continue
-        dataset = file[name]
-        if not isinstance(dataset, h5py.Dataset):
-            raise fault(name, "is a group, not a dataset", "write the file anew")
-        if dataset.dtype != np.dtype(field.dtype):
-            raise fault(
-                name, f"type {dataset.dtype}, must be {np.dtype(field.dtype)}", "write it in that type"
-            )
-        extents[name] = _extent(fault, name, dataset, file, size)
+        group = field.group.partition("/")[0]
+        whole = field.group in ("captions", "swapped", "class_head")
+        if (whole and find_object(fault, file, group) is not None) or (
+            field.group == "labels" and "labels" in extents
+        ):
+            raise fault(name, f"missing, though {group!r} is there", "write the file anew")
     return extents
 
 
-def _extent(fault: Callable, name: str, dataset: h5py.Dataset, file: h5py.File, size: int) -> Extent:
-    contiguous = dataset.id.get_create_plist().get_layout() == h5py.h5d.CONTIGUOUS
-    if not contiguous or dataset.external or dataset.file.filename != file.filename:
-        raise fault(
-            name, "not contiguous and uncompressed within this file", "write it with interbert's StoreWriter"
-        )
-    extent = Extent(dataset.id.get_offset() or 0, dataset.shape, dataset.dtype)
-    if extent.shape == ():
-        raise fault(name, "a single value, not an array", "write the file anew")
-    if extent.bytes and not extent.offset:
-        raise fault(name, "space was never given to it: it was not written", "write the file anew")
-    if extent.offset + extent.bytes > size:
-        end = extent.offset + extent.bytes
-        raise fault(name, f"truncated: it ends at byte {end}, the file at {size}", "copy the file again")
-    return extent
+def _extent_of_ids(fault: Callable, file: h5py.File, size: int) -> Extent:
+    name = "image_ids"
+    dataset = find_dataset(fault, file, name)
+    if dataset is None:
+        raise fault(name, "the dataset is missing", "write the file anew as docs/store.md says")
+    return extent_of(fault, name, dataset, type_of_ids(fault, file, name, dataset), size)
 
 
 def _evidence(fault: Callable, extents: dict[str, Extent], classes: int) -> str | None:
@@ -214,27 +240,3 @@ def _shape_message(name: str, shape: tuple, expected: tuple, dims: dict) -> str:
         return f"features are {shape[1]} wide, but attribute 'feature_width' says {dims['D']}"
     want = tuple("any" if n is None else n for n in expected)
     return f"shape {shape}, must be {want} by the other datasets and attributes"
-
-
-def _read_ids(fault: Callable, file: h5py.File, images: int) -> np.ndarray:
-    dataset = file["image_ids"]
-    info = h5py.check_string_dtype(dataset.dtype)
-    if info is None:
-        raise fault("image_ids", f"type {dataset.dtype}, must be UTF-8 strings", "write them as strings")
-    if dataset.shape != (images,):
-        raise fault(
-            "image_ids", f"shape {dataset.shape}, must be ({images},) as there are offsets", "write it anew"
-        )
-    ids = dataset[:]
-    # np.unique on whole arrays of bytes is quick; the slow search for the names is for a faulty file only.
-    if len(np.unique(ids)) != images:
-        rows = {}
-        for row, image_id in enumerate(ids.tolist()):
-            if image_id in rows:
-                raise fault(
-                    "image_ids",
-                    f"duplicate id {_text(image_id)!r} in rows {rows[image_id]} and {row}",
-                    "give each image an id of its own",
-                )
-            rows[image_id] = row
-    return ids

@@ -1,5 +1,8 @@
 """The stores behind a path: a file is one store, a directory of stores is one collection in shards."""
 
+import os
+import resource
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -7,6 +10,8 @@ import numpy as np
 from interbert.store.store import Store, StoreError
 
 SUFFIXES = (".h5", ".hdf5")
+_OTHER_FILES = 128
+"""Sockets, logs, devices and caches that a run opens beside its stores."""
 
 
 def store_files(path: str | Path) -> list[Path]:
@@ -22,16 +27,36 @@ def store_files(path: str | Path) -> list[Path]:
     return files
 
 
-def open_stores(path: str | Path) -> list[Store]:
-    stores: list[Store] = []
+def open_stores(paths: Iterable[str | Path], checked: bool = False) -> list[list[Store]]:
+    """The stores behind each path. checked: their indexes need not be looked at again."""
+    files = [store_files(path) for path in paths]
+    let_open(sum(map(len, files)))
+    opened: list[list[Store]] = []
     try:
-        for file in store_files(path):
-            stores.append(Store(file))
-        _refuse_double_ids(stores)
+        for collection in files:
+            opened.append([])
+            for file in collection:
+                opened[-1].append(Store(file, checked))
     except BaseException:
-        close_all(stores)
+        for stores in opened:
+            close_all(stores)
         raise
-    return stores
+    return opened
+
+
+def let_open(files: int) -> None:
+    """Raise this process's own limit of open files to so many more, as far as the system lets it."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = files + len(os.listdir("/proc/self/fd")) + _OTHER_FILES
+    if soft == resource.RLIM_INFINITY or wanted <= soft:
+        return
+    if hard != resource.RLIM_INFINITY and wanted > hard:
+        raise StoreError(
+            f"{files:,} stores need as many open files and {wanted - files:,} more, and a process may have {hard:,} "
+            "here: let it have more (the hard limit: `ulimit -Hn`, LimitNOFILE= of a service, limits.conf), or write "
+            "fewer and larger shards (--shard-gb of import and extract)"
+        )
+    resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def close_all(stores: list[Store]) -> None:
@@ -50,27 +75,39 @@ def refuse_unlike(stores: list[Store]) -> None:
                     f"{store.path}: {field} is {have}, but {first.path} has {want}: stores of one data set "
                     "must agree; leave one out, or write it anew"
                 )
-        if first.class_head is not None and not all(map(np.array_equal, store.class_head, first.class_head)):
+
+
+def refuse_other_heads(stores: list[Store]) -> None:
+    """Stores whose evidence is a class head have the same one."""
+    first = stores[0]
+    for store in stores[1:]:
+        if first.class_head is not None and not all(
+            map(np.array_equal, store.read_class_head(), first.class_head)
+        ):
             raise StoreError(
                 f"{store.path}: class_head differs from that of {first.path}; leave one of them out"
             )
 
 
-def _refuse_double_ids(shards: list[Store]) -> None:
-    """An image of a collection is in one of its shards only. (Two collections may well use the same ids.)"""
-    if len(shards) == 1 or _all_differ([shard.layout.image_ids for shard in shards]):
+def refuse_double_ids(shards: list[Store], hashes: list[np.ndarray]) -> None:
+    """An image of a collection is in one of its shards only. (Two collections may well use the same ids.)
+
+    hashes: of the ids of each.
+    """
+    if len(shards) == 1 or _all_differ(hashes):
         return
-    seen: dict[str, Path] = {}
+    seen: dict[bytes, Path] = {}
     for shard in shards:
-        for image_id in shard.image_ids:
-            if image_id in seen:
+        for name in (name for block in shard.ids.blocks() for name in block):
+            if name in seen:
                 raise StoreError(
-                    f"{shard.path}: image id {image_id!r} is in {seen[image_id].name} too; the shards of one "
+                    f"{shard.path}: image id {name.decode()!r} is in {seen[name].name} too; the shards of one "
                     "directory must not repeat an image"
                 )
-            seen[image_id] = shard.path
+            seen[name] = shard.path
 
 
-def _all_differ(ids: list[np.ndarray]) -> bool:
-    joined = np.concatenate(ids)
-    return len(np.unique(joined)) == len(joined)
+def _all_differ(hashes: list[np.ndarray]) -> bool:
+    rising = np.concatenate(hashes)
+    rising.sort()
+    return not (rising[1:] == rising[:-1]).any()

@@ -1,7 +1,7 @@
 """The store: one HDF5 file of region features, boxes, class evidence and captions, read by plain offsets.
 
-docs/store.md describes the file byte for byte. Opening checks its whole structure; afterwards the index (who
-owns which rows) is in memory and rows are read where they lie. A store that is open is never changed.
+docs/store.md describes the file byte for byte. Opening checks its whole structure and index (who owns which rows);
+afterwards everything is read where it lies. A store that is open is never changed.
 """
 
 from collections.abc import Iterator
@@ -12,27 +12,33 @@ from pathlib import Path
 import numpy as np
 import xxhash
 
-from interbert.store.checksums import row_checksums
 from interbert.store.direct_reader import DirectReader
-from interbert.store.format import EVIDENCE_ROWS, Extent, Layout, StoreError
+from interbert.store.fingerprint import checksums_of_content, fingerprint_of, stored_checksums
+from interbert.store.format import EVIDENCE_ROWS, FIELDS, Extent, Layout, StoreError
 from interbert.store.h5_reader import H5Reader
+from interbert.store.ids import Ids, extents_with_ids
+from interbert.store.index_checks import check_index
 from interbert.store.layout import read_layout
 from interbert.store.writer import StoreWriter
 
 __all__ = ["H5Reader", "Store", "StoreError", "StoreWriter"]
 
 _TEXTS_AT_A_TIME = 65536
+_BLOCK_BYTES = 4 << 20
 
 
 class Store:
     """A store opened for reading; every structural fault is a StoreError here, never later."""
 
-    def __init__(self, path: str | Path):
+    def __init__(self, path: str | Path, checked: bool = False):
+        """checked: its index need not be looked at, for `check_index` has seen this very file before."""
         self.path = Path(path)
         self.layout: Layout = read_layout(self.path)
-        self.reader = DirectReader(self.path, self.extents)
+        self.reader = DirectReader(self.path, extents_with_ids(self.layout))
         try:
-            self._read_index()
+            self.ids = Ids(self.layout, self.reader)
+            if not checked:
+                check_index(self)
         except BaseException:
             self.close()
             raise
@@ -55,7 +61,8 @@ class Store:
 
     @property
     def swapped(self) -> int:
-        return len(self.swapped_caption)
+        extent = self.extents.get("swapped/caption")
+        return extent.shape[0] if extent else 0
 
     @property
     def feature_width(self) -> int:
@@ -79,24 +86,27 @@ class Store:
 
     @cached_property
     def image_ids(self) -> list[str]:
-        return [self.image_id(image) for image in range(self.images)]
+        return [name.decode("utf-8", "replace") for block in self.ids.blocks() for name in block]
 
     def image_id(self, image: int) -> str:
-        value = self.layout.image_ids[image]
-        return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
+        return self.ids[image].decode("utf-8", "replace")
 
     @cached_property
     def class_head(self) -> tuple[np.ndarray, np.ndarray] | None:
         """Weight [K, D] and bias [K] of the detector's last layer, where that is the evidence."""
+        return self.read_class_head()
+
+    def read_class_head(self) -> tuple[np.ndarray, np.ndarray] | None:
+        """The same, read anew and not kept: it may be of many megabytes, in each of a thousand shards."""
         if self.evidence != "class_head":
             return None
         return self._all("class_head/weight"), self._all("class_head/bias")
 
     def caption_text(self, caption: int) -> str:
-        return self._text("captions", caption, self._caption_offsets)
+        return self._text("captions", caption, self.captions)
 
     def swapped_text(self, swapped: int) -> str:
-        return self._text("swapped", swapped, self._swapped_offsets)
+        return self._text("swapped", swapped, self.swapped)
 
     def texts(self, group: str = "captions") -> Iterator[str]:
         """All captions, or all `swapped` ones."""
@@ -105,9 +115,10 @@ class Store:
 
     def text_bytes(self, group: str) -> Iterator[bytes]:
         """The undecoded texts of `captions` or `swapped`, read in large blocks."""
-        offsets = self._caption_offsets if group == "captions" else self._swapped_offsets
-        for first in range(0, len(offsets) - 1, _TEXTS_AT_A_TIME):
-            ends = offsets[first : first + _TEXTS_AT_A_TIME + 1].tolist()
+        count = self.captions if group == "captions" else self.swapped
+        for first in range(0, count, _TEXTS_AT_A_TIME):
+            stop = min(first + _TEXTS_AT_A_TIME, count)
+            ends = self.read_rows(f"{group}/offsets", first, stop + 1).tolist()
             block = self.read_rows(f"{group}/text", ends[0], ends[-1]).tobytes()
             for start, stop in pairwise(ends):
                 yield block[start - ends[0] : stop - ends[0]]
@@ -118,12 +129,19 @@ class Store:
 
     def check_image(self, image: int) -> None:
         """Compare an image's rows with its checksum; StoreError if they have changed."""
-        start, stop = self.offsets[image : image + 2].tolist()
-        rows = [self.read_rows(name, start, stop) for name in self.row_datasets]
         stored = int(self.read_rows("checksums", image, image + 1)[0])
-        if row_checksums(rows, np.array([stop - start])) != [stored]:
+        if self.checksum_of(image) != stored:
             where = f"dataset 'checksums': row {image}, image {self.image_id(image)!r}"
             raise StoreError(f"{self.path}: {where}: {self.changed}")
+
+    def checksum_of(self, image: int) -> int:
+        """What the checksum of an image should be, by its rows as they are."""
+        start, stop = self.read_rows("offsets", image, image + 2).tolist()
+        digest = xxhash.xxh3_64()
+        for name in self.row_datasets:
+            for rows in self.blocks(name, start, stop):
+                digest.update(rows.data)
+        return digest.intdigest()
 
     @cached_property
     def row_datasets(self) -> tuple[str, ...]:
@@ -138,21 +156,21 @@ class Store:
 
     @cached_property
     def fingerprint(self) -> str:
-        """Changes with anything that is in the store: taken over header, index and checksums only."""
-        layout = self.layout
-        header = (layout.feature_width, layout.classes, layout.evidence, layout.class_names, layout.regions)
-        digest = xxhash.xxh3_128(repr(header).encode())
-        digest.update(b"\0".join(name.encode() for name in self.image_ids))
-        for name, extent in self.extents.items():
-            if not name.endswith("/text") and name not in (
-                "features",
-                "boxes",
-                layout.evidence,
-                "confidence",
-            ):
-                digest.update(f"\0{name}{extent.shape}".encode())
-                digest.update(self._all(name).tobytes())
-        return digest.hexdigest()
+        """Changes with what is in the store, whatever its checksums say (`fingerprint.py` has how far)."""
+        return fingerprint_of(self, checksums_of_content)
+
+    @cached_property
+    def earlier_fingerprint(self) -> str:
+        """As it was once taken, of header, index and checksums as they are stored. The same where those are right."""
+        return fingerprint_of(self, stored_checksums)
+
+    def blocks(self, name: str, start: int = 0, stop: int | None = None) -> Iterator[np.ndarray]:
+        """Rows of a dataset, some megabytes at a time."""
+        extent = self.extents[name]
+        stop = extent.shape[0] if stop is None else stop
+        at_a_time = max(_BLOCK_BYTES // max(extent.row_bytes, 1), 1)
+        for first in range(start, stop, at_a_time):
+            yield self.read_rows(name, first, min(first + at_a_time, stop))
 
     def close(self) -> None:
         self.reader.close()
@@ -163,60 +181,43 @@ class Store:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _read_index(self) -> None:
-        """The arrays that say what belongs to what, and the check that they do."""
-        self.offsets = self._all("offsets")
-        self._must_rise("offsets", self.offsets, self.regions, "region rows", at_least=1)
-        self.sizes = self._all("sizes")
-        self.caption_image = self._optional("captions/image", np.int64)
-        self._caption_offsets = self._optional("captions/offsets", np.int64)
-        self.caption_kind = self._optional("captions/kind", np.uint8)
-        if "captions/kind" not in self.extents:
-            self.caption_kind = np.zeros(self.captions, np.uint8)
-        self.swapped_caption = self._optional("swapped/caption", np.int64)
-        self._swapped_offsets = self._optional("swapped/offsets", np.int64)
-        self._must_point("captions/image", self.caption_image, self.images, "images")
-        self._must_point("swapped/caption", self.swapped_caption, self.captions, "captions")
-        for group, offsets in (("captions", self._caption_offsets), ("swapped", self._swapped_offsets)):
-            if len(offsets):
-                size = self.extents[f"{group}/text"].shape[0]
-                self._must_rise(f"{group}/offsets", offsets, size, "bytes of text", at_least=0)
+    # The index in memory, for those who read a store through once. A data set has arrays of its own.
+
+    @cached_property
+    def offsets(self) -> np.ndarray:
+        return self._all("offsets")
+
+    @cached_property
+    def sizes(self) -> np.ndarray:
+        return self._all("sizes")
+
+    @cached_property
+    def caption_image(self) -> np.ndarray:
+        return self._all("captions/image")
+
+    @cached_property
+    def caption_kind(self) -> np.ndarray:
+        return (
+            self._all("captions/kind")
+            if "captions/kind" in self.extents
+            else np.zeros(self.captions, np.uint8)
+        )
+
+    @cached_property
+    def swapped_caption(self) -> np.ndarray:
+        return self._all("swapped/caption")
 
     def _all(self, name: str) -> np.ndarray:
+        """Of a dataset that is not there, nothing."""
+        if name not in self.extents:
+            return np.empty(0, FIELDS[name].dtype)
         return self.read_rows(name, 0, self.extents[name].shape[0])
 
-    def _optional(self, name: str, dtype: type) -> np.ndarray:
-        return self._all(name) if name in self.extents else np.empty(0, dtype)
-
-    def _must_rise(self, name: str, offsets: np.ndarray, end: int, what: str, at_least: int) -> None:
-        if offsets[0] != 0 or offsets[-1] != end:
-            raise StoreError(
-                f"{self.path}: dataset {name!r}: runs from {offsets[0]} to {offsets[-1]}, but there are "
-                f"{end} {what}: it must run from 0 to {end}; write the file anew"
-            )
-        bad = np.flatnonzero(np.diff(offsets) < at_least)
-        if len(bad):
-            row = int(bad[0])
-            owner = f"image {self.image_id(row)!r} owns no region" if at_least else "it falls"
-            raise StoreError(
-                f"{self.path}: dataset {name!r}: row {row}: {offsets[row]}, then {offsets[row + 1]}: "
-                f"{owner}; write the file anew"
-            )
-
-    def _must_point(self, name: str, pointers: np.ndarray, end: int, what: str) -> None:
-        bad = np.flatnonzero((pointers < 0) | (pointers >= end))
-        if len(bad):
-            row = int(bad[0])
-            raise StoreError(
-                f"{self.path}: dataset {name!r}: row {row} names number {pointers[row]} of {end} {what}, "
-                f"which is unknown; drop or correct these {len(bad)} rows"
-            )
-
-    def _text(self, group: str, number: int, offsets: np.ndarray) -> str:
-        count = max(len(offsets) - 1, 0)
+    def _text(self, group: str, number: int, count: int) -> str:
         if not 0 <= number < count:
             raise IndexError(f"{self.path}: number {number} of {count} {group}")
-        data = self.read_rows(f"{group}/text", int(offsets[number]), int(offsets[number + 1]))
+        start, stop = self.read_rows(f"{group}/offsets", number, number + 2).tolist()
+        data = self.read_rows(f"{group}/text", start, stop)
         return self._decode(group, number, data.tobytes())
 
     def _decode(self, group: str, number: int, data: bytes) -> str:

@@ -78,9 +78,6 @@ def _index_faults(store: Store) -> Iterator[str]:
     fault = checks.faulty_sizes(store.sizes)
     if fault:
         yield f"dataset 'sizes': row {fault[0]}, image {store.image_id(fault[0])!r}: {fault[1]}"
-    for image in range(store.images):
-        if not store.image_id(image):
-            yield f"dataset 'image_ids': row {image} is empty; give each image an id"
     kinds = np.flatnonzero(store.caption_kind > 1)
     if len(kinds):
         yield f"dataset 'captions/kind': row {kinds[0]} is {store.caption_kind[kinds[0]]}; a kind is 0 or 1"
@@ -93,7 +90,9 @@ def _index_faults(store: Store) -> Iterator[str]:
         for name, extent in store.extents.items()
         if name in INDEX
     }
-    if stored is not None and stored != index_checksum(arrays, (name.encode() for name in store.image_ids)):
+    if stored is not None and stored != index_checksum(
+        arrays, (name for block in store.ids.blocks() for name in block)
+    ):
         yield (
             "attribute 'index_checksum' does not match: image_ids, sizes, offsets or a caption's image "
             "changed after writing; copy the file again or write it anew"

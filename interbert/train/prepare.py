@@ -117,8 +117,11 @@ def settle_request(request: Request, ranks: Ranks) -> Meant:
     identity = describe_identity(settings, task.fingerprints(), request.engine)
     beginning = ranks.main_only(lambda: begin(folder, request.resume, log.warning))
     if beginning.checkpoint is not None:
-        before = beginning.state["identity"]
-        compare_identity(beginning.checkpoint, before, identity, settings.data.allow_changed)
+        before, earlier = (
+            beginning.state["identity"],
+            task.corpus.earlier_fingerprint if task.corpus else None,
+        )
+        compare_identity(beginning.checkpoint, before, identity, settings.data.allow_changed, earlier)
     settings, config = _settled(request, beginning.state, task, ranks)
     plan = task.plan(settings, ranks)
     settings = timed(settings, plan.epoch(0).micro_batches)

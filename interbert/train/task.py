@@ -81,6 +81,7 @@ class Task(ABC):
         """Of all that is learnt from, to be compared on resuming."""
         return {
             "data fingerprint": self.corpus.fingerprint,
+            "data fingerprint covers": "content",
             "tokenizer fingerprint": self.tokenizer.fingerprint,
         }
 

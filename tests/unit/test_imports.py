@@ -41,12 +41,14 @@ MAY_KNOW["commands"] = set(MAY_KNOW) - {"train"}
 MAY_KNOW["launch"] = set(MAY_KNOW)
 FOUNDATION = {
     "config",
+    "doors",
     "recipe",
     "rng",
     "files",
     "hub",
     "mpi",
     "plain_bert",
+    "printing",
     "progress",
     "tokenizer",
     "__init__",

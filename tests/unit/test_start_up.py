@@ -77,12 +77,13 @@ def test_modules_that_a_refusal_needs_are_light():
 
 DRY_RUN = f"""
 import runpy
+sys.stderr = sys.stdout
 sys.argv = ["launch/pretrain.py", *sys.argv[1:]]
 try:
     runpy.run_path({str(ROOT / "launch" / "pretrain.py")!r}, run_name="__main__")
 except SystemExit as end:
     if end.code:
-        print("refused:", end.code)
+        print("\\nrefused:", end.code)
 """
 
 
@@ -103,5 +104,6 @@ def test_a_dry_run_builds_no_model_and_meets_nobody(tmp_path):
     assert heavy == OF_DATA | {"tokenizers"}, printed
     assert "4 ranks x 2 accumulated" in printed and "parameters; assumed" in printed
     heavy, printed = imported(DRY_RUN, *command, "--set", "model.override={hidden_size: 100}", cwd=tmp_path)
-    assert "refused: pretrain: stages[0]: hidden_size 100 does not divide into 12 heads" in printed
+    assert "pretrain: stages[0]: hidden_size 100 does not divide into 12 heads" in printed
+    assert printed.endswith("refused: 1")
     assert heavy == OF_DATA | {"tokenizers"}

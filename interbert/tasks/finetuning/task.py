@@ -56,6 +56,7 @@ class FineTuning(HeadedTask):
         data = self.corpus.fingerprint if self.corpus else "no images"
         return {
             "data fingerprint": data,
+            "data fingerprint covers": "content",
             "examples fingerprint": self.train.examples.fingerprint,
             "tokenizer fingerprint": self.tokenizer.fingerprint,
         }

@@ -27,7 +27,7 @@ FREE_TO_CHANGE = {
     },
 }
 """Settings that a resumed run may have otherwise; data and tokenizer are compared by fingerprint instead."""
-_DATA = "data fingerprint"
+_DATA, _COVERS = "data fingerprint", "data fingerprint covers"
 _FOLDERS = ("model.bert", "model.inherit_from")
 
 
@@ -61,10 +61,21 @@ def compare_with_config(config: Path, settings: Settings) -> None:
 
 
 def compare_identity(
-    path: Path, saved: dict[str, Any], now: dict[str, Any], other_data: bool = False
+    path: Path,
+    saved: dict[str, Any],
+    now: dict[str, Any],
+    other_data: bool = False,
+    earlier_fingerprint: str | None = None,
 ) -> None:
     """Refuses what is not the same run; with `other_data` the data set may have changed. A way of training that
-    `saved` does not know, being of an earlier version, was the default."""
+    `saved` does not know, being of an earlier version, was the default.
+
+    earlier_fingerprint: of the data, as versions took it that do not say what it covers.
+    """
+    if _COVERS in now and _COVERS not in saved:
+        saved = saved | {_COVERS: now[_COVERS]}
+        if saved.get(_DATA) == earlier_fingerprint:
+            saved[_DATA] = now[_DATA]
     plain = {f"train.{field}": value for field, value in TrainSettings().model_dump(mode="json").items()}
     saved = {key: plain[key] for key in now if key in plain} | saved
     free = {_DATA} if other_data else set()

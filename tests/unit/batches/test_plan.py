@@ -1,4 +1,5 @@
 import gc
+import hashlib
 import weakref
 from types import SimpleNamespace
 
@@ -90,11 +91,41 @@ def test_a_plan_is_a_function_of_its_settings(make_plan):
     first, second = (make_plan(mismatch={"side": "either"}) for _ in range(2))
     other = make_plan(mismatch={"side": "either"}, train={"seed": 43})
     late = second.epoch(7)
-    for name in ("image", "caption", "is_match", "mask_kind", "group"):
+    for name in ("image", "caption", "is_match", "mask_kind"):
         assert (getattr(first.epoch(7).rows, name) == getattr(late.rows, name)).all()
     assert (first.epoch(7).starts == late.starts).all()
     assert (other.epoch(7).rows.caption != late.rows.caption).any()
     assert (make_plan(validation=True).epoch(7).rows.caption != late.rows.caption).any()
+
+
+def test_the_plan_of_earlier_versions_is_that_of_this_one(make_plan):
+    """A run that goes on under another version sees what it would have seen."""
+    plan = make_plan(make_corpus(images=900), mismatch={"side": "either", "swap_share": 0.2})
+    digest = hashlib.sha256()
+    for epoch in range(2):
+        made = plan.make(epoch)
+        for name in ("image", "caption", "is_match", "mask_kind"):
+            digest.update(getattr(made.rows, name).astype("<i8").tobytes())
+        digest.update(made.starts.astype("<i8").tobytes())
+    assert digest.hexdigest() == "8d1951c18a2d551306d0eac61a24cbe8913c8069854a351e9b0b2fd2a58b2da0"
+
+
+@pytest.mark.parametrize("side", ["caption", "image", "either"])
+def test_a_plan_made_in_parts_is_the_same(make_plan, monkeypatch, side):
+    corpus = make_corpus(images=200)
+    rows = np.random.default_rng(1).integers(-1, corpus.captions, (corpus.captions, 4), dtype=np.int32)
+    how = {"side": side, "swap_share": 0.3, "hard_share": 0.5}
+    whole = make_plan(corpus, CandidateTable(rows, "", 0.5), mismatch=how).make(3)
+    for place in (
+        "batches.mismatch._ROWS_AT_A_TIME",
+        "batches.capacities._ROWS_AT_A_TIME",
+        "corpus.sameness._PAIRS",
+    ):
+        monkeypatch.setattr(f"interbert.{place}", 37)
+    parts = make_plan(corpus, CandidateTable(rows, "", 0.5), mismatch=how).make(3)
+    for name in ("image", "caption", "is_match", "mask_kind"):
+        assert (getattr(whole.rows, name) == getattr(parts.rows, name)).all()
+    assert (whole.starts == parts.starts).all() and (~whole.rows.is_match).sum() > 300
 
 
 @pytest.mark.parametrize("side", ["caption", "image", "either"])
@@ -254,9 +285,38 @@ def test_epochs_gone_by_are_forgotten(make_plan):
     first = weakref.ref(plan.epoch(0))
     for epoch in range(1, 7):
         plan.epoch(epoch)
-        assert len(plan._epochs) <= 3
+        assert len(plan._epochs) <= 2
     gc.collect()
     assert first() is None
+
+
+def test_an_epoch_is_planned_when_the_one_before_is_half_gone(make_plan):
+    """And that one is forgotten when it is gone: there are never more than two."""
+    plan = make_plan()
+    planned = []
+    for index in range(plan.epoch(0).micro_batches):
+        plan.step(Position(0, index), 1)
+        planned.append(sorted(plan._epochs))
+    half = -(-len(planned) // 2) - 1
+    assert planned == [[0]] * half + [[0, 1]] * (len(planned) - half)
+    plan.step(Position(1, 0), 1)
+    assert sorted(plan._epochs) == [1]
+    plan.step(Position(1, plan.epoch(1).micro_batches - 1), 2)
+    assert sorted(plan._epochs) == [1, 2]
+
+
+@pytest.mark.parametrize("groups", [False, True])
+def test_rows_are_cut_alike_in_parts(monkeypatch, groups):
+    rng = np.random.default_rng(3)
+    text, regions = rng.integers(2, 12, 3000), rng.integers(1, 9, 3000)
+    sizes = Capacities(tokens=120, text=60, regions=50, pairs=14, masked_tokens=9, masked_regions=9)
+    starts = np.concatenate([[0], np.cumsum(rng.integers(1, 4, 3000))])
+    starts = np.append(starts[starts < 3000], 3000) if groups else None
+    whole = cut(sizes, text, regions, starts)
+    assert len(whole) > 200
+    for size in (15, 16, 100, 999):
+        monkeypatch.setattr("interbert.batches.capacities._ROWS_AT_A_TIME", size)
+        assert (cut(sizes, text, regions, starts) == whole).all()
 
 
 def test_a_pair_that_fits_no_micro_batch_is_refused(make_plan):

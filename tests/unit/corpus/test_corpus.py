@@ -9,8 +9,15 @@ import numpy as np
 import pytest
 from small_store import CLASSES, WIDTH, edit, rewrite, write_small
 
+from interbert.corpus import index
 from interbert.corpus.corpus import Corpus
 from interbert.store.store import StoreError
+
+
+@pytest.fixture(autouse=True, params=["in memory", "in a file"])
+def where_the_index_is(request, monkeypatch):
+    if request.param == "in a file":
+        monkeypatch.setattr(index, "LARGE", 0)
 
 
 @pytest.fixture
@@ -157,6 +164,14 @@ def test_stores_that_do_not_fit_together(folder, tmp_path):
     bare = write_small(tmp_path / "bare.h5", evidence="labels")
     with pytest.raises(StoreError, match=r"bare\.h5: evidence is labels"):
         Corpus([folder, bare])
+
+
+def test_stores_of_two_class_heads(tmp_path):
+    paths = [write_small(tmp_path / f"{seed}.h5", seed=seed, evidence="class_head") for seed in (0, 1)]
+    with pytest.raises(StoreError, match=r"1\.h5: class_head differs from that of .*0\.h5"):
+        Corpus(paths)
+    with Corpus([paths[0], shutil.copy(paths[0], tmp_path / "same.h5")]) as corpus:
+        assert corpus.images == 24
 
 
 def test_an_id_twice_in_one_collection(folder):

@@ -7,7 +7,7 @@ from small_world import WordTokenizer, open_world
 
 from interbert.corpus import cache, tokens
 from interbert.corpus.examples import open_examples
-from interbert.corpus.tokens import TokenTable, text_table, token_table
+from interbert.corpus.tokens import text_table, token_table
 from interbert.tokenizer import join_segments
 
 
@@ -79,22 +79,72 @@ def test_a_damaged_cache_is_noticed_and_replaced(corpus, damage):
     assert path.read_bytes() == good
 
 
-@pytest.mark.parametrize("fault", ["too short", "falls", "special"])
-def test_a_whole_cache_that_makes_no_sense_is_replaced(corpus, fault):
+@pytest.mark.parametrize("fault", ["too short", "falls", "special", "beyond", "negative"])
+def test_a_whole_cache_that_makes_no_sense_is_replaced(corpus, fault, caplog):
     """Its checksum is right: it was written so."""
     tokenizer = WordTokenizer()
     good = token_table(corpus, tokenizer, 36)
     ids, offsets = good.ids_flat.copy(), good.offsets.copy()
     if fault == "special":
         ids[1] = tokenizer.mask_id  # as once, where a caption says "[MASK]"
+    elif fault in ("beyond", "negative"):
+        ids[3] = tokenizer.vocab_size if fault == "beyond" else -1
     else:
         offsets[1] = 1 if fault == "too short" else offsets[2] + 1
     (path,) = cache_files(corpus)
     path.unlink()
-    tokens._write(path, TokenTable(ids, offsets))
+    tokens._write(path, path.name, len(offsets) - 1, [tokens._Encoded(ids, np.diff(offsets), None)])
     again = token_table(corpus, tokenizer, 36)
     assert (again.ids_flat == good.ids_flat).all() and (again.offsets == good.offsets).all()
     assert tokenizer.encoded == 2 * (corpus.captions + corpus.swapped)
+
+
+def test_a_table_of_other_captions_under_this_name_is_not_taken(tmp_path, corpus):
+    tokenizer = WordTokenizer()
+    good = token_table(corpus, tokenizer, 36).ids_flat.copy()
+    (path,) = cache_files(corpus)
+    texts = corpus.captions + corpus.swapped
+    other = np.full(4 * texts, 7, np.int32)
+    other[::4], other[3::4] = tokenizer.cls_id, tokenizer.sep_id
+    tokens._write(path, "tokens-of-others.bin", texts, [tokens._Encoded(other, np.full(texts, 4), None)])
+    assert (token_table(corpus, tokenizer, 36).ids_flat == good).all()
+    assert tokenizer.encoded == 2 * texts
+
+
+@pytest.mark.parametrize("how", ["another user", "anybody", "whose the data is"])
+def test_a_table_is_believed_only_of_oneself_and_of_whose_the_data_is(corpus, monkeypatch, caplog, how):
+    tokenizer = WordTokenizer()
+    token_table(corpus, tokenizer, 36)
+    (path,) = cache_files(corpus)
+    if how == "anybody":
+        path.chmod(0o666)
+    else:
+        monkeypatch.setattr(cache.os, "geteuid", lambda: 4711)
+        plain = cache.os.stat
+
+        def stat(file, *more, **most):
+            found = list(plain(file, *more, **most))
+            if how == "another user" or file != path:
+                found[4] = 4712 if how != "another user" or file == path else 4711
+            return cache.os.stat_result(found)
+
+        monkeypatch.setattr(cache.os, "stat", stat)
+        monkeypatch.setattr(type(path), "stat", lambda self, **_: stat(self))
+    token_table(corpus, tokenizer, 36)
+    again = how != "whose the data is"
+    assert tokenizer.encoded == (1 + again) * (corpus.captions + corpus.swapped)
+    if again:
+        word = "anybody may write to it" if how == "anybody" else "it belongs to user"
+        assert str(path) in caplog.text and word in caplog.text and "chmod o-w" in caplog.text
+
+
+def test_many_texts_are_not_held_in_memory(corpus, monkeypatch):
+    """They go to the file as they are made, which is then mapped."""
+    monkeypatch.setattr(tokens, "_CHUNK", 5)
+    table = token_table(corpus, WordTokenizer(), 36)
+    assert isinstance(table.ids_flat.base, np.memmap) and isinstance(table.offsets.base, np.memmap)
+    again = tokens.tokenise(corpus, WordTokenizer(), 36)
+    assert (table.ids_flat == again.ids_flat).all() and (table.offsets == again.offsets).all()
 
 
 def test_beside_a_read_only_store_the_user_cache_is_used(corpus, tmp_path, monkeypatch):
@@ -150,13 +200,14 @@ def test_two_segments_and_their_types(texts_of):
 def test_texts_are_tokenised_once_and_cached_beside_their_file(texts_of):
     tokenizer = WordTokenizer()
     first, second = (text_table(texts_of, tokenizer, 9) for _ in range(2))
+    firsts = first.firsts.copy()  # the table itself is the file
     assert tokenizer.encoded == len(TEXTS)
     for name in ("ids_flat", "offsets", "firsts"):
         assert (getattr(first, name) == getattr(second, name)).all(), name
     (path,) = cache_files(texts_of)
     good = path.read_bytes()
     path.write_bytes(good[:-2] + b"\1" + good[-1:])  # the length of a first segment
-    assert (text_table(texts_of, tokenizer, 9).firsts == first.firsts).all()
+    assert (text_table(texts_of, tokenizer, 9).firsts == firsts).all()
     assert tokenizer.encoded == 2 * len(TEXTS) and path.read_bytes() == good
 
 

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import h5py
 import numpy as np
 import pytest
@@ -133,4 +135,24 @@ def test_a_table_of_other_captions_or_no_table_is_refused(corpus, tmp_path):
             read_candidates(path, corpus)
     path.write_text("no HDF5")
     with pytest.raises(CandidateError, match=r"table.h5: not a whole table"):
+        read_candidates(path, corpus)
+
+
+def test_a_table_is_mapped_and_names_captions_that_there_are(corpus, tmp_path):
+    """Ranks share one copy; and what would be read from the other end, or from another file, is refused."""
+    mismatch, path = settings(mismatch={"hard_share": 0.2}).mismatch, tmp_path / "table.h5"
+    table = mine(corpus, mismatch)
+    write_candidates(path, table)
+    assert isinstance(read_candidates(path, corpus).rows.base, np.memmap)
+    for wrong in (-2, corpus.captions):
+        rows = table.rows.copy()
+        rows[7, 3] = wrong
+        write_candidates(path, replace(table, rows=rows))
+        with pytest.raises(CandidateError, match="mine it again"):
+            read_candidates(path, corpus)
+    write_candidates(tmp_path / "other.h5", table)
+    with h5py.File(path, "r+") as file:
+        del file["candidates"]
+        file["candidates"] = h5py.ExternalLink(str(tmp_path / "other.h5"), "candidates")
+    with pytest.raises(CandidateError, match="'candidates': a link"):
         read_candidates(path, corpus)

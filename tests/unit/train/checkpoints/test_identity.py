@@ -45,6 +45,19 @@ def test_an_earlier_version_trained_by_what_is_now_the_default(tmp_path):
         )
 
 
+def test_an_earlier_version_took_the_fingerprint_of_what_the_stores_say(tmp_path):
+    """Its runs go on where that is the same; one of this version only with the same content."""
+    data, covers = "data fingerprint", "data fingerprint covers"
+    now = {data: "of content", covers: "content"}
+    compare_identity(tmp_path, {data: "of checksums"}, now, earlier_fingerprint="of checksums")
+    for saved in ({data: "of others"}, {data: "of checksums", covers: "content"}):
+        with pytest.raises(
+            SettingsError, match=r"(?s)data fingerprint: .* then, .of content. now.*allow_changed"
+        ):
+            compare_identity(tmp_path, saved, now, earlier_fingerprint="of checksums")
+        compare_identity(tmp_path, saved, now, other_data=True, earlier_fingerprint="of checksums")
+
+
 def test_a_run_of_epochs_is_not_told_by_its_steps(tmp_path):
     """Which settings of a finished run's config.yaml have as they followed from the epochs."""
     one, other = (

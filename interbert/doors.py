@@ -1,0 +1,77 @@
+"""What all commands have in common: how their paths are read, and how they end."""
+
+import argparse
+import contextlib
+import glob
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from interbert.printing import printable_lines
+
+INTERRUPTED, NOBODY_READS = 130, 141
+"""As a shell has it of what a signal ended: SIGINT, SIGPIPE."""
+_PATHS = {
+    *("data", "model", "detector", "recipe", "deepspeed_config"),
+    *("examples", "validation", "vectors", "output_dir", "resume"),
+}
+"""Arguments that are texts, but may mean paths: a name is left as it is."""
+
+
+def run_door(name: str, run: Callable[[], int], fault_code: int = 1) -> int:
+    """The exit code of a command. A user's fault is told in one line, a fault of ours keeps its traceback; a command
+    whose reader has gone, or that is interrupted, ends without a word."""
+    for stream in (sys.stdout, sys.stderr):
+        # For a name that is no Unicode, or a terminal that knows none; not every stream can.
+        with contextlib.suppress(AttributeError, OSError, ValueError):
+            stream.reconfigure(errors="backslashreplace")
+    try:
+        try:
+            return run()
+        finally:
+            sys.stdout.flush()
+    except BrokenPipeError:
+        return _forget_output()
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except (ValueError, OSError) as error:
+        try:
+            print(f"{name}: {printable_lines(error)}", file=sys.stderr, flush=True)
+        except BrokenPipeError:
+            return _forget_output()
+        return fault_code
+
+
+def _forget_output() -> int:
+    """What is still to be written when Python ends goes nowhere."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except (OSError, ValueError):
+            os.dup2(nowhere, stream.fileno())
+    return NOBODY_READS
+
+
+def expand_paths(arguments: argparse.Namespace) -> argparse.Namespace:
+    """The same with `~` expanded in all paths, and patterns in all lists of them."""
+    for name, value in vars(arguments).items():
+        if isinstance(value, Path) or (name in _PATHS and isinstance(value, str)):
+            setattr(arguments, name, type(value)(os.path.expanduser(value)))
+        elif isinstance(value, list) and (name in _PATHS or all(isinstance(one, Path) for one in value)):
+            setattr(arguments, name, [path for one in value for path in given_paths(one)])
+    return arguments
+
+
+def given_paths(given: Any) -> list[Any]:
+    """What a path or pattern stands for: what is there under that very name, or all that fit it, by name. (A shell
+    does it too, but not within quotes, nor behind `=`.)"""
+    kind, path = type(given), os.path.expanduser(given)
+    if os.path.lexists(path) or not glob.has_magic(path):
+        return [kind(path)]
+    found = sorted(glob.glob(path, recursive=True))
+    if not found:
+        raise ValueError(f"{path}: nothing there fits this pattern; correct it")
+    return [kind(one) for one in found]
