@@ -14,7 +14,7 @@ import xxhash
 
 from interbert.corpus.run_reader import read_runs
 from interbert.corpus.sameness import numbers_of
-from interbert.store.shards import close_all, open_stores, refuse_unlike
+from interbert.store.shards import close_all, features_of, open_stores, refuse_unlike
 from interbert.store.store import Store, StoreError
 
 
@@ -32,6 +32,8 @@ class Corpus:
             if not self.stores:
                 raise StoreError("no data: give at least one store, or a directory of stores")
             refuse_unlike(self.stores)
+            self.features_of = features_of(self.stores)
+            """The detector or encoder, where a store tells it."""
         except BaseException:
             self.close()
             raise

@@ -127,6 +127,7 @@ def _read_attributes(path: Path, file: h5py.File) -> dict[str, Any]:
         "feature_width": _integer(path, file, "feature_width"),
         "classes": classes,
         "source": _text(file.attrs.get("source")) or "",
+        "features_of": _text(file.attrs.get("features_of")) or None,
         "class_names": names,
         "index_checksum": None if checksum is None else int(checksum),
     }

@@ -22,6 +22,7 @@ from interbert.model.loading import load_ours
 from interbert.ranks.distributed import Ranks
 from interbert.recipe import read_config
 from interbert.sources.scenes.splits import make_scenes, scene_store
+from interbert.store.features_of import refuse_other_features
 from interbert.tasks.retrieval import DISTINCTIVE, captions_of, evaluate_retrieval
 from interbert.tasks.shortlist import read_vectors
 from interbert.tokenizer import Tokenizer, load_tokenizer
@@ -118,6 +119,7 @@ def load_for(folder: Path, corpus: Corpus) -> tuple[InterBertForPreTraining, Tok
         raise EvaluationError(f"{folder}: the model has no match head (prediction_heads in config.json)")
     config = model.config
     _must_agree(folder, "feature_width", config.feature_width, "features of the data", corpus.feature_width)
+    refuse_other_features(folder, config.features_of, corpus.paths[0], corpus.features_of)
     _must_agree(folder, "vocab_size", config.vocab_size, "words of its tokenizer", tokenizer.vocab_size)
     return model.eval(), tokenizer
 

@@ -18,6 +18,7 @@ from interbert.corpus.corpus import Corpus
 from interbert.corpus.examples import Examples
 from interbert.corpus.tokens import TokenTable, token_table
 from interbert.ranks.distributed import Ranks
+from interbert.store.features_of import refuse_other_features
 from interbert.tasks.answers import answers_of, are_sets
 from interbert.tasks.figures import figures_of
 from interbert.tasks.metrics import METRICS, metric_of
@@ -35,7 +36,8 @@ class SetJudge:
 
     figure, larger = "set_accuracy", True
 
-    def __init__(self, settings: Settings, tokenizer: Tokenizer) -> None:
+    def __init__(self, settings: Settings, tokenizer: Tokenizer, trained_on: str | None) -> None:
+        """trained_on: whose features the training data has."""
         sets = settings.task.sets
         plain = sets.model_copy(
             update={"random_captions": sets.random_captions + sets.near_images, "near_images": 0}
@@ -47,6 +49,8 @@ class SetJudge:
             }
         )
         corpus = Corpus(settings.data.validation)
+        held_out = f"data.validation ({', '.join(settings.data.validation)})"
+        refuse_other_features("the model", trained_on, held_out, corpus.features_of)
         tokens = token_table(corpus, tokenizer, settings.data.max_text_tokens)
         self._plan = SetPlan(corpus, tokens, settings, validation=True)
         self._preparer = ExamplePreparer(corpus, tokens, self._plan, settings)

@@ -12,6 +12,7 @@ from interbert.hub import local_folder
 from interbert.model.bert_shape import fields_from_bert, read_sizes
 from interbert.model.heads_needed import needs, wanted_heads
 from interbert.model.shape import Shape
+from interbert.store.features_of import refuse_other_features
 
 if TYPE_CHECKING:
     from interbert.corpus.corpus import Corpus
@@ -41,6 +42,7 @@ def wanted_fields(settings: Settings, corpus: Corpus, tokenizer: Tokenizer) -> d
         "vocab_size": tokenizer.vocab_size,
         "feature_width": corpus.feature_width,
         "classes": corpus.classes,
+        "features_of": corpus.features_of,
         **wanted.override,
     }
     asked.setdefault("prediction_heads", wanted_heads(wanted, settings.objectives))
@@ -56,7 +58,7 @@ def wanted_fields(settings: Settings, corpus: Corpus, tokenizer: Tokenizer) -> d
 def check_inherited(shape: Shape, settings: Settings, corpus: Corpus, tokenizer: Tokenizer) -> None:
     """Whether the model of `model.inherit_from` fits data, tokenizer and objectives."""
     where = settings.model.inherit_from
-    check_sizes(shape, settings, corpus.feature_width, tokenizer)
+    check_sizes(shape, settings, corpus, tokenizer)
     heads = needs(settings.objectives)
     if "regions" in heads:
         _must_fit(where, "classes", shape.classes, corpus.classes)
@@ -68,8 +70,11 @@ def check_inherited(shape: Shape, settings: Settings, corpus: Corpus, tokenizer:
         )
 
 
-def check_sizes(shape: Shape, settings: Settings, feature_width: int | None, tokenizer: Tokenizer) -> None:
-    """Whether it fits data and tokenizer. feature_width: None where there are no images."""
+def check_sizes(shape: Shape, settings: Settings, corpus: Corpus | None, tokenizer: Tokenizer) -> None:
+    """Whether it fits data and tokenizer; the shape learns whose features it will have been trained on.
+
+    corpus: None where there are no images.
+    """
     where = settings.model.inherit_from
     if settings.model.override:
         raise SettingsError(
@@ -77,8 +82,10 @@ def check_sizes(shape: Shape, settings: Settings, feature_width: int | None, tok
             f"{', '.join(settings.model.override)}; leave one of them out"
         )
     _must_fit(where, "vocab_size", shape.vocab_size, tokenizer.vocab_size)
-    if feature_width is not None:
-        _must_fit(where, "feature_width", shape.feature_width, feature_width)
+    if corpus is not None:
+        _must_fit(where, "feature_width", shape.feature_width, corpus.feature_width)
+        refuse_other_features(where, shape.features_of, ", ".join(settings.data.train), corpus.features_of)
+        shape.features_of = shape.features_of or corpus.features_of
     check_positions(shape, settings, where)
 
 
