@@ -186,11 +186,11 @@ def test_killed_and_continued(images, detector, tmp_path):
         "import os, signal\n"
         "from interbert import __main__ as program\n"
         "from interbert.sources.images import source\n"
-        "open_image = source.open_image\n"
-        "def die(path):\n"
-        "    if path.name == '3.png': os.kill(os.getpid(), signal.SIGKILL)\n"
-        "    return open_image(path)\n"
-        "source.open_image = die\n"
+        "read = source.ImageSource.read\n"
+        "def die(self, number):\n"
+        "    if self.where(number).endswith('3.png'): os.kill(os.getpid(), signal.SIGKILL)\n"
+        "    return read(self, number)\n"
+        "source.ImageSource.read = die\n"
         f"program.main({words!r})\n"
     )
     code, said = run_forked(["-c", script])
@@ -209,7 +209,7 @@ def test_what_cannot_be(images, detector, tmp_path, capsys):
     (tmp_path / "empty").mkdir()
     for words, message in (
         ((tmp_path / "empty", detector), "no image there"),
-        ((tmp_path / "none", detector), "no such folder"),
+        ((tmp_path / "none", detector), "no such file or folder"),
         ((images, tmp_path / "empty"), "not a vision model"),
         ((images, detector, "--regions", "9"), "write it as MIN:MAX"),
     ):
