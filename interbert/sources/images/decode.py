@@ -4,7 +4,6 @@ Its header is looked at before anything is decoded. A JPEG is decoded at a half,
 where that is still no smaller than what is wanted.
 """
 
-import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from io import BytesIO
@@ -16,7 +15,7 @@ from interbert.sources.images.containers.container import ImageError, reason_of
 from interbert.sources.images.gate import Gate
 
 Image.init()  # once: threads that found the plugins missing would load them side by side
-warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)  # `_refuse_bombs` is stricter
+Image.MAX_IMAGE_PIXELS = None  # what is too large is said by `_refuse_bombs`
 
 _FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF")
 """Others are left alone: some of them start programs."""
