@@ -12,8 +12,8 @@ import torch
 from interbert.sources.images.ahead import Ahead
 from interbert.sources.images.containers.container import Container, Found, ImageError, reason_of
 from interbert.sources.images.decode import Limits, decode
+from interbert.sources.images.encoder import Prepared, Regions, Vision
 from interbert.sources.images.gate import Gate
-from interbert.sources.images.vision import Prepared, Regions, Vision
 from interbert.sources.importers.record import ImageRecord
 
 _AHEAD = 4

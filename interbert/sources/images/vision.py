@@ -5,9 +5,7 @@ Letters: B images, Q queries or patches, N regions kept, D width, K classes (the
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 import torch
@@ -17,6 +15,7 @@ from transformers import AutoConfig, AutoImageProcessor, AutoModel, AutoModelFor
 from transformers.models.auto.modeling_auto import MODEL_FOR_OBJECT_DETECTION_MAPPING
 
 from interbert.sources.images.decode import Picture
+from interbert.sources.images.encoder import Choice, Prepared, Regions
 from interbert.sources.images.identity import features_of
 
 NO_OBJECT = "no object"
@@ -24,52 +23,6 @@ NO_OBJECT = "no object"
 
 class VisionError(ValueError):
     """A model that regions cannot be had from."""
-
-
-@dataclass(frozen=True)
-class Choice:
-    """Which of a detector's queries become regions, and how fine a patch encoder's grid is."""
-
-    confidence: float = 0.2
-    fewest: int = 10
-    most: int = 36
-    grid: int = 6
-    """Cells a side; patches are averaged within them."""
-    batch: int = 8
-    """Images at a time."""
-
-
-@dataclass(frozen=True)
-class Regions:
-    boxes_N4: np.ndarray
-    """In pixels of the image."""
-    features_ND: np.ndarray
-    class_probs_NK: np.ndarray | None
-
-
-@dataclass(frozen=True)
-class Prepared:
-    """An image as the model takes it."""
-
-    size: tuple[int, int]
-    """Width and height of the image itself, which boxes are told in."""
-    inputs: dict[str, Tensor]
-    """Each with a first dimension of 1."""
-
-
-class Vision(Protocol):
-    class_names: list[str] | None
-    choice: Choice
-    features_of: str | None
-    """What tells its features from those of another."""
-
-    def wanted(self, width: int, height: int) -> tuple[int, int] | None:
-        """The size that an image is brought to; None: not known. Called in threads."""
-
-    def prepare(self, picture: Picture) -> Prepared:
-        """Called in threads."""
-
-    def regions(self, images: list[Prepared]) -> list[Regions]: ...
 
 
 def load_vision(
