@@ -39,15 +39,16 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _of_file(arguments: argparse.Namespace):
     from interbert.sources.images.containers.container import ImageError
-    from interbert.sources.images.decode import Limits, decode
+    from interbert.sources.images.decode import Limits, decoded
 
     _, vision = load(arguments, arguments.detector)
     try:
-        picture = decode(arguments.image.read_bytes(), Limits(), vision.wanted)
+        with decoded(arguments.image.read_bytes(), Limits(), vision.wanted) as picture:
+            prepared = vision.prepare(picture)
     except (ImageError, OSError) as error:
         raise ValueError(f"{arguments.image}: {error}") from None
-    (found,) = vision.regions([vision.prepare(picture)])
-    return found.features_ND, found.boxes_N4, picture.size, vision.features_of
+    (found,) = vision.regions([prepared])
+    return found.features_ND, found.boxes_N4, prepared.size, vision.features_of
 
 
 def _of_store(arguments: argparse.Namespace):

@@ -4,7 +4,8 @@ Its header is looked at before anything is decoded. A JPEG is decoded at a half,
 where that is still no smaller than what is wanted.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from io import BytesIO
 
@@ -15,6 +16,8 @@ from interbert.sources.images.containers.container import ImageError, reason_of
 from interbert.sources.images.gate import Gate
 
 Image.init()  # once: threads that found the plugins missing would load them side by side
+# Blocks of 16 MB go from one thread's image to another's; the C library would keep some for each thread instead.
+Image.core.set_blocks_max(16)
 Image.MAX_IMAGE_PIXELS = None  # what is too large is said by `_refuse_bombs`
 
 _FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF")
@@ -40,7 +43,7 @@ class Picture:
 class Limits:
     megapixels: float = 128
     decoding: Gate = field(default_factory=lambda: Gate(512 << 20))
-    """Of the bytes that decoding takes in all threads together."""
+    """Of the bytes that decoded images take in all threads together."""
     reading: Gate = field(default_factory=lambda: Gate(256 << 20))
     """Of the bytes of files that threads read and decode at once."""
     waiting: Gate = field(default_factory=lambda: Gate(256 << 20))
@@ -60,17 +63,22 @@ Wanted = Callable[[int, int], tuple[int, int] | None]
 """Width and height of an image, upright -> those that it need not be larger than; None: all of it."""
 
 
-def decode(data: bytes, limits: Limits, wanted: Wanted) -> Picture:
-    try:
-        with Image.open(BytesIO(data), formats=_FORMATS) as image:
-            return _decode(image, limits, wanted)
-    except ImageError:
-        raise
-    except Exception as error:  # whatever a damaged file makes a decoder say
-        raise ImageError(f"not a readable image ({reason_of(error)})") from None
+@contextmanager
+def decoded(data: bytes, limits: Limits, wanted: Wanted) -> Iterator[Picture]:
+    """The picture, whose memory counts until the context ends: make it small, and keep it no longer."""
+    with ExitStack() as held:
+        try:
+            with Image.open(BytesIO(data), formats=_FORMATS) as image:
+                picture = _decode(image, limits, wanted, held)
+        except ImageError:
+            raise
+        except Exception as error:  # whatever a damaged file makes a decoder say
+            raise ImageError(f"not a readable image ({reason_of(error)})") from None
+        yield picture
+        del picture
 
 
-def _decode(image: Image.Image, limits: Limits, wanted: Wanted) -> Picture:
+def _decode(image: Image.Image, limits: Limits, wanted: Wanted, held: ExitStack) -> Picture:
     size = image.size
     _refuse_bombs(*size, limits)
     if isinstance(image, JpegImageFile):  # the others' orientation is not known before they are decoded
@@ -78,11 +86,11 @@ def _decode(image: Image.Image, limits: Limits, wanted: Wanted) -> Picture:
         least = wanted(*_turned(size, lying))
         if least is not None:
             image.draft(None, _turned(least, lying))
-    with limits.decoding.holding(_cost(image, size)):
-        image.load()
-        lying = image.getexif().get(_ORIENTATION) in _LYING
-        ImageOps.exif_transpose(image, in_place=True)
-        return Picture(_in_rgb(image), _turned(size, lying))
+    held.enter_context(limits.decoding.holding(_cost(image, size)))
+    image.load()
+    lying = image.getexif().get(_ORIENTATION) in _LYING
+    ImageOps.exif_transpose(image, in_place=True)
+    return Picture(_in_rgb(image), _turned(size, lying))
 
 
 def _turned(size: tuple[int, int], lying: bool) -> tuple[int, int]:

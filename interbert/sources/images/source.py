@@ -11,7 +11,7 @@ import torch
 
 from interbert.sources.images.ahead import Ahead
 from interbert.sources.images.containers.container import Container, Found, ImageError, reason_of
-from interbert.sources.images.decode import Limits, decode
+from interbert.sources.images.decode import Limits, decoded
 from interbert.sources.images.encoder import Prepared, Regions, Vision
 from interbert.sources.images.gate import Gate
 from interbert.sources.importers.record import ImageRecord
@@ -141,8 +141,8 @@ class ImageSource:
         if isinstance(read, ImageError):
             return read
         try:
-            picture = decode(read.found.data, self._limits, self.vision.wanted)
-            return self.vision.prepare(picture), read.found.captions
+            with decoded(read.found.data, self._limits, self.vision.wanted) as picture:
+                return self.vision.prepare(picture), read.found.captions
         except ImageError as error:
             return error
         except Exception as error:

@@ -1,17 +1,21 @@
 import io
 import struct
+import subprocess
+import sys
 import threading
 import time
 import zlib
 
 import numpy as np
 import pytest
+from nursery import ROOT, TESTS
 from picture_files import drawn, encoded
 from PIL import Image
 
+from interbert.sources.images import decode
 from interbert.sources.images.ahead import Ahead
 from interbert.sources.images.containers.container import ImageError
-from interbert.sources.images.decode import Limits, decode
+from interbert.sources.images.decode import Limits
 from interbert.sources.images.gate import Gate
 
 
@@ -20,9 +24,9 @@ def whole(width: int, height: int) -> None:
 
 
 def decoded(data: bytes, megapixels: float = 128, wanted=whole) -> tuple[np.ndarray, tuple[int, int]]:
-    picture = decode(data, Limits(megapixels), wanted)
-    assert picture.image.mode == "RGB"
-    return np.asarray(picture.image), picture.size
+    with decode.decoded(data, Limits(megapixels), wanted) as picture:
+        assert picture.image.mode == "RGB"
+        return np.asarray(picture.image), picture.size
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF"])
@@ -127,10 +131,10 @@ def test_whatever_a_decoder_says_is_a_bad_image(monkeypatch):
     ):
         monkeypatch.setattr(Image, "open", lambda *_, error=error, **__: (_ for _ in ()).throw(error))
         with pytest.raises(ImageError, match=type(error).__name__):
-            decode(good, Limits(), whole)
+            decoded(good)
     monkeypatch.setattr(Image, "open", lambda *_, **__: (_ for _ in ()).throw(KeyboardInterrupt()))
     with pytest.raises(KeyboardInterrupt):
-        decode(good, Limits(), whole)
+        decoded(good)
 
 
 def test_programs_are_not_started_by_an_image():
@@ -173,6 +177,41 @@ def test_a_gate_lets_through_what_it_may():
     for thread in threads:
         thread.join(20)
     assert 90 <= most <= 100 and held == 0 and not any(thread.is_alive() for thread in threads)
+
+
+MEMORY = """
+import resource, sys
+sys.path[:0] = {paths!r}
+from interbert.sources.images.decode import Limits
+from interbert.sources.images.gate import Gate
+from interbert.sources.images.containers.container import Fields
+from interbert.sources.images.containers.recognise import open_containers
+from interbert.sources.images.source import ImageSource
+from plain_encoder import PlainEncoder
+from pathlib import Path
+containers = open_containers([Path({folder!r})], Fields())
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+limits = Limits(decoding=Gate({most} << 20))
+with ImageSource(containers, PlainEncoder(), limits, threads=8) as source:
+    for number in source.keys:
+        source.read(number)
+print("rose by", (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024)
+"""
+
+
+def test_memory_does_not_grow_with_the_number_of_large_images(tmp_path):
+    data = encoded(
+        Image.new("RGB", (4000, 4000), "green"), "PNG", compress_level=1
+    )  # 64 MB each as Pillow keeps it
+    for number in range(10):
+        (tmp_path / f"{number}.png").write_bytes(data)
+    rose = {}
+    for most in (130, 10_000):
+        script = MEMORY.format(paths=[str(TESTS / "helpers"), str(ROOT)], folder=str(tmp_path), most=most)
+        said = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=120)
+        assert said.returncode == 0, said.stderr
+        rose[most] = int(said.stdout.split()[-1])
+    assert rose[130] < 200 < rose[10_000], "MB; and the test sees what it is about"
 
 
 @pytest.mark.parametrize("in_order", [False, True])
