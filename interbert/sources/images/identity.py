@@ -10,7 +10,7 @@ def features_of(model: torch.nn.Module, processor: object, name: str) -> str:
     """NAME@DIGEST. The digest is the same wherever the weights lie, whatever its files and tensors are called."""
     tensors = sorted(_digest(tensor) for tensor in model.state_dict().values() if tensor.is_floating_point())
     pixels = repr([getattr(processor, field, None) for field in _PIXELS])
-    return f"{name}@{xxhash.xxh3_64_hexdigest(''.join(tensors) + pixels)}"
+    return f"{name}@{xxhash.xxh3_64_hexdigest((''.join(tensors) + pixels).encode())}"
 
 
 def _digest(tensor: torch.Tensor) -> str:
