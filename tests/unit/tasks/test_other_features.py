@@ -53,7 +53,7 @@ def started(store: str, **model):
 
 
 def test_a_new_model_is_of_its_datas_features(stores, tmp_path):
-    started(stores["ours"]).save_pretrained(tmp_path / "export")
+    started(stores["ours"]).config.save_pretrained(tmp_path / "export")
     assert read_json(tmp_path / "export" / "config.json")["features_of"] == OURS
     assert started(stores["unknown"]).config.features_of is None
 
