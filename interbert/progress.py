@@ -10,16 +10,16 @@ class Progress:
     """Use as a context manager; `shown=False` (every rank but the first) keeps quiet."""
 
     def __init__(
-        self, title: str, total: int, unit: str, shown: bool = True, line_every: float = 10.0
+        self, title: str, total: int, unit: str, shown: bool = True, line_every: float = 10.0, before: int = 0
     ) -> None:
-        """line_every: seconds between two lines where there is no terminal."""
+        """line_every: seconds between two lines where there is no terminal. before: done by an earlier start."""
         self.title, self.total, self.unit = title, total, unit
         self._shown, self._line_every = shown, line_every
-        self._done = 0
+        self._done = self._before = before
         self._begun = self._said = time.monotonic()
         self._bar = None
         if shown and sys.stderr.isatty():
-            self._bar = tqdm(total=total, desc=title, unit=f" {unit}", unit_scale=True)
+            self._bar = tqdm(total=total, initial=before, desc=title, unit=f" {unit}", unit_scale=True)
 
     def advance(self, amount: int) -> None:
         self._done += amount
@@ -28,7 +28,7 @@ class Progress:
             self._bar.update(amount)
         elif self._shown and now - self._said >= self._line_every:
             self._said = now
-            rate = self._done / (now - self._begun)
+            rate = (self._done - self._before) / (now - self._begun)
             left = (self.total - self._done) / rate
             print(
                 f"{self.title}: {self._done:,} of {self.total:,} {self.unit} "

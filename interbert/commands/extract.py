@@ -7,23 +7,32 @@ from pathlib import Path
 from interbert.commands.import_ import DEFAULT_SHARD_GB, store_output, summary
 from interbert.commands.output import add_overwrite
 
+_METHOD = 2
+"""Counts up when images are decoded in another way, so that no old shards are joined to new ones."""
 HELP = "compute region features of your own images with a detector or a patch encoder"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.description = (
-        "Features of all images below a folder. A detector of the DETR family gives its surest queries as regions, "
-        "with boxes and class distributions; ViT, CLIP or DINO a grid of cells. Killed and started again, it goes on "
-        "behind the last finished shard; under mpirun the ranks (and their GPUs) share the images."
+        "Features of images: of folders, tars and zips, of tables (parquet, arrow) and TSVs. A detector of the DETR "
+        "family gives its surest queries as regions, with boxes and class distributions; ViT, CLIP or DINO a grid of "
+        "cells. Killed and started again, it goes on behind the last finished shard; under mpirun the ranks (and "
+        "their GPUs) share the images."
     )
     parser.add_argument(
-        "--images", required=True, type=Path, metavar="FOLDER", help="searched with all folders in it"
+        "--images",
+        nargs="+",
+        required=True,
+        type=Path,
+        metavar="PATH",
+        help="folders, with all folders in them; images; tars, zips; parquet, arrow; TSVs with base64",
     )
     parser.add_argument(
         "--output", required=True, type=Path, metavar="FILE|DIR", help="FILE.h5, or a new folder"
     )
     add_overwrite(parser)
     add_model_arguments(parser, "--model")
+    _add_field_arguments(parser)
     parser.add_argument("--batch", type=int, default=8, metavar="N", help="images at a time (8)")
     parser.add_argument(
         "--captions",
@@ -50,6 +59,35 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _add_field_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--image-field", metavar="NAME", help="column with the images, or their names' ending; else found out"
+    )
+    parser.add_argument(
+        "--caption-field",
+        nargs="+",
+        default=[],
+        metavar="NAME",
+        help="columns, or names in JSON, with captions; else caption, captions, text, sentences",
+    )
+    parser.add_argument(
+        "--id-field", metavar="NAME", help="column with the ids; columns without names are numbered from 1"
+    )
+    parser.add_argument(
+        "--ignore-beside", action="store_true", help="leave .txt and .json files beside images alone"
+    )
+    parser.add_argument(
+        "--threads", type=int, metavar="N", help="that read and decode (all cores, shared by ranks)"
+    )
+    parser.add_argument(
+        "--max-megapixels",
+        type=float,
+        default=128,
+        metavar="N",
+        help="larger images are bad ones, not decoded (128)",
+    )
+
+
 def add_model_arguments(parser: argparse.ArgumentParser, name: str) -> None:
     parser.add_argument(
         name, required=name == "--model", metavar="DIR|NAME", help="Hugging Face directory, or a hub name"
@@ -69,26 +107,15 @@ def add_model_arguments(parser: argparse.ArgumentParser, name: str) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    from dataclasses import replace
-
-    from interbert.corpus.cache import key
     from interbert.mpi import mpi_world
-    from interbert.sources.images.source import ImageFolder
     from interbert.sources.importers.captions import Captions
-    from interbert.sources.importers.driver import Wishes, import_rows
 
     _check(arguments)
-    output = store_output(arguments, [arguments.images, *arguments.captions])
+    output = store_output(arguments, [*arguments.images, *arguments.captions])
     world, start = mpi_world(), time.perf_counter()
     try:
-        folder, vision = load(arguments, arguments.model, world.rank, arguments.batch)
-        source = ImageFolder(arguments.images, vision)
-        about = f"{arguments.images.name} by {Path(arguments.model).name}"
-        wishes = Wishes(output, int(arguments.shard_gb * 1e9), 0, about, arguments.skip_bad)
-        stats = [(p.name, p.stat().st_size, p.stat().st_mtime_ns) for p in sorted(folder.iterdir())]
-        what = key("extract", stats, replace(vision.choice, batch=0))  # batches change nothing
         captions = Captions(arguments.captions, arguments.split)
-        report = import_rows(source, captions, wishes, world, what)
+        report, speed = _extract(arguments, output, captions, world)
     except BaseException as error:
         if world.size > 1:  # the others would wait for ever
             print(f"interbert: rank {world.rank}: {error}", flush=True)
@@ -96,7 +123,66 @@ def run(arguments: argparse.Namespace) -> int:
         raise
     if world.rank == 0:
         print(summary(output, report, time.perf_counter() - start))
+        print(speed)
     return 0
+
+
+def _extract(arguments: argparse.Namespace, output: Path, captions, world) -> tuple[dict, str]:
+    """The report, and how fast it was, in words."""
+    from dataclasses import replace
+
+    from interbert.corpus.cache import key
+    from interbert.sources.images.containers.container import Fields
+    from interbert.sources.images.containers.recognise import open_containers
+    from interbert.sources.images.decode import Limits
+    from interbert.sources.images.source import ImageSource
+    from interbert.sources.importers.driver import Wishes, import_rows, rows_of_rank
+
+    fields = Fields(
+        arguments.image_field, tuple(arguments.caption_field), arguments.id_field, not arguments.ignore_beside
+    )
+    containers = open_containers(arguments.images, fields)
+    folder, vision = load(arguments, arguments.model, world.rank, arguments.batch)
+    images = sum(len(one.ids) for one in containers)
+    end = rows_of_rank(images, world).stop
+    threads = arguments.threads or threads_of_rank(world)
+    limits = Limits(arguments.max_megapixels)
+    with ImageSource(containers, vision, limits, threads, end) as source:
+        if world.rank == 0:
+            print("\n".join(source.told()), flush=True)
+        about = f"{', '.join(path.name for path in arguments.images)} by {Path(arguments.model).name}"
+        wishes = Wishes(
+            output, int(arguments.shard_gb * 1e9), 0, about, arguments.skip_bad, vision.features_of,
+            work="extracting", rows="images",
+        )  # fmt: skip
+        stats = [(p.name, p.stat().st_size, p.stat().st_mtime_ns) for p in sorted(folder.iterdir())]
+        # Batches and threads change nothing.
+        what = key(
+            "extract",
+            _METHOD,
+            stats,
+            replace(vision.choice, batch=0),
+            source.stamp,
+            fields,
+            limits.megapixels,
+        )
+        began = time.perf_counter()
+        report = import_rows(source, captions, wishes, world, what)
+        seconds = time.perf_counter() - began
+        done, encoding = map(sum, zip(*world.gather((source.images, source.seconds_of_encoder)), strict=True))
+    share = encoding / world.size / seconds
+    return (
+        report,
+        f"  {done / seconds:,.0f} images/s; {share:.0%} of the time was the model's, on {threads} threads",
+    )
+
+
+def threads_of_rank(world) -> int:
+    """The cores that this process may use, shared by the ranks that MPI has started on this host."""
+    import os
+
+    ranks = os.environ.get("OMPI_COMM_WORLD_LOCAL_SIZE") or os.environ.get("MPI_LOCALNRANKS") or world.size
+    return max(len(os.sched_getaffinity(0)) // int(ranks), 1)
 
 
 def load(arguments: argparse.Namespace, name: str, rank: int = 0, batch: int = 1):
@@ -115,13 +201,17 @@ def load(arguments: argparse.Namespace, name: str, rank: int = 0, batch: int = 1
     device = torch.device("cuda", rank % gpus) if gpus else torch.device("cpu")
     choice = Choice(arguments.confidence, int(low), int(high), arguments.grid, batch)
     folder = local_folder(name)
-    return folder, load_vision(folder, choice, device)
+    called = Path(name).resolve().name if Path(name).is_dir() else name
+    return folder, load_vision(folder, choice, device, called)
 
 
 def _check(arguments: argparse.Namespace) -> None:
-    if not arguments.images.is_dir():
-        raise ValueError(f"--images {arguments.images}: no such folder")
+    for path in arguments.images:
+        if not path.exists():
+            raise ValueError(f"--images {path}: no such file or folder")
     if arguments.batch < 1 or arguments.skip_bad < 0 or arguments.shard_gb <= 0:
         raise ValueError("--batch is at least 1, --skip-bad at least 0, --shard-gb above 0")
+    if (arguments.threads is not None and arguments.threads < 1) or arguments.max_megapixels <= 0:
+        raise ValueError("--threads is at least 1, --max-megapixels above 0")
     if arguments.split and not arguments.captions:
         raise ValueError("--split chooses among captions: give --captions with it")

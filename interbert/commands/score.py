@@ -39,15 +39,17 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _of_file(arguments: argparse.Namespace):
-    from interbert.sources.images.images import ImageError, open_image
+    from interbert.sources.images.containers.container import ImageError
+    from interbert.sources.images.decode import Limits, decoded
 
-    try:
-        image = open_image(arguments.image)
-    except ImageError as error:
-        raise ValueError(f"{arguments.image}: {error}") from None
     _, vision = load(arguments, arguments.detector)
-    (found,) = vision.regions([image])
-    return found.features_ND, found.boxes_N4, image.size
+    try:
+        with decoded(arguments.image.read_bytes(), Limits(), vision.wanted) as picture:
+            prepared = vision.prepare(picture)
+    except (ImageError, OSError) as error:
+        raise ValueError(f"{arguments.image}: {error}") from None
+    (found,) = vision.regions([prepared])
+    return found.features_ND, found.boxes_N4, prepared.size, vision.features_of
 
 
 def _of_store(arguments: argparse.Namespace):
@@ -57,7 +59,7 @@ def _of_store(arguments: argparse.Namespace):
     with Corpus(arguments.data) as corpus:
         (image,) = choose_images(corpus, 1, [arguments.image_id])
         features_RD, boxes_R4 = corpus.read([image], corpus.region_counts[[image]])
-        return features_RD, boxes_R4, tuple(corpus.sizes[image].tolist())
+        return features_RD, boxes_R4, tuple(corpus.sizes[image].tolist()), corpus.features_of
 
 
 def _check(arguments: argparse.Namespace) -> None:

@@ -17,7 +17,7 @@ import xxhash
 from interbert.corpus.index import open_index
 from interbert.corpus.run_reader import read_runs
 from interbert.store.ids import hashes_of
-from interbert.store.shards import close_all, open_stores, refuse_unlike
+from interbert.store.shards import close_all, features_of, open_stores, refuse_unlike
 from interbert.store.store import Store, StoreError
 
 DISTINCTIVE = 1
@@ -43,6 +43,8 @@ class Corpus:
                 raise StoreError("no data: give at least one store, or a directory of stores")
             refuse_unlike(self.stores)
             self._number(collections)
+            self.features_of = features_of(self.stores)
+            """The detector or encoder, where a store tells it."""
         except BaseException:
             self.close()
             raise

@@ -21,6 +21,7 @@ def join_stores(paths: list[Path], output: Path) -> None:
             evidence=corpus.evidence,
             source=first.source,
             class_names=corpus.class_names,
+            features_of=corpus.features_of,
         ) as writer:
             if corpus.class_head is not None:
                 writer.set_class_head(*corpus.class_head)

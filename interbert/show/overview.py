@@ -45,6 +45,7 @@ def counts_of(corpus: Corpus) -> list[tuple[str, str]]:
         ("source", ", ".join(dict.fromkeys(s.source for s in corpus.stores if s.source)) or "unknown"),
         ("images", f"{corpus.images:,}"),
         ("regions", f"{int(corpus.region_counts.sum()):,}, features {corpus.feature_width} wide"),
+        *([("features of", corpus.features_of)] if corpus.features_of else []),
         ("classes", f"{corpus.classes:,}, evidence: {corpus.evidence or 'none'}"),
         ("captions", f"{corpus.captions:,}, {distinctive:,} of them checked to be true of their image alone"),
         ("swapped captions", f"{corpus.swapped:,}"),

@@ -57,6 +57,7 @@ class Layout:
     classes: int
     evidence: str | None
     source: str
+    features_of: str | None
     class_names: list[str] | None
     index_checksum: int | None
     ids: Extent

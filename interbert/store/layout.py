@@ -133,6 +133,7 @@ def _read_attributes(path: Path, file: h5py.File) -> dict[str, Any]:
         "feature_width": width,
         "classes": classes,
         "source": _text(read_attribute(path, file, "source")) or "",
+        "features_of": _text(read_attribute(path, file, "features_of")) or None,
         "class_names": _class_names(path, file, classes),
         "index_checksum": None if checksum is None else int(checksum),
     }

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from interbert.store.features_of import may_be_one
 from interbert.store.store import Store, StoreError
 
 SUFFIXES = (".h5", ".hdf5")
@@ -87,6 +88,19 @@ def refuse_other_heads(stores: list[Store]) -> None:
             raise StoreError(
                 f"{store.path}: class_head differs from that of {first.path}; leave one of them out"
             )
+
+
+def features_of(stores: list[Store]) -> str | None:
+    """Of those that tell it; StoreError where they tell different ones."""
+    known = [store for store in stores if store.features_of]
+    for store in known[1:]:
+        if not may_be_one(store.features_of, known[0].features_of):
+            raise StoreError(
+                f"{store.path}: its features are of {store.features_of}, those of {known[0].path} of "
+                f"{known[0].features_of}: stores of one data set must agree; leave one out, or compute it anew with "
+                "the other's detector"
+            )
+    return known[0].features_of if known else None
 
 
 def refuse_double_ids(shards: list[Store], hashes: list[np.ndarray]) -> None:

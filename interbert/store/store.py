@@ -84,6 +84,11 @@ class Store:
     def source(self) -> str:
         return self.layout.source
 
+    @property
+    def features_of(self) -> str | None:
+        """The detector or encoder that computed the features, where that is known."""
+        return self.layout.features_of
+
     @cached_property
     def image_ids(self) -> list[str]:
         return [name.decode("utf-8", "replace") for block in self.ids.blocks() for name in block]

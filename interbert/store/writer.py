@@ -43,7 +43,9 @@ class StoreWriter:
         evidence: str | None = None,
         source: str = "",
         class_names: Sequence[str] | None = None,
+        features_of: str | None = None,
     ):
+        """features_of: the detector's name and what tells it apart (`features_of.py`), where that is known."""
         if feature_width < 1:
             raise ValueError(f"{path}: feature_width is {feature_width}; it must be at least 1")
         if evidence not in (None, *EVIDENCE):
@@ -55,7 +57,7 @@ class StoreWriter:
         self.path = Path(path)
         self.feature_width, self.classes, self.evidence = feature_width, classes, evidence
         self._shape = RowShape(self.path, feature_width, classes, evidence)
-        self.source = source
+        self.source, self.features_of = source, features_of
         self.class_names = None if class_names is None else [str(name) for name in class_names]
         self.images = self.captions = self.swapped = 0
         self.path.parent.mkdir(parents=True, exist_ok=True)
@@ -221,6 +223,8 @@ class StoreWriter:
             elif f"{group}/offsets" in arrays:
                 spools[name] = (spool, (self._index[f"{group}/offsets"][-1],))
         attributes = {"feature_width": self.feature_width, "classes": self.classes, "source": self.source}
+        if self.features_of:
+            attributes["features_of"] = self.features_of
         if self.class_names is not None:
             attributes["class_names"] = json.dumps(self.class_names, ensure_ascii=False)
         write_file(self.path, attributes, list(self._ids), arrays, spools)

@@ -149,6 +149,8 @@ class Shape:
     initializer_range: float = 0.02
     task: dict[str, Any] | None = None
     """Fields of `TaskShape`, of a model with the head of a task."""
+    features_of: str | None = None
+    """The detector or encoder whose features it was trained on, where the data told it."""
     inherited_parameters: list[str] | None = None
     """Names or dotted prefixes of the parameters that came from BERT."""
 

@@ -38,6 +38,11 @@ class Wishes:
     """Where the data is said to come from."""
     skip_bad: int = 0
     """How many bad rows (of each rank's) are left out before it stops."""
+    features_of: str | None = None
+    """The detector or encoder, where it is known."""
+    work: str = "importing"
+    rows: str = "rows"
+    """What the work and its rows are called while it goes on."""
 
 
 @dataclass
@@ -65,15 +70,18 @@ def import_rows(
     if world.rank == 0:
         _provide(folder, identity)
     world.barrier()
-    rows = range(
-        len(source.keys) * world.rank // world.size, len(source.keys) * (world.rank + 1) // world.size
-    )
+    rows = rows_of_rank(len(source.keys), world)
     done = _import_run(source, rows, captions, wishes, folder, world)
     report = _report(world.gather(done), captions)
     if world.rank == 0:
         _settle(folder, wishes.output, report)
     world.barrier()
     return report
+
+
+def rows_of_rank(rows: int, world: World) -> range:
+    """Its run of neighbours."""
+    return range(rows * world.rank // world.size, rows * (world.rank + 1) // world.size)
 
 
 def _identity(source: Source, captions: Captions, wishes: Wishes, world: World, what: str) -> str:
@@ -102,9 +110,9 @@ def _import_run(
     done = Done(**read_json(state)) if state.is_file() else Done()
     shards = [folder / _shard(world, number) for number in range(done.shards)]
     seen = {image_id for path in shards for image_id in _ids(path)}
-    title = "importing" if world.size == 1 else f"importing, rank {world.rank} of {world.size}"
-    with Progress(title, len(rows), "rows", shown=world.rank == 0) as progress:
-        progress.advance(done.next)
+    title = wishes.work if world.size == 1 else f"{wishes.work}, rank {world.rank} of {world.size}"
+    shown = world.rank == 0
+    with Progress(title, len(rows), wishes.rows, shown=shown, before=done.next) as progress:
         while done.next < len(rows):
             path = folder / _shard(world, done.shards)
             _write_shard(path, source, rows, done, seen, captions, wishes, progress)
@@ -188,6 +196,7 @@ def _open(path: Path, record: ImageRecord, wishes: Wishes, class_names: list[str
         evidence=evidence,
         source=wishes.source,
         class_names=class_names if classes else None,
+        features_of=wishes.features_of,
     )
 
 

@@ -16,6 +16,7 @@ from interbert.kernels.cpu.bf16 import has_bf16
 from interbert.model.loading import load_ours
 from interbert.model.shape.shape import TaskShape
 from interbert.ranks.distributed import Ranks
+from interbert.store.features_of import refuse_other_features
 from interbert.tasks.finetuning.finish import TUNED_ON
 from interbert.tasks.finetuning.judge import ExampleJudge
 from interbert.tasks.finetuning.step import FineTuneStep, term_of
@@ -53,6 +54,8 @@ def evaluate_examples(
             f"{folder} takes features {model.config.feature_width} wide, those of the data are "
             f"{corpus.feature_width}; take the store whose detector it was trained on"
         )
+    if corpus is not None:
+        refuse_other_features(folder, model.config.features_of, ", ".join(data), corpus.features_of)
     settings = _settings(kind, head, metric, max_regions, max_text_tokens, token_budget, model, ranks)
     if skip_damaged:
         settings = settings.model_copy(

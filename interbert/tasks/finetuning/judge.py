@@ -20,6 +20,7 @@ from interbert.corpus.examples import Examples
 from interbert.corpus.tokens import TokenTable, token_table
 from interbert.mining.negatives import candidates_by
 from interbert.ranks.distributed import Ranks
+from interbert.store.features_of import refuse_other_features
 from interbert.tasks.results.answers import answers_of, are_sets
 from interbert.tasks.results.figures import figures_of
 from interbert.tasks.results.metrics import METRICS, metric_of
@@ -40,12 +41,15 @@ class SetJudge:
 
     figure, larger = "set_accuracy", True
 
-    def __init__(self, settings: Settings, tokenizer: Tokenizer) -> None:
+    def __init__(self, settings: Settings, tokenizer: Tokenizer, trained_on: str | None) -> None:
+        """trained_on: whose features the training data has."""
         settings = random_in_place_of(settings, "near_images")
         data = settings.data.model_copy(update={"weights": []})
         mismatch = settings.mismatch.model_copy(update={"hard_table": None})
         settings = settings.model_copy(update={"data": data, "mismatch": mismatch})
         corpus = Corpus(settings.data.validation)
+        held_out = f"data.validation ({', '.join(settings.data.validation)})"
+        refuse_other_features("the model", trained_on, held_out, corpus.features_of)
         candidates = candidates_by(corpus, mismatch) if settings.task.sets.near_captions else None
         tokens = token_table(corpus, tokenizer, settings.data.max_text_tokens)
         self._plan = SetPlan(corpus, tokens, settings, candidates=candidates, validation=True)

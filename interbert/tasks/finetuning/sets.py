@@ -58,7 +58,7 @@ class SetTuning(HeadedTask):
             return None
         from interbert.tasks.finetuning.judge import SetJudge
 
-        return SetJudge(settings, self.tokenizer)
+        return SetJudge(settings, self.tokenizer, self.corpus.features_of)
 
     def finish(self, engine: Engine, folder: Path, chosen: str, ranks: Ranks) -> None:
         if self.settings.data.validation:

@@ -37,7 +37,7 @@ def begun_from(settings: Settings, corpus: Corpus | None, tokenizer: Tokenizer) 
     """The shape, heads aside, told without building anything."""
     if settings.model.inherit_from:
         base = shape_in(Path(settings.model.inherit_from))
-        check_sizes(base, settings, corpus.feature_width if corpus else None, tokenizer)
+        check_sizes(base, settings, corpus, tokenizer)
         return base
     return wanted_shape(for_body(settings), corpus, tokenizer)
 
@@ -55,7 +55,7 @@ def start_of_task(
 
     if settings.model.inherit_from:
         there, read_there = open_ours(settings.model.inherit_from)
-        check_sizes(there.config, settings, corpus.feature_width if corpus else None, tokenizer)
+        check_sizes(there.config, settings, corpus, tokenizer)
     else:
         there, read_there = start_of(for_body(settings), corpus, tokenizer)
     config = InterBertConfig(**shape_with_head(there.config, wanted))

@@ -14,6 +14,7 @@ from interbert.config import Settings, SettingsError
 from interbert.corpus.corpus import Corpus
 from interbert.corpus.tokens import token_table
 from interbert.ranks.distributed import Ranks
+from interbert.store.features_of import refuse_other_features
 from interbert.tasks.pretraining.class_head import class_head_of
 from interbert.tasks.pretraining.pictures import PairPicture
 from interbert.tokenizer import Tokenizer
@@ -80,6 +81,10 @@ def _check_alike(held_out: Corpus, training: Corpus, settings: Settings) -> None
                 f"data.validation ({', '.join(settings.data.validation)}) has {field} {theirs}, but data.train "
                 f"({', '.join(settings.data.train)}) {ours}; take a split of the same features"
             )
+    refuse_other_features(
+        f"a model of data.train ({', '.join(settings.data.train)})", training.features_of,
+        f"data.validation ({', '.join(settings.data.validation)})", held_out.features_of,
+    )  # fmt: skip
 
 
 def _plain(settings: Settings) -> Settings:

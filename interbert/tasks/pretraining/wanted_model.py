@@ -12,6 +12,7 @@ from interbert.hub import local_folder
 from interbert.model.shape.from_bert import fields_from_bert, read_sizes
 from interbert.model.shape.heads_needed import needs, wanted_heads
 from interbert.model.shape.shape import Shape
+from interbert.store.features_of import refuse_other_features
 
 if TYPE_CHECKING:
     from interbert.corpus.corpus import Corpus
@@ -38,9 +39,9 @@ def wanted_fields(settings: Settings, corpus: Corpus | None, tokenizer: Tokenize
     """Fields of the configuration besides the preset's, for a model that is not inherited. Where there are no images,
     what they would be like is left as it usually is, so that the model may see some one day."""
     wanted = settings.model
-    of_images = (
-        {"feature_width": corpus.feature_width, "classes": corpus.classes} if corpus is not None else {}
-    )
+    of_images = {}
+    if corpus is not None:
+        of_images = {name: getattr(corpus, name) for name in ("feature_width", "classes", "features_of")}
     asked = {"vocab_size": tokenizer.vocab_size, **of_images, **wanted.override}
     asked.setdefault("prediction_heads", wanted_heads(wanted, settings.objectives))
     if wanted.bert:
@@ -55,7 +56,7 @@ def wanted_fields(settings: Settings, corpus: Corpus | None, tokenizer: Tokenize
 def check_inherited(shape: Shape, settings: Settings, corpus: Corpus, tokenizer: Tokenizer) -> None:
     """Whether the model of `model.inherit_from` fits data, tokenizer and objectives."""
     where = settings.model.inherit_from
-    check_sizes(shape, settings, corpus.feature_width, tokenizer)
+    check_sizes(shape, settings, corpus, tokenizer)
     heads = needs(settings.objectives)
     if "regions" in heads:
         _must_fit(where, "classes", shape.classes, corpus.classes)
@@ -67,8 +68,11 @@ def check_inherited(shape: Shape, settings: Settings, corpus: Corpus, tokenizer:
         )
 
 
-def check_sizes(shape: Shape, settings: Settings, feature_width: int | None, tokenizer: Tokenizer) -> None:
-    """Whether it fits data and tokenizer. feature_width: None where there are no images."""
+def check_sizes(shape: Shape, settings: Settings, corpus: Corpus | None, tokenizer: Tokenizer) -> None:
+    """Whether it fits data and tokenizer; the shape learns whose features it will have been trained on.
+
+    corpus: None where there are no images.
+    """
     where = settings.model.inherit_from
     if settings.model.override:
         raise SettingsError(
@@ -76,8 +80,10 @@ def check_sizes(shape: Shape, settings: Settings, feature_width: int | None, tok
             f"{', '.join(settings.model.override)}; leave one of them out"
         )
     _must_fit(where, "vocab_size", shape.vocab_size, tokenizer.vocab_size)
-    if feature_width is not None:
-        _must_fit(where, "feature_width", shape.feature_width, feature_width)
+    if corpus is not None:
+        _must_fit(where, "feature_width", shape.feature_width, corpus.feature_width)
+        refuse_other_features(where, shape.features_of, ", ".join(settings.data.train), corpus.features_of)
+        shape.features_of = shape.features_of or corpus.features_of
     check_positions(shape, settings, where)
 
 

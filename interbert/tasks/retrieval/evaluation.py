@@ -23,6 +23,7 @@ from interbert.model.loading import load_ours
 from interbert.ranks.distributed import Ranks
 from interbert.recipe import read_config
 from interbert.sources.scenes.splits import make_scenes, scene_store
+from interbert.store.features_of import refuse_other_features
 from interbert.tasks.retrieval.lineup import captions_of
 from interbert.tasks.retrieval.retrieval import evaluate_retrieval
 from interbert.tasks.retrieval.shortlist import read_vectors
@@ -124,6 +125,7 @@ def load_for(folder: Path, corpus: Corpus) -> tuple[InterBertForPreTraining, Tok
         raise EvaluationError(f"{folder}: the model has no match head (prediction_heads in config.json)")
     config = model.config
     _must_agree(folder, "feature_width", config.feature_width, "features of the data", corpus.feature_width)
+    refuse_other_features(folder, config.features_of, corpus.paths[0], corpus.features_of)
     _must_agree(folder, "vocab_size", config.vocab_size, "words of its tokenizer", tokenizer.vocab_size)
     return model.eval(), tokenizer
 

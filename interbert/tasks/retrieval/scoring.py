@@ -7,6 +7,7 @@ import torch
 
 from interbert.batches.prepare import box_shares
 from interbert.model.interbert import InterBertForPreTraining
+from interbert.store.features_of import refuse_other_features
 from interbert.tokenizer import Tokenizer
 
 
@@ -21,14 +22,19 @@ def score(
     features_RD: np.ndarray,
     boxes_R4: np.ndarray,
     size: tuple[int, int],
+    features_of: str | None = None,
 ) -> list[float]:
-    """The probability that each sentence matches the image. Boxes in pixels; size 0, 0: as shares of 1."""
+    """The probability that each sentence matches the image. Boxes in pixels; size 0, 0: as shares of 1.
+
+    features_of: the detector or encoder, where it is known.
+    """
     width = model.config.feature_width
     if features_RD.shape[1] != width:
         raise ScoringError(
             f"the regions' features are {features_RD.shape[1]} wide, the model takes {width}: use the detector (or "
             "the store) whose features it was trained on"
         )
+    refuse_other_features("the model", model.config.features_of, "the image", features_of)
     if "match" not in model.heads:
         raise ScoringError("the model has no match head (prediction_heads in its config.json)")
     ids = tokenizer.encode(list(sentences), model.config.max_position_embeddings)

@@ -1,5 +1,6 @@
 """The folder of a reader who has everything that the documents speak of, as small as it may be."""
 
+import base64
 import json
 import shutil
 from pathlib import Path
@@ -7,6 +8,7 @@ from unittest.mock import patch
 
 import foreign
 import numpy as np
+import picture_files
 import torch
 from PIL import Image
 from safetensors import safe_open
@@ -95,6 +97,13 @@ def _images(folder: Path) -> None:
     for name, size in (("cat", (90, 60)), ("dog", (60, 80))):
         Image.effect_noise(size, 60).convert("RGB").save(folder / "photos" / f"{name}.jpg")
     shutil.copy(folder / "photos" / "cat.jpg", folder / "cat.jpg")
+    picture_files.write_zip(folder / "photos", picture_files.pictures(3))
+    for number in range(2):
+        files = picture_files.with_captions(picture_files.pictures(number + 1)[number:])
+        picture_files.write_tar(folder / "shards" / f"0000{number}.tar", files)
+    images = [path.read_bytes() for path in sorted((folder / "photos").glob("*.jpg"))]
+    lines = [b"%d\ta picture\t%s\n" % (n, base64.b64encode(one)) for n, one in enumerate(images)]
+    (folder / "images.tsv").write_bytes(b"".join(lines))
     (folder / "captions.csv").write_text("image_id,caption\ncat,a cat on a mat\ndog,a dog\n")
     detr(folder / "facebook" / "detr-resnet-50")
 

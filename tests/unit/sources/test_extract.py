@@ -1,10 +1,12 @@
 """Small random vision models, as transformers builds them, over images that are drawn here."""
 
 import json
+import shutil
 import signal
 from pathlib import Path
 
 import numpy as np
+import picture_files
 import pytest
 import torch
 from nursery import run_forked
@@ -179,6 +181,47 @@ def test_broken_images_are_named_and_skipped_on_request(images, detector, tmp_pa
     assert "1.jpg" in json.loads((tmp_path / "a.import.json").read_text())["bad_rows"][0]
 
 
+def test_a_store_tells_its_encoder_wherever_that_lies(images, tmp_path):
+    first = vit(tmp_path / "first")
+    ViTModel.from_pretrained(first).save_pretrained(tmp_path / "moved")
+    ViTImageProcessor.from_pretrained(first).save_pretrained(tmp_path / "moved")
+    torch.manual_seed(1)
+    other = tmp_path / "other"
+    ViTModel(ViTModel.from_pretrained(first).config).save_pretrained(other)
+    ViTImageProcessor.from_pretrained(first).save_pretrained(other)
+    pale = tmp_path / "pale"
+    ViTModel.from_pretrained(first).save_pretrained(pale)
+    ViTImageProcessor(size={"height": 96, "width": 96}, image_mean=[0.1, 0.2, 0.3]).save_pretrained(pale)
+    told = {}
+    for folder in (first, tmp_path / "moved", other, pale):
+        extract(images, folder, tmp_path / f"{folder.name}.h5")
+        with Corpus([tmp_path / f"{folder.name}.h5"]) as corpus:
+            name, _, told[folder.name] = corpus.features_of.rpartition("@")
+            assert name == folder.name
+    assert told["first"] == told["moved"] and len(set(told.values())) == 3
+
+
+def test_what_threads_prepare_is_what_one_computes(images, detector, tmp_path):
+    for threads in (1, 4):
+        extract(images, detector, tmp_path / f"{threads}.h5", "--threads", threads)
+    assert (tmp_path / "1.h5").read_bytes() == (tmp_path / "4.h5").read_bytes()
+
+
+def test_a_tar_with_captions_and_how_fast_it_was(images, detector, tmp_path, capsys):
+    files = ((path.name, path.read_bytes()) for path in sorted(images.glob("*.jpg")))
+    picture_files.write_tar(tmp_path / "a.tar", [*files, ("0.txt", b"a caption\nand another")])
+    extract(tmp_path / "a.tar", detector, tmp_path / "a.h5")
+    said = capsys.readouterr().out
+    assert "a.tar: captions beside 1 of 4 images" in said and "images/s; " in said
+    extract(tmp_path / "a.tar", detector, tmp_path / "b.h5", "--ignore-beside")
+    for name, captions in (("a", ["a caption", "and another"]), ("b", [])):
+        with Corpus([tmp_path / f"{name}.h5"]) as corpus:
+            assert [corpus.image_id(i) for i in range(4)] == ["0", "2", "4", "6"]
+            assert list(corpus.texts()) == captions and not corpus.caption_image.any()
+    extract(tmp_path / "a.tar", detector, tmp_path / "c.h5", "--max-megapixels", 0.008, code=2)
+    assert "a.tar, 0.jpg, image '0': 120 x 80 pixels by its header" in capsys.readouterr().err
+
+
 def test_killed_and_continued(images, detector, tmp_path):
     words = ["extract", "--images", str(images), "--model", str(detector), "--batch", "1"]
     words += ["--output", str(tmp_path / "a"), "--shard-gb", "1e-6"]
@@ -186,11 +229,11 @@ def test_killed_and_continued(images, detector, tmp_path):
         "import os, signal\n"
         "from interbert import __main__ as program\n"
         "from interbert.sources.images import source\n"
-        "open_image = source.open_image\n"
-        "def die(path):\n"
-        "    if path.name == '3.png': os.kill(os.getpid(), signal.SIGKILL)\n"
-        "    return open_image(path)\n"
-        "source.open_image = die\n"
+        "read = source.ImageSource.read\n"
+        "def die(self, number):\n"
+        "    if self.where(number).endswith('3.png'): os.kill(os.getpid(), signal.SIGKILL)\n"
+        "    return read(self, number)\n"
+        "source.ImageSource.read = die\n"
         f"program.main({words!r})\n"
     )
     code, said = run_forked(["-c", script])
@@ -209,7 +252,7 @@ def test_what_cannot_be(images, detector, tmp_path, capsys):
     (tmp_path / "empty").mkdir()
     for words, message in (
         ((tmp_path / "empty", detector), "no image there"),
-        ((tmp_path / "none", detector), "no such folder"),
+        ((tmp_path / "none", detector), "no such file or folder"),
         ((images, tmp_path / "empty"), "not a vision model"),
         ((images, detector, "--regions", "9"), "write it as MIN:MAX"),
     ):
@@ -265,7 +308,11 @@ def test_what_cannot_be_scored(images, scorer, tmp_path, capsys):
         run("score", "--model", scorer, *words, *SENTENCES, code=2)
         assert message in capsys.readouterr().err
     config = json.loads((scorer / "config.json").read_text())
-    assert config["feature_width"] == 32
+    assert config["feature_width"] == 32 and config["features_of"] is None
+    shutil.copytree(scorer, tmp_path / "of another")
+    (tmp_path / "of another" / "config.json").write_text(json.dumps(config | {"features_of": "vit@12ab"}))
+    run("score", "--model", tmp_path / "of another", *own, *SENTENCES, code=2)
+    assert "was trained on features of vit@12ab, those of the image are of vit@" in capsys.readouterr().err
     other = tmp_path / "wide"
     from interbert.model import InterBertConfig, InterBertForPreTraining
     from interbert.tokenizer import load_tokenizer

@@ -1,0 +1,332 @@
+import base64
+import os
+import sys
+import tarfile
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import picture_files
+import pytest
+from picture_files import ONE_CAPTION, WRITERS, drawn, encoded, needed_pyarrow, pictures, write_tar
+
+from interbert.sources.images.containers.container import Fields, ImageError
+from interbert.sources.images.containers.names import Names
+from interbert.sources.images.containers.recognise import open_containers
+
+
+def opened(*paths: Path, **fields: object):
+    return open_containers([*paths], Fields(**fields))
+
+
+def read_all(containers) -> dict[str, tuple[bytes, list[str]]]:
+    found = {}
+    for container in containers:
+        for number, name in enumerate(container.ids):
+            assert name not in found
+            one = container.read(number)
+            found[name] = (one.data, one.captions)
+    return found
+
+
+@pytest.mark.parametrize("kind", WRITERS)
+def test_every_container_is_read_back_exactly(kind, tmp_path):
+    made = pictures()
+    paths = WRITERS[kind](tmp_path / "theirs", made)
+    fields = {"captions": ("3",)} if kind == "url-safe-tsv" else {}
+    most = 1 if kind in ONE_CAPTION else 9
+    containers = opened(*paths, **fields)
+    expected = {one.name: (one.data, one.captions[:most]) for one in made}
+    assert read_all(containers) == expected
+    assert {name for container in containers for name in container.ids} == set(expected)
+    for container in containers:  # in any order, and again
+        for number in (len(container.ids) - 1, 0, 1, 0):
+            assert container.read(number).data == expected[container.ids[number]][0]
+        assert str(container.path) in container.where(1)
+        container.close()
+
+
+@pytest.mark.parametrize("kind", WRITERS)
+def test_a_stamp_changes_with_its_container(kind, tmp_path):
+    paths = WRITERS[kind](tmp_path / "theirs", pictures())
+    before = [one.stamp for one in opened(*paths)]
+    assert [one.stamp for one in opened(*paths)] == before
+    file = next(path for path in [*sorted(paths[0].rglob("*.[!s]*")), *paths] if path.is_file())
+    os.utime(file, ns=(1, 1))
+    assert [one.stamp for one in opened(*paths)] != before
+
+
+def test_names_in_few_bytes():
+    names = Names(["a", "", "grüße", "\udcff"])
+    assert list(names) == ["a", "", "grüße", "\udcff"] and len(names) == 4
+    assert names[2] == "grüße"
+    with pytest.raises(IndexError):
+        names[4]
+
+
+def test_what_is_told_of_a_folder(tmp_path):
+    folder = tmp_path / "photos"
+    (folder / ".trash").mkdir(parents=True)
+    image = encoded(drawn(8, 8))
+    for name in ("a.jpg", "a.png", "b.JPG", "._b.jpg", ".trash/c.jpg", "d.txt"):
+        (folder / name).write_bytes(image)
+    (folder / "a.txt").write_text("two files of one picture")
+    (folder / "link").symlink_to(tmp_path)
+    (container,) = opened(folder)
+    assert list(container.ids) == ["a.jpg", "a.png", "b"]
+    assert [container.read(n).captions for n in range(3)] == [["two files of one picture"]] * 2 + [[]]
+    told = "\n".join(container.told)
+    for words in (
+        "2 hidden images are left out", "1 names have several images, such as a.jpg and a.png",
+        "1 .txt and .json files are beside no image", "captions beside 2 of 3 images",
+        "1 links to folders, such as link, are not followed",
+    ):  # fmt: skip
+        assert words in told
+
+
+def test_captions_of_a_key_with_several_endings(tmp_path):
+    image = encoded(drawn(8, 8))
+    files = [("7.input.jpg", image), ("7.mask.png", image), ("7.txt", b"seven"), ("2021.05.a.jpg", image)]
+    files += [("2021.06.b.jpg", image), ("2021.txt", b"a year"), ("8.input.jpg", image), ("8.cls", b"3")]
+    files += [("8.txt", b"eight")]
+    write_tar(tmp_path / "a.tar", iter(files))
+    everything = read_all(opened(tmp_path / "a.tar"))
+    assert everything["8.input"][1] == ["eight"]
+    assert everything["7.input"][1] == [] and everything["2021.05.a"][1] == [], (
+        "of which of them it is, nothing tells"
+    )
+    inputs = read_all(opened(tmp_path / "a.tar", image="input.jpg"))
+    assert {name: captions for name, (_, captions) in inputs.items()} == {"7": ["seven"], "8": ["eight"]}
+
+
+BESIDE = [
+    ("a.json", b'{"captions": ["x", "  y  z "]}', ["x", "y z"]),
+    ("a.json", b'[{"raw": "x"}, {"caption": "y"}]', ["x", "y"]),
+    ("a.json", b'{"sentences": [{"raw": "x", "tokens": ["x"]}]}', ["x"]),
+    ("a.json", b'{"objects": [1]}', []),
+    ("a.json", b'{"caption": null}', []),
+    ("a.txt", b"\xef\xbb\xbfone\r\n\r\ntwo\r\n", ["one", "two"]),
+    ("a.txt", b"0 0.5 0.5 0.2 0.3\n1 0.1 0.1 0.2 0.2\n", "numbers and nothing else.*--ignore-beside"),
+    ("a.txt", b"caf\xe9", "a.txt: not UTF-8"),
+    ("a.json", b'{"caption": ', "a.json: not JSON"),
+    ("a.json", b'{"caption": 7}', "a.json, caption: '7' is no caption"),
+    ("a.txt", b"x" * (1 << 20) + b"y", "1,048,577 bytes beside an image are no captions"),
+]
+
+
+@pytest.mark.parametrize(("name", "data", "expected"), BESIDE)
+@pytest.mark.parametrize("packed", ["folder", "tar", "zip"])
+def test_captions_beside_an_image(name, data, expected, packed, tmp_path):
+    files = [("a.jpg", encoded(drawn(8, 8))), (name, data)]
+    path = tmp_path / f"it.{packed}"
+    if packed == "folder":
+        path.mkdir()
+        for one, content in files:
+            (path / one).write_bytes(content)
+    elif packed == "tar":
+        write_tar(path, iter(files))
+    else:
+        with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+            for one, content in files:
+                archive.writestr(one, content)
+    (container,) = opened(path)
+    if isinstance(expected, list):
+        assert container.read(0).captions == expected
+    else:
+        with pytest.raises(ImageError, match=expected):
+            container.read(0)
+    (container,) = opened(path, beside=False)
+    assert container.read(0).captions == []
+
+
+def test_files_that_a_shell_names(tmp_path):
+    picture_files.write_folder(tmp_path / "p", pictures(5))
+    paths = sorted((tmp_path / "p").rglob("*.jpg"))
+    (container,) = opened(*paths)
+    assert len(container.ids) == 2 and list(container.ids) == ["00000", "00003"]
+    assert container.read(0).captions == pictures(5)[0].captions
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "message"),
+    [
+        ("a.tar.gz", b"\x1f\x8b\x08" + bytes(30), "packed by gzip as a whole.*unpack it first"),
+        ("a.jsonl", b'{"a": 1}\n', "neither an image, a tar, a zip"),
+        ("a.tar", b"no tar at all" * 100, "not a whole tar"),
+        ("a.zip", b"PK\x03\x04" + bytes(50), "not a whole zip"),
+        ("a.tsv", b"1\tcat\n2\tdog\n", "no column holds images.*--image-field"),
+        ("a.tsv", b"", "empty; no image there"),
+    ],
+)
+def test_what_is_no_container(name, data, message, tmp_path):
+    (tmp_path / name).write_bytes(data)
+    with pytest.raises(ImageError, match=message):
+        opened(tmp_path / name)
+
+
+def test_a_zip_that_lies(tmp_path):
+    data = encoded(drawn(64, 64), "BMP")
+    with zipfile.ZipFile(tmp_path / "a.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("a.bmp", data)
+    raw = (tmp_path / "a.zip").read_bytes()
+    place = raw.rindex(b"PK\x01\x02") + 24  # bytes unpacked, in the list of files
+    lie = raw[:place] + (100).to_bytes(4, "little") + raw[place + 4 :]
+    (tmp_path / "a.zip").write_bytes(lie)
+    (container,) = opened(tmp_path / "a.zip")
+    with pytest.raises(ImageError, match="its size or CRC is another"):
+        container.read(0)
+    middle = raw.index(b"a.bmp") + 40
+    (tmp_path / "a.zip").write_bytes(raw[:middle] + bytes([raw[middle] ^ 255]) + raw[middle + 1 :])
+    (container,) = opened(tmp_path / "a.zip")
+    with pytest.raises(Exception, match=r"CRC|decompress"):
+        container.read(0)
+
+
+def test_an_encrypted_zip(tmp_path):
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        archive.writestr("a.jpg", b"x")
+    raw = bytearray((tmp_path / "a.zip").read_bytes())
+    raw[raw.rindex(b"PK\x01\x02") + 8] |= 1
+    (tmp_path / "a.zip").write_bytes(raw)
+    with pytest.raises(ImageError, match="encrypted; unzip it with its password"):
+        opened(tmp_path / "a.zip")
+
+
+def test_a_tar_that_was_cut(tmp_path):
+    picture_files.write_tars(tmp_path / "t", pictures())
+    path = tmp_path / "t" / "00000.tar"
+    path.write_bytes(path.read_bytes()[:3000])
+    with pytest.raises(ImageError, match=r"not a whole tar.*copy or download it again"):
+        opened(path)
+
+
+def test_of_a_name_that_comes_twice_the_last_counts(tmp_path):
+    first, second = encoded(drawn(8, 8)), encoded(drawn(9, 9))
+    write_tar(tmp_path / "a.tar", iter([("./x.jpg", first), ("x.jpg", second)]))
+    assert read_all(opened(tmp_path / "a.tar")) == {"x": (second, [])}
+    with tarfile.open(tmp_path / "a.tar") as archive:
+        assert archive.extractfile("x.jpg").read() == second
+
+
+def test_splits_are_not_mixed_unnoticed(tmp_path):
+    made = pictures()
+    for name in ("train-00000.tar", "data_test_0.tar"):
+        write_tar(tmp_path / name, picture_files.with_captions(made))
+    with pytest.raises(ImageError, match=r"holds several splits: .*train-00000.tar"):
+        opened(tmp_path)
+    assert len(opened(tmp_path / "train-00000.tar")) == 1
+
+
+def test_archives_beside_images_are_told(tmp_path):
+    picture_files.write_folder(tmp_path, pictures())
+    write_tar(tmp_path / "more.tar", picture_files.with_captions(pictures()))
+    (container,) = opened(tmp_path)
+    assert "1 archives and tables, such as more.tar, are left alone" in "\n".join(container.told)
+
+
+def tsv(path: Path, rows: list[list[bytes]]) -> Path:
+    path.write_bytes(b"".join(b"\t".join(row) + b"\n" for row in rows))
+    return path
+
+
+def test_columns_of_a_tsv(tmp_path):
+    made = pictures(3)
+    code = [base64.b64encode(one.data) for one in made]
+    # Ids behind the image, as Python prints bytes, and without the padding.
+    rows = [[b"b'" + one.rstrip(b"=") + b"'", b"%d.jpg" % n] for n, one in enumerate(code)]
+    (container,) = opened(tsv(tmp_path / "a.tsv", rows), id="2")
+    assert read_all([container]) == {str(n): (one.data, []) for n, one in enumerate(made)}
+    # Ids that repeat are none.
+    rows = [[b"same", one] for one in code]
+    (container,) = opened(tsv(tmp_path / "b.tsv", rows))
+    assert list(container.ids) == ["b/0", "b/1", "b/2"]
+    assert container.told == ["images in column 2; ids from the lines' numbers; not read: column 1"]
+    rows = [[b"a", code[0]], [b"b"], [b"c", b"*" * 40]]
+    (container,) = opened(tsv(tmp_path / "c.tsv", rows))
+    assert container.read(0).data == made[0].data and list(container.ids) == ["a", "c/1", "c"]
+    for number, message in ((1, "1 columns, the first line has 2"), (2, "not base64")):
+        with pytest.raises(ImageError, match=message):
+            container.read(number)
+    for fields, message in (({"id": "3"}, "no column 3 for --id-field; they are numbered 1 to 2"),):
+        with pytest.raises(ImageError, match=message):
+            opened(tmp_path / "c.tsv", **fields)
+    with pytest.raises(ImageError, match="columns 1 and 2 hold images; say by --image-field"):
+        opened(tsv(tmp_path / "d.tsv", [code[:2]]))
+
+
+def write_table(path: Path, **columns: list) -> Path:
+    pyarrow = needed_pyarrow()
+    pyarrow.parquet.write_table(pyarrow.table(columns), path)
+    return path
+
+
+def test_columns_of_a_table(tmp_path):
+    made = pictures(3)
+    data = [one.data for one in made]
+    paths = [f"d/{n}.jpg" for n in range(3)]
+    path = write_table(
+        tmp_path / "a.parquet", jpg=data, other=[b"x", b"y", b"z"], key=["same"] * 3,
+        sentences=[[{"raw": "x", "id": 1}], [], [{"raw": "y", "id": 2}, {"raw": "z", "id": 3}]],
+    )  # fmt: skip
+    (container,) = opened(path)
+    assert list(container.ids) == ["a/0", "a/1", "a/2"], "a key that repeats is no id"
+    assert [container.read(n).data for n in range(3)] == data
+    assert [container.read(n).captions for n in range(3)] == [["x"], [], ["y", "z"]]
+    assert container.told == [
+        "images in 'jpg'; ids from the rows' numbers; captions in 'sentences'; not read: other, key"
+    ]
+    image = [{"bytes": one, "path": where} for one, where in zip(data, paths, strict=True)]
+    path = write_table(tmp_path / "b.parquet", image=image, alt=["p", "q", None])
+    (container,) = opened(path, captions=("alt",))
+    assert list(container.ids) == ["d/0", "d/1", "d/2"]
+    assert [container.read(n).captions for n in range(3)] == [["p"], ["q"], []]
+    path = write_table(tmp_path / "c.parquet", a=image, b=image, n=[1, 2, 3])
+    with pytest.raises(ImageError, match="columns a and b hold images; say by --image-field"):
+        opened(path)
+    (container,) = opened(path, image="b", id="n")
+    assert list(container.ids) == ["1", "2", "3"]
+    path = write_table(
+        tmp_path / "d.parquet", image=[{"bytes": data[0], "path": None}, {"bytes": None, "path": "x"}]
+    )
+    (container,) = opened(path)
+    with pytest.raises(ImageError, match="no bytes of it, only the path 'x'"):
+        container.read(1)
+    assert container.read(0).data == data[0]
+    whole = path.read_bytes()
+    path.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(ImageError, match=r"not a whole table.*copy or download it again"):
+        opened(path)
+
+
+def test_without_pyarrow(tmp_path, monkeypatch):
+    (tmp_path / "a.parquet").write_bytes(b"PAR1" + bytes(20))
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    with pytest.raises(ImageError, match=r"pip install pyarrow==\d"):
+        opened(tmp_path / "a.parquet")
+
+
+def test_rows_of_a_table_come_without_the_rest_of_their_group(tmp_path):
+    """A row group may be larger than memory: of it, a page is held."""
+    pyarrow = needed_pyarrow()
+    rng = np.random.default_rng(0)
+    data = [b"\xff\xd8\xff" + rng.bytes(2 << 20) for _ in range(40)]
+    path, table = tmp_path / "a.parquet", pyarrow.table({"image": data})
+    pyarrow.parquet.write_table(table, path, use_dictionary=False, write_batch_size=4)
+    del data, table
+    (container,) = opened(path)
+    before = pyarrow.total_allocated_bytes()
+    most = 0
+    for number in range(40):
+        assert len(container.read(number).data) == (2 << 20) + 3
+        most = max(most, pyarrow.total_allocated_bytes() - before)
+    assert most < 20 << 20, f"{most / 1e6:.0f} MB held of 84"
+
+
+def test_a_listing_does_not_hold_files_open(tmp_path):
+    made = pictures(1)
+    for number in range(30):
+        write_tar(tmp_path / f"{number:03d}.tar", picture_files.with_captions(made))
+    before = len(os.listdir("/proc/self/fd"))
+    containers = opened(tmp_path)
+    assert len(containers) == 30 and all(one.read(0).data == made[0].data for one in containers)
+    assert len(os.listdir("/proc/self/fd")) <= before
