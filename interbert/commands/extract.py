@@ -4,6 +4,7 @@ import argparse
 import time
 from pathlib import Path
 
+from interbert.commands.caption_options import add_caption_arguments, caption_files
 from interbert.commands.import_ import DEFAULT_SHARD_GB, store_output, summary
 from interbert.commands.output import add_overwrite
 
@@ -25,15 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_overwrite(parser)
     add_model_arguments(parser, "--model")
     parser.add_argument("--batch", type=int, default=8, metavar="N", help="images at a time (8)")
-    parser.add_argument(
-        "--captions",
-        nargs="+",
-        default=[],
-        type=Path,
-        metavar="FILE",
-        help="as for `import`; the id is the file's name",
-    )
-    parser.add_argument("--split", metavar="NAME", help="of a Karpathy JSON: only its images and captions")
+    add_caption_arguments(parser)
     parser.add_argument(
         "--shard-gb",
         type=float,
@@ -74,7 +67,6 @@ def run(arguments: argparse.Namespace) -> int:
     from interbert.corpus.cache import key
     from interbert.mpi import mpi_world
     from interbert.sources.images.source import ImageFolder
-    from interbert.sources.importers.captions import Captions
     from interbert.sources.importers.driver import Wishes, import_rows
 
     _check(arguments)
@@ -87,7 +79,7 @@ def run(arguments: argparse.Namespace) -> int:
         wishes = Wishes(output, int(arguments.shard_gb * 1e9), 0, about, arguments.skip_bad)
         stats = [(p.name, p.stat().st_size, p.stat().st_mtime_ns) for p in sorted(folder.iterdir())]
         what = key("extract", stats, replace(vision.choice, batch=0))  # batches change nothing
-        captions = Captions(arguments.captions, arguments.split)
+        captions = caption_files(arguments)
         report = import_rows(source, captions, wishes, world, what)
     except BaseException as error:
         if world.size > 1:  # the others would wait for ever
@@ -123,5 +115,3 @@ def _check(arguments: argparse.Namespace) -> None:
         raise ValueError(f"--images {arguments.images}: no such folder")
     if arguments.batch < 1 or arguments.skip_bad < 0 or arguments.shard_gb <= 0:
         raise ValueError("--batch is at least 1, --skip-bad at least 0, --shard-gb above 0")
-    if arguments.split and not arguments.captions:
-        raise ValueError("--split chooses among captions: give --captions with it")
