@@ -134,6 +134,11 @@ def test_a_few_chance_meetings_do_not_decide(tmp_path):
     matched = Matched(tmp_path, [*(f"p{n}" for n in range(10)), "z_3"], exact)
     assert matched.of("p4") == ["exact"] and matched.of("z_3") == []
     assert matched.matches[0].unmatched == ["3"]
+    shared, theirs = [f"p{n}" for n in range(10)], [f"s{n}" for n in range(5)]
+    ids = [*shared, *(f"d/{name}" for name in theirs), *(f"of_ours_{n}" for n in "abcdefghijkl")]
+    captions = dict.fromkeys([*shared, *theirs, *(f"of_theirs_{n}" for n in "abcdefghijkl")], "x")
+    matched = Matched(tmp_path, ids, captions)
+    assert matched.of("p9") == ["x"] and matched.of("d/s0") == [] and matched.matches[0].matched == 10
 
 
 def test_files_with_a_common_number_do_not_mix(tmp_path):
