@@ -4,6 +4,7 @@ import argparse
 import time
 from pathlib import Path
 
+from interbert.commands.caption_options import add_caption_arguments, caption_files
 from interbert.commands.import_ import DEFAULT_SHARD_GB, store_output, summary
 from interbert.commands.output import add_overwrite
 
@@ -34,15 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_model_arguments(parser, "--model")
     _add_field_arguments(parser)
     parser.add_argument("--batch", type=int, default=8, metavar="N", help="images at a time (8)")
-    parser.add_argument(
-        "--captions",
-        nargs="+",
-        default=[],
-        type=Path,
-        metavar="FILE",
-        help="as for `import`; the id is the file's name",
-    )
-    parser.add_argument("--split", metavar="NAME", help="of a Karpathy JSON: only its images and captions")
+    add_caption_arguments(parser)
     parser.add_argument(
         "--shard-gb",
         type=float,
@@ -108,14 +101,12 @@ def add_model_arguments(parser: argparse.ArgumentParser, name: str) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     from interbert.mpi import mpi_world
-    from interbert.sources.importers.captions import Captions
 
     _check(arguments)
     output = store_output(arguments, [*arguments.images, *arguments.captions])
     world, start = mpi_world(), time.perf_counter()
     try:
-        captions = Captions(arguments.captions, arguments.split)
-        report, speed = _extract(arguments, output, captions, world)
+        report, speed = _extract(arguments, output, caption_files(arguments), world)
     except BaseException as error:
         if world.size > 1:  # the others would wait for ever
             print(f"interbert: rank {world.rank}: {error}", flush=True)
@@ -213,5 +204,3 @@ def _check(arguments: argparse.Namespace) -> None:
         raise ValueError("--batch is at least 1, --skip-bad at least 0, --shard-gb above 0")
     if (arguments.threads is not None and arguments.threads < 1) or arguments.max_megapixels <= 0:
         raise ValueError("--threads is at least 1, --max-megapixels above 0")
-    if arguments.split and not arguments.captions:
-        raise ValueError("--split chooses among captions: give --captions with it")

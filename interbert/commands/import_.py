@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from interbert.commands.caption_options import add_caption_arguments, caption_files
 from interbert.commands.output import SHARDS, add_overwrite, output_path
 from interbert.printing import printable
 
@@ -37,13 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--output", required=True, type=Path, metavar="FILE|DIR", help="FILE.h5, or a new folder"
     )
     add_overwrite(parser)
-    parser.add_argument(
-        "--captions", nargs="+", default=[], type=Path, metavar="FILE",
-        help="Karpathy JSON, jsonline, caption_train.json or CSV",
-    )  # fmt: skip
-    parser.add_argument(
-        "--split", metavar="NAME", help="of the Karpathy JSON: only its images and captions are imported"
-    )
+    add_caption_arguments(parser)
     parser.add_argument(
         "--shard-gb",
         type=float,
@@ -65,14 +60,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     from interbert.mpi import mpi_world
-    from interbert.sources.importers.captions import Captions
     from interbert.sources.importers.driver import Wishes, import_rows
 
     _check(arguments)
     output = store_output(arguments, [*arguments.input, *arguments.captions])
     world, start = mpi_world(), time.perf_counter()
     try:
-        captions = Captions(arguments.captions, arguments.split)
+        captions = caption_files(arguments)
         wishes = Wishes(
             output,
             int(arguments.shard_gb * 1e9),
@@ -120,6 +114,7 @@ def summary(output: Path, report: dict[str, Any], seconds: float) -> str:
     told = {
         "without_captions": "images have no caption",
         "captions_without_image": "images with captions have no features here",
+        "captions_again": "captions came again, word for word, and are stored once",
         "other_split": "rows have no caption in the split and were left out",
     }
     lines += [f"  {report[name]:,} {what}" for name, what in told.items() if report[name]]
@@ -130,12 +125,10 @@ def summary(output: Path, report: dict[str, Any], seconds: float) -> str:
 
 
 def _check(arguments: argparse.Namespace) -> None:
-    for path in [*arguments.input, *arguments.captions]:
+    for path in arguments.input:
         if not path.exists():
             raise ValueError(f"{path}: no such file or folder")
     if arguments.shard_gb <= 0:
         raise ValueError(f"--shard-gb {arguments.shard_gb}: above 0")
-    if arguments.split and not arguments.captions:
-        raise ValueError("--split chooses among captions: give --captions with it")
     if arguments.skip_bad < 0 or arguments.classes < 1:
         raise ValueError("--skip-bad is at least 0, --classes at least 1")

@@ -14,17 +14,21 @@ from pathlib import Path
 from interbert.corpus.cache import key
 from interbert.corpus.corpus import Corpus
 from interbert.corpus.join import join_stores
-from interbert.files import new_folder, partial_folder, read_json, settle_folder, write_json
+from interbert.files import new_folder, partial_folder, read_json, remove, settle_folder, write_json
 from interbert.mpi import World
 from interbert.progress import Progress
-from interbert.sources.importers.captions import Captions
+from interbert.sources.captions.files import CaptionFiles
+from interbert.sources.captions.matched import MatchedCaptions, joined
+from interbert.sources.importers.captions_of_rows import matched_captions
 from interbert.sources.importers.record import ImageRecord, ImportFault, Source
 from interbert.store.shards import SUFFIXES
 from interbert.store.store import Store
 from interbert.store.writer import StoreWriter
 
-_METHOD = 1
+_METHOD = 2
 """Counts up when rows are read in another way, so that no old shards are joined to new ones."""
+_CAPTIONS = "captions"
+"""Folder of their index."""
 
 
 @dataclass(frozen=True)
@@ -54,15 +58,15 @@ class Done:
     shards: int = 0
     images: int = 0
     captions: int = 0
-    captioned: int = 0
-    """Images whose captions came from a file of captions."""
+    captions_again: int = 0
+    """Of a file, in the words of a caption that the image had already."""
     other_split: int = 0
     without_captions: int = 0
     bad: list[str] = field(default_factory=list)
 
 
 def import_rows(
-    source: Source, captions: Captions, wishes: Wishes, world: World, what: str
+    source: Source, captions: CaptionFiles, wishes: Wishes, world: World, what: str
 ) -> dict[str, object]:
     """The report, on every rank. `what`: of all that decides the content besides files and wishes."""
     folder = partial_folder(wishes.output)
@@ -71,8 +75,9 @@ def import_rows(
         _provide(folder, identity)
     world.barrier()
     rows = rows_of_rank(len(source.keys), world)
-    done = _import_run(source, rows, captions, wishes, folder, world)
-    report = _report(world.gather(done), captions)
+    matched = matched_captions(source, rows, captions, folder / _CAPTIONS, world)
+    done = _import_run(source, rows, matched, bool(captions.splits), wishes, folder, world)
+    report = _report(world.gather(done), matched)
     if world.rank == 0:
         _settle(folder, wishes.output, report)
     world.barrier()
@@ -84,10 +89,11 @@ def rows_of_rank(rows: int, world: World) -> range:
     return range(rows * world.rank // world.size, rows * (world.rank + 1) // world.size)
 
 
-def _identity(source: Source, captions: Captions, wishes: Wishes, world: World, what: str) -> str:
+def _identity(source: Source, captions: CaptionFiles, wishes: Wishes, world: World, what: str) -> str:
     files = [*source.files, *captions.files]
     stats = [(str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in files]
-    options = (wishes.shard_bytes, wishes.classes, captions.split, world.size)
+    of_captions = (captions.splits, captions.encoding, captions.match, captions.allow_unmatched)
+    options = (wishes.shard_bytes, wishes.classes, *of_captions, world.size)
     return key(_METHOD, what, stats, options)
 
 
@@ -104,7 +110,13 @@ def _provide(folder: Path, identity: str) -> None:
 
 
 def _import_run(
-    source: Source, rows: range, captions: Captions, wishes: Wishes, folder: Path, world: World
+    source: Source,
+    rows: range,
+    captions: MatchedCaptions | None,
+    of_split: bool,
+    wishes: Wishes,
+    folder: Path,
+    world: World,
 ) -> Done:
     state = folder / f"rank_{world.rank:04d}.json"
     done = Done(**read_json(state)) if state.is_file() else Done()
@@ -115,7 +127,7 @@ def _import_run(
     with Progress(title, len(rows), wishes.rows, shown=shown, before=done.next) as progress:
         while done.next < len(rows):
             path = folder / _shard(world, done.shards)
-            _write_shard(path, source, rows, done, seen, captions, wishes, progress)
+            _write_shard(path, source, rows, done, seen, captions, of_split, wishes, progress)
             write_json(state, asdict(done))
     return done
 
@@ -135,11 +147,15 @@ def _write_shard(
     rows: range,
     done: Done,
     seen: set[str],
-    captions: Captions,
+    captions: MatchedCaptions | None,
+    of_split: bool,
     wishes: Wishes,
     progress: Progress,
 ) -> None:
-    """One shard from the next rows; `done` is brought up to date when it is whole."""
+    """One shard from the next rows; `done` is brought up to date when it is whole.
+
+    of_split: only images that have captions in the files are wanted.
+    """
     counted: Counter[str] = Counter()
     bad, row, written, store = list(done.bad), done.next, 0, None
     try:
@@ -148,8 +164,8 @@ def _write_shard(
             progress.advance(1)
             try:
                 record = source.read(number)
-                found = captions.of(record.image_id)
-                if captions.split and not found:
+                found = captions.of(record.image_id) if captions else []
+                if of_split and not found:
                     counted["other_split"] += 1
                     continue
                 if record.image_id in seen:
@@ -163,10 +179,11 @@ def _write_shard(
                     raise ImportFault(_stopped(bad, wishes)) from None
                 continue
             seen.add(record.image_id)
-            texts = [*record.captions, *found]
+            texts, again = joined(record.captions, found)
             store.add_captions(image, texts)
-            counted.update(images=1, captions=len(texts), without_captions=int(not texts))
-            counted["captioned"] += bool(found)
+            counted.update(
+                images=1, captions=len(texts), without_captions=int(not texts), captions_again=again
+            )
             written += record.features_ND.size * 2 + len(record.features_ND) * 2 * store.classes
         if store is not None and store.images:
             store.close()
@@ -225,12 +242,13 @@ def _stopped(bad: list[str], wishes: Wishes) -> str:
     return f"{len(bad)} bad rows, more than --skip-bad {wishes.skip_bad}; the last one: {bad[-1]}"
 
 
-def _report(done: list[Done], captions: Captions) -> dict[str, object]:
-    names = ("images", "captions", "without_captions", "other_split")
+def _report(done: list[Done], captions: MatchedCaptions | None) -> dict[str, object]:
+    names = ("images", "captions", "without_captions", "other_split", "captions_again")
     total = {name: sum(getattr(d, name) for d in done) for name in names}
-    without_features = len(captions) - sum(d.captioned for d in done)
+    matches = captions.matches if captions else []
+    total["captions_without_image"] = sum(match.images - match.matched for match in matches)
     bad = [fault for d in done for fault in d.bad]
-    return {**total, "captions_without_image": without_features, "bad_rows": bad}
+    return {**total, "caption_files": [asdict(match) for match in matches], "bad_rows": bad}
 
 
 def _settle(folder: Path, output: Path, report: dict[str, object]) -> None:
@@ -251,5 +269,6 @@ def _settle(folder: Path, output: Path, report: dict[str, object]) -> None:
         shard.rename(folder / f"shard_{number:05d}.h5")
     for file in folder.glob("*.json"):
         file.unlink()
+    remove(folder / _CAPTIONS)
     write_json(folder / "import.json", report)
     settle_folder(folder, output)

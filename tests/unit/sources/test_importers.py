@@ -19,7 +19,6 @@ from interbert import __main__ as program
 from interbert.commands.output import SHARDS, output_path
 from interbert.corpus.corpus import Corpus
 from interbert.sources.importers import driver
-from interbert.sources.importers.captions import Captions
 from interbert.sources.importers.record import ImportFault
 from interbert.sources.importers.safe_pickle import loads
 from interbert.store.verify import verify
@@ -219,30 +218,70 @@ def test_captions_of_four_kinds(tmp_path, capsys):
     assert "no split 'val'; it has test, train" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ('{"a": 1}', "sentences are 1"),
-        ("id;text\n1;a", "neither JSON nor a CSV with the columns image_id and caption"),
-        ('{"img_path": "a.jpg", "sentences": ["x"]}\n{"img_path": "b.jpg"}', "line 2: .*sentences"),
-        ('{"a": ', "line 1: not JSON"),
-        ('{"images": [{"filename": "a.jpg"}]}', r"images\[0\]: lacks 'sentences'"),
-        ("image_id,caption\n", "no caption"),
-    ],
-)
-def test_captions_that_cannot_be_read(text, message, tmp_path):
-    (tmp_path / "c").write_text(text)
-    with pytest.raises(ImportFault, match=message):
-        Captions([tmp_path / "c"], None)
+def test_captions_within_and_beside_the_data_are_stored_once(tmp_path, capsys):
+    """As those who made the LMDB keep their captions beside it as well."""
+    made = foreign.images(4)
+    foreign.write_tensorpack(tmp_path / "l", made)
+    (tmp_path / "caption_train.json").write_text(json.dumps({image.name: image.caption for image in made}))
+    (tmp_path / "more.json").write_text(json.dumps({made[0].name: ["a thing", made[0].caption]}))
+    bring(
+        *("tensorpack-lmdb", "--input", tmp_path / "l", "--output", tmp_path / "a.h5"),
+        *("--captions", tmp_path / "caption_train.json", tmp_path / "more.json"),
+    )
+    found = stored(tmp_path / "a.h5")
+    assert [found[image.name]["captions"] for image in made[1:]] == [[image.caption] for image in made[1:]]
+    assert found[made[0].name]["captions"] == [made[0].caption, "a thing"]
+    assert "5 captions came again, word for word, and are stored once" in capsys.readouterr().out
+    report = json.loads((tmp_path / "a.import.json").read_text())
+    assert [file["matched"] for file in report["caption_files"]] == [4, 1]
 
 
-def test_ids_are_found_by_number_and_file_name(tmp_path):
-    images = [{"filename": "COCO_val2014_000000000042.jpg", "cocoid": 42, "sentences": [{"raw": "x"}]}]
-    (tmp_path / "c").write_text(json.dumps({"images": images}))
-    captions = Captions([tmp_path / "c"], None)
-    names = ("42", "000042", "COCO_val2014_000000000042", "a/COCO_val2014_000000000042.jpg")
-    assert all(captions.of(name) == ["x"] for name in names)
-    assert captions.of("43") == []
+def test_images_of_one_file_name_in_two_folders_keep_their_own_captions(tmp_path, capsys):
+    made = foreign.images(2)
+    made[0].name, made[1].name = "a/1.jpg", "b/1.jpg"
+    foreign.write_tsv(tmp_path / "a.tsv", made)
+    (tmp_path / "c.csv").write_text("image,caption\na/1.jpg,of a\nb/1.jpg,of b\n")
+    words = ("bottom-up-tsv", "--input", tmp_path / "a.tsv", "--captions", tmp_path / "c.csv")
+    bring(*words, "--output", tmp_path / "a.h5")
+    assert {name: image["captions"] for name, image in stored(tmp_path / "a.h5").items()} == {
+        "a/1.jpg": ["of a"], "b/1.jpg": ["of b"],
+    }  # fmt: skip
+    assert "2 captions; 2 of its 2 images are in the data, image as it is" in capsys.readouterr().out
+
+
+def test_what_is_asked_of_caption_files_holds(tmp_path, capsys):
+    made = foreign.images(4)
+    foreign.write_tsv(tmp_path / "a.tsv", made)
+    words = ("bottom-up-tsv", "--input", tmp_path / "a.tsv", "--captions")
+    (tmp_path / "other.json").write_text('{"zebra": "x"}')
+    (tmp_path / "k.json").write_text(
+        json.dumps(
+            {
+                "images": [
+                    {"filename": f"{image.name}.jpg", "split": split, "sentences": [{"raw": image.caption}]}
+                    for image, split in zip(made, ("train", "restval", "val", "test"), strict=True)
+                ]
+            }
+        )
+    )
+    (tmp_path / "l.csv").write_bytes(f"image_id,caption\n{made[0].name},f\xfcr\n".encode("latin-1"))
+    bring(*words, tmp_path / "other.json", "--output", tmp_path / "a.h5", code=2)
+    assert "it names 'zebra'; the data has '000017'" in capsys.readouterr().err
+    bring(*words, tmp_path / "other.json", "--output", tmp_path / "a.h5", "--allow-unmatched")
+    assert len(stored(tmp_path / "a.h5")) == 4
+    bring(*words, tmp_path / "k.json", "--output", tmp_path / "b.h5", "--split", "train", "restval")
+    bring(
+        *words, tmp_path / "k.json", "--output", tmp_path / "c.h5", "--split", "train", "--split", "restval"
+    )
+    assert list(stored(tmp_path / "b.h5")) == list(stored(tmp_path / "c.h5")) == ["000017", "000018"]
+    bring(*words, tmp_path / "l.csv", "--output", tmp_path / "d.h5", code=2)
+    assert "line 2: not utf-8" in capsys.readouterr().err
+    bring(*words, tmp_path / "l.csv", "--output", tmp_path / "d.h5", "--encoding", "latin-1")
+    assert stored(tmp_path / "d.h5")["000017"]["captions"] == ["für"]
+    bring(*words, tmp_path / "l.csv", tmp_path / "l.csv", "--output", tmp_path / "e.h5", code=2)
+    assert "is given twice" in capsys.readouterr().err
+    bring(*words, tmp_path / "nowhere", "--output", tmp_path / "e.h5", code=2)
+    assert "nowhere: no such file" in capsys.readouterr().err
 
 
 def test_shards_and_one_file_hold_the_same(tmp_path):
@@ -255,6 +294,7 @@ def test_shards_and_one_file_hold_the_same(tmp_path):
     bring(*words, "--output", tmp_path / "joined.h5", "--shard-gb", 4e-7)
     shards = sorted((tmp_path / "shards").glob("*.h5"))
     assert len(shards) > 3 and all(verify(path).ok for path in shards)
+    assert {path.suffix for path in (tmp_path / "shards").iterdir()} == {".h5", ".json"}
     assert (tmp_path / "shards" / "import.json").is_file() and not list(tmp_path.glob(".*"))
     assert output_path(tmp_path / "shards", overwrite=True, folder=SHARDS), "what was written may be replaced"
     whole, apart = stored(tmp_path / "whole.h5"), stored(tmp_path / "shards")
@@ -267,8 +307,9 @@ def test_shards_and_one_file_hold_the_same(tmp_path):
 def test_killed_and_continued(tmp_path, capsys, monkeypatch):
     made = foreign.images(20)
     foreign.write_tsv(tmp_path / "a.tsv", made)
+    (tmp_path / "c.json").write_text(json.dumps({image.name: image.caption for image in made}))
     words = ["import", "bottom-up-tsv", "--input", f"{tmp_path}/a.tsv", "--shard-gb", "2e-7"]
-    words += ["--output", f"{tmp_path}/out"]
+    words += ["--output", f"{tmp_path}/out", "--captions", f"{tmp_path}/c.json"]
     script = (
         "import os, signal\n"
         "from interbert import __main__ as program\n"
@@ -296,7 +337,9 @@ def test_killed_and_continued(tmp_path, capsys, monkeypatch):
     assert not {path.name for path in shards} & set(again)
     now = sorted((tmp_path / "out").glob("*.h5"))
     assert [path.stat().st_mtime_ns for path in now[: len(times)]] == times
-    assert list(stored(tmp_path / "out")) == [image.name for image in made]
+    found = stored(tmp_path / "out")
+    assert {name: image["captions"] for name, image in found.items()} == {i.name: [i.caption] for i in made}
+    assert list(found) == [image.name for image in made]
     bring(*words[1:], code=2)
     assert "is there already" in capsys.readouterr().err
 
@@ -327,7 +370,8 @@ def test_an_image_twice_is_a_bad_row_even_in_another_shard(tmp_path, capsys):
 def test_mpi_ranks_write_a_shard_each_with_the_same_content(tmp_path):
     made = foreign.images(21)
     foreign.write_tensorpack(tmp_path / "l", made)
-    words = ["tensorpack-lmdb", "--input", str(tmp_path / "l")]
+    (tmp_path / "c.json").write_text(json.dumps({image.name: f"another of {image.name}" for image in made}))
+    words = ["tensorpack-lmdb", "--input", str(tmp_path / "l"), "--captions", str(tmp_path / "c.json")]
     bring(*words, "--output", tmp_path / "alone")
     command = [
         "mpirun",
@@ -345,6 +389,7 @@ def test_mpi_ranks_write_a_shard_each_with_the_same_content(tmp_path):
     alone, together = stored(tmp_path / "alone"), stored(tmp_path / "together")
     assert list(alone) == list(together)
     np.testing.assert_equal(together, alone)
+    assert all(together[i.name]["captions"] == [i.caption, f"another of {i.name}"] for i in made)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,150 @@
+"""Tables of text: with a header that names the columns, or Flickr's tokens, or file name and caption."""
+
+import csv
+import json
+import re
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+from interbert.sources.captions.layout import (
+    SHOWN,
+    Caption,
+    Layout,
+    captions_of,
+    first_name,
+    image_name,
+    sentences,
+)
+from interbert.sources.captions.names import has_ending
+from interbert.sources.captions.objects import IMAGES, TEXTS, URLS
+from interbert.sources.captions.text_file import lines, opened
+from interbert.sources.captions.web import URL_FIELDS, conceptual, is_url
+from interbert.sources.importers.record import ImportFault
+
+_DELIMITERS = {"\t": "tabs", "|": "|", ",": "commas", ";": "semicolons"}
+_TOKEN = re.compile(r"([^\t]+)#(\d+)\t(.*)")
+_LIST_COLUMNS = ("raw", "sentences", "captions", "texts")
+_LOST_BAR = re.compile(r"\s*\d+\s{2,}(.*)")
+"""The published results.csv lacks one of its bars, in line 20,001: `| 4   A dog runs across the grass .`"""
+
+
+def table(path: Path, encoding: str, first_line: str) -> Layout | None:
+    if _TOKEN.fullmatch(first_line):
+        return _tokens(path, encoding)
+    for delimiter in _DELIMITERS:
+        columns = [name.strip().strip('"').lower() for name in first_line.split(delimiter)]
+        image = next((name for name in IMAGES if name in columns), None)
+        text = next((name for name in TEXTS if name in columns and name != image), None)
+        if image and text:
+            return _headed(path, encoding, delimiter, columns, image, text)
+    cells = first_line.split("\t")
+    if len(cells) != 2:
+        return None
+    if is_url(cells[0]) or is_url(cells[1]):
+        return conceptual(path, encoding, url_first=is_url(cells[0]))
+    return _pairs(path, encoding) if has_ending(cells[0]) else None
+
+
+def _tokens(path: Path, encoding: str) -> Layout:
+    left_out: Counter[str] = Counter()
+
+    def captions() -> Iterator[Caption]:
+        left_out.clear()
+        for number, line in lines(path, encoding):
+            where = f"{path}, line {number}"
+            found = _TOKEN.fullmatch(line)
+            if found is None:
+                raise ImportFault(
+                    f"{where}: {line!r:.{SHOWN}}; FILE#NUMBER, a tab and a caption are expected"
+                )
+            name, _, text = found.groups()
+            yield from captions_of(image_name(name, where), None, None, sentences(text, where), left_out)
+
+    return Layout(
+        "Flickr's tokens", (first_name("file"),), "lines FILE#NUMBER, tab, caption", captions, left_out
+    )
+
+
+def _pairs(path: Path, encoding: str) -> Layout:
+    left_out: Counter[str] = Counter()
+
+    def captions() -> Iterator[Caption]:
+        left_out.clear()
+        for number, line in lines(path, encoding):
+            where = f"{path}, line {number}"
+            name, tab, text = line.partition("\t")
+            if not tab:
+                raise ImportFault(
+                    f"{where}: {line!r:.{SHOWN}}; a file name, a tab and a caption are expected"
+                )
+            yield from captions_of(image_name(name, where), None, None, sentences(text, where), left_out)
+
+    return Layout(
+        "file names with captions", (first_name("file"),), "lines FILE, tab, caption", captions, left_out
+    )
+
+
+def _headed(path: Path, encoding: str, delimiter: str, columns: list[str], image: str, text: str) -> Layout:
+    left_out: Counter[str] = Counter()
+
+    def captions() -> Iterator[Caption]:
+        left_out.clear()
+        rows = _bars(path, encoding, len(columns)) if delimiter == "|" else _csv(path, encoding, delimiter)
+        for row, (where, cells) in enumerate(rows):
+            if len(cells) != len(columns):
+                raise ImportFault(
+                    f"{where}: {len(cells)} cells, but the header has {len(columns)} ({', '.join(columns)}); a "
+                    "caption with the separator in it belongs in quotation marks"
+                )
+            found = dict(zip(columns, cells, strict=True))
+            name = image_name(found[image], f"{where}, {image}")
+            texts = sentences(_listed(found[text], text), f"{where}, {text}")
+            other = str(row) if image in URLS else None
+            yield from captions_of(name, other, found.get("split"), texts, left_out)
+
+    return Layout(
+        f"a table with a header, separated by {_DELIMITERS[delimiter]}",
+        URL_FIELDS if image in URLS else (first_name(image),),
+        f"columns {', '.join(columns)}: {image} and {text} are taken",
+        captions,
+        left_out,
+    )
+
+
+def _listed(cell: str, column: str) -> str | list:
+    """Some tables hold all captions of an image in one cell, as a JSON list."""
+    if column in _LIST_COLUMNS and cell.lstrip().startswith("["):
+        try:
+            return json.loads(cell)
+        except ValueError:
+            return cell
+    return cell
+
+
+def _csv(path: Path, encoding: str, delimiter: str) -> Iterator[tuple[str, list[str]]]:
+    with opened(path, encoding) as text:
+        rows = csv.reader(text, delimiter=delimiter, strict=True)
+        begun, headed = 1, False
+        try:
+            for cells in rows:
+                where, begun = f"{path}, line {begun}", rows.line_num + 1
+                if cells and headed:
+                    yield where, cells
+                headed = headed or bool("".join(cells).strip())
+        except csv.Error as error:
+            raise ImportFault(
+                f"{path}, line {begun}: {error}: a quotation mark within a caption is written twice, and the caption "
+                "in quotation marks"
+            ) from None
+
+
+def _bars(path: Path, encoding: str, columns: int) -> Iterator[tuple[str, list[str]]]:
+    """Without quotation marks; the last column may hold bars."""
+    rows = lines(path, encoding)
+    next(rows)
+    for number, line in rows:
+        cells = line.split("|", columns - 1)
+        if len(cells) == columns - 1 and (lost := _LOST_BAR.fullmatch(cells[-1])):
+            cells = [*cells[:-1], "", lost[1]]
+        yield f"{path}, line {number}", cells
