@@ -72,7 +72,8 @@ def settings_of(arguments: argparse.Namespace, more: list[str] = ()) -> Settings
         raise ValueError(
             f"recipe {settings.name!r} pretrains: start it by launch/pretrain.py, or give --task and --examples"
         )
-    if settings.task.examples is None and settings.task.sets is None:
+    made = settings.scenes is not None and settings.scenes.world is not None
+    if settings.task.examples is None and settings.task.sets is None and not made:
         raise ValueError("no examples to train on: give --examples FILE (docs/examples.md has the format)")
     for path in (settings.task.examples, settings.task.validation, settings.model.inherit_from):
         if path and not Path(path).exists():

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from interbert.config import Settings, SettingsError
 from interbert.ranks.distributed import Ranks
-from interbert.sources.scenes.splits import make_scenes
+from interbert.sources.scenes.splits import make_examples, make_scenes
 
 
 def provide_data(settings: Settings, ranks: Ranks) -> Settings:
@@ -16,6 +16,24 @@ def provide_data(settings: Settings, ranks: Ranks) -> Settings:
         train, validation = ranks.main_only(lambda: make_scenes(settings.scenes))
         data = data.model_copy(update={"train": [train], "validation": data.validation or [validation]})
     return settings.model_copy(update={"data": data})
+
+
+def provide_examples(settings: Settings, ranks: Ranks) -> Settings:
+    """The same for a recipe of an embedded task: its examples, and the stores that hold their images."""
+    data, task, scenes = settings.data, settings.task, settings.scenes
+    if task.examples is not None:
+        return settings
+    if data.train:
+        raise SettingsError(
+            f"recipe {settings.name!r} asks about scenes of its own: give --examples FILE beside --data, or leave "
+            "both out"
+        )
+    if scenes.world != "text":
+        stores = ranks.main_only(lambda: make_scenes(scenes))
+        data = data.model_copy(update={"train": list(stores)})
+    train, validation = ranks.main_only(lambda: make_examples(scenes))
+    named = {"examples": train, "validation": task.validation or validation}
+    return settings.model_copy(update={"data": data, "task": task.model_copy(update=named)})
 
 
 def tokenizer_folder(settings: Settings) -> Path:
