@@ -1,9 +1,14 @@
 """The embedded data set's splits: where each is kept, and making those that are not there yet."""
 
+from __future__ import annotations
+
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from interbert.config import SceneSettings
-from interbert.sources.scenes.world import Split
+
+if TYPE_CHECKING:  # light to import: a command asks for names before anything is made
+    from interbert.sources.scenes.world import Split
 
 
 def make_scenes(scenes: SceneSettings) -> tuple[str, str]:
@@ -20,19 +25,26 @@ def make_scenes(scenes: SceneSettings) -> tuple[str, str]:
     return str(scene_store(scenes, "train")), str(scene_store(scenes, "validation"))
 
 
-def make_examples(scenes: SceneSettings) -> tuple[str, str]:
-    """Writes the examples that are not there yet; returns those to train and those to be judged on."""
+def make_examples(scenes: SceneSettings) -> None:
+    """Writes the examples that are not there yet, to train and to be judged on."""
     from interbert.sources.scenes.worlds.write import write_examples
 
-    Path(scenes.folder).mkdir(parents=True, exist_ok=True)
-    made = []
-    for split, count in (("train", scenes.train_examples), ("validation", scenes.validation_examples)):
-        path = scene_examples(scenes, split, count)
+    folder = Path(scenes.folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    for split, count in example_counts(scenes).items():
+        path = scene_examples(scenes, split)
         if not path.exists():
             print(f"writing {path}", flush=True)
             write_examples(path, scenes.world, count, scene_images(scenes)[split], scenes.seed, split)
-        made.append(str(path))
-    return made[0], made[1]
+
+
+def examples_of(scenes: SceneSettings) -> tuple[str, str]:
+    """Where those to train and those to be judged on are, or will be."""
+    return str(scene_examples(scenes, "train")), str(scene_examples(scenes, "validation"))
+
+
+def example_counts(scenes: SceneSettings) -> dict[Split, int]:
+    return {"train": scenes.train_examples, "validation": scenes.validation_examples}
 
 
 def scene_images(scenes: SceneSettings) -> dict[Split, int]:
@@ -45,6 +57,6 @@ def scene_store(scenes: SceneSettings, split: str) -> Path:
     return Path(scenes.folder) / f"{split}_{images}x{scenes.feature_width}_seed{scenes.seed}.h5"
 
 
-def scene_examples(scenes: SceneSettings, split: str, count: int) -> Path:
-    images = scene_images(scenes)[split]
+def scene_examples(scenes: SceneSettings, split: Split) -> Path:
+    images, count = scene_images(scenes)[split], example_counts(scenes)[split]
     return Path(scenes.folder) / f"{scenes.world}_{split}_{count}of{images}_seed{scenes.seed}.jsonl"
