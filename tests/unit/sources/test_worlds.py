@@ -32,6 +32,7 @@ def scene_of(line):
 
 def test_answers_are_true(lines):
     assert len({line["type"] for line in lines["vqa"]}) == 8
+    assert {line["label"] for line in lines["vqa"] if line["type"] == "count"} == set("0123")
     for line in lines["vqa"]:
         assert by_hand.answer_to(line["texts"][0], scene_of(line)) == line["label"], line
 
@@ -49,6 +50,7 @@ def test_statements_are_true_or_false_of_two_scenes(lines):
 
 
 def test_phrases_name_one_object_and_its_box(lines):
+    assert sum(line["type"] == "relation" for line in lines["referring"]) > COUNT / 4
     for line in lines["referring"]:
         scene = scene_of(line)
         (thing,) = by_hand.found(line["texts"][0].removeprefix("the "), scene)
@@ -59,6 +61,8 @@ def test_phrases_name_one_object_and_its_box(lines):
 
 
 def test_exactly_one_choice_holds(lines):
+    said = {text[1] for line in lines["vcr"] for text in line["texts"][line["label"] :][:1]}
+    assert {"there are none", "there is one", "there are two", "there are three"} < said
     for line in lines["vcr"]:
         true = [by_hand.choice_holds(*text, scene_of(line)) for text in line["texts"]]
         assert [place for place, holds in enumerate(true) if holds] == [line["label"]], line
