@@ -330,6 +330,9 @@ class StepSettings(Closed):
     """Most tokens of each."""
 
 
+World = Literal["vqa", "entailment", "nlvr2", "referring", "text", "vcr"]
+
+
 class SceneSettings(Closed):
     """The embedded data set, for recipes that make their own data when none is given."""
 
@@ -340,6 +343,10 @@ class SceneSettings(Closed):
     validation_images: int = Field(256, ge=1)
     test_images: int = Field(256, ge=2)
     feature_width: int = Field(256, ge=8)
+    world: World | None = None
+    """Also make examples of this task about the scenes, to train and be judged on."""
+    train_examples: int = Field(20_000, ge=1)
+    validation_examples: int = Field(2000, ge=1)
 
 
 class Settings(Closed):

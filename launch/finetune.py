@@ -17,7 +17,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from interbert.config import Kind, Settings
 from interbert.ranks.script import leave, obey
 from interbert.recipe import load_recipe
+from interbert.sources.scenes.splits import examples_of
 from interbert.train.start.flags import add_run_flags, sections_of, start
+from interbert.train.start.provide import name_examples
 
 OWN = "finetune"
 """The recipe of who brings examples instead of one."""
@@ -67,10 +69,12 @@ def settings_of(arguments: argparse.Namespace, more: list[str] = ()) -> Settings
         raise ValueError(
             f"recipe {settings.name!r} pretrains: start it by launch/pretrain.py, or give --task and --examples"
         )
+    settings = name_examples(settings)
     if settings.task.examples is None and settings.task.sets is None:
         raise ValueError("no examples to train on: give --examples FILE (docs/examples.md has the format)")
+    own = examples_of(settings.scenes) if settings.scenes and settings.scenes.world else ()
     for path in (settings.task.examples, settings.task.validation, settings.model.inherit_from):
-        if path and not Path(path).exists():
+        if path and path not in own and not Path(path).exists():
             raise ValueError(f"no such file or folder: {path}")
     return settings
 

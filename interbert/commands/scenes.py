@@ -1,16 +1,22 @@
-"""`python -m interbert scenes`: write a store of embedded scenes, or a picture of one of them."""
+"""`python -m interbert scenes`: write a store of embedded scenes, examples about them, or a picture of one."""
 
 import argparse
 import time
 from pathlib import Path
+from typing import get_args
 
 from interbert.commands.output import add_overwrite, output_path
+from interbert.config import World
 from interbert.sources.scenes.detector import DEFAULT_REGIONS
 from interbert.sources.scenes.world import SPLITS, WINDOW, image_id, parse_image_id
 
 PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff")
 
-HELP = "write a data set of the embedded world of coloured shapes, or a picture of one scene"
+EXAMPLES = 2000
+
+HELP = (
+    "write a data set of the embedded world of coloured shapes, examples about it, or a picture of one scene"
+)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -46,6 +52,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="MIN:MAX",
         help="fewest and most regions of an image ({}:{})".format(*DEFAULT_REGIONS),
     )
+    parser.add_argument(
+        "--examples",
+        choices=get_args(World),
+        metavar="WORLD",
+        help="write examples about the scenes of such a store instead, as JSON lines: "
+        + ", ".join(get_args(World)),
+    )
+    parser.add_argument("--count", type=int, metavar="N", help="how many examples (2000)")
     parser.add_argument("--picture", type=Path, metavar="PNG", help="draw a scene into this file")
     parser.add_argument(
         "--image-id",
@@ -60,6 +74,10 @@ def run(args: argparse.Namespace) -> int:
         raise ValueError("nothing to do: give --output FILE, or --picture PNG")
     if args.image_id is not None and args.picture is None:
         raise ValueError("--image-id names the scene to draw: give --picture PNG with it")
+    if args.examples is not None and (args.output is None or args.picture is not None):
+        raise ValueError("--examples writes a file of its own: give --output FILE with it, and no --picture")
+    if args.count is not None and args.examples is None:
+        raise ValueError("--count is the number of examples: give --examples WORLD with it")
     if args.output is not None:
         args.output = output_path(args.output, args.overwrite)
     if args.picture is not None:
@@ -69,7 +87,7 @@ def run(args: argparse.Namespace) -> int:
         if args.output is not None and args.output.resolve() == args.picture.resolve():
             raise ValueError(f"--output and --picture are both {args.picture}: name two files")
     if args.output is not None:
-        _write(args)
+        (_write_examples if args.examples else _write)(args)
     if args.picture is not None:
         _draw(args)
     return 0
@@ -95,6 +113,29 @@ def _write(args: argparse.Namespace) -> None:
     spent = time.perf_counter() - start
     size = args.output.stat().st_size / 1e6
     print(f"{args.output}: {args.images} scenes, {size:.1f} MB, in {spent:.1f} s")
+
+
+def _write_examples(args: argparse.Namespace) -> None:
+    """And how much of them can be answered blindly: learnt from one half, judged on the other."""
+    if args.images is None:
+        raise ValueError("--examples needs --images N, the number of scenes in the store that they are about")
+    from interbert.files import read_json_lines
+    from interbert.sources.scenes.worlds.write import WORLDS, write_examples
+    from interbert.tasks.blind.blind import blind
+
+    start = time.perf_counter()
+    count = EXAMPLES if args.count is None else args.count
+    write_examples(args.output, args.examples, count, args.images, args.seed, args.split, args.regions)
+    print(f"{args.output}: {count} examples, in {time.perf_counter() - start:.1f} s")
+    lines = read_json_lines(args.output)
+    # What belongs together lies together, so only the lines about the middle are in both halves.
+    first, second = lines[: count // 2], lines[count // 2 :]
+    if first:
+        found = blind(WORLDS[args.examples][0], first, second)
+        print("answered blindly, learnt from the first half and judged on the second:")
+        for name, value in found.each.items():
+            print(f"  {name:<32}{100 * value:5.1f} %")
+        print(f"  the best of these: {100 * found.low:.1f} to {100 * found.high:.1f} %")
 
 
 def _draw(args: argparse.Namespace) -> None:

@@ -139,7 +139,7 @@ def sample_window(seed: int, split: Split, number: int) -> Window:
     return Window(seed, split, number, kinds_N6, boxes_N64, sizes_N2)
 
 
-Use = Literal["world", "boxes", "noise", "captions", "swapped", "faults"]
+Use = Literal["world", "boxes", "noise", "captions", "swapped", "faults", "examples"]
 
 
 def stream(split: Split, use: Use) -> int:

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from interbert.config import Settings
 from interbert.corpus.corpus import Corpus
-from interbert.files import write_json
+from interbert.files import read_json_lines, write_json
 from interbert.ranks.distributed import Ranks
+from interbert.tasks.blind.blind import blind
 from interbert.tasks.results.metrics import METRICS, RESULTS
 from interbert.tasks.results.model_card import write_card
 from interbert.tasks.results.results import Origin, write_results
@@ -43,9 +44,18 @@ def leave_results(task: FineTuning, engine: Engine, folder: Path, chosen: str, r
         results = write_results(
             folder, held_out.examples, outputs, task.corpus, origin, settings.task.metric, settings.train.seed
         )
+        if settings.scenes and settings.scenes.world:
+            results |= {"blind": blind_of(task)}
+            write_json(folder / RESULTS, results)
         write_card(folder / "export", settings, results, settings.train.schedule_steps)
 
     ranks.main_only(write)
+
+
+def blind_of(task: FineTuning) -> dict[str, Any]:
+    """What can be answered of the same examples without looking."""
+    train, judged = (read_json_lines(each.examples.path) for each in (task.train, task.held_out))
+    return blind(task.settings.task.kind, train, judged, task.settings.train.seed).as_json()
 
 
 def found_at(figures: dict[str, Any], name: str) -> float:

@@ -18,7 +18,7 @@ from interbert.tasks.finetuning.headed import HeadedTask
 from interbert.tasks.finetuning.sets import open_sets
 from interbert.tasks.finetuning.words import words_of
 from interbert.tokenizer import Tokenizer, glance_at_tokenizer, load_tokenizer
-from interbert.train.start.provide import provide_data
+from interbert.train.start.provide import provide_data, provide_examples
 from interbert.train.start.settle import Lengths
 from interbert.train.task import Judge, Kind, Task
 
@@ -155,7 +155,9 @@ def _check_alike(train: Examples, held_out: Examples) -> None:
 
 def provide(settings: Settings, ranks: Ranks) -> Settings:
     """Examples may be text alone, which needs no store."""
-    return provide_data(settings, ranks) if settings.scenes else settings
+    if settings.scenes is None:
+        return settings
+    return (provide_examples if settings.scenes.world else provide_data)(settings, ranks)
 
 
 def glance_at_finetuning(settings: Settings, ranks: Ranks) -> Task:

@@ -43,7 +43,8 @@ ONLY_PARSED = {
     "build-kernels": "needs nvcc",
 }
 OTHERS = {"tensorboard": "TensorBoard's own program; of ours it takes only the name of a folder"}
-FEW_SCENES = ("train_images=40", "validation_images=20", "test_images=20")
+FEW_SCENES = ("train_images=40", "validation_images=20", "test_images=20", f"feature_width={world.WIDTH}")
+FEW_SCENES += ("train_examples=12", "validation_examples=6")
 OF_SLURM = {
     "--array",
     "--ntasks-per-node",
@@ -116,6 +117,8 @@ def accept_module(module: str, words: list[str]) -> None:
         return
     if "--images" in words and words[0] == "scenes":
         words[words.index("--images") + 1] = "13"
+    if "--count" in words:
+        words[words.index("--count") + 1] = "6"
     for flag in ("--output", "--picture"):
         if flag in words:
             forget(Path(words[words.index(flag) + 1]))

@@ -13,11 +13,11 @@ from plain_encoder import PlainEncoder
 
 from interbert.corpus.corpus import Corpus
 from interbert.mpi import World
+from interbert.sources.captions.files import CaptionFiles
 from interbert.sources.images.containers.container import Fields, ImageError
 from interbert.sources.images.containers.recognise import open_containers
 from interbert.sources.images.decode import Limits
 from interbert.sources.images.source import ImageSource
-from interbert.sources.importers.captions import Captions
 from interbert.sources.importers.driver import Wishes, import_rows, rows_of_rank
 from interbert.sources.importers.record import ImportFault
 from interbert.store.verify import verify
@@ -31,7 +31,7 @@ def bring(paths: list[Path], output: Path, skip_bad: int = 0, world: World | Non
     encoder = PlainEncoder()
     wishes = Wishes(output, 40, 0, "a test", skip_bad, encoder.features_of, "extracting", "images")
     with ImageSource(containers, encoder, Limits(1), threads=2, end=end) as source:
-        return import_rows(source, Captions([], None), wishes, world, str(source.stamp))
+        return import_rows(source, CaptionFiles(), wishes, world, str(source.stamp))
 
 
 def stored(path: Path) -> dict[str, tuple]:
