@@ -141,7 +141,7 @@ def test_text_alone_begins_without_any_store(origin, tmp_path):
     assert task.corpus is None and model.config.vocab_size == words
     assert model.config.hidden_size == (32 if origin == "bert" else 128) == task.shape().hidden_size
     before = model.task.classifier.weight.detach().clone()
-    assert 0 < learn(task, model, 3) < 2 and not torch.equal(before, model.task.classifier.weight)
+    assert 0 < learn(task, model, 3) < 9 and not torch.equal(before, model.task.classifier.weight)
 
 
 def test_matching_keeps_the_head_of_pretraining(tmp_path):
