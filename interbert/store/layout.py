@@ -110,15 +110,9 @@ def _read_attributes(path: Path, file: h5py.File) -> dict[str, Any]:
             f"{path}: attribute 'version': a store of version {version}; this interbert reads version "
             f"{VERSION}: {remedy}"
         )
-    names = _text(file.attrs.get("class_names"))
-    try:
-        names = json.loads(names) if names is not None else None
-    except json.JSONDecodeError as error:
-        raise StoreError(
-            f"{path}: attribute 'class_names' is no JSON ({error}); write it as a JSON list"
-        ) from None
     classes = _integer(path, file, "classes")
-    if names is not None and (not isinstance(names, list) or len(names) != classes):
+    names = _names(path, file, "class_names")
+    if names is not None and len(names) != classes:
         raise StoreError(
             f"{path}: attribute 'class_names' must be a JSON list of {classes} names; correct or drop it"
         )
@@ -128,8 +122,23 @@ def _read_attributes(path: Path, file: h5py.File) -> dict[str, Any]:
         "classes": classes,
         "source": _text(file.attrs.get("source")) or "",
         "class_names": names,
+        "attribute_names": _names(path, file, "attribute_names"),
         "index_checksum": None if checksum is None else int(checksum),
     }
+
+
+def _names(path: Path, file: h5py.File, name: str) -> list[str] | None:
+    """An attribute that is a JSON list of names, or None."""
+    text = _text(file.attrs.get(name))
+    try:
+        names = json.loads(text) if text is not None else None
+    except json.JSONDecodeError as error:
+        raise StoreError(
+            f"{path}: attribute {name!r} is no JSON ({error}); write it as a JSON list"
+        ) from None
+    if names is not None and not isinstance(names, list):
+        raise StoreError(f"{path}: attribute {name!r} must be a JSON list of names; correct or drop it")
+    return names
 
 
 def _text(value: Any) -> str | None:
@@ -156,7 +165,7 @@ def _read_extents(path: Path, file: h5py.File) -> dict[str, Extent]:
     for name, field in FIELDS.items():
         if name not in file:
             group = field.group.partition("/")[0]
-            siblings = field.group in ("captions", "swapped", "class_head") and group in file
+            siblings = field.group in ("captions", "swapped", "class_head", "attributes") and group in file
             if siblings or (field.group == "labels" and "labels" in file):
                 raise fault(name, f"missing, though {group!r} is there", "write the file anew")
             continue

@@ -14,7 +14,7 @@ import xxhash
 
 from interbert.store.checksums import row_checksums
 from interbert.store.direct_reader import DirectReader
-from interbert.store.format import EVIDENCE_ROWS, Extent, Layout, StoreError
+from interbert.store.format import ATTRIBUTE_ROWS, EVIDENCE_ROWS, Extent, Layout, StoreError
 from interbert.store.h5_reader import H5Reader
 from interbert.store.layout import read_layout
 from interbert.store.writer import StoreWriter
@@ -68,6 +68,14 @@ class Store:
     @property
     def class_names(self) -> list[str] | None:
         return self.layout.class_names
+
+    @property
+    def has_attributes(self) -> bool:
+        return ATTRIBUTE_ROWS[0] in self.extents
+
+    @property
+    def attribute_names(self) -> list[str] | None:
+        return self.layout.attribute_names
 
     @property
     def evidence(self) -> str | None:
@@ -128,7 +136,8 @@ class Store:
     @cached_property
     def row_datasets(self) -> tuple[str, ...]:
         """The datasets with a row for each region, in checksum order."""
-        return ("features", "boxes", *EVIDENCE_ROWS[self.evidence])
+        attributes = ATTRIBUTE_ROWS if self.has_attributes else ()
+        return ("features", "boxes", *EVIDENCE_ROWS[self.evidence], *attributes)
 
     @property
     def changed(self) -> str:
@@ -144,12 +153,7 @@ class Store:
         digest = xxhash.xxh3_128(repr(header).encode())
         digest.update(b"\0".join(name.encode() for name in self.image_ids))
         for name, extent in self.extents.items():
-            if not name.endswith("/text") and name not in (
-                "features",
-                "boxes",
-                layout.evidence,
-                "confidence",
-            ):
+            if not name.endswith("/text") and name not in self.row_datasets:
                 digest.update(f"\0{name}{extent.shape}".encode())
                 digest.update(self._all(name).tobytes())
         return digest.hexdigest()

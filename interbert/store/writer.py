@@ -18,7 +18,7 @@ import xxhash
 
 from interbert.store.checksums import row_checksums
 from interbert.store.file import write_file
-from interbert.store.format import EVIDENCE, EVIDENCE_ROWS, FIELDS
+from interbert.store.format import ATTRIBUTE_ROWS, EVIDENCE, FIELDS
 from interbert.store.rows import RowShape, checked_rows, encode_ids
 
 _INDEX_OF_IMAGES = ("offsets", "sizes", "checksums")
@@ -43,6 +43,8 @@ class StoreWriter:
         evidence: str | None = None,
         source: str = "",
         class_names: Sequence[str] | None = None,
+        attributes: int = 0,
+        attribute_names: Sequence[str] | None = None,
     ):
         if feature_width < 1:
             raise ValueError(f"{path}: feature_width is {feature_width}; it must be at least 1")
@@ -52,14 +54,18 @@ class StoreWriter:
             raise ValueError(f"{path}: evidence {evidence!r} needs the number of classes; give classes=")
         if class_names is not None and len(class_names) != classes:
             raise ValueError(f"{path}: {len(class_names)} class names for {classes} classes")
+        if attribute_names is not None and len(attribute_names) != attributes:
+            raise ValueError(f"{path}: {len(attribute_names)} attribute names for {attributes} attributes")
+        # attributes: how many kinds of them there are, or ANY_ATTRIBUTES; 0: none are kept
         self.path = Path(path)
         self.feature_width, self.classes, self.evidence = feature_width, classes, evidence
-        self._shape = RowShape(self.path, feature_width, classes, evidence)
+        self._shape = RowShape(self.path, feature_width, classes, evidence, attributes)
         self.source = source
         self.class_names = None if class_names is None else [str(name) for name in class_names]
+        self.attribute_names = None if attribute_names is None else [str(name) for name in attribute_names]
         self.images = self.captions = self.swapped = 0
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        rows = ("features", "boxes", *EVIDENCE_ROWS[evidence], "captions/text", "swapped/text")
+        rows = (*self._shape.datasets, "captions/text", "swapped/text")
         self._spools = {name: _spool(self.path.parent) for name in rows}
         self._ids: dict[bytes, int] = {}
         self._index = {
@@ -78,9 +84,11 @@ class StoreWriter:
         class_probs_NK: np.ndarray | None = None,
         labels_N: np.ndarray | None = None,
         confidence_N: np.ndarray | None = None,
+        attributes_N: np.ndarray | None = None,
+        attribute_confidence_N: np.ndarray | None = None,
     ) -> int:
         """Add an image with its regions, most confident first. Size 0, 0: unknown, boxes are shares of 1."""
-        evidence = (class_probs_NK, labels_N, confidence_N)
+        evidence = (class_probs_NK, labels_N, confidence_N, attributes_N, attribute_confidence_N)
         return self.add_images(
             [image_id], [(width, height)], [len(boxes_N4)], boxes_N4, features_ND, *evidence
         )
@@ -95,6 +103,8 @@ class StoreWriter:
         class_probs_RK: np.ndarray | None = None,
         labels_R: np.ndarray | None = None,
         confidence_R: np.ndarray | None = None,
+        attributes_R: np.ndarray | None = None,
+        attribute_confidence_R: np.ndarray | None = None,
     ) -> int:
         """Add many images at once, their regions one image after another; returns the index of the first.
 
@@ -102,6 +112,7 @@ class StoreWriter:
         """
         given = {"features": features_RD, "boxes": boxes_R4}
         given |= {"class_probs": class_probs_RK, "labels": labels_R, "confidence": confidence_R}
+        given |= dict(zip(ATTRIBUTE_ROWS, (attributes_R, attribute_confidence_R), strict=True))
         names = encode_ids(self.path, ids, self._ids)
         sizes_I2 = np.asarray(sizes_I2, dtype=np.int64).reshape(-1, 2)
         counts_I = np.asarray(counts_I, dtype=np.int64)
@@ -223,6 +234,8 @@ class StoreWriter:
         attributes = {"feature_width": self.feature_width, "classes": self.classes, "source": self.source}
         if self.class_names is not None:
             attributes["class_names"] = json.dumps(self.class_names, ensure_ascii=False)
+        if self.attribute_names is not None:
+            attributes["attribute_names"] = json.dumps(self.attribute_names, ensure_ascii=False)
         write_file(self.path, attributes, list(self._ids), arrays, spools)
 
 

@@ -18,13 +18,17 @@ from interbert.files import new_folder, partial_folder, read_json, settle_folder
 from interbert.mpi import World
 from interbert.progress import Progress
 from interbert.sources.importers.captions import Captions
-from interbert.sources.importers.record import ImageRecord, ImportFault, Source
+from interbert.sources.importers.record import ImageRecord, ImportFault, Source, surest_first
+from interbert.store.format import ANY_ATTRIBUTES
 from interbert.store.shards import SUFFIXES
 from interbert.store.store import Store
 from interbert.store.writer import StoreWriter
 
-_METHOD = 1
+_METHOD = 2
 """Counts up when rows are read in another way, so that no old shards are joined to new ones."""
+
+BACKGROUND = "__background__"
+"""The name of class 0 where a list of names leaves it out."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +42,9 @@ class Wishes:
     """Where the data is said to come from."""
     skip_bad: int = 0
     """How many bad rows (of each rank's) are left out before it stops."""
+    class_names: tuple[str, ...] | None = None
+    """Of the detector, where the user has them; else the source's."""
+    attribute_names: tuple[str, ...] | None = None
 
 
 @dataclass
@@ -79,7 +86,8 @@ def import_rows(
 def _identity(source: Source, captions: Captions, wishes: Wishes, world: World, what: str) -> str:
     files = [*source.files, *captions.files]
     stats = [(str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in files]
-    options = (wishes.shard_bytes, wishes.classes, captions.split, world.size)
+    names = wishes.class_names, wishes.attribute_names
+    options = (wishes.shard_bytes, wishes.classes, names, captions.split, world.size)
     return key(_METHOD, what, stats, options)
 
 
@@ -139,7 +147,7 @@ def _write_shard(
             number, row = rows[row], row + 1
             progress.advance(1)
             try:
-                record = source.read(number)
+                record = surest_first(source.read(number))
                 found = captions.of(record.image_id)
                 if captions.split and not found:
                     counted["other_split"] += 1
@@ -147,7 +155,7 @@ def _write_shard(
                 if record.image_id in seen:
                     raise ImportFault(f"image id {record.image_id!r} came before; leave one of them out")
                 if store is None:
-                    store = _open(path, record, wishes, source.class_names)
+                    store = _open(path, record, wishes, source)
                 image = _add(store, record)
             except ValueError as error:
                 bad.append(_fault(source, number, error, store))
@@ -174,13 +182,17 @@ def _write_shard(
         setattr(done, name, getattr(done, name) + count)
 
 
-def _open(path: Path, record: ImageRecord, wishes: Wishes, class_names: list[str] | None) -> StoreWriter:
+def _open(path: Path, record: ImageRecord, wishes: Wishes, source: Source) -> StoreWriter:
     """A store for rows like this one."""
+    class_names = source.class_names if wishes.class_names is None else list(wishes.class_names)
     evidence, classes = None, 0
     if record.class_probs_NK is not None:
         evidence, classes = "class_probs", record.class_probs_NK.shape[1]
     elif record.labels_N is not None:
-        evidence, classes = "labels", wishes.classes
+        evidence, classes = "labels", len(class_names or ()) or wishes.classes
+    if class_names is not None and len(class_names) == classes - 1:
+        class_names = [BACKGROUND, *class_names]
+    attributes = 0 if record.attributes_N is None else len(wishes.attribute_names or ()) or ANY_ATTRIBUTES
     return StoreWriter(
         path,
         record.features_ND.shape[1],
@@ -188,6 +200,8 @@ def _open(path: Path, record: ImageRecord, wishes: Wishes, class_names: list[str
         evidence=evidence,
         source=wishes.source,
         class_names=class_names if classes else None,
+        attributes=attributes,
+        attribute_names=wishes.attribute_names if attributes else None,
     )
 
 
@@ -200,7 +214,9 @@ def _add(store: StoreWriter, record: ImageRecord) -> int:
         record.features_ND,
         record.class_probs_NK,
         record.labels_N,
-        record.confidence_N,
+        record.confidence_N if record.labels_N is not None else None,
+        record.attributes_N,
+        record.attribute_confidence_N,
     )
 
 

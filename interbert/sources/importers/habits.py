@@ -1,0 +1,102 @@
+"""What a writer always does and never says: the type behind base64, class probabilities without background.
+
+Found out from the first rows, once for all of a file, so that no row is read in another way than its neighbour. A
+type other than float32, which all known writers use, is taken only where float32 cannot be and the other can.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+
+from interbert.sources.importers.numbers import FLOATS
+from interbert.sources.importers.record import ImportFault
+
+NEARLY_ONE = 0.05
+ROWS = 8
+"""So many first rows are looked at."""
+_SMALLEST, _LARGEST = 2.0**-40, 65504.0
+_STRAY = 0.005
+"""A share of the numbers that may lie outside of these bounds."""
+_EXACT = 0.005
+"""What rounding leaves of a distribution's sum."""
+_ENOUGH = 256
+"""Of so many numbers that make sense in two types chance is no explanation."""
+
+
+@dataclass(frozen=True)
+class Habits:
+    features: str = "<f4"
+    probs: str = "<f4"
+    background: bool = False
+    """Class probabilities lack the background: what a row's sum lacks to 1 becomes a class before the others."""
+    notes: tuple[str, ...] = ()
+
+
+def habits_of(
+    features: Iterable[bytes | np.ndarray], probs: Iterable[tuple[int, bytes | np.ndarray]], width: int | None
+) -> Habits:
+    """From the first rows' features and class probabilities (with the number of regions): bytes of unknown type,
+    or arrays, which tell their own. width: of a feature, where the user has said it."""
+    texts = [value for value in features if isinstance(value, bytes)]
+    features_kind, notes = ("<f4", []) if width or not texts else _features_kind(b"".join(texts))
+    probs_kind, background = _probs_habits(list(probs), features_kind)
+    if background is not None:
+        notes.append(
+            f"class probabilities: {background} classes whose sums are below 1: they are without background; what "
+            f"a sum lacks to 1 becomes a class before the others, which makes {background + 1}"
+        )
+    return Habits(features_kind, probs_kind, background is not None, tuple(notes))
+
+
+def _features_kind(raw: bytes) -> tuple[str, list[str]]:
+    sane = [kind for size, kind in FLOATS.items() if len(raw) % size == 0 and _like_features(raw, kind)]
+    if "<f4" in sane:
+        if "<f2" in sane and len(raw) >= 4 * _ENOUGH and not _were_halves(raw):
+            raise ImportFault(
+                "features: their bytes make sense as float32 and as float16 of twice the width; say the width: "
+                "--feature-width D"
+            )
+        return "<f4", []
+    if len(sane) == 1:
+        return sane[0], [f"features: {np.dtype(sane[0])}: as float32 their bytes make no sense"]
+    return "<f4", []  # rows that are no good as anything: each is told of when it is read
+
+
+def _like_features(raw: bytes, kind: str) -> bool:
+    values = np.frombuffer(raw, kind)
+    if not np.isfinite(values).all():
+        return False
+    sizes = np.abs(values[values != 0].astype(np.float64))
+    return bool(np.count_nonzero((sizes < _SMALLEST) | (sizes > _LARGEST)) <= _STRAY * len(values))
+
+
+def _were_halves(raw: bytes) -> bool:
+    """Whether float32 was made of float16 or bfloat16: then the lower bits are empty."""
+    return not (np.frombuffer(raw, "<u4") & 0x1FFF).any()
+
+
+def _probs_habits(probs: list[tuple[int, bytes | np.ndarray]], features_kind: str) -> tuple[str, int | None]:
+    """(type, number of classes where they lack the background)"""
+    lacking = None
+    for kind in dict.fromkeys((features_kind, "<f4", "<f2", "<f8")):
+        arrays = [array for rows, value in probs if (array := _as(value, rows, kind)) is not None]
+        if 2 * len(arrays) <= len(probs):
+            continue
+        off = np.concatenate([array.sum(axis=1) for array in arrays]) - 1
+        if (np.abs(off) <= _EXACT).mean() >= 0.5 or (np.abs(off) <= NEARLY_ONE).all():
+            return kind, None
+        if lacking is None and (off > _EXACT - 1).all() and (off <= NEARLY_ONE).all():
+            lacking = kind, arrays[0].shape[1]
+    return lacking or (features_kind, None)
+
+
+def _as(value: bytes | np.ndarray, rows: int, kind: str) -> np.ndarray | None:
+    """float64 [rows, classes] where the value can be such numbers, none of them negative."""
+    if isinstance(value, bytes):
+        if rows < 1 or len(value) % (rows * np.dtype(kind).itemsize):
+            return None
+        value = np.frombuffer(value, kind).reshape(rows, -1)
+    with np.errstate(over="ignore", invalid="ignore"):
+        wide = value.astype(np.float64)
+        return wide if np.isfinite(wide).all() and wide.min() >= -1e-6 and wide.max() < 2 else None
