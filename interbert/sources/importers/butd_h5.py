@@ -27,7 +27,7 @@ class ButdSource:
         self._ranges = self._file["pos_boxes"][()] if "pos_boxes" in self._file else None
         images = len(self._file["image_features"] if self._ranges is None else self._ranges)
         self.keys = _ids_in_order(ids, images)
-        self._habits = habits_of_rows(self.row, min(1, images), choices)
+        self._habits = habits_of_rows(self.row, min(1, images), choices, str(self.path))
         self.notes = list(self._habits.notes)
         self._has_shares = "spatial_features" in self._file
         if self._has_shares:

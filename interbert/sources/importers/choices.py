@@ -65,7 +65,7 @@ def _names(path: Path, names: list[Any]) -> tuple[str, ...]:
 
 
 def read_sizes(path: Path) -> dict[str, tuple[int, int]]:
-    """From COCO's JSON (`images` with id or file_name, width, height), lines of such objects, or CSV with a header."""
+    """From COCO's JSON (`images` with id or file_name, width, height), lines of such objects, or CSV."""
     text = path.read_text(encoding="utf-8-sig")
     try:
         rows = _json_rows(text) if text.lstrip()[:1] in ("[", "{") else _csv_rows(text)

@@ -224,7 +224,7 @@ def surest(probs_NK: np.ndarray, background_first: bool = False) -> np.ndarray:
     return probs_NK[:, first:].max(axis=1)
 
 
-def habits_of_rows(row_of: Callable[[int], dict[str, Any]], rows: int, choices: Choices) -> Habits:
+def habits_of_rows(row_of: Callable[[int], dict[str, Any]], rows: int, choices: Choices, name: str) -> Habits:
     """What the first rows show; those that are no good are told of when they are read."""
     features, probs = [], []
     for number in range(min(rows, ROWS)):
@@ -238,4 +238,7 @@ def habits_of_rows(row_of: Callable[[int], dict[str, Any]], rows: int, choices: 
                     into.append((len(value) if boxes_M4 is None else len(boxes_M4), value))
         except ValueError:
             continue
-    return habits_of([value for _, value in features], probs, choices.feature_width)
+    try:
+        return habits_of([value for _, value in features], probs, choices.feature_width)
+    except ImportFault as error:
+        raise ImportFault(f"{name}: {error}") from None

@@ -16,12 +16,12 @@ NEARLY_ONE = 0.05
 ROWS = 8
 """So many first rows are looked at."""
 _SMALLEST, _LARGEST = 2.0**-40, 65504.0
+_TAME = 512.0
+"""Hardly a feature is larger, but every ninth half of a float32 is, read as float16."""
 _STRAY = 0.005
 """A share of the numbers that may lie outside of these bounds."""
 _EXACT = 0.005
 """What rounding leaves of a distribution's sum."""
-_ENOUGH = 256
-"""Of so many numbers that make sense in two types chance is no explanation."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ def habits_of(
     """From the first rows' features and class probabilities (with the number of regions): bytes of unknown type,
     or arrays, which tell their own. width: of a feature, where the user has said it."""
     texts = [value for value in features if isinstance(value, bytes)]
-    features_kind, notes = ("<f4", []) if width or not texts else _features_kind(b"".join(texts))
+    features_kind, notes = ("<f4", []) if width or not texts else _features_kind(texts)
     probs_kind, background = _probs_habits(list(probs), features_kind)
     if background is not None:
         notes.append(
@@ -49,10 +49,10 @@ def habits_of(
     return Habits(features_kind, probs_kind, background is not None, tuple(notes))
 
 
-def _features_kind(raw: bytes) -> tuple[str, list[str]]:
-    sane = [kind for size, kind in FLOATS.items() if len(raw) % size == 0 and _like_features(raw, kind)]
+def _features_kind(rows: list[bytes]) -> tuple[str, list[str]]:
+    sane = [kind for kind in FLOATS.values() if _like_features(rows, kind)]
     if "<f4" in sane:
-        if "<f2" in sane and len(raw) >= 4 * _ENOUGH and not _were_halves(raw):
+        if _like_features(rows, "<f2", _TAME) and not _were_halves(b"".join(rows)):
             raise ImportFault(
                 "features: their bytes make sense as float32 and as float16 of twice the width; say the width: "
                 "--feature-width D"
@@ -63,12 +63,15 @@ def _features_kind(raw: bytes) -> tuple[str, list[str]]:
     return "<f4", []  # rows that are no good as anything: each is told of when it is read
 
 
-def _like_features(raw: bytes, kind: str) -> bool:
-    values = np.frombuffer(raw, kind)
-    if not np.isfinite(values).all():
+def _like_features(rows: list[bytes], kind: str, largest: float = _LARGEST) -> bool:
+    """Whether the rows, but for a few that are broken, make sense as numbers of this type."""
+    arrays = [np.frombuffer(raw, kind) for raw in rows if len(raw) % np.dtype(kind).itemsize == 0]
+    arrays = [values for values in arrays if np.isfinite(values).all()]
+    if 2 * len(arrays) <= len(rows):
         return False
+    values = np.concatenate(arrays)
     sizes = np.abs(values[values != 0].astype(np.float64))
-    return bool(np.count_nonzero((sizes < _SMALLEST) | (sizes > _LARGEST)) <= _STRAY * len(values))
+    return bool(np.count_nonzero((sizes < _SMALLEST) | (sizes > largest)) <= _STRAY * len(values))
 
 
 def _were_halves(raw: bytes) -> bool:

@@ -39,7 +39,7 @@ class ImageFiles:
                 f"{', '.join(map(str, inputs))}: no file ends in .npz, or in .npy; give the folder of them"
             )
         self.files = self.keys
-        self._habits = habits_of_rows(self.row, len(self.keys), choices)
+        self._habits = habits_of_rows(self.row, len(self.keys), choices, str(inputs[0]))
         self.notes = [*self._habits.notes, *_missing(self.row, choices)]
 
     def where(self, number: int) -> str:
@@ -108,8 +108,9 @@ def _missing(row_of_number: Any, choices: Choices) -> list[str]:
         return []
     if "boxes" in row or "shares" in row:
         return []
-    return [f"boxes: none in these files; --boxes {choices.boxes} gives each region {told(choices)}"]
+    return [without_boxes_note(choices)]
 
 
-def told(choices: Choices) -> str:
-    return "the whole image" if choices.boxes == "whole" else "its cell of a square grid"
+def without_boxes_note(choices: Choices) -> str:
+    what = "the whole image" if choices.boxes == "whole" else "its cell of a square grid"
+    return f"boxes: none in these files; --boxes {choices.boxes} gives each region {what}"

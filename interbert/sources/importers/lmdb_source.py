@@ -40,7 +40,7 @@ class LmdbSource:
             for number, environment in enumerate(self._open)
             for key in self._keys(inputs[number], environment)
         ]
-        self._habits = habits_of_rows(self.row, len(self.keys), choices)
+        self._habits = habits_of_rows(self.row, len(self.keys), choices, str(inputs[0]))
         self.notes += self._habits.notes
 
     def where(self, number: int) -> str:

@@ -76,7 +76,7 @@ def matrix_from(value: Any, field: str, rows: int, kind: str, width: int | None 
     array = plain(value, field)
     if array.ndim != 2:
         raise ImportFault(f"{field}: {array.ndim} dimensions, 2 expected")
-    if len(array) < rows == array.shape[1]:
+    if len(array) != rows == array.shape[1]:
         array = array.T  # OpenVQA's: a column a region
     return _enough(array, field, rows)
 

@@ -28,7 +28,7 @@ class TableSource:
         self._first = np.cumsum([0, *(block.rows for block in self._blocks)])
         self.keys = range(int(self._first[-1]))
         self._held: tuple[int, Any] = (-1, None)
-        self._habits = habits_of_rows(self.row, len(self.keys), choices)
+        self._habits = habits_of_rows(self.row, len(self.keys), choices, str(inputs[0]))
         self.notes = list(self._habits.notes)
 
     def where(self, number: int) -> str:

@@ -11,7 +11,7 @@ import numpy as np
 from interbert.sources.importers.array_files import header_of
 from interbert.sources.importers.choices import Choices
 from interbert.sources.importers.fields import habits_of_rows, record_of
-from interbert.sources.importers.image_files import told
+from interbert.sources.importers.image_files import without_boxes_note
 from interbert.sources.importers.record import ImageRecord, ImportFault
 
 _END = "_ims"
@@ -32,10 +32,8 @@ class ScanSource:
             self.files += split.files
             self.notes += [f"{split.path}: {note}" for note in split.notes]
         if any(split.boxes is None for split in self._splits):
-            self.notes.append(
-                f"boxes: none in these files; --boxes {choices.boxes} gives each region {told(choices)}"
-            )
-        self._habits = habits_of_rows(self.row, len(self.keys), choices)
+            self.notes.append(without_boxes_note(choices))
+        self._habits = habits_of_rows(self.row, len(self.keys), choices, str(inputs[0]))
 
     def where(self, number: int) -> str:
         place, image = self.keys[number]

@@ -40,8 +40,8 @@ class TsvSource:
         self.keys = range(int(self._first[-1]))
         # Each part may come from another program; its rows are of one.
         self._habits = [
-            habits_of_rows(lambda row, first=int(first): self.row(first + row), size, choices)
-            for first, size in zip(self._first, sizes, strict=False)
+            habits_of_rows(lambda row, n=int(first): self.row(n + row), size, choices, lines.part.name)
+            for first, size, lines in zip(self._first, sizes, self._parts, strict=False)
         ]
         self.notes = list(dict.fromkeys(note for habits in self._habits for note in habits.notes))
         if any("product_id" in columns for columns in self._columns):
@@ -92,7 +92,7 @@ def columns_of(name: str, first_line: bytes) -> tuple[list[str], bool]:
         return columns, True
     if len(cells) not in _LAYOUTS:
         raise ImportFault(
-            f"{name}: {len(cells)} tab-separated columns and no header; 6, 7, 8, 10 and 13 are known: put a line with "
-            f"the names of the columns first ({', '.join(_BASE)}, cls_prob or objects_id, objects_conf)"
+            f"{name}: {len(cells)} tab-separated columns and no header; 6, 7, 8, 10 and 13 are known: put a line "
+            f"with the names of the columns first ({', '.join(_BASE)}, cls_prob or objects_id, objects_conf)"
         )
     return _LAYOUTS[len(cells)], False

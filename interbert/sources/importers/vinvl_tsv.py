@@ -44,13 +44,13 @@ class VinvlSource:
         if kinds["objects"] and self._names is None:
             self._names, self._attributes = _found_names(kinds["objects"])
             self.notes.append(
-                f"classes: the {len(self._names)} names that are found here, by the alphabet; give --class-names FILE "
-                "for numbers that other files have too"
+                f"classes: the {len(self._names)} names that are found here, by the alphabet; give --class-names "
+                "FILE for numbers that other files have too"
             )
         self.class_names = list(self._names) if self._names else None
         self._numbers = {name: number for number, name in enumerate(self._names or ())}
         self._attribute_numbers = {name: number for number, name in enumerate(self._attributes or ())}
-        self._habits = habits_of_rows(self.row, len(self.keys), choices)
+        self._habits = habits_of_rows(self.row, len(self.keys), choices, self._features[0].part.name)
         self.notes += self._habits.notes
 
     def where(self, number: int) -> str:
@@ -70,11 +70,7 @@ class VinvlSource:
         else:
             row |= _json(rest[0])
         if image_id in self._objects:
-            row |= {
-                name: value
-                for name, value in _json(_line(self._objects, image_id)[0]).items()
-                if name != "features"
-            }
+            row |= _json(_line(self._objects, image_id)[0]) | {"features": row["features"]}
         elif self._objects and "objects" not in row:
             raise ImportFault("no line of the predictions is of this image")
         if image_id in self._sizes:
@@ -93,11 +89,8 @@ class VinvlSource:
         if boxes is not None and record.width:
             record.boxes_N4 = boxes_from(boxes, "rect", len(boxes))
         elif shares_N4 is None:
-            lack = (
-                "no predictions have boxes"
-                if boxes is None
-                else "no file has its size: give hw.tsv or --sizes FILE"
-            )
+            lack = "no file has the image's size: give hw.tsv or --sizes FILE"
+            lack = "no predictions have boxes" if boxes is None else lack
             raise ImportFault(f"the last six numbers of a feature are no geometry, and {lack}")
         else:
             record.boxes_N4 = shares_N4 * np.array([record.width or 1, record.height or 1] * 2, np.float32)
@@ -168,16 +161,9 @@ def _json(text: bytes) -> dict[str, Any]:
 def _with_companions(path: Path) -> list[Path]:
     if path.is_dir() or path.name in _BESIDE:
         return [path]
-    named = [
-        path.with_name(path.name.replace(kind, other))
-        for kind in ("features", "feature")
-        for other in ("label", "hw")
-    ]
-    found = [
-        file
-        for file in [*named, *(path.with_name(name) for name in _BESIDE)]
-        if file != path and file.is_file()
-    ]
+    pairs = [(kind, other) for kind in ("features", "feature") for other in ("label", "hw")]
+    names = [*(path.name.replace(*pair) for pair in pairs), *_BESIDE]
+    found = [path.with_name(name) for name in names if name != path.name and path.with_name(name).is_file()]
     return [path, *dict.fromkeys(found)]
 
 

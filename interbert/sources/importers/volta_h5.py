@@ -17,7 +17,7 @@ class VoltaSource:
         self.files, self._choices = inputs, choices
         self._open = [open_hdf5(path) for path in inputs]
         self.keys = [(number, name) for number, file in enumerate(self._open) for name in file]
-        self._habits = habits_of_rows(self.row, len(self.keys), choices)
+        self._habits = habits_of_rows(self.row, len(self.keys), choices, str(inputs[0]))
         self.notes = list(self._habits.notes)
 
     def where(self, number: int) -> str:
