@@ -171,7 +171,10 @@ def _explain(arguments: argparse.Namespace) -> int:
         elif seen.format is None:
             lines = [f"  {seen.what}"]
         else:
-            lines = explain(seen, source_of(seen.format)([path], choices), choices)
+            try:
+                lines = explain(seen, source_of(seen.format)([path], choices), choices)
+            except ValueError as fault:
+                unknown, lines = unknown + 1, [f"  {seen.format}: {seen.what}", f"  {fault}"]
         if lines is None:
             unknown += 1
             lines = ["  of no format that is known here"]

@@ -90,10 +90,10 @@ class Row:
     def count(self) -> int | None:
         return self.whole("count") if "count" in self else None
 
-    def boxes(self) -> np.ndarray | None:
+    def boxes(self, halves: bool) -> np.ndarray | None:
         """[M, 4], M at least the count."""
         name = next((name for name in ("boxes", "shares") if name in self), None)
-        return None if name is None else boxes_from(*self.get(name), self.count())
+        return None if name is None else boxes_from(*self.get(name), self.count(), halves)
 
 
 def _is_nothing(value: Any) -> bool:
@@ -104,7 +104,7 @@ def record_of(given: dict[str, Any], habits: Habits, choices: Choices, key: str 
     """`key`: the image's id where the record has none itself."""
     row = Row(given)
     image_id = row.text("image_id") if "image_id" in row or key is None else key
-    boxes_M4 = row.boxes()
+    boxes_M4 = row.boxes(halves=habits.features == "<f2")
     features_MD = _matrix(row, "features", boxes_M4, habits.features, choices.feature_width)
     count = row.count()
     count = len(features_MD if boxes_M4 is None else boxes_M4) if count is None else count
@@ -224,13 +224,13 @@ def surest(probs_NK: np.ndarray, background_first: bool = False) -> np.ndarray:
     return probs_NK[:, first:].max(axis=1)
 
 
-def habits_of_rows(row_of: Callable[[int], dict[str, Any]], rows: int, choices: Choices, name: str) -> Habits:
+def habits_of_rows(row_of: Callable[[int], dict[str, Any]], rows: int, choices: Choices, file: str) -> Habits:
     """What the first rows show; those that are no good are told of when they are read."""
     features, probs = [], []
     for number in range(min(rows, ROWS)):
         try:
             row = Row(row_of(number))
-            boxes_M4 = row.boxes()
+            boxes_M4 = row.boxes(halves=True)
             for name, into in (("features", features), ("probs", probs)):
                 if name in row and not _is_column(row.get(name)[0]):
                     value, theirs = row.get(name)
@@ -241,4 +241,4 @@ def habits_of_rows(row_of: Callable[[int], dict[str, Any]], rows: int, choices: 
     try:
         return habits_of([value for _, value in features], probs, choices.feature_width)
     except ImportFault as error:
-        raise ImportFault(f"{name}: {error}") from None
+        raise ImportFault(f"{file}: {error}") from None

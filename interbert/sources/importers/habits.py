@@ -51,15 +51,16 @@ def habits_of(
 
 def _features_kind(rows: list[bytes]) -> tuple[str, list[str]]:
     sane = [kind for kind in FLOATS.values() if _like_features(rows, kind)]
-    if "<f4" in sane:
+    if "<f4" in sane and not _were_narrower(b"".join(rows)):
         if _like_features(rows, "<f2", _TAME) and not _were_halves(b"".join(rows)):
             raise ImportFault(
                 "features: their bytes make sense as float32 and as float16 of twice the width; say the width: "
                 "--feature-width D"
             )
         return "<f4", []
-    if len(sane) == 1:
-        return sane[0], [f"features: {np.dtype(sane[0])}: as float32 their bytes make no sense"]
+    others = [kind for kind in sane if kind != "<f4"]
+    if len(others) == 1:
+        return others[0], [f"features: {np.dtype(others[0])}: as float32 their bytes make no sense"]
     return "<f4", []  # rows that are no good as anything: each is told of when it is read
 
 
@@ -72,6 +73,12 @@ def _like_features(rows: list[bytes], kind: str, largest: float = _LARGEST) -> b
     values = np.concatenate(arrays)
     sizes = np.abs(values[values != 0].astype(np.float64))
     return bool(np.count_nonzero((sizes < _SMALLEST) | (sizes > largest)) <= _STRAY * len(values))
+
+
+def _were_narrower(raw: bytes) -> bool:
+    """Whether float64 was made of float16: then the lower words are empty, and the upper ones pass for float32."""
+    words = np.frombuffer(raw[: len(raw) // 8 * 8], "<u4")
+    return not words[::2].any() and bool(words[1::2].any())
 
 
 def _were_halves(raw: bytes) -> bool:

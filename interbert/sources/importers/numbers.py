@@ -46,8 +46,8 @@ def plain(value: Any, field: str) -> np.ndarray:
     return array
 
 
-def boxes_from(value: Any, field: str, count: int | None) -> np.ndarray:
-    """[M, 4], M at least `count` rows: some writers keep more than they count."""
+def boxes_from(value: Any, field: str, count: int | None, halves: bool = False) -> np.ndarray:
+    """[M, 4], M at least `count` rows: some writers keep more than they count. halves: float16 may be."""
     if not is_text(value):
         boxes = plain(value, field)
         if boxes.ndim != 2 or boxes.shape[1] < 4:
@@ -56,7 +56,7 @@ def boxes_from(value: Any, field: str, count: int | None) -> np.ndarray:
     raw = from_base64(value, field)
     if count is None or len(raw) == 16 * count:
         return _as_rows(raw, field, 4, len(raw) // 16, "<f4")
-    if len(raw) == 8 * count:
+    if halves and len(raw) == 8 * count:
         return _as_rows(raw, field, 4, count, "<f2")
     if len(raw) == 32 * count:
         boxes = _as_rows(raw, field, 4, count, "<f8")
@@ -71,6 +71,7 @@ def matrix_from(value: Any, field: str, rows: int, kind: str, width: int | None 
         raw = from_base64(value, field)
         if width is not None:
             kind = FLOATS.get(len(raw) // max(rows * width, 1), kind)
+            return _as_rows(raw, field, width, rows, kind)
         wide = len(raw) // (max(rows, 1) * np.dtype(kind).itemsize)
         return _as_rows(raw, field, wide, rows, kind)
     array = plain(value, field)
