@@ -8,6 +8,7 @@ import numpy as np
 
 from interbert.store import checks
 from interbert.store.format import ATTRIBUTE_ROWS, EVIDENCE_ROWS, FIELDS
+from interbert.store.halves import as_halves
 
 MAX_ID_BYTES = 255
 
@@ -112,5 +113,6 @@ def _convert(shape: RowShape, names: list[bytes], regions: int, given: dict) -> 
         if values.shape != expected:
             raise ValueError(f"{where}: {name} has shape {values.shape}, it must be {expected}")
         with np.errstate(over="ignore", invalid="ignore"):  # what overflows is found and named by the checks
-            rows[name] = np.ascontiguousarray(values, dtype=FIELDS[name].dtype)
+            halves = FIELDS[name].dtype == "<f2"
+            rows[name] = as_halves(values) if halves else np.ascontiguousarray(values, FIELDS[name].dtype)
     return rows

@@ -12,6 +12,7 @@ import numpy as np
 from interbert.sources.importers.numbers import FLOATS
 from interbert.sources.importers.record import ImportFault
 
+Raw = bytes | memoryview
 NEARLY_ONE = 0.05
 ROWS = 8
 """So many first rows are looked at."""
@@ -34,11 +35,11 @@ class Habits:
 
 
 def habits_of(
-    features: Iterable[bytes | np.ndarray], probs: Iterable[tuple[int, bytes | np.ndarray]], width: int | None
+    features: Iterable[Raw | np.ndarray], probs: Iterable[tuple[int, Raw | np.ndarray]], width: int | None
 ) -> Habits:
     """From the first rows' features and class probabilities (with the number of regions): bytes of unknown type,
     or arrays, which tell their own. width: of a feature, where the user has said it."""
-    texts = [value for value in features if isinstance(value, bytes)]
+    texts = [value for value in features if not isinstance(value, np.ndarray)]
     features_kind, notes = ("<f4", []) if width or not texts else _features_kind(texts)
     probs_kind, background = _probs_habits(list(probs), features_kind)
     if background is not None:
@@ -49,7 +50,7 @@ def habits_of(
     return Habits(features_kind, probs_kind, background is not None, tuple(notes))
 
 
-def _features_kind(rows: list[bytes]) -> tuple[str, list[str]]:
+def _features_kind(rows: list[Raw]) -> tuple[str, list[str]]:
     sane = [kind for kind in FLOATS.values() if _like_features(rows, kind)]
     if "<f4" in sane and not _were_narrower(b"".join(rows)):
         if _like_features(rows, "<f2", _TAME) and not _were_halves(b"".join(rows)):
@@ -64,7 +65,7 @@ def _features_kind(rows: list[bytes]) -> tuple[str, list[str]]:
     return "<f4", []  # rows that are no good as anything: each is told of when it is read
 
 
-def _like_features(rows: list[bytes], kind: str, largest: float = _LARGEST) -> bool:
+def _like_features(rows: list[Raw], kind: str, largest: float = _LARGEST) -> bool:
     """Whether the rows, but for a few that are broken, make sense as numbers of this type."""
     arrays = [np.frombuffer(raw, kind) for raw in rows if len(raw) % np.dtype(kind).itemsize == 0]
     arrays = [values for values in arrays if np.isfinite(values).all()]
@@ -75,18 +76,18 @@ def _like_features(rows: list[bytes], kind: str, largest: float = _LARGEST) -> b
     return bool(np.count_nonzero((sizes < _SMALLEST) | (sizes > largest)) <= _STRAY * len(values))
 
 
-def _were_narrower(raw: bytes) -> bool:
+def _were_narrower(raw: Raw) -> bool:
     """Whether float64 was made of float16: then the lower words are empty, and the upper ones pass for float32."""
     words = np.frombuffer(raw[: len(raw) // 8 * 8], "<u4")
     return not words[::2].any() and bool(words[1::2].any())
 
 
-def _were_halves(raw: bytes) -> bool:
+def _were_halves(raw: Raw) -> bool:
     """Whether float32 was made of float16 or bfloat16: then the lower bits are empty."""
     return not (np.frombuffer(raw, "<u4") & 0x1FFF).any()
 
 
-def _probs_habits(probs: list[tuple[int, bytes | np.ndarray]], features_kind: str) -> tuple[str, int | None]:
+def _probs_habits(probs: list[tuple[int, Raw | np.ndarray]], features_kind: str) -> tuple[str, int | None]:
     """(type, number of classes where they lack the background)"""
     lacking = None
     for kind in dict.fromkeys((features_kind, "<f4", "<f2", "<f8")):
@@ -101,9 +102,9 @@ def _probs_habits(probs: list[tuple[int, bytes | np.ndarray]], features_kind: st
     return lacking or (features_kind, None)
 
 
-def _as(value: bytes | np.ndarray, rows: int, kind: str) -> np.ndarray | None:
+def _as(value: Raw | np.ndarray, rows: int, kind: str) -> np.ndarray | None:
     """float64 [rows, classes] where the value can be such numbers, none of them negative."""
-    if isinstance(value, bytes):
+    if not isinstance(value, np.ndarray):
         if rows < 1 or len(value) % (rows * np.dtype(kind).itemsize):
             return None
         value = np.frombuffer(value, kind).reshape(rows, -1)

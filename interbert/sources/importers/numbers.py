@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from interbert.sources.importers.base64_bytes import decoded
 from interbert.sources.importers.record import ImportFault
 
 FLOATS = {2: "<f2", 4: "<f4", 8: "<f8"}
@@ -17,12 +18,13 @@ def is_text(value: Any) -> bool:
     return isinstance(value, bytes | str | bytearray | memoryview)
 
 
-def from_base64(text: bytes | str, field: str) -> bytes:
-    text = unquoted(text)
+def from_base64(text: bytes | memoryview | str, field: str) -> bytes | memoryview:
     try:
-        if b"\n" in text[:100] if isinstance(text, bytes) else "\n" in text[:100]:
-            text = text.replace(b"\n", b"") if isinstance(text, bytes) else text.replace("\n", "")
-        return binascii.a2b_base64(text, strict_mode=True)
+        text = text.encode("ascii") if isinstance(text, str) else text
+        text = unquoted(text)
+        if b"\n" in bytes(text[:100]):  # as `encodestring` breaks lines
+            text = bytes(text).replace(b"\n", b"")
+        return decoded(text)
     except (binascii.Error, ValueError) as error:
         raise ImportFault(f"{field}: not base64 ({error})") from None
 
@@ -102,7 +104,7 @@ def column_from(value: Any, field: str, rows: int, *, whole: bool = False) -> np
     return array.astype(np.int64)
 
 
-def _whole_from(raw: bytes, size: int) -> np.ndarray:
+def _whole_from(raw: bytes | memoryview, size: int) -> np.ndarray:
     """Whole numbers, or floating ones of whole value: as the one type, the other's are not small whole numbers."""
     if size in FLOATS:
         floats = np.frombuffer(raw, FLOATS[size])
@@ -111,7 +113,7 @@ def _whole_from(raw: bytes, size: int) -> np.ndarray:
     return np.frombuffer(raw, f"<i{size}")
 
 
-def _as_rows(raw: bytes, field: str, columns: int, rows: int, kind: str) -> np.ndarray:
+def _as_rows(raw: bytes | memoryview, field: str, columns: int, rows: int, kind: str) -> np.ndarray:
     if rows < 1 or columns < 1 or len(raw) != rows * columns * np.dtype(kind).itemsize:
         of = f"{rows} x 4" if columns == 4 else f"{rows} rows"
         raise ImportFault(f"{field}: {len(raw)} bytes, which are not {of} of {np.dtype(kind)}")

@@ -61,7 +61,7 @@ class TsvSource:
 
     def row(self, number: int) -> dict[str, Any]:
         part, line = self._place(number)
-        cells = self._parts[part].read(line).split(b"\t")
+        cells = self._parts[part].cells(line)
         columns = self._columns[part]
         if len(cells) != len(columns):
             raise ImportFault(f"{len(cells)} columns, {len(columns)} expected ({', '.join(columns)})")
