@@ -11,6 +11,8 @@ from interbert.sources.importers.fields import habits_of_rows, record_of
 from interbert.sources.importers.record import ImageRecord, ImportFault
 from interbert.sources.importers.volta_h5 import open_hdf5
 
+_ARRAYS = ("image_features", "image_bb", "spatial_features")
+
 
 class ButdSource:
     """One file. Its boxes stand there in pixels and in shares of the image: so the image's size is known too."""
@@ -24,6 +26,7 @@ class ButdSource:
         missing = [name for name in ("image_features", "image_bb") if name not in self._file]
         if missing:
             raise ImportFault(f"{self.path}: lacks {', '.join(missing)}; it has {', '.join(self._file)}")
+        self._arrays = {name: self._file[name] for name in _ARRAYS if name in self._file}
         self._ranges = self._file["pos_boxes"][()] if "pos_boxes" in self._file else None
         images = len(self._file["image_features"] if self._ranges is None else self._ranges)
         self.keys = _ids_in_order(ids, images)
@@ -41,8 +44,7 @@ class ButdSource:
 
     def row(self, number: int) -> dict[str, Any]:
         rows = number if self._ranges is None else slice(*self._ranges[number].tolist())
-        names = [name for name in ("image_features", "image_bb", "spatial_features") if name in self._file]
-        return {"image_id": self.keys[number]} | {name: self._file[name][rows] for name in names}
+        return {"image_id": self.keys[number]} | {name: array[rows] for name, array in self._arrays.items()}
 
     def read(self, number: int) -> ImageRecord:
         row = self.row(number)

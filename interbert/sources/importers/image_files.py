@@ -31,9 +31,9 @@ class ImageFiles:
         self.keys: list[Path] = []
         self._ids: list[str] = []
         for folder in inputs:
-            found = files_of(folder)
+            found, root = files_of(folder), _root(folder)
             self.keys += found
-            self._ids += [path.relative_to(_root(folder)).with_suffix("").as_posix() for path in found]
+            self._ids += [path.relative_to(root).with_suffix("").as_posix() for path in found]
         if not self.keys:
             raise ImportFault(
                 f"{', '.join(map(str, inputs))}: no file ends in .npz, or in .npy; give the folder of them"

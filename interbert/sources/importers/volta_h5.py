@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import h5py
+import numpy as np
 
 from interbert.sources.importers.choices import Choices
 from interbert.sources.importers.fields import NAMES, habits_of_rows, record_of
@@ -32,12 +33,23 @@ class VoltaSource:
         group = self._open[file][name]
         if not isinstance(group, h5py.Group):
             raise ImportFault("a data set, not a group; VOLTA's files have one group an image")
-        row = {field: group.attrs[field] for field in group.attrs}
-        row |= {field: group[field][()] for field in group if field in NAMES}
+        row = dict(group.attrs) if h5py.h5a.get_num_attrs(group.id) else {}
+        row |= {field: _values(group, field) for field in group if field in NAMES}
         return row | {"image_id": name}
 
     def read(self, number: int) -> ImageRecord:
         return record_of(self.row(number), self._habits, self._choices)
+
+
+def _values(group: h5py.Group, field: str) -> Any:
+    """group[field][()], several times as quick for the plain arrays that these are."""
+    dataset = h5py.h5d.open(group.id, field.encode())
+    if dataset.dtype.kind not in "fiu" or dataset.dtype.metadata:
+        return group[field][()]
+    values = np.empty(dataset.shape, dataset.dtype)
+    if values.size:
+        dataset.read(h5py.h5s.ALL, h5py.h5s.ALL, values)
+    return values
 
 
 def open_hdf5(path: Path) -> h5py.File:
