@@ -2,7 +2,6 @@
 
 import numbers as python_numbers
 from collections.abc import Callable
-from pathlib import PurePosixPath
 from typing import Any
 
 import numpy as np
@@ -85,7 +84,7 @@ class Row:
         if isinstance(value, float) and value.is_integer():
             value = int(value)
         text = value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
-        return PurePosixPath(text).with_suffix("").as_posix() if theirs == "feature_path" else text
+        return text.removesuffix(".npy") if theirs == "feature_path" else text
 
     def count(self) -> int | None:
         return self.whole("count") if "count" in self else None
@@ -188,7 +187,7 @@ def _add_evidence(
 
 
 def _is_column(value: Any) -> bool:
-    return not is_text(value) and max(np.shape(value), default=0) == np.size(value) > 0
+    return not is_text(value) and (np.ndim(value) == 1 or np.shape(value)[1:] == (1,))
 
 
 def _add_attributes(record: ImageRecord, row: Row, boxes_M4: np.ndarray | None, count: int) -> None:
@@ -239,6 +238,6 @@ def habits_of_rows(row_of: Callable[[int], dict[str, Any]], rows: int, choices: 
         except ValueError:
             continue
     try:
-        return habits_of([value for _, value in features], probs, choices.feature_width)
+        return habits_of(features, probs, choices.feature_width)
     except ImportFault as error:
         raise ImportFault(f"{file}: {error}") from None

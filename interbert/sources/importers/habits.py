@@ -4,7 +4,6 @@ Found out from the first rows, once for all of a file, so that no row is read in
 type other than float32, which all known writers use, is taken only where float32 cannot be and the other can.
 """
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -35,13 +34,17 @@ class Habits:
 
 
 def habits_of(
-    features: Iterable[Raw | np.ndarray], probs: Iterable[tuple[int, Raw | np.ndarray]], width: int | None
+    features: list[tuple[int, Raw | np.ndarray]], probs: list[tuple[int, Raw | np.ndarray]], width: int | None
 ) -> Habits:
-    """From the first rows' features and class probabilities (with the number of regions): bytes of unknown type,
-    or arrays, which tell their own. width: of a feature, where the user has said it."""
-    texts = [value for value in features if not isinstance(value, np.ndarray)]
-    features_kind, notes = ("<f4", []) if width or not texts else _features_kind(texts)
-    probs_kind, background = _probs_habits(list(probs), features_kind)
+    """From the first rows' features and class probabilities, each with the number of its regions: bytes of unknown
+    type, or arrays, which tell their own. width: of a feature, where the user has said it."""
+    texts = [(rows, value) for rows, value in features if not isinstance(value, np.ndarray)]
+    features_kind, notes = "<f4", []
+    if texts and width:
+        features_kind = FLOATS.get(len(texts[0][1]) // max(texts[0][0] * width, 1), features_kind)
+    elif texts:
+        features_kind, notes = _features_kind([value for _, value in texts])
+    probs_kind, background = _probs_habits(probs, features_kind)
     if background is not None:
         notes.append(
             f"class probabilities: {background} classes whose sums are below 1: they are without background; what "

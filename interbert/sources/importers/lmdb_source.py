@@ -1,5 +1,6 @@
 """What the LMDB formats share: finding the keys, reading a value."""
 
+import json
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -7,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import lmdb
+import numpy as np
 
 from interbert.sources.importers import safe_msgpack, safe_pickle
 from interbert.sources.importers.choices import Choices
@@ -35,24 +37,22 @@ class LmdbSource:
         self.notes: list[str] = []
         self._row_of, self._choices = row_of, choices
         self._open = [open_lmdb(path) for path in inputs]
-        self.keys = [
-            (number, key)
-            for number, environment in enumerate(self._open)
-            for key in self._keys(inputs[number], environment)
-        ]
+        keys = [self._keys(path, opened) for path, opened in zip(inputs, self._open, strict=True)]
+        self._first = np.cumsum([0, *map(len, keys)])
+        self.keys = [key for of_one in keys for key in of_one]
         self._habits = habits_of_rows(self.row, len(self.keys), choices, str(inputs[0]))
         self.notes += self._habits.notes
 
     def where(self, number: int) -> str:
-        place, key = self.keys[number]
-        return f"{self.paths[place]}, record {number} (key {key.decode(errors='replace')!r})"
+        place, key = self._place(number), self.keys[number].decode(errors="replace")
+        return f"{self.paths[place]}, record {number - self._first[place]} (key {key!r})"
 
     def name(self, number: int) -> str | None:
         return None
 
     def row(self, number: int) -> dict[str, Any]:
-        place, key = self.keys[number]
-        with self._open[place].begin(buffers=False) as transaction:
+        key = self.keys[number]
+        with self._open[self._place(number)].begin(buffers=False) as transaction:
             value = transaction.get(key)
         if value is None:
             raise ImportFault("the list of keys names it, but there is no such record")
@@ -60,10 +60,14 @@ class LmdbSource:
 
     def read(self, number: int) -> ImageRecord:
         row = self.row(number)
-        record = record_of(row, self._habits, self._choices, key=text_of(self.keys[number][1]))
+        record = record_of(row, self._habits, self._choices, key=text_of(self.keys[number]))
         caption = text_of(row.get("caption") or "")
         record.captions = [caption] if caption.strip() else []
         return record
+
+    def _place(self, number: int) -> int:
+        """Which LMDB the record is in."""
+        return int(np.searchsorted(self._first, number, side="right")) - 1
 
     def _keys(self, path: Path, environment: lmdb.Environment) -> list[bytes]:
         with environment.begin() as transaction:
@@ -126,19 +130,13 @@ def unpacked(value: bytes) -> Any:
     if is_pickle(value):
         return safe_pickle.loads(value)
     if value[:1] in (b"[", b"{") and value[-1:] in (b"]", b"}"):
-        return _json(value)
+        return json.loads(value)
     return safe_msgpack.loads(value)
 
 
 def is_pickle(value: bytes) -> bool:
     """Pickles end with a dot and begin with their protocol, or, of the oldest, with a mark."""
     return value[-1:] == b"." and bool(re.match(rb"\x80[\x02-\x05]|[(\]})]|c\w", value[:2]))
-
-
-def _json(value: bytes) -> Any:
-    import json
-
-    return json.loads(value)
 
 
 def text_of(value: Any) -> str:

@@ -254,6 +254,16 @@ def test_probabilities_without_background_are_completed(kind, tmp_path, capsys):
         assert "background" not in capsys.readouterr().out and store.classes == 7
 
 
+def test_a_single_region_has_a_distribution_and_not_a_confidence(tmp_path):
+    probs = np.array([[0.2, 0.5, 0.3]], np.float32)
+    item = {"bbox": np.array([[0, 0, 9, 9]]), "image_width": 10, "image_height": 10, "cls_prob": probs}
+    (tmp_path / "in").mkdir()
+    np.save(tmp_path / "in" / "1.npy", item | {"features": np.ones((1, WIDTH), np.float32)})
+    with store_of(tmp_path, "--input", tmp_path / "in") as store:
+        assert store.evidence == "class_probs"
+        np.testing.assert_allclose(rows_of(store, "class_probs", "1"), probs, atol=1e-3)
+
+
 def uniter_records(folder: Path, made: list[Image]) -> None:
     """An LMDB of all the boxes, and what UNITER lays beside it."""
     folder.mkdir(parents=True)
