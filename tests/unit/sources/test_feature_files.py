@@ -306,6 +306,22 @@ def test_keys_that_are_listed_twice_or_not_at_all_are_told(tmp_path, capsys):
     assert "2 records are not in its list of keys" in capsys.readouterr().out
 
 
+def test_an_image_is_called_by_its_key_where_its_record_has_no_name(tmp_path):
+    (image,) = foreign.images(1)
+    item = {
+        "img_w": 200,
+        "img_h": 100,
+        "num_boxes": len(image.boxes),
+        "bbox": image.boxes,
+        "x": image.features,
+    }
+    item |= {"obj_id": image.labels, "obj_conf": image.confidence}
+    foreign.write_lmdb(tmp_path / "l", {b"train/a.b": pickle.dumps(item)})
+    with store_of(tmp_path, "--input", tmp_path / "l", "--classes", CLASSES) as store:
+        order = np.argsort(-image.confidence, kind="stable")
+        np.testing.assert_array_equal(rows_of(store, "labels", "train/a.b"), image.labels[order])
+
+
 class Evil:
     def __reduce__(self):
         return os.system, ("touch hacked",)
