@@ -62,6 +62,7 @@ def main() -> None:
             figure["bytes"] / figure["import"] / 1e6,
         ]
         rows.append([name, *cells, figure["copy"] / figure["import"]])
+        print(f"{name}: {figure}", flush=True)
     title = f"{arguments.images:,} images of {REGIONS} x {WIDTH}; base64: {', '.join(BASE64)}"
     report.table(title, ["", "MB", "copy s", "import s", "MB/s", "of a copy"], rows)
     report.write_json(arguments.json, {"images": arguments.images, "formats": figures})
