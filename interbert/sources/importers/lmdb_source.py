@@ -12,7 +12,7 @@ import numpy as np
 
 from interbert.sources.importers import safe_msgpack, safe_pickle
 from interbert.sources.importers.choices import Choices
-from interbert.sources.importers.fields import habits_of_rows, record_of
+from interbert.sources.importers.fields import Row, habits_of_rows, record_of
 from interbert.sources.importers.record import ImageRecord, ImportFault
 
 LISTS = (b"keys", b"__keys__", b"__len__")
@@ -30,12 +30,13 @@ class LmdbSource:
         inputs: list[Path],
         choices: Choices,
         row_of: Callable[[bytes, bytes], dict[str, Any]],
+        id_of: Callable[[bytes], str] | None = None,
     ) -> None:
-        """row_of: the fields in a key and its value; `caption` among them comes along."""
+        """row_of: the fields in a key and its value; `caption` among them comes along. id_of: of the key alone."""
         self.paths = inputs
         self.files = [file for path in inputs for file in data_files(path)]
         self.notes: list[str] = []
-        self._row_of, self._choices = row_of, choices
+        self._row_of, self._id_of, self._choices = row_of, id_of, choices
         self._open = [open_lmdb(path) for path in inputs]
         keys = [self._keys(path, opened) for path, opened in zip(inputs, self._open, strict=True)]
         self._first = np.cumsum([0, *map(len, keys)])
@@ -48,7 +49,15 @@ class LmdbSource:
         return f"{self.paths[place]}, record {number - self._first[place]} (key {key!r})"
 
     def name(self, number: int) -> str | None:
-        return None
+        """Without understanding the arrays; None where the record is no good."""
+        key = self.keys[number]
+        if self._id_of is not None:
+            return self._id_of(key)
+        try:
+            row = Row(self.row(number))
+            return row.text("image_id") if "image_id" in row else text_of(key)
+        except ValueError:
+            return None
 
     def row(self, number: int) -> dict[str, Any]:
         key = self.keys[number]

@@ -1,16 +1,18 @@
 """Hugging Face data sets of LXMERT's features: parquet, and the arrow files that `save_to_disk` leaves."""
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from interbert.sources.importers.choices import Choices
-from interbert.sources.importers.fields import NAMES, habits_of_rows, record_of
+from interbert.sources.importers.fields import NAMES, Row, habits_of_rows, record_of
 from interbert.sources.importers.record import ImageRecord, ImportFault
 
 ENDINGS = (".parquet", ".arrow")
+_IDS = tuple(theirs for theirs, ours in NAMES.items() if ours == "image_id")
 _CAPTIONS = ("caption", "captions", "sentences")
 
 
@@ -28,6 +30,8 @@ class TableSource:
         self._first = np.cumsum([0, *(block.rows for block in self._blocks)])
         self.keys = range(int(self._first[-1]))
         self._held: tuple[int, Any] = (-1, None)
+        self._held_ids: tuple[int, Any] = (-1, None)
+        self._names = self._blocks[0].names if self._blocks else []
         self._habits = habits_of_rows(self.row, len(self.keys), choices, str(inputs[0]))
         self.notes = list(self._habits.notes)
 
@@ -36,19 +40,26 @@ class TableSource:
         return f"{self._blocks[block].path}, row {self._blocks[block].first + row}"
 
     def name(self, number: int) -> str | None:
-        return None
+        """Out of the column of ids alone."""
+        place, row = self._place(number)
+        if self._held_ids[0] != place:
+            self._held_ids = (place, self._blocks[place].read([name for name in _IDS if name in self._names]))
+        found = Row(
+            {name: _value(self._held_ids[1].column(name), row) for name in self._held_ids[1].schema.names}
+        )
+        return found.text("image_id") if "image_id" in found else None
 
     def row(self, number: int) -> dict[str, Any]:
         place, row = self._place(number)
         if self._held[0] != place:
             self._held = (place, None)  # the one before goes first
-            self._held = (place, self._blocks[place].read())
+            self._held = (place, self._blocks[place].read(None))
         table = self._held[1]
         return {name: _value(table.column(name), row) for name in table.schema.names}
 
     def read(self, number: int) -> ImageRecord:
         row = self.row(number)
-        if all(name not in row for name, ours in NAMES.items() if ours == "image_id"):
+        if not any(name in row for name in _IDS):
             raise ImportFault(f"lacks image_id; it has {', '.join(row)}")
         record = record_of(row, self._habits, self._choices)
         texts = next((row[name] for name in _CAPTIONS if row.get(name) is not None), [])
@@ -65,8 +76,11 @@ class TableSource:
 class _Block:
     """Rows that are read together: a row group of a parquet file, a batch of an arrow file."""
 
-    def __init__(self, path: Path, first: int, rows: int, read: Callable[[], Any]) -> None:
-        self.path, self.first, self.rows, self.read = path, first, rows, read
+    def __init__(
+        self, path: Path, first: int, rows: int, names: list[str], read: Callable[[list[str] | None], Any]
+    ) -> None:
+        """read: these columns, or all."""
+        self.path, self.first, self.rows, self.names, self.read = path, first, rows, names, read
 
 
 def files_of(path: Path) -> list[Path]:
@@ -101,7 +115,8 @@ def _parquet_blocks(path: Path) -> list[_Block]:
     file, blocks, first = parquet.ParquetFile(path, memory_map=True), [], 0
     for group in range(file.num_row_groups):
         rows = file.metadata.row_group(group).num_rows
-        blocks.append(_Block(path, first, rows, lambda group=group: _whole(file.read_row_group(group))))
+        read = partial(_read_group, file, group)
+        blocks.append(_Block(path, first, rows, file.schema_arrow.names, read))
         first += rows
     return blocks
 
@@ -117,14 +132,19 @@ def _arrow_blocks(path: Path) -> list[_Block]:
         batches = list(arrow.ipc.open_stream(source))  # mapped: no bytes are read for this
     blocks, first = [], 0
     for batch in batches:
-        blocks.append(_Block(path, first, batch.num_rows, lambda batch=batch: batch))
+        read = partial(_read_batch, batch)
+        blocks.append(_Block(path, first, batch.num_rows, batch.schema.names, read))
         first += batch.num_rows
     return blocks
 
 
-def _whole(table: Any) -> Any:
+def _read_group(file: Any, group: int, columns: list[str] | None) -> Any:
     """A table of one batch, so that a row is found at once."""
-    return table.combine_chunks()
+    return file.read_row_group(group, columns=columns).combine_chunks()
+
+
+def _read_batch(batch: Any, columns: list[str] | None) -> Any:
+    return batch if columns is None else batch.select(columns)
 
 
 def _value(column: Any, row: int) -> Any:

@@ -10,7 +10,7 @@ import numpy as np
 from interbert.sources.importers import safe_msgpack
 from interbert.sources.importers.array_files import read_npz
 from interbert.sources.importers.choices import Choices
-from interbert.sources.importers.lmdb_source import LmdbSource
+from interbert.sources.importers.lmdb_source import LmdbSource, text_of
 from interbert.sources.importers.record import ImportFault
 
 _ALL = ("all", "all_compressed")
@@ -29,12 +29,12 @@ def uniter_lmdb(inputs: list[Path], choices: Choices) -> LmdbSource:
     count_of, files, told = _counter(lmdb)
 
     def row_of(key: bytes, value: bytes) -> dict[str, Any]:
-        name = key.decode()
+        name = text_of(key)
         row = dict(read_npz(value) if value[:2] == b"PK" else _unpacked(value))
         kept = count_of(name, row)
         return row | {"image_id": name.removesuffix(".npz")} | ({} if kept is None else {"num_boxes": kept})
 
-    source = LmdbSource([lmdb], choices, row_of)
+    source = LmdbSource([lmdb], choices, row_of, lambda key: text_of(key).removesuffix(".npz"))
     source.files += files
     source.notes += told
     return source

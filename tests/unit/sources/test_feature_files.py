@@ -30,6 +30,9 @@ from interbert.corpus.tokens import token_table
 from interbert.mining.negatives import candidates_for
 from interbert.model import InterBertForPreTraining
 from interbert.sources.importers import driver
+from interbert.sources.importers.choices import Choices
+from interbert.sources.importers.formats import source_of
+from interbert.sources.importers.recognise import recognise
 from interbert.store.store import Store
 from interbert.store.verify import verify
 
@@ -109,6 +112,15 @@ def test_every_layout_arrives_exactly(name, tmp_path, capsys):
             mine = [texts[c] for c in np.flatnonzero(store.caption_image == number)]
             several = [f"{image.caption} {n}" for n in range(5)] if name == "scan" else [image.caption]
             assert mine == (several if layout.captions else [])
+
+
+@pytest.mark.parametrize("name", [*FORMATS, *LAYOUTS])
+def test_ids_are_known_without_reading_the_rest(name, tmp_path):
+    inputs = written(name, tmp_path / "in", images_for(name))
+    seen = recognise(inputs)
+    source = source_of(seen.format)(inputs, Choices())
+    ids = [source.name(number) for number in range(len(source.keys))]
+    assert ids == [source.read(number).image_id for number in range(len(source.keys))]
 
 
 class Died(BaseException):
