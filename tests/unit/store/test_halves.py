@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from interbert.store.halves import as_halves
+from interbert.store.halves import as_floats, as_halves
 
 HALVES = np.arange(1 << 16, dtype=np.uint16).view(np.float16).astype(np.float32)
 FINITE = HALVES[np.isfinite(HALVES)]
@@ -62,3 +62,10 @@ def test_other_types_and_orders():
         found = as_halves(values)
         assert found.flags.c_contiguous
         np.testing.assert_array_equal(found, values.astype(np.float16))
+
+
+def test_and_back():
+    halves = np.arange(1 << 16, dtype=np.uint16).view(np.float16).reshape(2, -1)
+    np.testing.assert_array_equal(as_floats(halves), halves.astype(np.float32))
+    np.testing.assert_array_equal(as_floats(halves.T), halves.T.astype(np.float32))
+    np.testing.assert_array_equal(as_floats(np.arange(3.0)), np.arange(3, dtype=np.float32))
