@@ -5,7 +5,7 @@ from functools import cache
 
 import numpy as np
 
-_BLOCK = 1 << 15
+_BLOCK = 1 << 17
 _SMALLEST_NORMAL = 0x38800000
 """2 ** -14: below it float16 has fewer digits, the nearer to 0 the fewer."""
 _BEYOND = 0x477FF000

@@ -13,7 +13,7 @@ def made(name: str) -> np.ndarray:
     rng = np.random.default_rng(1)
     match name:
         case "bits":
-            return rng.integers(0, 1 << 32, 100_000, dtype=np.uint32).view(np.float32)
+            return rng.integers(0, 1 << 32, 300_000, dtype=np.uint32).view(np.float32)
         case "shares":
             return rng.dirichlet(np.full(1601, 0.05), 40).astype(np.float32)
         case "halves":
