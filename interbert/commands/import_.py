@@ -2,22 +2,30 @@
 
 import argparse
 import time
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from interbert.commands.caption_options import add_caption_arguments, caption_files
 from interbert.commands.output import SHARDS, add_overwrite, output_path
 from interbert.printing import printable
 
+if TYPE_CHECKING:
+    from interbert.sources.importers.choices import Choices
+
 HELP = "bring features of another format into a store"
 FORMATS = {
-    "bottom-up-tsv": "rows of bottom-up attention, arrays in base64",
-    "vilbert-lmdb": "ViLBERT's and InterBERT's LMDB for fine-tuning: image id to pickled dictionary",
+    "auto": "whichever of these it is, told by what is in it",
+    "bottom-up-tsv": "rows of bottom-up attention, LXMERT and VOLTA, arrays in base64",
+    "vinvl-tsv": "VinVL's and Oscar's rows, with their predictions beside them",
+    "vilbert-lmdb": "LMDB of an image id to a pickled dictionary: ViLBERT's, InterBERT's, VOLTA's, MMF's",
     "tensorpack-lmdb": "their LMDB for pretraining, captions inside",
-    "volta-h5": "VOLTA's HDF5, a group an image",
+    "uniter-lmdb": "UNITER's LMDB of npz records",
     "uniter-npz": "a folder of UNITER's npz files",
-    "uniter-lmdb": "UNITER's LMDB of them",
+    "image-files": "folders of npz or npy, a file an image: bottom-up-attention.pytorch, OpenVQA, MMF, cocobu",
+    "volta-h5": "VOLTA's HDF5, a group an image",
+    "butd-h5": "hengyuan-hu's train36.hdf5 with its pickle of ids",
+    "scan-npy": "SCAN's SPLIT_ims.npy of all images",
+    "hf-table": "parquet or arrow of a Hugging Face data set with LXMERT's features",
 }
 DEFAULT_SHARD_GB = 4.0
 
@@ -25,17 +33,19 @@ DEFAULT_SHARD_GB = 4.0
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.description = (
         "Foreign features into a store, or into a folder of stores where --output does not end in .h5.\n"
+        "`import --explain FILE` says what is seen in a file, and writes nothing.\n"
         "Killed at any moment and started again, it goes on behind the last finished shard.\n"
         "Under mpirun each rank imports its part."
     )
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.epilog = "formats:\n" + "\n".join(f"  {name:<16} {text}" for name, text in FORMATS.items())
-    parser.add_argument("format", choices=FORMATS, metavar="FORMAT", help="see below")
     parser.add_argument(
-        "--input", nargs="+", required=True, type=Path, metavar="PATH", help="files or folders"
+        "format", nargs="?", default="auto", choices=FORMATS, metavar="FORMAT", help="see below (auto)"
     )
+    parser.add_argument("--input", nargs="+", default=[], type=Path, metavar="PATH", help="files or folders")
+    parser.add_argument("--output", type=Path, metavar="FILE|DIR", help="FILE.h5, or a new folder")
     parser.add_argument(
-        "--output", required=True, type=Path, metavar="FILE|DIR", help="FILE.h5, or a new folder"
+        "--explain", nargs="+", default=[], type=Path, metavar="FILE", help="say what is in it, and be done"
     )
     add_overwrite(parser)
     add_caption_arguments(parser)
@@ -50,6 +60,30 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--classes", type=int, default=1601, metavar="K", help="of the detector, for hard labels (1601)"
     )
     parser.add_argument(
+        "--class-names",
+        type=Path,
+        metavar="FILE",
+        help="of the detector: a line each, a JSON list, or VinVL's label map",
+    )
+    parser.add_argument(
+        "--sizes",
+        type=Path,
+        metavar="FILE",
+        help="of the images, where the features lack them: COCO's JSON, or CSV with image_id,width,height",
+    )
+    parser.add_argument(
+        "--feature-width",
+        type=int,
+        metavar="D",
+        help="numbers of a region, where base64 leaves it open whether they are float16 or float32",
+    )
+    parser.add_argument(
+        "--boxes",
+        default="whole",
+        choices=("whole", "grid"),
+        help="of regions without boxes: the whole image, or cells of a square grid (whole)",
+    )
+    parser.add_argument(
         "--skip-bad",
         type=int,
         default=0,
@@ -59,23 +93,33 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
+    if arguments.explain:
+        return _explain(arguments)
+    from interbert.corpus.cache import key
     from interbert.mpi import mpi_world
     from interbert.sources.importers.driver import Wishes, import_rows
+    from interbert.sources.importers.formats import source_of
 
     _check(arguments)
     output = store_output(arguments, [*arguments.input, *arguments.captions])
     world, start = mpi_world(), time.perf_counter()
     try:
         captions = caption_files(arguments)
+        name, choices = _format(arguments, arguments.input, world.rank == 0), _choices(arguments)
         wishes = Wishes(
             output,
             int(arguments.shard_gb * 1e9),
             arguments.classes,
-            f"{arguments.format}: {', '.join(path.name for path in arguments.input)}",
+            f"{name}: {', '.join(path.name for path in arguments.input)}",
             arguments.skip_bad,
+            choices.class_names,
+            choices.attribute_names,
         )
-        source = _source_of(arguments.format)(arguments.input)
-        report = import_rows(source, captions, wishes, world, arguments.format)
+        source = source_of(name)(arguments.input, choices)
+        if world.rank == 0:
+            for note in source.notes:
+                print(note, flush=True)
+        report = import_rows(source, captions, wishes, world, key(name, choices))
     except BaseException as error:
         if world.size > 1:  # the others would wait for ever
             print(f"interbert: rank {world.rank}: {error}", flush=True)
@@ -86,20 +130,52 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _source_of(name: str) -> Callable[[list[Path]], Any]:
-    if name == "bottom-up-tsv":
-        from interbert.sources.importers.tsv import TsvSource as source
-    elif name == "vilbert-lmdb":
-        from interbert.sources.importers.vilbert_lmdb import vilbert_lmdb as source
-    elif name == "tensorpack-lmdb":
-        from interbert.sources.importers.tensorpack_lmdb import tensorpack_lmdb as source
-    elif name == "volta-h5":
-        from interbert.sources.importers.volta_h5 import VoltaSource as source
-    elif name == "uniter-npz":
-        from interbert.sources.importers.uniter import NpzSource as source
-    else:
-        from interbert.sources.importers.uniter import uniter_lmdb as source
-    return source
+def _format(arguments: argparse.Namespace, inputs: list[Path], shown: bool) -> str:
+    """The name of the format; what it was told by is said."""
+    from interbert.sources.importers.recognise import recognise
+
+    if arguments.format != "auto":
+        return arguments.format
+    seen = recognise(inputs)
+    if seen.format is None:
+        raise ValueError(f"{', '.join(map(str, inputs))}: {seen.what}")
+    if shown:
+        print(f"{seen.format}: {seen.what}", flush=True)
+    return seen.format
+
+
+def _choices(arguments: argparse.Namespace) -> "Choices":
+    from interbert.sources.importers.choices import Choices, read_class_names, read_sizes
+
+    names = (None, None) if arguments.class_names is None else read_class_names(arguments.class_names)
+    sizes = {} if arguments.sizes is None else read_sizes(arguments.sizes)
+    return Choices(arguments.feature_width, arguments.boxes, *names, sizes)
+
+
+def _explain(arguments: argparse.Namespace) -> int:
+    from interbert.sources.captions.explain import explain_captions
+    from interbert.sources.importers.explain import explain
+    from interbert.sources.importers.formats import source_of
+    from interbert.sources.importers.recognise import look_at
+
+    _refuse_missing([*arguments.explain, arguments.class_names, arguments.sizes])
+    choices, unknown = _choices(arguments), 0
+    for path in arguments.explain:
+        seen = look_at(path)
+        if seen is None:
+            lines = explain_captions(path)
+        elif seen.format is None:
+            lines = [f"  {seen.what}"]
+        else:
+            try:
+                lines = explain(seen, source_of(seen.format)([path], choices), choices)
+            except ValueError as fault:
+                unknown, lines = unknown + 1, [f"  {seen.format}: {seen.what}", f"  {fault}"]
+        if lines is None:
+            unknown += 1
+            lines = ["  of no format that is known here"]
+        print("\n".join([str(path), *lines]))
+    return 1 if unknown else 0
 
 
 def store_output(arguments: argparse.Namespace, inputs: list[Path]) -> Path:
@@ -125,10 +201,18 @@ def summary(output: Path, report: dict[str, Any], seconds: float) -> str:
 
 
 def _check(arguments: argparse.Namespace) -> None:
-    for path in arguments.input:
-        if not path.exists():
-            raise ValueError(f"{path}: no such file or folder")
+    if not arguments.input or arguments.output is None:
+        raise ValueError("--input and --output are needed; or --explain FILE, which only says what is in it")
+    _refuse_missing([*arguments.input, *arguments.captions, arguments.class_names, arguments.sizes])
+    if arguments.feature_width is not None and arguments.feature_width < 1:
+        raise ValueError("--feature-width is at least 1")
     if arguments.shard_gb <= 0:
         raise ValueError(f"--shard-gb {arguments.shard_gb}: above 0")
     if arguments.skip_bad < 0 or arguments.classes < 1:
         raise ValueError("--skip-bad is at least 0, --classes at least 1")
+
+
+def _refuse_missing(paths: list[Path | None]) -> None:
+    for path in paths:
+        if path is not None and not path.exists():
+            raise ValueError(f"{path}: no such file or folder")

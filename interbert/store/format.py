@@ -19,6 +19,10 @@ EVIDENCE_ROWS = {
     "class_head": (),
     None: (),
 }
+# What may be kept of each region besides, in checksum order behind the evidence.
+ATTRIBUTE_ROWS = ("attributes/label", "attributes/confidence")
+ANY_ATTRIBUTES = 1 << 31
+"""Kinds of attribute where their number is not known."""
 
 
 class StoreError(ValueError):
@@ -59,6 +63,7 @@ class Layout:
     source: str
     features_of: str | None
     class_names: list[str] | None
+    attribute_names: list[str] | None
     index_checksum: int | None
     ids: Extent
     """Of fixed-width UTF-8 bytes, or of places of strings of variable length (`guarded.VLEN`)."""
@@ -82,6 +87,8 @@ FIELDS: dict[str, Field] = {
     "class_probs": Field("<f2", "RK", "class_probs"),
     "labels": Field("<i4", "R", "labels"),
     "confidence": Field("<f4", "R", "labels"),
+    "attributes/label": Field("<i4", "R", "attributes"),
+    "attributes/confidence": Field("<f4", "R", "attributes"),
     "class_head/weight": Field("<f4", "KD", "class_head"),
     "class_head/bias": Field("<f4", "K", "class_head"),
     "captions/text": Field("|u1", "B", "captions"),

@@ -129,34 +129,39 @@ def _read_attributes(path: Path, file: h5py.File) -> dict[str, Any]:
     width = _integer(path, file, "feature_width")
     if width == 0:
         raise StoreError(f"{path}: attribute 'feature_width' is 0, so there are no features; write it anew")
+    names = _names(path, file, "class_names")
+    if names is not None and len(names) != classes:
+        raise StoreError(
+            f"{path}: attribute 'class_names' must be a JSON list of {classes} names; correct or drop it"
+        )
     return {
         "feature_width": width,
         "classes": classes,
         "source": _text(read_attribute(path, file, "source")) or "",
         "features_of": _text(read_attribute(path, file, "features_of")) or None,
-        "class_names": _class_names(path, file, classes),
+        "class_names": names,
+        "attribute_names": _names(path, file, "attribute_names"),
         "index_checksum": None if checksum is None else int(checksum),
     }
 
 
-def _class_names(path: Path, file: h5py.File, classes: int) -> list[str] | None:
-    text = _text(read_attribute(path, file, "class_names"))
+def _names(path: Path, file: h5py.File, name: str) -> list[str] | None:
+    """An attribute that is a JSON list of names, or None."""
+    text = _text(read_attribute(path, file, name))
     if text is None:
         return None
     try:
         names = json.loads(text)
     except (json.JSONDecodeError, RecursionError) as error:
         raise StoreError(
-            f"{path}: attribute 'class_names' is no JSON ({error}); write it as a JSON list"
+            f"{path}: attribute {name!r} is no JSON ({error}); write it as a JSON list"
         ) from None
-    if not isinstance(names, list) or len(names) != classes:
-        raise StoreError(
-            f"{path}: attribute 'class_names' must be a JSON list of {classes} names; correct or drop it"
-        )
-    for number, name in enumerate(names):
-        if not isinstance(name, str) or not _is_unicode(name):
+    if not isinstance(names, list):
+        raise StoreError(f"{path}: attribute {name!r} must be a JSON list of names; correct or drop it")
+    for number, one in enumerate(names):
+        if not isinstance(one, str) or not _is_unicode(one):
             raise StoreError(
-                f"{path}: attribute 'class_names': name {number} is {str(name)[:60]!a}, no text; correct or drop it"
+                f"{path}: attribute {name!r}: name {number} is {str(one)[:60]!a}, no text; correct or drop it"
             )
     return names
 
@@ -199,7 +204,7 @@ def _read_extents(fault: Callable, file: h5py.File, size: int) -> dict[str, Exte
             extents[name] = extent_of(fault, name, dataset, type_of(fault, name, dataset, field.dtype), size)
             continue
         group = field.group.partition("/")[0]
-        whole = field.group in ("captions", "swapped", "class_head")
+        whole = field.group in ("captions", "swapped", "class_head", "attributes")
         if (whole and find_object(fault, file, group) is not None) or (
             field.group == "labels" and "labels" in extents
         ):

@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 
 from interbert.store import checks
-from interbert.store.format import EVIDENCE_ROWS, FIELDS
+from interbert.store.format import ATTRIBUTE_ROWS, EVIDENCE_ROWS, FIELDS
+from interbert.store.halves import as_halves
 
 MAX_ID_BYTES = 255
 
@@ -20,11 +21,14 @@ class RowShape:
     feature_width: int
     classes: int
     evidence: str | None
+    attributes: int = 0
+    """Kinds of attribute that the regions have; 0: none are kept."""
 
     @property
     def datasets(self) -> tuple[str, ...]:
         """In checksum order."""
-        return ("features", "boxes", *EVIDENCE_ROWS[self.evidence])
+        attributes = ATTRIBUTE_ROWS if self.attributes else ()
+        return ("features", "boxes", *EVIDENCE_ROWS[self.evidence], *attributes)
 
     def of(self, dataset: str, regions: int) -> tuple[int, ...]:
         sizes = {"R": regions, "D": self.feature_width, "K": self.classes, "4": 4}
@@ -64,6 +68,9 @@ def checked_rows(
         faults["class_probs"] = checks.faulty_probabilities(rows["class_probs"])
     if shape.evidence == "labels":
         faults["labels"] = checks.faulty_labels(rows["labels"], rows["confidence"], shape.classes)
+    if shape.attributes:
+        attributes = (rows[name] for name in ATTRIBUTE_ROWS)
+        faults["attributes"] = checks.faulty_labels(*attributes, shape.attributes)
     for dataset, fault in faults.items():
         if fault:
             ends_I = np.cumsum(counts_I)
@@ -97,12 +104,15 @@ def _convert(shape: RowShape, names: list[bytes], regions: int, given: dict) -> 
     for name, values in given.items():
         if (values is not None) != (name in shape.datasets):
             verb = "give" if values is None else "do not give"
-            raise ValueError(f"{where}: {verb} {name}: the store's evidence is {shape.evidence!r}")
+            what = "attributes are kept" if shape.attributes else "no attributes are kept"
+            what = what if name in ATTRIBUTE_ROWS else f"the store's evidence is {shape.evidence!r}"
+            raise ValueError(f"{where}: {verb} {name}: {what}")
     rows = {}
     for name in shape.datasets:
         values, expected = np.asarray(given[name]), shape.of(name, regions)
         if values.shape != expected:
             raise ValueError(f"{where}: {name} has shape {values.shape}, it must be {expected}")
         with np.errstate(over="ignore", invalid="ignore"):  # what overflows is found and named by the checks
-            rows[name] = np.ascontiguousarray(values, dtype=FIELDS[name].dtype)
+            halves = FIELDS[name].dtype == "<f2"
+            rows[name] = as_halves(values) if halves else np.ascontiguousarray(values, FIELDS[name].dtype)
     return rows

@@ -14,7 +14,7 @@ import xxhash
 
 from interbert.store.direct_reader import DirectReader
 from interbert.store.fingerprint import checksums_of_content, fingerprint_of, stored_checksums
-from interbert.store.format import EVIDENCE_ROWS, FIELDS, Extent, Layout, StoreError
+from interbert.store.format import ATTRIBUTE_ROWS, EVIDENCE_ROWS, FIELDS, Extent, Layout, StoreError
 from interbert.store.h5_reader import H5Reader
 from interbert.store.ids import Ids, extents_with_ids
 from interbert.store.index_checks import check_index
@@ -75,6 +75,14 @@ class Store:
     @property
     def class_names(self) -> list[str] | None:
         return self.layout.class_names
+
+    @property
+    def has_attributes(self) -> bool:
+        return ATTRIBUTE_ROWS[0] in self.extents
+
+    @property
+    def attribute_names(self) -> list[str] | None:
+        return self.layout.attribute_names
 
     @property
     def evidence(self) -> str | None:
@@ -151,7 +159,8 @@ class Store:
     @cached_property
     def row_datasets(self) -> tuple[str, ...]:
         """The datasets with a row for each region, in checksum order."""
-        return ("features", "boxes", *EVIDENCE_ROWS[self.evidence])
+        attributes = ATTRIBUTE_ROWS if self.has_attributes else ()
+        return ("features", "boxes", *EVIDENCE_ROWS[self.evidence], *attributes)
 
     @property
     def changed(self) -> str:

@@ -9,7 +9,7 @@ import xxhash
 
 from interbert.store import checks
 from interbert.store.checksums import index_checksum, row_checksums
-from interbert.store.format import INDEX, StoreError
+from interbert.store.format import ANY_ATTRIBUTES, ATTRIBUTE_ROWS, INDEX, StoreError
 from interbert.store.store import Store
 
 _BLOCK_BYTES = 64 << 20
@@ -143,6 +143,9 @@ def _value_faults(
         yield "class_probs", checks.faulty_probabilities(rows["class_probs"])
     if "labels" in rows:
         yield "labels", checks.faulty_labels(rows["labels"], rows["confidence"], store.classes)
+    if store.has_attributes:
+        kinds = len(store.attribute_names) if store.attribute_names else ANY_ATTRIBUTES
+        yield ATTRIBUTE_ROWS[0], checks.faulty_labels(*(rows[name] for name in ATTRIBUTE_ROWS), kinds)
 
 
 def _text_faults(store: Store) -> Iterator[str]:

@@ -18,7 +18,7 @@ import xxhash
 
 from interbert.store.checksums import row_checksums
 from interbert.store.file import write_file
-from interbert.store.format import EVIDENCE, EVIDENCE_ROWS, FIELDS
+from interbert.store.format import ATTRIBUTE_ROWS, EVIDENCE, FIELDS
 from interbert.store.rows import RowShape, checked_rows, encode_ids
 
 _INDEX_OF_IMAGES = ("offsets", "sizes", "checksums")
@@ -44,6 +44,8 @@ class StoreWriter:
         source: str = "",
         class_names: Sequence[str] | None = None,
         features_of: str | None = None,
+        attributes: int = 0,
+        attribute_names: Sequence[str] | None = None,
     ):
         """features_of: the detector's name and what tells it apart (`features_of.py`), where that is known."""
         if feature_width < 1:
@@ -54,14 +56,18 @@ class StoreWriter:
             raise ValueError(f"{path}: evidence {evidence!r} needs the number of classes; give classes=")
         if class_names is not None and len(class_names) != classes:
             raise ValueError(f"{path}: {len(class_names)} class names for {classes} classes")
+        if attribute_names is not None and len(attribute_names) != attributes:
+            raise ValueError(f"{path}: {len(attribute_names)} attribute names for {attributes} attributes")
+        # attributes: how many kinds of them there are, or ANY_ATTRIBUTES; 0: none are kept
         self.path = Path(path)
         self.feature_width, self.classes, self.evidence = feature_width, classes, evidence
-        self._shape = RowShape(self.path, feature_width, classes, evidence)
+        self._shape = RowShape(self.path, feature_width, classes, evidence, attributes)
         self.source, self.features_of = source, features_of
         self.class_names = None if class_names is None else [str(name) for name in class_names]
+        self.attribute_names = None if attribute_names is None else [str(name) for name in attribute_names]
         self.images = self.captions = self.swapped = 0
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        rows = ("features", "boxes", *EVIDENCE_ROWS[evidence], "captions/text", "swapped/text")
+        rows = (*self._shape.datasets, "captions/text", "swapped/text")
         self._spools = {name: _spool(self.path.parent) for name in rows}
         self._ids: dict[bytes, int] = {}
         self._index = {
@@ -80,9 +86,11 @@ class StoreWriter:
         class_probs_NK: np.ndarray | None = None,
         labels_N: np.ndarray | None = None,
         confidence_N: np.ndarray | None = None,
+        attributes_N: np.ndarray | None = None,
+        attribute_confidence_N: np.ndarray | None = None,
     ) -> int:
         """Add an image with its regions, most confident first. Size 0, 0: unknown, boxes are shares of 1."""
-        evidence = (class_probs_NK, labels_N, confidence_N)
+        evidence = (class_probs_NK, labels_N, confidence_N, attributes_N, attribute_confidence_N)
         return self.add_images(
             [image_id], [(width, height)], [len(boxes_N4)], boxes_N4, features_ND, *evidence
         )
@@ -97,6 +105,8 @@ class StoreWriter:
         class_probs_RK: np.ndarray | None = None,
         labels_R: np.ndarray | None = None,
         confidence_R: np.ndarray | None = None,
+        attributes_R: np.ndarray | None = None,
+        attribute_confidence_R: np.ndarray | None = None,
     ) -> int:
         """Add many images at once, their regions one image after another; returns the index of the first.
 
@@ -104,6 +114,7 @@ class StoreWriter:
         """
         given = {"features": features_RD, "boxes": boxes_R4}
         given |= {"class_probs": class_probs_RK, "labels": labels_R, "confidence": confidence_R}
+        given |= dict(zip(ATTRIBUTE_ROWS, (attributes_R, attribute_confidence_R), strict=True))
         names = encode_ids(self.path, ids, self._ids)
         sizes_I2 = np.asarray(sizes_I2, dtype=np.int64).reshape(-1, 2)
         counts_I = np.asarray(counts_I, dtype=np.int64)
@@ -227,6 +238,8 @@ class StoreWriter:
             attributes["features_of"] = self.features_of
         if self.class_names is not None:
             attributes["class_names"] = json.dumps(self.class_names, ensure_ascii=False)
+        if self.attribute_names is not None:
+            attributes["attribute_names"] = json.dumps(self.attribute_names, ensure_ascii=False)
         write_file(self.path, attributes, list(self._ids), arrays, spools)
 
 

@@ -27,11 +27,11 @@ class Image:
     caption: str
 
 
-def images(count: int = 12) -> list[Image]:
+def images(count: int = 12, regions_each: int | None = None) -> list[Image]:
     rng = np.random.default_rng(7)
     made = []
     for number in range(count):
-        regions = int(rng.integers(2, 6))
+        regions = int(rng.integers(2, 6)) if regions_each is None else regions_each
         corners = np.sort(rng.random((regions, 2, 2)), axis=1) * (200, 100)
         made.append(
             Image(

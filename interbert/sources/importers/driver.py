@@ -20,15 +20,19 @@ from interbert.progress import Progress
 from interbert.sources.captions.files import CaptionFiles
 from interbert.sources.captions.matched import MatchedCaptions, joined
 from interbert.sources.importers.captions_of_rows import matched_captions
-from interbert.sources.importers.record import ImageRecord, ImportFault, Source
+from interbert.sources.importers.record import ImageRecord, ImportFault, Source, surest_first
+from interbert.store.format import ANY_ATTRIBUTES
 from interbert.store.shards import SUFFIXES
 from interbert.store.store import Store
 from interbert.store.writer import StoreWriter
 
-_METHOD = 2
+_METHOD = 3
 """Counts up when rows are read in another way, so that no old shards are joined to new ones."""
 _CAPTIONS = "captions"
 """Folder of their index."""
+
+BACKGROUND = "__background__"
+"""The name of class 0 where a list of names leaves it out."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +51,9 @@ class Wishes:
     work: str = "importing"
     rows: str = "rows"
     """What the work and its rows are called while it goes on."""
+    class_names: tuple[str, ...] | None = None
+    """Of the detector, where the user has them; else the source's."""
+    attribute_names: tuple[str, ...] | None = None
 
 
 @dataclass
@@ -93,7 +100,8 @@ def _identity(source: Source, captions: CaptionFiles, wishes: Wishes, world: Wor
     files = [*source.files, *captions.files]
     stats = [(str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in files]
     of_captions = (captions.splits, captions.encoding, captions.match, captions.allow_unmatched)
-    options = (wishes.shard_bytes, wishes.classes, *of_captions, world.size)
+    names = wishes.class_names, wishes.attribute_names
+    options = (wishes.shard_bytes, wishes.classes, names, *of_captions, world.size)
     return key(_METHOD, what, stats, options)
 
 
@@ -163,7 +171,7 @@ def _write_shard(
             number, row = rows[row], row + 1
             progress.advance(1)
             try:
-                record = source.read(number)
+                record = surest_first(source.read(number))
                 found = captions.of(record.image_id) if captions else []
                 if of_split and not found:
                     counted["other_split"] += 1
@@ -171,7 +179,7 @@ def _write_shard(
                 if record.image_id in seen:
                     raise ImportFault(f"image id {record.image_id!r} came before; leave one of them out")
                 if store is None:
-                    store = _open(path, record, wishes, source.class_names)
+                    store = _open(path, record, wishes, source)
                 image = _add(store, record)
             except ValueError as error:
                 bad.append(_fault(source, number, error, store))
@@ -199,13 +207,17 @@ def _write_shard(
         setattr(done, name, getattr(done, name) + count)
 
 
-def _open(path: Path, record: ImageRecord, wishes: Wishes, class_names: list[str] | None) -> StoreWriter:
+def _open(path: Path, record: ImageRecord, wishes: Wishes, source: Source) -> StoreWriter:
     """A store for rows like this one."""
+    class_names = source.class_names if wishes.class_names is None else list(wishes.class_names)
     evidence, classes = None, 0
     if record.class_probs_NK is not None:
         evidence, classes = "class_probs", record.class_probs_NK.shape[1]
     elif record.labels_N is not None:
-        evidence, classes = "labels", wishes.classes
+        evidence, classes = "labels", len(class_names or ()) or wishes.classes
+    if class_names is not None and len(class_names) == classes - 1:
+        class_names = [BACKGROUND, *class_names]
+    attributes = 0 if record.attributes_N is None else len(wishes.attribute_names or ()) or ANY_ATTRIBUTES
     return StoreWriter(
         path,
         record.features_ND.shape[1],
@@ -214,6 +226,8 @@ def _open(path: Path, record: ImageRecord, wishes: Wishes, class_names: list[str
         source=wishes.source,
         class_names=class_names if classes else None,
         features_of=wishes.features_of,
+        attributes=attributes,
+        attribute_names=wishes.attribute_names if attributes else None,
     )
 
 
@@ -226,7 +240,9 @@ def _add(store: StoreWriter, record: ImageRecord) -> int:
         record.features_ND,
         record.class_probs_NK,
         record.labels_N,
-        record.confidence_N,
+        record.confidence_N if record.labels_N is not None else None,
+        record.attributes_N,
+        record.attribute_confidence_N,
     )
 
 

@@ -3,16 +3,12 @@
 Letters: N regions of the image, D feature width, K classes.
 """
 
-import base64
-import binascii
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
-
-_NEARLY_ONE = 0.05
 
 
 class ImportFault(ValueError):
@@ -30,7 +26,27 @@ class ImageRecord:
     class_probs_NK: np.ndarray | None = None
     labels_N: np.ndarray | None = None
     confidence_N: np.ndarray | None = None
+    """How sure the detector was of each region, where that is known: what the regions are put in order by."""
     captions: list[str] = field(default_factory=list)
+    attributes_N: np.ndarray | None = None
+    attribute_confidence_N: np.ndarray | None = None
+
+
+_ROWS = ("boxes_N4", "features_ND", "class_probs_NK", "labels_N", "confidence_N", "attributes_N")
+_ROWS += ("attribute_confidence_N",)
+
+
+def surest_first(record: ImageRecord) -> ImageRecord:
+    """The record with its regions by falling confidence where that is known, equals in the order they came in."""
+    sure_N = record.confidence_N
+    if sure_N is None or (sure_N[:-1] >= sure_N[1:]).all():
+        return record
+    rows = {name: value for name in _ROWS if (value := getattr(record, name)) is not None}
+    if len({len(value) for value in rows.values()}) == 1:  # else whoever stores it says what does not fit
+        order_N = np.argsort(-sure_N, kind="stable")
+        for name, value in rows.items():
+            setattr(record, name, value[order_N])
+    return record
 
 
 class Source(Protocol):
@@ -52,31 +68,11 @@ class Source(Protocol):
         """ValueError where the row is no good."""
 
 
-def decoded(text: str | bytes, field: str, columns: int | None, rows: int) -> np.ndarray:
-    """A float32 array [rows, columns] from base64; columns=None: as many as there are."""
-    try:
-        raw = base64.b64decode(text, validate=True)
-    except (binascii.Error, ValueError) as error:
-        raise ImportFault(f"{field}: not base64 ({error})") from None
-    return shaped(np.frombuffer(raw[: len(raw) // 4 * 4], "<f4"), field, columns, rows, len(raw))
+class FeatureFiles(Source, Protocol):
+    """A source of features in files, which can also be told about."""
 
+    notes: list[str]
+    """What was decided about these files that is not written in them."""
 
-def shaped(
-    values: np.ndarray, field: str, columns: int | None, rows: int, size: int | None = None
-) -> np.ndarray:
-    size = values.nbytes if size is None else size
-    wanted = values.size // max(rows, 1) if columns is None else columns
-    if rows < 1 or wanted < 1 or values.size != rows * wanted or size % values.itemsize:
-        of = f"{rows} x {columns}" if columns else f"{rows} rows"
-        raise ImportFault(f"{field}: {size} bytes, which are not {of} of {values.dtype}")
-    return values.reshape(rows, wanted)
-
-
-def distributions(probs_NK: np.ndarray, field: str) -> np.ndarray:
-    """float32, rows made to sum to 1 exactly where they nearly do."""
-    probs_NK = np.asarray(probs_NK, np.float32)
-    sums_N1 = probs_NK.sum(axis=1, keepdims=True)
-    off = np.flatnonzero(~(np.abs(sums_N1[:, 0] - 1) <= _NEARLY_ONE))
-    if len(off):
-        raise ImportFault(f"{field}: region {off[0]} sums to {sums_N1[off[0], 0]:.4g}, not to 1")
-    return probs_NK / sums_N1
+    def row(self, number: int) -> dict[str, Any]:
+        """The fields of keys[number] under its writer's names, before they are understood."""

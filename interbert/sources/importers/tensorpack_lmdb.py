@@ -1,39 +1,36 @@
-"""The LMDB that ViLBERT and InterBERT are pretrained from: TensorPack's, a list a record, the caption inside."""
+"""TensorPack's LMDB, which ViLBERT, InterBERT and VOLTA are pretrained from: a list a record, the caption inside."""
 
 from pathlib import Path
+from typing import Any
 
-import numpy as np
+from interbert.sources.importers.choices import Choices
+from interbert.sources.importers.lmdb_source import LmdbSource, text_of, unpacked
+from interbert.sources.importers.record import ImportFault
 
-from interbert.sources.importers import safe_msgpack
-from interbert.sources.importers.lmdb_source import LmdbSource
-from interbert.sources.importers.record import ImageRecord, ImportFault, distributions
+_END = ("boxes", "num_boxes", "image_h", "image_w", "image_id", "caption")
+LAYOUTS = {
+    7: ("features", *_END),
+    8: ("features", "cls_prob", *_END),
+    13: (
+        "features", "cls_prob", "objects_id", "objects_conf", "attrs_id", "attrs_conf", "attr_scores", *_END
+    ),
+}  # fmt: skip
+"""Fields by their number: without class probabilities, ViLBERT's, VOLTA's."""
 
-_FIELDS = ("features", "class probabilities", "boxes", "count", "image_h", "image_w", "image_id", "caption")
+
+def tensorpack_lmdb(inputs: list[Path], choices: Choices) -> LmdbSource:
+    return LmdbSource(inputs, choices, _row)
 
 
-def tensorpack_lmdb(inputs: list[Path]) -> LmdbSource:
-    return LmdbSource(inputs, safe_msgpack.loads, _record)
-
-
-def _record(key: bytes, value: bytes) -> ImageRecord:
-    item = safe_msgpack.loads(value)
-    if not isinstance(item, list) or len(item) != len(_FIELDS):
-        size = f"of {len(item)}" if isinstance(item, list) else type(item).__name__
-        raise ImportFault(f"a list of {len(_FIELDS)} is expected ({', '.join(_FIELDS)}), not one {size}")
-    features, probs, boxes, count, height, width, image_id, caption = item
-    count = int(count)
-    for name, array in (("features", features), ("class probabilities", probs), ("boxes", boxes)):
-        if not isinstance(array, np.ndarray) or array.ndim != 2 or len(array) < count:
-            raise ImportFault(
-                f"{name}: {getattr(array, 'shape', type(array).__name__)}, {count} rows expected"
-            )
-    image_id, caption = (v.decode() if isinstance(v, bytes) else str(v) for v in (image_id, caption))
-    return ImageRecord(
-        image_id,
-        int(width),
-        int(height),
-        boxes[:count, :4],
-        features[:count],
-        distributions(probs[:count], "class probabilities"),
-        captions=[caption] if caption.strip() else [],
-    )
+def _row(key: bytes, value: bytes) -> dict[str, Any]:
+    item = unpacked(value)  # MessagePack of old, pickles since 0.9.9
+    if isinstance(item, dict):
+        row = {text_of(name): content for name, content in item.items()}
+    elif isinstance(item, list | tuple) and len(item) in LAYOUTS:
+        row = dict(zip(LAYOUTS[len(item)], item, strict=True))
+    else:
+        size = f"of {len(item)}" if isinstance(item, list | tuple) else type(item).__name__
+        raise ImportFault(f"a list of 8 is expected ({', '.join(LAYOUTS[8])}), or of 7 or 13, not one {size}")
+    if "image_id" not in row and "img_id" not in row:
+        raise ImportFault(f"lacks image_id; it has {', '.join(row)}")
+    return row

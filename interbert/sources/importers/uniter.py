@@ -1,74 +1,88 @@
-"""UNITER's features: one compressed npz an image, in a folder or in an LMDB. The images' sizes are not in them."""
+"""UNITER's features: one npz an image, in a folder or in an LMDB. The images' sizes are not in them."""
 
-import io
 import json
-import zipfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from interbert.sources.importers import safe_msgpack
-from interbert.sources.importers.lmdb_source import LmdbSource, need
-from interbert.sources.importers.record import ImageRecord, ImportFault, distributions
+from interbert.sources.importers.array_files import read_npz
+from interbert.sources.importers.choices import Choices
+from interbert.sources.importers.lmdb_source import LmdbSource, text_of
+from interbert.sources.importers.record import ImportFault
+
+_ALL = ("all", "all_compressed")
+_SURE, _FEWEST, _MOST = 0.2, 10, 100
+"""How UNITER's reader chooses where nothing beside an LMDB of all boxes says how many it keeps."""
+Counter = Callable[[str, dict[str, Any]], int | None]
 
 
-class NpzSource:
-    """A folder of npz files, or several."""
+def uniter_lmdb(inputs: list[Path], choices: Choices) -> LmdbSource:
+    """Of LMDBs, or of the folders of a split that hold one."""
+    if len(inputs) != 1:
+        raise ImportFault(
+            f"{len(inputs)} inputs; give one of UNITER's LMDBs (several: import each into a store)"
+        )
+    lmdb = lmdb_of(inputs[0])
+    count_of, files, told = _counter(lmdb)
 
-    class_names = None
+    def row_of(key: bytes, value: bytes) -> dict[str, Any]:
+        name = text_of(key)
+        row = dict(read_npz(value) if value[:2] == b"PK" else _unpacked(value))
+        kept = count_of(name, row)
+        return row | {"image_id": name.removesuffix(".npz")} | ({} if kept is None else {"num_boxes": kept})
 
-    def __init__(self, inputs: list[Path]) -> None:
-        self.files = [path for folder in inputs for path in sorted(Path(folder).glob("*.npz"))]
-        if not self.files:
-            raise ImportFault(f"{', '.join(map(str, inputs))}: no file ends in .npz; give the folder of them")
-        self.keys = self.files
-
-    def where(self, number: int) -> str:
-        return str(self.files[number])
-
-    def name(self, number: int) -> str | None:
-        return self.files[number].stem
-
-    def read(self, number: int) -> ImageRecord:
-        path = self.files[number]
-        return _record(path.stem, _npz(path.read_bytes()), None)
-
-
-def uniter_lmdb(inputs: list[Path]) -> LmdbSource:
-    counts = _counts(inputs[0])
-
-    def record_of(key: bytes, value: bytes) -> ImageRecord:
-        name = key.decode()
-        content = _npz(value) if value[:2] == b"PK" else safe_msgpack.loads(value)
-        return _record(name.removesuffix(".npz"), content, counts.get(name))
-
-    return LmdbSource(inputs, json.loads, record_of)
+    source = LmdbSource([lmdb], choices, row_of, lambda key: text_of(key).removesuffix(".npz"))
+    source.files += files
+    source.notes += told
+    return source
 
 
-def _npz(data: bytes) -> dict[str, Any]:
-    try:
-        with np.load(io.BytesIO(data), allow_pickle=False) as file:
-            # Some writers put their option `allow_pickle` into the file.
-            return {name: file[name] for name in file.files if name != "allow_pickle"}
-    except (ValueError, OSError, zipfile.BadZipFile, EOFError) as error:
-        raise ImportFault(f"not a readable npz of plain arrays ({error})") from None
+def _unpacked(value: bytes) -> dict[str, Any]:
+    found = safe_msgpack.loads(value)
+    if not isinstance(found, dict):
+        raise ImportFault(f"a {type(found).__name__}, not a dictionary")
+    return found
 
 
-def _counts(folder: Path) -> dict[str, int]:
-    """How many boxes of each image to keep, where a file says so."""
-    found = sorted(folder.glob("nbb_*.json")) if folder.is_dir() else []
+def lmdb_of(path: Path) -> Path:
+    """The LMDB at a path: itself, or of a split's folder the one with chosen boxes, else the one with all."""
+    if not path.is_dir() or (path / "data.mdb").is_file():
+        return path
+    found = sorted(file.parent for file in path.glob("*/data.mdb"))
+    chosen = [folder for folder in found if folder.name not in _ALL] or found
+    if len(chosen) != 1:
+        raise ImportFault(
+            f"{path}: {', '.join(folder.name for folder in chosen) or 'no folder with data.mdb'} in it; give one LMDB"
+        )
+    return chosen[0]
+
+
+def _counter(lmdb: Path) -> tuple[Counter, list[Path], list[str]]:
+    """(how many boxes of an image are kept, the files that say it, what is to be told of it)"""
+    folder = lmdb if lmdb.is_dir() else lmdb.parent
+    name = folder.name.removesuffix("_compressed")
+    found = sorted({*folder.glob("nbb_*.json"), *folder.parent.glob("nbb_*.json")})
+    named = [path for path in found if path.stem.removeprefix("nbb_") == name.removeprefix("feat_")]
+    found = named or (found if name in _ALL or not name.startswith("feat_") else [])
     if len(found) > 1:
         raise ImportFault(f"{folder}: {', '.join(path.name for path in found)}; leave one of them there")
-    return json.loads(found[0].read_text()) if found else {}
+    if found:
+        counts = json.loads(found[0].read_text())
+        return (lambda name, _: counts.get(name)), found, [f"boxes: as many of an image as {found[0]} says"]
+    if name.startswith("feat_numbb") and name.removeprefix("feat_numbb").isdigit():
+        most = int(name.removeprefix("feat_numbb"))
+        return (lambda _, row: min(most, len(row["features"]))), [], []
+    if name not in _ALL:
+        return (lambda *_: None), [], []
+    told = f"boxes: of all, those surer than {_SURE}, {_FEWEST} to {_MOST} of an image, as UNITER's reader takes them"
+    return _surest, [], [told]
 
 
-def _record(image_id: str, content: Any, count: int | None) -> ImageRecord:
-    features, boxes = need(content, "features", "norm_bb")
-    features, boxes = np.asarray(features)[:count], np.asarray(boxes, np.float32)[:count]
-    if features.ndim != 2 or boxes.ndim != 2 or len(features) != len(boxes) or boxes.shape[1] < 4:
-        raise ImportFault(f"features of {features.shape} and norm_bb of {boxes.shape} do not belong together")
-    record = ImageRecord(image_id, 0, 0, boxes[:, :4], features)
-    if "soft_labels" in content:
-        record.class_probs_NK = distributions(np.asarray(content["soft_labels"])[:count], "soft_labels")
-    return record
+def _surest(_: str, row: dict[str, Any]) -> int | None:
+    if "conf" not in row:
+        return None
+    sure = int(np.count_nonzero(np.asarray(row["conf"]) > _SURE))
+    return min(max(sure, _FEWEST), _MOST, len(row["conf"]))
