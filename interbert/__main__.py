@@ -5,6 +5,8 @@ import importlib
 import keyword
 import sys
 
+from interbert.commands import official
+
 # A verb is a module of interbert.commands with HELP, add_arguments(parser) and run(arguments) -> exit code.
 # It imports what is heavy inside run, so that --help answers at once.
 VERBS = (
@@ -35,11 +37,12 @@ def build_parser() -> argparse.ArgumentParser:
         )
         module.add_arguments(command)
         command.set_defaults(run=module.run)
+    official.add_verbs(verbs)
     return parser
 
 
 def main(arguments: list[str] | None = None) -> int:
-    parsed = build_parser().parse_args(arguments)
+    parsed = build_parser().parse_args(official.joined(sys.argv[1:] if arguments is None else arguments))
     try:
         return parsed.run(parsed)
     except (ValueError, OSError) as error:
