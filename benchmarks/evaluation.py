@@ -29,9 +29,9 @@ from interbert.kernels.cpu.bf16 import has_bf16
 from interbert.kernels.cpu.host_memory import reuse_freed_memory
 from interbert.model import InterBertConfig, InterBertForPreTraining
 from interbert.ranks.distributed import Ranks
-from interbert.tasks.evaluation import TOKEN_BUDGET
-from interbert.tasks.pairs import PairScorer
-from interbert.tasks.tile_work import score_tiles
+from interbert.tasks.retrieval.evaluation import TOKEN_BUDGET
+from interbert.tasks.retrieval.pairs import PairScorer
+from interbert.tasks.retrieval.tile_work import score_tiles
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 

@@ -15,8 +15,8 @@ from interbert.model import InterBertConfig, InterBertForPreTraining
 from interbert.model.heads import match_log_odds
 from interbert.model.padded import forward_padded
 from interbert.store.store import StoreWriter
-from interbert.tasks.pairs import PairScorer, match_head
-from interbert.tasks.tiles import Tile, cut_pairs
+from interbert.tasks.retrieval.pairs import PairScorer, match_head
+from interbert.tasks.retrieval.tiles import Tile, cut_pairs
 
 REGIONS, WORDS = (10, 36), (8, 24)
 PADDED_WORDS, PADDED_IMAGE = 30, 102

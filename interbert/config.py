@@ -143,7 +143,8 @@ class TrainSettings(Closed):
     """Optimizer steps of the schedule: warm-up and decay are fixed by it. `--max-steps` only stops earlier."""
     epochs: float | None = Field(None, gt=0)
     """How often the data is gone through, said instead of `schedule_steps`, which then follows from it when the run
-    begins: from the micro-batches of the first epoch, for others may have a few more or less."""
+    begins: from the micro-batches of the first epoch, for others may have a few more or less. Of the two the one that
+    is said last counts."""
     schedule: Literal["linear", "cosine", "constant", "steps"] = "linear"
     """What the learning rate does after its warm-up. linear: falls to 0. cosine: falls to 0 along half a wave.
     constant: stays. steps: is multiplied by `decay_factor` at each epoch of `decay_at`."""

@@ -14,6 +14,8 @@ from interbert.config import Settings, SettingsError
 
 RECIPES = Path(__file__).parent / "recipes"
 SIZE_OF_A_STEP = ("train.batch", "train.micro_batches", "data.token_budget")
+ONE_THING = (("batch", "micro_batches"), ("schedule_steps", "epochs"))
+"""Settings of `train` that say the same in two ways; the second is the stronger word."""
 MAY_BE_LEFT = ("name", "extends", "scenes", "stages", "step", "task")
 """Sections that need not be a mapping."""
 
@@ -47,11 +49,13 @@ def load_recipe(name_or_file: str, overrides: list[str] = (), **sections: dict[s
 
 def _refuse_what_a_stage_says(tree: dict[str, Any], typed: str, path: list[str]) -> None:
     """A stage's own word would silently overrule what was typed."""
+    same = next((pair for pair in ONE_THING if path == ["train", path[-1]] and path[-1] in pair), path[-1:])
     for stage in tree.get("stages") or []:
-        if path != ["name"] and _says(stage, path):
-            raise SettingsError(
-                f"{typed}: stage {stage.get('name')!r} says its own {'.'.join(path)}; change it in the recipe"
-            )
+        for said in ([*path[:-1], name] for name in same):
+            if path != ["name"] and _says(stage, said):
+                raise SettingsError(
+                    f"{typed}: stage {stage.get('name')!r} says its own {'.'.join(said)}; change it in the recipe"
+                )
 
 
 def _says(stage: Any, path: list[str]) -> bool:
@@ -109,6 +113,7 @@ def _read_recipe(name_or_file: str, seen: tuple[str, ...]) -> dict[str, Any]:
             raise SettingsError(
                 f"recipe {path}: section {name!r} is {value!r}; write settings under it, or leave it out"
             )
+    _refuse_two_lengths(path, tree)
     parent = tree.pop("extends", None)
     if parent is None:
         return tree
@@ -122,6 +127,19 @@ def _read_recipe(name_or_file: str, seen: tuple[str, ...]) -> dict[str, Any]:
         base.pop("objectives", None)
     _merge(base, tree)
     return base
+
+
+def _refuse_two_lengths(path: Path, tree: dict[str, Any]) -> None:
+    """Epochs and steps, where a person wrote both; in a run's config.yaml the steps are what the epochs came to."""
+    if "step" in tree:
+        return
+    for part in (tree, *(stage for stage in tree.get("stages") or [] if isinstance(stage, dict))):
+        train = part.get("train") or {}
+        if train.get("epochs") and train.get("schedule_steps"):
+            raise SettingsError(
+                f"recipe {path}: train.epochs is {train['epochs']} and train.schedule_steps "
+                f"{train['schedule_steps']}, which both say how long it trains; leave one of them out"
+            )
 
 
 def _apply_override(tree: dict[str, Any], override: str) -> None:
@@ -164,9 +182,10 @@ def _merge(base: dict[str, Any], over: dict[str, Any]) -> None:
 
 
 def _later_word_counts(base: dict[str, Any], over: dict[str, Any]) -> None:
-    """A batch and a number of micro-batches say the same thing; micro_batches is the stronger word of the two."""
-    if over.get("batch") and "micro_batches" not in over:
-        base.pop("micro_batches", None)
+    """Who says the weaker of two words for one thing takes the stronger one back."""
+    for said, stronger in ONE_THING:
+        if over.get(said) and stronger not in over:
+            base.pop(stronger, None)
 
 
 def _explain(error: Any) -> str:

@@ -4,27 +4,55 @@ Also on several ranks, under deepspeed, torchrun, mpirun or srun: the figures ar
 """
 
 import argparse
-import logging
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import fields
 from pathlib import Path
-from typing import get_args
+from typing import TYPE_CHECKING, get_args
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from interbert.commands.output import JUDGED, add_overwrite, output_path
 from interbert.config import Kind
-from interbert.ranks.handover import hand_over
+from interbert.ranks.script import leave, obey
+
+if TYPE_CHECKING:
+    from interbert.ranks.distributed import Ranks
+
+RETRIEVAL = "retrieval"
+OF_RETRIEVAL = ("split_captions", "max_images", "folds", "within_folds", "shortlist", "vectors", "work")
 
 
 def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
+    add_what_is_judged(parser)
+    add_how_the_model_runs(parser)
+    add_how_pairs_are_ranked(parser)
+    # Launchers append it; the environment decides.
+    parser.add_argument("--local_rank", type=int, default=0, help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    fault = fault_of(arguments, parser)
+    if fault:
+        parser.error(fault)
+    inputs = [
+        *map(Path, arguments.data),
+        *filter(None, (arguments.model or arguments.run, arguments.examples)),
+    ]
+    if arguments.output:
+        kind = None if arguments.task == RETRIEVAL else JUDGED
+        arguments.output = output_path(arguments.output, arguments.overwrite, inputs, folder=kind)
+    return arguments
+
+
+def add_what_is_judged(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add(
         "--task",
         required=True,
-        choices=["retrieval", *get_args(Kind)],
+        choices=[RETRIEVAL, *get_args(Kind)],
         help="retrieval: all pairs of images and captions; else what the model was fine-tuned for, on --examples",
     )
     which = parser.add_mutually_exclusive_group(required=True)
@@ -34,13 +62,8 @@ def parse_arguments() -> argparse.Namespace:
     which.add_argument(
         "--run", type=Path, metavar="DIR", help="a run: before and after, into its evaluation.json"
     )
-    add(
-        "--data",
-        nargs="+",
-        default=[],
-        metavar="PATH",
-        help="stores (a run of scenes has its own held-out ones)",
-    )
+    stores = "stores (a run of scenes has its own held-out ones)"
+    add("--data", nargs="+", default=[], metavar="PATH", help=stores)
     add("--examples", type=Path, metavar="FILE", help="what is judged, or predicted, as JSON lines")
     add("--metric", default="auto", help="of examples: the figure that is told first")
     add(
@@ -50,32 +73,32 @@ def parse_arguments() -> argparse.Namespace:
         help="retrieval: file for the figures as JSON; of examples: folder for figures, predictions and their page",
     )
     add_overwrite(parser)
-    add(
-        "--split-captions",
-        choices=["distinctive", "all"],
-        help="one caption an image that is true of it alone, or all",
-    )
-    add("--max-images", type=int, metavar="N", help="only the first N images")
+
+
+def add_how_the_model_runs(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
     add("--max-regions", type=int, metavar="N", help="of each image only the first N regions")
+    positions = "cut captions to N tokens (default: the model's positions)"
+    add("--max-text-tokens", type=int, metavar="N", help=positions)
+    budget = "tokens of a micro-batch (default: 4096; on a GPU 131072, of examples 32768)"
+    add("--token-budget", type=int, metavar="N", help=budget)
     add(
-        "--max-text-tokens",
-        type=int,
-        metavar="N",
-        help="cut captions to N tokens (default: the model's positions)",
+        "--precision",
+        choices=["auto", "fp32", "bf16"],
+        default="auto",
+        help="auto: bf16 where the device multiplies matrices in it, else fp32",
     )
-    add(
-        "--token-budget",
-        type=int,
-        metavar="N",
-        help="tokens of a micro-batch (default: 4096; 131072 on a GPU)",
-    )
-    add(
-        "--folds",
-        type=int,
-        default=1,
-        metavar="N",
-        help="also the mean of the figures within N folds of the images (COCO: 5 of 1,000)",
-    )
+    skip = "compare images with their checksums, and leave out of the figures those that are damaged"
+    add("--skip-damaged", action="store_true", help=skip)
+
+
+def add_how_pairs_are_ranked(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument_group("retrieval").add_argument
+    captions = "one caption an image that is true of it alone, or all"
+    add("--split-captions", choices=["distinctive", "all"], help=captions)
+    add("--max-images", type=int, metavar="N", help="only the first N images")
+    folds = "also the mean of the figures within N folds of the images (COCO: 5 of 1,000)"
+    add("--folds", type=int, default=1, metavar="N", help=folds)
     add("--within-folds", action="store_true", help="score no pairs but those within the folds")
     add(
         "--shortlist",
@@ -83,11 +106,8 @@ def parse_arguments() -> argparse.Namespace:
         metavar="K",
         help="score the K nearest images of each caption and captions of each image only, by --vectors",
     )
-    add(
-        "--vectors",
-        metavar="FILE",
-        help=".npz or .h5 with arrays images and captions: a vector of each, in the order of the data",
-    )
+    vectors = ".npz or .h5 with arrays images and captions: a vector of each, in the order of the data"
+    add("--vectors", metavar="FILE", help=vectors)
     add(
         "--work",
         type=Path,
@@ -95,111 +115,86 @@ def parse_arguments() -> argparse.Namespace:
         help="keep scores here as they are made: a killed evaluation goes on where it was (default: beside the "
         "output, until it is written)",
     )
-    add(
-        "--precision",
-        choices=["auto", "fp32", "bf16"],
-        default="auto",
-        help="auto: bf16 where the device multiplies matrices in it, else fp32",
-    )
-    add(
-        "--local_rank", type=int, default=0, help=argparse.SUPPRESS
-    )  # launchers append it; the environment decides
-    arguments = parser.parse_args()
-    if arguments.task == "retrieval":
+
+
+def fault_of(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> str | None:
+    """What is lacking, or means nothing here, or contradicts itself."""
+    if arguments.task == RETRIEVAL:
         if arguments.examples:
-            parser.error("--examples are of a task: give --task KIND")
+            return "--examples are of a task: give --task KIND"
         if arguments.model and not arguments.data:
-            parser.error("--model needs --data: one or more stores")
+            return "--model needs --data: one or more stores"
     else:
         missing = [f"--{name}" for name in ("model", "examples", "output") if not getattr(arguments, name)]
         if missing:
-            parser.error(f"--task {arguments.task} needs {', '.join(missing)}")
+            return f"--task {arguments.task} needs {', '.join(missing)}"
+        idle = [name for name in OF_RETRIEVAL if getattr(arguments, name) != parser.get_default(name)]
+        if idle:
+            return f"{flag_of(idle[0])} is of --task retrieval: leave it out"
     if (arguments.shortlist is None) != (arguments.vectors is None):
-        parser.error("--shortlist and --vectors come together")
+        return "--shortlist and --vectors come together"
     if arguments.within_folds and arguments.folds == 1:
-        parser.error("--within-folds needs --folds: how many")
+        return "--within-folds needs --folds: how many"
     for name in ("max_images", "max_regions", "max_text_tokens", "token_budget", "folds", "shortlist"):
         given = getattr(arguments, name)
         if given is not None and given < 1:
-            parser.error(f"--{name.replace('_', '-')} must be at least 1")
-    if arguments.output and arguments.task == "retrieval":
-        inputs = [*map(Path, arguments.data), arguments.model or arguments.run]
-        arguments.output = output_path(arguments.output, arguments.overwrite, inputs)
-    return arguments
+            return f"{flag_of(name)} must be at least 1"
+    return None
 
 
-def evaluate_task(arguments: argparse.Namespace) -> int:
+def flag_of(name: str) -> str:
+    return f"--{name.replace('_', '-')}"
+
+
+def evaluate(arguments: argparse.Namespace) -> int:
+    if arguments.task == RETRIEVAL:
+        evaluate_retrieval(arguments)
+    else:
+        evaluate_task(arguments)
+    return 0
+
+
+def evaluate_task(arguments: argparse.Namespace) -> None:
     """On examples."""
-    from interbert.ranks.distributed import start_ranks
     from interbert.tasks.finetuning.evaluate import evaluate_examples
-    from interbert.tasks.metrics import metric_of
+    from interbert.tasks.results.metrics import metric_of
 
-    inputs = [*map(Path, arguments.data), arguments.model, arguments.examples]
-    output = output_path(arguments.output, arguments.overwrite, inputs, folder=JUDGED)
-    ranks = start_ranks()
-    try:
+    with ranks_of_launch() as ranks:
         results = evaluate_examples(
             arguments.task,
             arguments.model,
             arguments.examples,
             arguments.data,
-            output,
+            arguments.output,
             ranks,
             metric=arguments.metric,
             precision=arguments.precision,
             max_regions=arguments.max_regions,
             max_text_tokens=arguments.max_text_tokens,
             token_budget=arguments.token_budget,
+            skip_damaged=arguments.skip_damaged,
         )
         if ranks.is_main:
             told = metric_of(arguments.task, results["metric"]).told(results["value"])
             print(
-                f"{results['metric']} {told} of {results['examples']} examples; {output}/results.html",
+                f"{results['metric']} {told} of {results['examples']} examples; {arguments.output}/results.html",
                 flush=True,
             )
-    finally:
-        ranks.close()
-    return 0
 
 
-def main() -> int:
-    code = hand_over(sys.argv[0], sys.argv[1:])
-    if code is not None:
-        return code
-    arguments = parse_arguments()
-    logging.basicConfig(level=logging.INFO, format="%(name)s: %(message)s")
-
-    if arguments.task != "retrieval":
-        return evaluate_task(arguments)
-
-    from transformers.utils.logging import disable_progress_bar
-
+def evaluate_retrieval(arguments: argparse.Namespace) -> None:
+    """All pairs of images and captions, of a model or of a run."""
     from interbert.files import write_json
-    from interbert.ranks.distributed import start_ranks
-    from interbert.tasks.evaluation import Options, evaluate_model, evaluate_run, format_table
-    from interbert.tasks.tile_folder import clear
+    from interbert.tasks.retrieval.evaluation import Options, evaluate_model, evaluate_run, format_table
+    from interbert.tasks.retrieval.tile_folder import clear
 
-    disable_progress_bar()
-    options = Options(
-        split_captions=arguments.split_captions,
-        max_images=arguments.max_images,
-        max_regions=arguments.max_regions,
-        max_text_tokens=arguments.max_text_tokens,
-        token_budget=arguments.token_budget,
-        precision=arguments.precision,
-        folds=arguments.folds,
-        within_folds=arguments.within_folds,
-        shortlist=arguments.shortlist,
-        vectors=arguments.vectors,
-    )
+    options = Options(**{field.name: getattr(arguments, field.name) for field in fields(Options)})
     output_file = arguments.run / "evaluation.json" if arguments.run else arguments.output
     beside = output_file.with_name(f"{output_file.name}.tiles") if output_file else None
     work = arguments.work or beside
-    ranks = start_ranks()
-    try:
+    with ranks_of_launch() as ranks:
         if arguments.run:
-            results = evaluate_run(arguments.run, arguments.data, ranks, options, work)
-            output = results
+            results = output = evaluate_run(arguments.run, arguments.data, ranks, options, work)
         else:
             output = evaluate_model(arguments.model, arguments.data, ranks, options, work)
             results = {"": output}
@@ -209,13 +204,22 @@ def main() -> int:
                 write_json(arguments.output, output)
             if beside is not None and work == beside:
                 clear(beside)
+
+
+@contextmanager
+def ranks_of_launch() -> "Iterator[Ranks]":
+    from interbert.ranks.distributed import start_ranks
+
+    ranks = start_ranks()
+    try:
+        yield ranks
     finally:
         ranks.close()
-    return 0
+
+
+def main() -> int:
+    return obey(parse_arguments, evaluate)
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main())
-    except (ValueError, OSError) as error:
-        sys.exit(f"evaluate: {error}")
+    leave(main)

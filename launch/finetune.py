@@ -8,7 +8,6 @@ docs/examples.md has the format of examples. Also under torchrun, mpirun, srun, 
 """
 
 import argparse
-import logging
 import sys
 from pathlib import Path
 from typing import get_args
@@ -16,9 +15,9 @@ from typing import get_args
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from interbert.config import Kind, Settings
-from interbert.ranks.handover import hand_over
+from interbert.ranks.script import leave, obey
 from interbert.recipe import load_recipe
-from interbert.train.start.flags import add_run_flags, start
+from interbert.train.start.flags import add_run_flags, sections_of, start
 
 OWN = "finetune"
 """The recipe of who brings examples instead of one."""
@@ -35,11 +34,9 @@ def parse_arguments() -> argparse.Namespace:
         "--recipe", metavar="NAME|FILE", help="a task by name (python -m interbert settings lists them)"
     )
     add("--model", metavar="DIR", help="begin from this model: exported, or converted")
-    add("--data", nargs="+", default=[], metavar="PATH", help="stores that hold the examples' images")
     add("--examples", metavar="FILE", help="examples to train on, as JSON lines")
     add("--validation", metavar="FILE", help="examples to be judged on")
     add("--new-head", action="store_true", help="make the head new although the model has another one")
-    add("--seed", type=int, metavar="N", help="short for --set train.seed=N")
     add("--seeds", type=int, nargs="+", default=[], metavar="N", help="a run for each, one after the other")
     add(
         "--grid",
@@ -48,7 +45,7 @@ def parse_arguments() -> argparse.Namespace:
         metavar="SECTION.KEY=VALUE,VALUE",
         help="a run for each value, and for each seed; several make a grid",
     )
-    add_run_flags(parser)
+    add_run_flags(parser, data="stores that hold the examples' images")
     return parser.parse_args()
 
 
@@ -60,13 +57,11 @@ def settings_of(arguments: argparse.Namespace, more: list[str] = ()) -> Settings
         "validation": arguments.validation,
         "new_head": arguments.new_head or None,
     }
-    sections = {
+    given = sections_of(arguments) | {
         "task": {name: value for name, value in task.items() if value is not None},
-        "data": {"train": arguments.data} if arguments.data else {},
         "model": {"inherit_from": arguments.model} if arguments.model else {},
-        "train": {"seed": arguments.seed} if arguments.seed is not None else {},
     }
-    given = {name: fields for name, fields in sections.items() if fields}
+    given = {name: fields for name, fields in given.items() if fields}
     settings = load_recipe(arguments.recipe or OWN, [*arguments.overrides, *more], **given)
     if settings.task is None:
         raise ValueError(
@@ -80,12 +75,7 @@ def settings_of(arguments: argparse.Namespace, more: list[str] = ()) -> Settings
     return settings
 
 
-def main() -> int:
-    code = hand_over(sys.argv[0], sys.argv[1:])
-    if code is not None:
-        return code
-    arguments = parse_arguments()
-    logging.basicConfig(level=logging.INFO, format="%(name)s: %(message)s")
+def finetune(arguments: argparse.Namespace) -> int:
     settings = settings_of(arguments)
     if arguments.seeds or arguments.grid:
         return sweep(settings, arguments)
@@ -112,8 +102,9 @@ def finetuning():
     return FINETUNING
 
 
+def main() -> int:
+    return obey(parse_arguments, finetune)
+
+
 if __name__ == "__main__":
-    try:
-        sys.exit(main())
-    except (ValueError, OSError) as error:
-        sys.exit(f"finetune: {error}")
+    leave(main)

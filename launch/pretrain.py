@@ -4,46 +4,32 @@ Also under torchrun, mpirun, srun, and as one process by plain python.
 """
 
 import argparse
-import logging
 import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from interbert.ranks.handover import hand_over
+from interbert.ranks.script import leave, obey
 from interbert.recipe import load_recipe, recipe_names
-from interbert.train.start.flags import add_run_flags, start
+from interbert.train.start.flags import add_run_flags, sections_of, start
 
 
 def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    add = parser.add_argument
-    add(
+    parser.add_argument(
         "--recipe",
         required=True,
         metavar="NAME|FILE",
         help=f"one of {', '.join(recipe_names())}, or a .yaml file",
     )
-    add("--data", nargs="+", default=[], metavar="PATH", help="stores, or directories of shards, to train on")
-    add("--seed", type=int, metavar="N", help="short for --set train.seed=N")
-    add_run_flags(parser)
+    add_run_flags(parser, data="stores, or directories of shards, to train on")
     return parser.parse_args()
 
 
-def main() -> int:
-    code = hand_over(sys.argv[0], sys.argv[1:])
-    if code is not None:
-        return code
-    arguments = parse_arguments()
-    logging.basicConfig(level=logging.INFO, format="%(name)s: %(message)s")
-    sections = {}
-    if arguments.data:
-        sections["data"] = {"train": arguments.data}
-    if arguments.seed is not None:
-        sections["train"] = {"seed": arguments.seed}
-    settings = load_recipe(arguments.recipe, arguments.overrides, **sections)
+def pretrain(arguments: argparse.Namespace) -> int:
+    settings = load_recipe(arguments.recipe, arguments.overrides, **sections_of(arguments))
     if settings.task is not None:
         raise ValueError(f"recipe {settings.name!r} fine-tunes: start it by launch/finetune.py")
     return start(pretraining, settings, arguments)
@@ -56,8 +42,9 @@ def pretraining():
     return PRETRAINING
 
 
+def main() -> int:
+    return obey(parse_arguments, pretrain)
+
+
 if __name__ == "__main__":
-    try:
-        sys.exit(main())
-    except (ValueError, OSError) as error:
-        sys.exit(f"pretrain: {error}")
+    leave(main)

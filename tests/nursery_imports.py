@@ -5,7 +5,7 @@ import sys
 import deepspeed
 
 import interbert.commands.convert
-import interbert.tasks.evaluation
+import interbert.tasks.retrieval.evaluation
 import interbert.train.start.command
 from interbert.kernels.cpu.shared_memory_op import build_folder, load_shared_memory_op
 

@@ -46,6 +46,8 @@ class Groups(Tensors):
     """Most pairs of a group."""
     known: int
     """Groups of which something is known."""
+    damaged_G: Tensor | None = None
+    """bool: an image of it could not be had, so that it counts for nothing. None: all could."""
     sought: int = 0
     """Regions of pairs of which it is known what is meant."""
     labels_G: Tensor | None = None

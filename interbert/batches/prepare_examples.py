@@ -102,6 +102,7 @@ class ExamplePreparer(Preparer):
             examples_G=torch.from_numpy(numbers_G),
             largest=int(np.diff(cu_group).max()),
             known=int(known_G.sum()),
+            damaged_G=torch.from_numpy(~good_G),
             sought=0 if overlaps_R is None else int((~np.isnan(overlaps_R)).sum()),
             **{name: torch.from_numpy(array) for name, array in rest.items()},
         )

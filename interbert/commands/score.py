@@ -21,7 +21,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     from interbert.model.loading import load_ours
-    from interbert.tasks.scoring import score
+    from interbert.tasks.retrieval.scoring import score
     from interbert.tokenizer import load_tokenizer
 
     _check(arguments)

@@ -5,7 +5,7 @@ import math
 from pathlib import Path
 
 from interbert.files import read_json, read_json_lines
-from interbert.tasks.metrics import METRICS, RESULTS
+from interbert.tasks.results.metrics import METRICS, RESULTS
 from interbert.tasks.sweep.summary import SWEEP, sweep_table
 
 HELP = "losses, figures and throughput of a run, or the figures of a sweep, as a short table"

@@ -266,7 +266,7 @@ def is_better(run: Training, figures: dict[str, float]) -> bool:
         raise ValueError(
             f"train.best is {asked!r}, but validation has {', '.join(figures)}; give one of them"
         )
-    found = figures[asked or run.judge.figure]
+    found = figures.get(asked or run.judge.figure, math.nan)  # none is left where all images are damaged
     larger = run.judge.larger if asked in (None, run.judge.figure) else not re.search("loss|error", asked)
     if not math.isfinite(found) or (best is not None and not (found > best if larger else found < best)):
         return False

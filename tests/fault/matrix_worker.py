@@ -32,7 +32,8 @@ from interbert.train.checkpoints import checkpoint, part_file
 from interbert.train.engine.deepspeed_config import load_engine_config
 from interbert.train.engine.engine import Engine
 from interbert.train.folder.run_folder import RunFolder
-from interbert.train.run import Request, run_task
+from interbert.train.prepare import Request
+from interbert.train.run import run_task
 from interbert.train.task import Kind
 
 STEPS = 6

@@ -8,12 +8,14 @@ from typing import Any
 import numpy as np
 
 from interbert.corpus.examples import Examples
-from interbert.tasks.outputs import Outputs
+from interbert.tasks.results.outputs import Outputs
 
 
-def make_outputs(rows: Sequence[Sequence[float]] | np.ndarray) -> Outputs:
+def make_outputs(rows: Sequence[Sequence[float]] | np.ndarray, damaged: Sequence[int] = ()) -> Outputs:
+    """damaged: numbers of the examples whose image could not be had."""
     offsets = np.cumsum([0, *(len(row) for row in rows)])
-    return Outputs(np.concatenate([np.zeros(0), *rows]).astype(np.float32), offsets)
+    flat = np.concatenate([np.zeros(0), *rows]).astype(np.float32)
+    return Outputs(flat, offsets, np.isin(np.arange(len(rows)), damaged))
 
 
 def make_examples(

@@ -1,5 +1,6 @@
 """A small random data set with a tokenizer of its own, for tests of what is read from it."""
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -70,6 +71,16 @@ def write_store(
             for caption in range(first, first + captions):
                 if swapped and caption % 2 == 0:
                     store.add_swapped(caption, texts[caption - first] + " w00")
+
+
+def damage(path: Path, images: Iterable[int]) -> None:
+    """Changes the features of these images of a store on the disk."""
+    with Corpus([path]) as corpus:
+        extent, first = corpus.stores[0].extents["features"], corpus.stores[0].offsets
+        with open(path, "r+b") as file:
+            for image in images:
+                file.seek(extent.offset + int(first[image]) * extent.row_bytes)
+                file.write(b"\xff" * extent.row_bytes)
 
 
 def open_world(folder: Path, images: int = 120, **options: Any) -> Corpus:

@@ -138,6 +138,10 @@ def test_it_ends_early_where_nothing_gets_better(runs, words):
     said = runs.run([sys.executable, *words("early", sets=sets)])
     assert "2 rounds of validation brought nothing better" in said
     assert runs.status("early")["state"] == "finished" and runs.status("early")["step"] == 3
+    before = (runs.folder / "early" / "results.json").stat().st_mtime_ns
+    again = runs.run([sys.executable, *words("early", sets=sets)])
+    assert "finished, at step 3 (step 3: 2 rounds of validation" in again
+    assert (runs.folder / "early" / "results.json").stat().st_mtime_ns == before
 
 
 def test_the_export_is_judged_as_in_the_run(runs, words, examples, stores):
@@ -164,6 +168,42 @@ def test_a_sweep_has_a_run_for_each_point_and_seed(runs, words):
     assert [point["mean"] is not None and len(point["runs"]) for point in summary["points"]] == [2, 2]
     assert "mean ± deviation over seeds" in said
     assert (runs.folder / "swept" / "learning_rate=1e-3,seed=2" / "results.json").is_file()
+
+
+def test_a_sweep_that_was_cut_short_goes_on_with_more_steps(runs, words):
+    more = ("--seeds", "1", "--max-steps")
+    runs.run([sys.executable, *words("cut_sweep", "classify", *more, "1")])
+    said = runs.run([sys.executable, *words("cut_sweep", "classify", *more, "2")])
+    assert "sweep: seed=1 (1 of 1 that are left)" in said
+    assert runs.status("cut_sweep/seed=1")["step"] == 2
+    assert "that are left" not in runs.run([sys.executable, *words("cut_sweep", "classify", *more, "2")])
+
+
+def test_text_alone_is_learnt_without_a_store(runs, begun):
+    """From fresh weights: three steps, judged and exported; and dry before them."""
+    for split, count in (("train", 24), ("test", 8)):
+        lines = [
+            {"id": f"t{n}", "texts": [["a red cube", "a ball"]], "label": "ab"[n % 2]} for n in range(count)
+        ]
+        text = "".join(json.dumps(line) + "\n" for line in lines)
+        (runs.folder / f"text_{split}.jsonl").write_text(text)
+    words = ["launch/finetune.py", "--task", "classify", "--examples", str(runs.folder / "text_train.jsonl")]
+    words += ["--validation", str(runs.folder / "text_test.jsonl"), "--output-dir", str(runs.folder / "text")]
+    words += ["--deepspeed_config", "cpu", "--max-steps", "3"]
+    for each in (f"data.tokenizer={begun}", "model.preset=tiny", "train.batch=8 examples"):
+        words += ["--set", each]
+    assert "no images" in runs.run([sys.executable, *words, "--dry-run"])
+    runs.run([sys.executable, *words])
+    assert runs.status("text")["step"] == 3 and results(runs, "text")["examples"] == 8
+    judge = ["launch/evaluate.py", "--task", "classify", "--model", str(runs.folder / "text" / "export")]
+    judge += [
+        "--examples",
+        str(runs.folder / "text_test.jsonl"),
+        "--output",
+        str(runs.folder / "judged_text"),
+    ]
+    runs.run([sys.executable, *judge])
+    assert results(runs, "judged_text")["examples"] == 8
 
 
 def test_sets_are_drawn_from_captions(runs, begun, stores):

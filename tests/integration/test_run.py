@@ -123,7 +123,7 @@ def test_weights_that_give_another_loss_are_noticed(runs):
 
 def test_finished_run_says_so_at_once(runs, whole):
     before = (runs.folder / whole / "metrics.jsonl").stat().st_mtime
-    assert "finished, at step 9 or beyond" in runs.python(whole, "--max-steps", "9")
+    assert "finished, at step 9 (reached step 9 of 100)" in runs.python(whole, "--max-steps", "9")
     assert (runs.folder / whole / "metrics.jsonl").stat().st_mtime == before
 
 

@@ -12,7 +12,7 @@ from interbert.model.configuration import InterBertConfig
 from interbert.model.convert import export_released, load_bert
 from interbert.model.interbert import InterBertForPreTraining
 from interbert.ranks.distributed import Ranks
-from interbert.tasks.evaluation import Options, evaluate_model
+from interbert.tasks.retrieval.evaluation import Options, evaluate_model
 from interbert.tokenizer import load_tokenizer
 
 

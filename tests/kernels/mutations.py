@@ -18,7 +18,8 @@ class Mutation:
         return self.name
 
 
-def break_sources(mutation: Mutation, sources: Path, folder: Path) -> None:
+def break_sources(mutation: Mutation, sources: Path, folder: Path) -> Path:
+    """The folder, which has the sources with this mutation."""
     shutil.copytree(sources, folder)
     file = folder / mutation.file
     parts = file.read_text().split(mutation.before)
@@ -26,3 +27,4 @@ def break_sources(mutation: Mutation, sources: Path, folder: Path) -> None:
     assert mutation.number < places, f"{mutation.file} has {places} times {mutation.before!r}"
     first, second = parts[: mutation.number + 1], parts[mutation.number + 1 :]
     file.write_text(mutation.before.join(first) + mutation.after + mutation.before.join(second))
+    return folder

@@ -1,61 +1,65 @@
-"""What the proof is worth: each barrier, wait and mask taken out of the kernels in turn must make it fail."""
+"""What the tests of our kernels are worth: sources that are broken in one place each must make them fail."""
+
+from pathlib import Path
 
 import pytest
+from broken_fused import MASKS, WAITS
+from broken_native import OVERRUNS, WRONG
 from harness import compile_check, failure_of
 from mutations import Mutation, break_sources
+from native_harness import SANITIZERS, complaint, sanitized
+from portable_kernels import build_portable
 
-from interbert.kernels.attend.fused_build import SOURCES
+from interbert.kernels.attend.fused_build import SOURCES as FUSED
+from interbert.kernels.cpu.native import SOURCES as NATIVE
 
-WAITS = [
-    Mutation("forward waits for its copies", "forward.h", "wait_copies();"),
-    Mutation("forward barrier of a stage", "forward.h", "sync_block();"),
-    Mutation("forward queries read before overwritten", "forward.h", "sync_warp();", number=0),
-    Mutation("forward result written before read", "forward.h", "sync_warp();", number=1),
-    Mutation("backward waits for its copies", "backward.h", "wait_copies();"),
-    Mutation("backward barrier of P", "backward.h", "sync_block();", number=0),
-    Mutation("backward barrier after P", "backward.h", "sync_block();", number=1),
-    Mutation("backward barrier of dS", "backward.h", "sync_block();", number=2),
-    Mutation("backward barrier before results", "backward.h", "sync_block();", number=3),
-    Mutation("backward barrier of a stage", "backward.h", "sync_block();", number=4),
-    Mutation("backward result written before read", "backward.h", "sync_warp();"),
-]
-MASKS = [
-    Mutation("keys beyond the end", "forward.h", "if (8 * n + i % 2 >= left) s[n][i] = -INFINITY;"),
-    Mutation("sums of queries beyond the end", "forward.h", "if (query < queries) p.logsum", "p.logsum"),
-    Mutation("keys beyond the end, backward", "backward.h", "8 * n + i % 2 < left ?", "true ?"),
-    Mutation("sums beyond the end, backward", "backward.h", "query < item.length ? p.logsum", "true ? p.logsum"),
-    Mutation("dropped in the values' gradient", "backward.h", "key_side<true>", "key_side<false>"),
-    Mutation("dropped in the scores' gradient", "backward.h", "kept ? p * dp[j][i] : 0", "p * dp[j][i]"),
-    Mutation("sign of what is dropped", "backward.h", "fabsf(p[0])", "p[0]"),
-    Mutation("dropped going forward", "forward.h", "if (dropout.threshold) drop(", "if (false) drop("),
-    Mutation("zeros below a tile's rows", "problem.h", "chunk * 16, real);", "chunk * 16, true);"),
-    Mutation("rows written to the end", "problem.h", "if (row < length) write_16", "write_16"),
-    Mutation("zeros behind the last row", "problem.h", "fill_rows(p.out + used", "if (0) fill_rows(p.out + used"),
-    Mutation("items to the end", "problem.h", "if (number >= p.sequences * p.heads * PARTS) return item;"),
-]  # fmt: skip
 LENGTHS = [[64, 60, 33, 0, 9, 49], [16, 1, 0, 5, 15, 3, 2]]
 
 
-def found(mutation: Mutation, tmp_path) -> bool:
-    break_sources(mutation, SOURCES, tmp_path / "sources")
-    program = compile_check(tmp_path, "thread", 64, [16, 64], tmp_path / "sources")
+def found_by_threads(sources: Path) -> bool:
+    """Whether the fused kernels fail, watched by the sanitizer of threads."""
+    program = compile_check(sources.parent, "thread", 64, [16, 64], sources)
     return any(failure_of(program, "greedy", 3, lengths) for lengths in LENGTHS)
+
+
+def found_by_numbers(sources: Path) -> bool:
+    """Whether the CPU kernels give other numbers."""
+    return complaint(build_portable(sources.parent, sources)) is not None
+
+
+def found_by_addresses(sources: Path) -> bool:
+    """Whether the CPU kernels read or write where nothing is theirs."""
+    library = build_portable(sources.parent, sources, SANITIZERS)
+    said = complaint(library, "portable and not attention and not around", **sanitized())
+    return said is not None and "ERROR: AddressSanitizer" in said
+
+
+QUICK = [(FUSED, found_by_threads, mutation) for mutation in (WAITS[1], WAITS[6], MASKS[2])]
+ALL = [
+    *((FUSED, found_by_threads, mutation) for mutation in WAITS + MASKS),
+    *((NATIVE, found_by_numbers, mutation) for mutation in WRONG),
+    *((NATIVE, found_by_addresses, mutation) for mutation in OVERRUNS),
+]
+
+
+def named(value) -> str | None:
+    return str(value) if isinstance(value, Mutation) else getattr(value, "__name__", "")
 
 
 def test_every_barrier_and_wait_is_listed():
     for file in ("forward.h", "backward.h"):
-        text = (SOURCES / file).read_text()
+        text = (FUSED / file).read_text()
         for what in ("wait_copies();", "sync_block();", "sync_warp();"):
             listed = sum(m.file == file and m.before == what for m in WAITS)
             assert text.count(what) == listed, f"{file}: {what}"
 
 
-@pytest.mark.parametrize("mutation", [WAITS[1], WAITS[6], MASKS[2]], ids=str)
-def test_a_broken_kernel_is_found(mutation, tmp_path):
-    assert found(mutation, tmp_path)
+@pytest.mark.parametrize(("sources", "found", "mutation"), QUICK, ids=named)
+def test_a_broken_kernel_is_found(sources, found, mutation, tmp_path):
+    assert found(break_sources(mutation, sources, tmp_path / "sources"))
 
 
 @pytest.mark.thorough
-@pytest.mark.parametrize("mutation", WAITS + MASKS, ids=str)
-def test_each_broken_kernel_is_found(mutation, tmp_path):
-    assert found(mutation, tmp_path)
+@pytest.mark.parametrize(("sources", "found", "mutation"), ALL, ids=named)
+def test_each_broken_kernel_is_found(sources, found, mutation, tmp_path):
+    assert found(break_sources(mutation, sources, tmp_path / "sources"))

@@ -1,7 +1,12 @@
-"""The kernels' source under sanitizers, in several schedules of its threads."""
+"""The kernels' sources under sanitizers: the fused ones in several schedules of their threads, those of CPUs in their
+portable build."""
 
+import native_harness
 import pytest
 from harness import SCHEDULES, compile_check, failure_of
+from portable_kernels import build_portable
+
+from interbert.kernels.cpu.native import SOURCES
 
 LENGTHS = {
     16: [16, 1, 0, 5, 15, 0],
@@ -29,3 +34,9 @@ def test_clean_everywhere(sanitizer, width, longest, tmp_path):
             lengths = [min(length, longest) for length in lengths]
             assert failure_of(program, schedule, 7, lengths) is None
         assert failure_of(program, schedule, 8, [longest, 47, 48, 33, 3]) is None
+
+
+@pytest.mark.thorough
+def test_kernels_of_cpus_are_clean(tmp_path):
+    library = build_portable(tmp_path, SOURCES, native_harness.SANITIZERS)
+    assert native_harness.complaint(library, **native_harness.sanitized()) is None

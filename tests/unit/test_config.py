@@ -1,4 +1,5 @@
 import pytest
+import yaml
 
 from interbert.config import SettingsError
 from interbert.recipe import load_recipe, recipe_names
@@ -57,6 +58,56 @@ def test_objectives_replace_those_of_the_extended_recipe(tmp_path):
 def test_faults_name_the_field(override, words):
     with pytest.raises(SettingsError, match=words):
         load_recipe("scenes", [override])
+
+
+def test_of_epochs_and_steps_the_one_said_last_counts(tmp_path):
+    """Else steps that are typed over a recipe of epochs would be passed over without a word."""
+    epochs = write(tmp_path, "epochs.yaml", "extends: scenes\nname: e\ntrain: {epochs: 3}\n")
+    steps = write(tmp_path, "steps.yaml", f"extends: {epochs}\nname: s\ntrain: {{schedule_steps: 70}}\n")
+    told = {
+        (3.0, 3600): load_recipe(epochs),
+        (None, 70): load_recipe(steps),
+        (None, 50): load_recipe(epochs, ["train.schedule_steps=50"]),
+        (2.0, 50): load_recipe(epochs, ["train.schedule_steps=50", "train.epochs=2"]),
+        (None, 60): load_recipe(epochs, ["train.epochs=2", "train.schedule_steps=60"]),
+        (None, 40): load_recipe(epochs, train={"schedule_steps": 40}),
+    }
+    for wanted, settings in told.items():
+        assert (settings.train.epochs, settings.train.schedule_steps) == wanted
+
+
+@pytest.mark.parametrize(
+    ("typed", "said"),
+    [
+        ("schedule_steps=9", "epochs: 2"),
+        ("epochs=9", "schedule_steps: 2"),
+        ("batch=9 pairs", "micro_batches: 2"),
+    ],
+)
+def test_a_stage_that_says_it_otherwise_is_not_overruled_in_silence(typed, said, tmp_path):
+    path = write(
+        tmp_path, "s.yaml", f"extends: scenes\nname: s\nstages: [{{name: web, train: {{{said}}}}}]\n"
+    )
+    with pytest.raises(SettingsError, match=rf"stage 'web' says its own train\.{said.split(':')[0]}"):
+        load_recipe(path, [f"train.{typed}"])
+
+
+def test_who_writes_epochs_and_steps_is_told_that_they_are_one(tmp_path):
+    both = "train: {epochs: 3, schedule_steps: 70}"
+    path = write(tmp_path, "both.yaml", f"extends: scenes\nname: b\n{both}\n")
+    with pytest.raises(
+        SettingsError, match=r"both\.yaml: train\.epochs is 3 and train\.schedule_steps 70, which"
+    ):
+        load_recipe(path)
+    staged = write(tmp_path, "staged.yaml", f"extends: scenes\nname: b\nstages: [{{name: web, {both}}}]\n")
+    with pytest.raises(SettingsError, match="leave one of them out"):
+        load_recipe(staged)
+    config = write(
+        tmp_path,
+        "config.yaml",
+        yaml.safe_dump(load_recipe("finetune", task={"kind": "score"}).model_dump(mode="json")),
+    )
+    assert load_recipe(config).train.epochs == 5
 
 
 def test_unknown_recipe_lists_the_known():

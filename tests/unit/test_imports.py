@@ -30,20 +30,13 @@ MAY_KNOW = {
         "model",
         "objectives",
     },
-    "tasks": {
-        "objectives",
-        "store",
-        "corpus",
-        "show",
-        "mining",
-        "batches",
-        "sources",
-        "kernels",
-        "ranks",
-        "model",
-        "train",
-    },
 }
+BELOW_TASKS = set(MAY_KNOW)
+MAY_KNOW["tasks.results"] = BELOW_TASKS
+MAY_KNOW["tasks.retrieval"] = BELOW_TASKS
+MAY_KNOW["tasks.sweep"] = BELOW_TASKS | {"tasks.results"}
+MAY_KNOW["tasks.pretraining"] = BELOW_TASKS
+MAY_KNOW["tasks.finetuning"] = BELOW_TASKS | {"tasks.results", "tasks.retrieval", "tasks.pretraining"}
 MAY_KNOW["commands"] = set(MAY_KNOW) - {"train"}
 MAY_KNOW["launch"] = set(MAY_KNOW)
 FOUNDATION = {
@@ -68,7 +61,9 @@ def room_of(module: str) -> str:
         return "foundation"
     if parts[1] == "__main__":
         return "launch"
-    return "batches.batch" if parts[1:3] == ["batches", "batch"] else parts[1]
+    if parts[1] == "tasks" or parts[1:3] == ["batches", "batch"]:
+        return ".".join(parts[1:3])
+    return parts[1]
 
 
 def imports_of(path: Path) -> set[str]:
@@ -102,8 +97,13 @@ def test_an_upward_import_is_found(tmp_path):
     folder = tmp_path / "interbert" / "model"
     folder.mkdir(parents=True)
     (folder / "bad.py").write_text("from interbert.train.loop import train\n")
+    aside = tmp_path / "interbert" / "tasks" / "results"
+    aside.mkdir(parents=True)
+    (aside / "bad.py").write_text("from interbert.tasks.sweep.plan import Variant\n")
     assert upward_imports(tmp_path) == [
-        "interbert.model.bad imports interbert.train.loop.train: model must not know train"
+        "interbert.model.bad imports interbert.train.loop.train: model must not know train",
+        "interbert.tasks.results.bad imports interbert.tasks.sweep.plan.Variant: "
+        "tasks.results must not know tasks.sweep",
     ]
 
 

@@ -59,7 +59,7 @@ MODULES = {
     "interbert.train.checkpoints.identity, interbert.train.folder.run_folder": set(),
     "interbert.train.start.scale, interbert.train.engine.deepspeed_config, interbert.train.monitor.profiling": set(),
     "interbert.tokenizer": set(),
-    "interbert.tasks.metrics, interbert.tasks.sweep.run, interbert.commands.summary": set(),
+    "interbert.tasks.results.metrics, interbert.tasks.sweep.run, interbert.commands.summary": set(),
     "interbert.corpus.corpus, interbert.mining.negatives, interbert.batches.plan, interbert.store.verify": OF_DATA,
     "interbert.train.start.command, interbert.train.start.dry_run, interbert.train.start.stages": OF_DATA,
 }

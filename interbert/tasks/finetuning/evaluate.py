@@ -1,5 +1,6 @@
 """A model that was fine-tuned, on examples: its figures, its predictions, and their page."""
 
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, get_args
@@ -18,7 +19,7 @@ from interbert.ranks.distributed import Ranks
 from interbert.tasks.finetuning.finish import TUNED_ON
 from interbert.tasks.finetuning.judge import ExampleJudge
 from interbert.tasks.finetuning.step import FineTuneStep, term_of
-from interbert.tasks.results import Origin, write_results
+from interbert.tasks.results.results import Origin, write_results
 from interbert.tokenizer import load_tokenizer
 
 KINDS = get_args(Kind)
@@ -38,8 +39,12 @@ def evaluate_examples(
     max_regions: int | None = None,
     max_text_tokens: int | None = None,
     token_budget: int | None = None,
+    skip_damaged: bool = False,
 ) -> dict[str, Any]:
-    """Writes results.json, predictions.jsonl and results.html into `output`; the results, on rank 0."""
+    """Writes results.json, predictions.jsonl and results.html into `output`; the results, on rank 0.
+
+    skip_damaged: compare images with their checksums; examples of those that have changed are in no figure.
+    """
     model, tokenizer = load_ours(folder), load_tokenizer(folder)
     head = _head_of(kind, model, folder)
     corpus = Corpus(data) if data else None
@@ -49,6 +54,10 @@ def evaluate_examples(
             f"{corpus.feature_width}; take the store whose detector it was trained on"
         )
     settings = _settings(kind, head, metric, max_regions, max_text_tokens, token_budget, model, ranks)
+    if skip_damaged:
+        settings = settings.model_copy(
+            update={"data": settings.data.model_copy(update={"skip_damaged": sys.maxsize})}
+        )
     examples = open_examples(path, corpus, kind, head.classes)
     longest = settings.data.max_text_tokens
     ranks.main_only(lambda: text_table(examples, tokenizer, longest) and None)

@@ -9,10 +9,10 @@ from interbert.config import Settings
 from interbert.corpus.corpus import Corpus
 from interbert.files import write_json
 from interbert.ranks.distributed import Ranks
-from interbert.tasks.metrics import METRICS, RESULTS
-from interbert.tasks.model_card import write_card
-from interbert.tasks.results import Origin, write_results
-from interbert.tasks.tile_folder import clear
+from interbert.tasks.results.metrics import METRICS, RESULTS
+from interbert.tasks.results.model_card import write_card
+from interbert.tasks.results.results import Origin, write_results
+from interbert.tasks.retrieval.tile_folder import clear
 from interbert.train.engine.engine import Engine
 
 if TYPE_CHECKING:
@@ -55,10 +55,11 @@ def found_at(figures: dict[str, Any], name: str) -> float:
 
 def leave_retrieval(settings: Settings, folder: Path, chosen: str, trained_on: str, ranks: Ranks) -> None:
     """Figures of the exported model on the validation stores, all pairs of them."""
-    from interbert.tasks.evaluation import Options, evaluate_model
+    from interbert.tasks.retrieval.evaluation import Options, evaluate_model
 
     work = folder / "results.tiles"  # so that a killed evaluation goes on where it was
-    found = evaluate_model(folder / "export", settings.data.validation, ranks, Options(), work)
+    options = Options(skip_damaged=settings.data.skip_damaged > 0)
+    found = evaluate_model(folder / "export", settings.data.validation, ranks, options, work)
     with Corpus(settings.data.validation) as held_out:
         fingerprint = held_out.fingerprint
     figures = {metric.name: found_at(found, metric.name) for metric in METRICS["retrieval"]}
@@ -68,6 +69,7 @@ def leave_retrieval(settings: Settings, folder: Path, chosen: str, trained_on: s
         "value": figures["text_to_image.r1"],
         "larger_is_better": True,
         "examples": found["captions"],
+        "left_out": found.get("left_out", 0),
         "figures": {name: {"value": value} for name, value in figures.items()},
         "by_type": {},
         "model": str(folder / "export"),

@@ -1,5 +1,6 @@
 """Judging on held-out examples: what the model says of all of them, and the figures that come of it."""
 
+import logging
 from collections.abc import Iterator
 
 import numpy as np
@@ -19,13 +20,15 @@ from interbert.corpus.examples import Examples
 from interbert.corpus.tokens import TokenTable, token_table
 from interbert.mining.negatives import candidates_by
 from interbert.ranks.distributed import Ranks
-from interbert.tasks.answers import answers_of, are_sets
-from interbert.tasks.figures import figures_of
-from interbert.tasks.metrics import METRICS, metric_of
-from interbert.tasks.outputs import Outputs, Part, assemble
+from interbert.tasks.results.answers import answers_of, are_sets
+from interbert.tasks.results.figures import figures_of
+from interbert.tasks.results.metrics import METRICS, metric_of
+from interbert.tasks.results.outputs import Outputs, Part, assemble
 from interbert.tokenizer import Tokenizer
 from interbert.train.engine.engine import Engine, summarise
 from interbert.train.task import Term
+
+log = logging.getLogger(__name__)
 
 
 class SetJudge:
@@ -49,11 +52,12 @@ class SetJudge:
         self._preparer = ExamplePreparer(corpus, tokens, self._plan, settings)
         self._slot = self._preparer.make_slot()
         self._most = settings.train.validation_micro_batches
+        self._told: set[str] = set()
 
     @torch.no_grad()
     def figures(self, engine: Engine, ranks: Ranks) -> dict[str, float]:
         engine.deepspeed.eval()
-        sums, right = np.zeros(3), np.zeros(2)
+        sums, sets, damaged = np.zeros(3), np.zeros(3), []
         scales = dict.fromkeys(engine.terms, 1.0)
         (term,) = engine.terms.values()
         for batch, counts in batches_of_rank(self._plan, self._preparer, self._slot, ranks, self._most):
@@ -61,11 +65,13 @@ class SetJudge:
             _, stats, said = engine.deepspeed(here, scales)
             if counts:
                 sums += [*stats[0].tolist(), batch.counts()[term.counted_by]]
-                right += true_among_best(said, batch)
+                sets += [*true_among_best(said, batch), damaged_groups(batch).sum()]
+                damaged += batch.damaged
         engine.deepspeed.train()
-        hits, sets = ranks.sum(right.tolist())
+        say_once(damaged, self._told, ranks)
+        hits, counted, left_out = ranks.sum(sets.tolist())
         losses = summarise(engine.terms, ranks.sum(sums.tolist()))
-        return losses | {"set_accuracy": hits / max(1.0, sets)}
+        return losses | {"set_accuracy": hits / max(1.0, counted)} | number_of(left_out)
 
     def picture(self, engine: Engine, ranks: Ranks) -> Image.Image | None:
         return None
@@ -96,13 +102,15 @@ class ExampleJudge:
         self._plan = ExamplePlan(examples, corpus, tokens, settings, in_order=True)
         self._preparer = ExamplePreparer(corpus, tokens, self._plan, settings, examples, soft)
         self._slot = self._preparer.make_slot()
+        self._told: set[str] = set()
         metric = metric_of(examples.kind, settings.task.metric, figures_present(examples))
         self.figure, self.larger = metric.name, metric.larger_is_better
 
     def figures(self, engine: Engine, ranks: Ranks) -> dict[str, float]:
         outputs, losses = self.outputs(engine, ranks)
         answers = answers_of(self.examples, outputs, self._corpus)
-        return {"loss": losses["loss"]} | figures_of(self.examples, outputs, answers)
+        left_out = number_of(int((self.examples.known_N & outputs.damaged_N).sum()))
+        return {"loss": losses["loss"]} | figures_of(self.examples, outputs, answers) | left_out
 
     def outputs(self, engine: Engine, ranks: Ranks) -> tuple[Outputs, dict[str, float]]:
         return self.said(engine.deepspeed, engine.terms, ranks)
@@ -111,7 +119,7 @@ class ExampleJudge:
     def said(self, step: nn.Module, terms: dict[str, Term], ranks: Ranks) -> tuple[Outputs, dict[str, float]]:
         """Of all examples, on every rank; and the losses. Every rank runs as many forwards (ZeRO-3 needs that)."""
         step.eval()
-        parts, sums = [], np.zeros(3)
+        parts, sums, damaged = [], np.zeros(3), []
         scales = dict.fromkeys(terms, 1.0)
         (term,) = terms.values()
         for batch, counts in batches_of_rank(self._plan, self._preparer, self._slot, ranks):
@@ -119,7 +127,9 @@ class ExampleJudge:
             if counts:
                 parts.append(_part(batch, said.float().cpu().numpy(), self.examples.kind))
                 sums += [*stats[0].tolist(), batch.counts()[term.counted_by]]
+                damaged += batch.damaged
         step.train()
+        say_once(damaged, self._told, ranks)
         everyone = [part for own in ranks.gather(parts) for part in own]
         return assemble(everyone, len(self.examples)), summarise(terms, ranks.sum(sums.tolist()))
 
@@ -140,6 +150,28 @@ def figures_present(examples: Examples) -> list[str] | None:
     if examples.kind == "match" and not are_sets(examples).any():
         absent.add("set_accuracy")
     return [name for name in names if name not in absent]
+
+
+def number_of(left_out: float) -> dict[str, float]:
+    """Told among the figures where there were any: examples or sets with a damaged image, which these are not made
+    of."""
+    return {"left_out": left_out} if left_out else {}
+
+
+def say_once(damaged: list[str], told: set[str], ranks: Ranks) -> None:
+    """Names the damaged images of all ranks, those that were not named before."""
+    for text in dict.fromkeys(text for own in ranks.gather(damaged) for text in own):
+        if text not in told:
+            told.add(text)
+            log.info("left out of the figures: %s", text)
+
+
+def damaged_groups(batch: Batch) -> np.ndarray:
+    """bool [G]"""
+    groups = batch.groups
+    if groups.damaged_G is None:
+        return np.zeros(len(groups.examples_G), bool)
+    return groups.damaged_G.numpy().copy()
 
 
 def batches_of_rank(
@@ -164,4 +196,4 @@ def _part(batch: Batch, flat: np.ndarray, kind: str) -> Part:
         counts_G = pairs_G
     else:
         counts_G = np.full(len(pairs_G), len(flat) // len(pairs_G))
-    return Part(groups.examples_G.numpy().copy(), counts_G, flat)
+    return Part(groups.examples_G.numpy().copy(), counts_G, flat, damaged_groups(batch))

@@ -12,62 +12,32 @@ from interbert.corpus.corpus import Corpus
 from interbert.corpus.tokens import TokenTable, token_table
 from interbert.mining.negatives import candidates_by
 from interbert.mining.neighbours import neighbours_for
-from interbert.model.shape import Shape, TaskShape
+from interbert.model.shape import TaskShape
 from interbert.ranks.distributed import Ranks
-from interbert.tasks.finetuning.starting import begun_from, shape_with_head
+from interbert.tasks.finetuning.headed import HeadedTask
 from interbert.tasks.finetuning.words import words_of
 from interbert.tokenizer import Tokenizer
 from interbert.train.start.settle import Lengths
-from interbert.train.task import Judge, Task, Term
+from interbert.train.task import Judge
 
 if TYPE_CHECKING:  # torch takes seconds, and a dry run does without it
-    from torch import nn
-
-    from interbert.batches.batch import Batch
-    from interbert.batches.endless import EndlessPlan, Position
-    from interbert.batches.loader import Loader
-    from interbert.model.beginning import Read
-    from interbert.model.configuration import InterBertConfig
-    from interbert.model.interbert import InterBertForPreTraining
+    from interbert.batches.endless import EndlessPlan
     from interbert.train.engine.engine import Engine
 
-HEAD = TaskShape("match")
 
+class SetTuning(HeadedTask):
+    corpus: Corpus
 
-class SetTuning(Task):
     def __init__(self, settings: Settings, corpus: Corpus, tokenizer: Tokenizer, tokens: TokenTable) -> None:
         images_C = corpus.caption_image[: corpus.captions]
         pairs = pairs_of_a_set(settings)
         pair = Lengths.of_captions(tokens, images_C, corpus.region_counts, settings.data.max_regions)
-        super().__init__(settings, corpus, tokenizer, Lengths(pair.mean, pairs * pair.longest, pairs))
-        self.tokens = tokens
-
-    @property
-    def terms(self) -> dict[str, Term]:
-        from interbert.tasks.finetuning.step import term_of
-
-        return term_of(self.settings.task)
-
-    @property
-    def words(self) -> Path:
-        return words_of(self.settings)
+        lengths = Lengths(pair.mean, pairs * pair.longest, pairs)
+        super().__init__(settings, corpus, tokenizer, lengths, TaskShape("match"), tokens)
 
     def described(self) -> str:
         pairs = pairs_of_a_set(self.settings)
         return f"sets of {pairs} pairs, of {self.corpus.captions} captions of {self.corpus.images} images"
-
-    def shape(self) -> Shape:
-        return Shape(**shape_with_head(begun_from(self.settings, self.corpus, self.tokenizer), HEAD))
-
-    def start(self) -> tuple[InterBertForPreTraining, Read]:
-        from interbert.tasks.finetuning.starting import start_of_task
-
-        return start_of_task(self.settings, self.corpus, self.tokenizer, HEAD)
-
-    def step(self, model: nn.Module) -> nn.Module:
-        from interbert.tasks.finetuning.step import FineTuneStep
-
-        return FineTuneStep(model, self.settings.task)
 
     def plan(self, settings: Settings, ranks: Ranks) -> EndlessPlan:
         near, candidates = neighbours_for(self.corpus, settings.task.sets), None
@@ -82,18 +52,6 @@ class SetTuning(Task):
         """Nobody waits for candidates to be mined."""
         plain = random_in_place_of(settings, "near_captions")
         return SetPlan(self.corpus, self.tokens, plain, neighbours_for(self.corpus, settings.task.sets))
-
-    def loader(self, settings: Settings, plan: EndlessPlan, ranks: Ranks, start: Position) -> Loader:
-        from interbert.batches.loader import Loader
-        from interbert.batches.prepare_examples import ExamplePreparer
-
-        preparer = ExamplePreparer(self.corpus, self.tokens, plan, settings)
-        return Loader(preparer, plan, settings, ranks.rank, ranks.world_size, start)
-
-    def probe(self, config: InterBertConfig) -> Batch:
-        from interbert.tasks.finetuning.probe import with_groups
-
-        return with_groups(super().probe(config), self.settings.task, HEAD)
 
     def judge(self, settings: Settings) -> Judge | None:
         if not settings.data.validation:

@@ -1,4 +1,4 @@
-"""Fine-tuning: a model, the head of a task, and examples of what is right."""
+"""Fine-tuning on a file of examples of what is right."""
 
 from __future__ import annotations
 
@@ -12,25 +12,18 @@ from interbert.config import Settings, SettingsError
 from interbert.corpus.corpus import Corpus
 from interbert.corpus.examples import Examples, open_examples
 from interbert.corpus.tokens import TokenTable, text_table
-from interbert.model.shape import Shape, TaskShape
+from interbert.model.shape import TaskShape
 from interbert.ranks.distributed import Ranks
+from interbert.tasks.finetuning.headed import HeadedTask
 from interbert.tasks.finetuning.sets import open_sets
-from interbert.tasks.finetuning.starting import begun_from, shape_with_head
 from interbert.tasks.finetuning.words import words_of
 from interbert.tokenizer import Tokenizer, glance_at_tokenizer, load_tokenizer
 from interbert.train.start.provide import provide_data
 from interbert.train.start.settle import Lengths
-from interbert.train.task import Judge, Kind, Task, Term
+from interbert.train.task import Judge, Kind, Task
 
 if TYPE_CHECKING:  # torch takes seconds, and a dry run does without it
-    from torch import nn
-
-    from interbert.batches.batch import Batch
-    from interbert.batches.endless import EndlessPlan, Position
-    from interbert.batches.loader import Loader
-    from interbert.model.beginning import Read
-    from interbert.model.configuration import InterBertConfig
-    from interbert.model.interbert import InterBertForPreTraining
+    from interbert.batches.endless import EndlessPlan
     from interbert.train.engine.engine import Engine
 
 
@@ -42,10 +35,7 @@ class Judged:
     tokens: TokenTable
 
 
-class FineTuning(Task):
-    corpus: Corpus | None
-    """None where the examples are text alone."""
-
+class FineTuning(HeadedTask):
     def __init__(
         self,
         settings: Settings,
@@ -54,19 +44,9 @@ class FineTuning(Task):
         train: Judged,
         held_out: Judged | None,
     ) -> None:
-        super().__init__(settings, corpus, tokenizer, lengths_of(train, corpus, settings))
+        lengths, head = lengths_of(train, corpus, settings), head_of(settings, train.examples)
+        super().__init__(settings, corpus, tokenizer, lengths, head, train.tokens, train.examples)
         self.train, self.held_out = train, held_out
-        self.head = head_of(settings, train.examples)
-
-    @property
-    def terms(self) -> dict[str, Term]:
-        from interbert.tasks.finetuning.step import term_of
-
-        return term_of(self.settings.task)
-
-    @property
-    def words(self) -> Path:
-        return words_of(self.settings)
 
     def described(self) -> str:
         examples = self.train.examples
@@ -80,36 +60,8 @@ class FineTuning(Task):
             "tokenizer fingerprint": self.tokenizer.fingerprint,
         }
 
-    def shape(self) -> Shape:
-        return Shape(**shape_with_head(begun_from(self.settings, self.corpus, self.tokenizer), self.head))
-
-    def start(self) -> tuple[InterBertForPreTraining, Read]:
-        from interbert.tasks.finetuning.starting import start_of_task
-
-        return start_of_task(self.settings, self.corpus, self.tokenizer, self.head)
-
-    def step(self, model: nn.Module) -> nn.Module:
-        from interbert.tasks.finetuning.step import FineTuneStep
-
-        return FineTuneStep(model, self.settings.task, self.head.soft)
-
-    def plan(self, settings: Settings, ranks: Ranks) -> EndlessPlan:
-        return ExamplePlan(self.train.examples, self.corpus, self.train.tokens, settings)
-
     def sketch(self, settings: Settings) -> EndlessPlan:
         return ExamplePlan(self.train.examples, self.corpus, self.train.tokens, settings)
-
-    def loader(self, settings: Settings, plan: EndlessPlan, ranks: Ranks, start: Position) -> Loader:
-        from interbert.batches.loader import Loader
-        from interbert.batches.prepare_examples import ExamplePreparer
-
-        preparer = ExamplePreparer(self.corpus, self.train.tokens, plan, settings, self.train.examples)
-        return Loader(preparer, plan, settings, ranks.rank, ranks.world_size, start)
-
-    def probe(self, config: InterBertConfig) -> Batch:
-        from interbert.tasks.finetuning.probe import with_groups
-
-        return with_groups(super().probe(config), self.settings.task, self.head)
 
     def judge(self, settings: Settings) -> Judge | None:
         if self.held_out is None:

@@ -17,7 +17,7 @@ log = logging.getLogger(__name__)
 
 
 def start_of(
-    settings: Settings, corpus: Corpus, tokenizer: Tokenizer
+    settings: Settings, corpus: Corpus | None, tokenizer: Tokenizer
 ) -> tuple[InterBertForPreTraining, Read]:
     """An empty model and what reads its weights: fresh, from BERT, or from an InterBERT; fitting the data always."""
     wanted, seed = settings.model, settings.train.seed

@@ -1,5 +1,6 @@
 """Losses of pretraining on a held-out split with fixed masks, and one pair of it as a picture."""
 
+import logging
 from collections.abc import Callable
 
 import torch
@@ -18,6 +19,8 @@ from interbert.tasks.pretraining.pictures import PairPicture
 from interbert.tokenizer import Tokenizer
 from interbert.train.engine.engine import Engine
 
+log = logging.getLogger(__name__)
+
 Draw = Callable[[nn.Module, torch.device], Image.Image]
 
 
@@ -30,12 +33,15 @@ class Validation:
         self._draw = draw
 
     def figures(self, engine: Engine, ranks: Ranks) -> dict[str, float]:
-        """Global means. Every rank runs the same number of forwards (ZeRO-3 needs that); fillers weigh nothing."""
+        """Global means. Every rank runs the same number of forwards (ZeRO-3 needs that); fillers weigh nothing. Pairs
+        with a damaged image count in none of them; where there are any, their number stands beside."""
         mine = self.batches[ranks.rank :: ranks.world_size]
         rounds = -(-len(self.batches) // ranks.world_size)
         fillers = [self.batches[0]] * (rounds - len(mine))
         weights = [1.0] * len(mine) + [0.0] * len(fillers)
-        return engine.evaluate([*mine, *fillers], weights, ranks)
+        left_out = sum(len(batch.damaged) for batch in self.batches)
+        figures = engine.evaluate([*mine, *fillers], weights, ranks)
+        return figures | ({"left_out": float(left_out)} if left_out else {})
 
     def picture(self, engine: Engine, ranks: Ranks) -> Image.Image | None:
         """On all ranks alike, for ZeRO-3 gathers weights module by module."""
@@ -60,6 +66,8 @@ def validation_batches(settings: Settings, training: Corpus, tokenizer: Tokenize
         batches = fixed_batches(corpus, tokens, _plain(settings), Vocabulary.of(tokenizer), count)
     except ValueError as error:
         raise ValueError(f"data.validation, {', '.join(settings.data.validation)}: {error}") from None
+    for text in dict.fromkeys(text for batch in batches for text in batch.damaged):
+        log.info("left out of validation: %s", text)
     head = class_head_of(corpus, settings)
     return [head(batch) for batch in batches] if head else batches
 

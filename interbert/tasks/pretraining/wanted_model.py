@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from interbert.tokenizer import Tokenizer
 
 
-def wanted_shape(settings: Settings, corpus: Corpus, tokenizer: Tokenizer) -> Shape:
-    """Of the model that `build_model` would build."""
+def wanted_shape(settings: Settings, corpus: Corpus | None, tokenizer: Tokenizer) -> Shape:
+    """Of the model that `build_model` would build. corpus: None where a task is of text alone."""
     wanted = settings.model
     if wanted.inherit_from:
         shape = shape_in(Path(wanted.inherit_from))
@@ -34,15 +34,14 @@ def wanted_shape(settings: Settings, corpus: Corpus, tokenizer: Tokenizer) -> Sh
     return Shape.from_preset(wanted.preset, wanted.architecture, **asked)
 
 
-def wanted_fields(settings: Settings, corpus: Corpus, tokenizer: Tokenizer) -> dict[str, Any]:
-    """Fields of the configuration besides the preset's, for a model that is not inherited."""
+def wanted_fields(settings: Settings, corpus: Corpus | None, tokenizer: Tokenizer) -> dict[str, Any]:
+    """Fields of the configuration besides the preset's, for a model that is not inherited. Where there are no images,
+    what they would be like is left as it usually is, so that the model may see some one day."""
     wanted = settings.model
-    asked = {
-        "vocab_size": tokenizer.vocab_size,
-        "feature_width": corpus.feature_width,
-        "classes": corpus.classes,
-        **wanted.override,
-    }
+    of_images = (
+        {"feature_width": corpus.feature_width, "classes": corpus.classes} if corpus is not None else {}
+    )
+    asked = {"vocab_size": tokenizer.vocab_size, **of_images, **wanted.override}
     asked.setdefault("prediction_heads", wanted_heads(wanted, settings.objectives))
     if wanted.bert:
         if wanted.architecture != "interbert":

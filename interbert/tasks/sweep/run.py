@@ -10,7 +10,7 @@ from interbert.ranks.ending import EXIT_CODES
 from interbert.tasks.sweep.plan import SEED, Variant
 from interbert.tasks.sweep.summary import (
     SWEEP,
-    is_finished,
+    Trained,
     reason_of,
     state_of,
     summarise_sweep,
@@ -20,20 +20,25 @@ from interbert.train.folder.run_folder import RunFolder
 
 
 def run_sweep(
-    folder: Path, plan: list[Variant], base: dict[str, Any], run: Callable[[Variant], int], ranks: Ranks
+    folder: Path,
+    plan: list[Variant],
+    base: dict[str, Any],
+    run: Callable[[Variant], int],
+    ranks: Ranks,
+    trained: Trained,
 ) -> int:
     """Runs what is not finished, on all ranks together; -> exit code, 0 when all are finished.
 
     base: the recipe's settings as they are in JSON: another recipe in the same folder is refused. run: -> exit code.
     Of runs that failed before, another attempt is made last, for it may end this start too.
     """
-    ranks.main_only(lambda: _begin(folder, plan, base))
-    left = ranks.main_only(lambda: _unfinished(plan))
+    ranks.main_only(lambda: _begin(folder, plan, base, trained))
+    left = ranks.main_only(lambda: _unfinished(plan, trained))
     for number, place in enumerate(left, 1):
         variant = plan[place]
         if ranks.is_main:
             print(f"sweep: {variant.folder.name} ({number} of {len(left)} that are left)", flush=True)
-        code = _run_one(variant, run, ranks)
+        code = _run_one(variant, run, ranks, trained)
         if code == EXIT_CODES["preempted"]:
             return code
         if code == EXIT_CODES["finished"]:
@@ -43,14 +48,14 @@ def run_sweep(
             return code
         if ranks.is_main:
             print(f"sweep: {variant.folder.name} failed: {reason_of(variant)}", flush=True)
-    summary = ranks.main_only(lambda: _finish(folder, plan, base))
+    summary = ranks.main_only(lambda: _finish(folder, plan, base, trained))
     if ranks.is_main:
         print(sweep_table(summary), flush=True)
     states = {each["state"] for point in summary["points"] for each in point["runs"]}
     return EXIT_CODES["finished" if states == {"finished"} else "failed"]
 
 
-def _begin(folder: Path, plan: list[Variant], base: dict[str, Any]) -> None:
+def _begin(folder: Path, plan: list[Variant], base: dict[str, Any], trained: Trained) -> None:
     """Notes the recipe, or refuses another one than that of the runs that are there."""
     flat, path = dict(_flat(base)), folder / SWEEP
     swept = {SEED, *(key for variant in plan for key in variant.values)}
@@ -65,7 +70,7 @@ def _begin(folder: Path, plan: list[Variant], base: dict[str, Any]) -> None:
                     "name another --output-dir"
                 )
     folder.mkdir(parents=True, exist_ok=True)
-    write_json(path, {"base": base, **summarise_sweep(plan)})
+    write_json(path, {"base": base, **summarise_sweep(plan, trained)})
 
 
 def _flat(tree: dict[str, Any], before: str = "") -> Iterator[tuple[str, Any]]:
@@ -76,25 +81,26 @@ def _flat(tree: dict[str, Any], before: str = "") -> Iterator[tuple[str, Any]]:
             yield before + key, value
 
 
-def _unfinished(plan: list[Variant]) -> list[int]:
+def _unfinished(plan: list[Variant], trained: Trained) -> list[int]:
     """Places in the plan."""
-    states = {place: state_of(variant) for place, variant in enumerate(plan) if not is_finished(variant)}
-    return sorted(states, key=lambda place: (states[place] == "failed", place))
+    states = [state_of(variant, trained) for variant in plan]
+    left = [place for place, state in enumerate(states) if state != "finished"]
+    return sorted(left, key=lambda place: (states[place] == "failed", place))
 
 
-def _run_one(variant: Variant, run: Callable[[Variant], int], ranks: Ranks) -> int:
+def _run_one(variant: Variant, run: Callable[[Variant], int], ranks: Ranks, trained: Trained) -> int:
     """What a person can mend ends this run, not the sweep."""
     try:
         return run(variant)
     except (ValueError, OSError) as error:
-        if ranks.is_main and state_of(variant) != "failed":
+        if ranks.is_main and state_of(variant, trained) != "failed":
             folder = RunFolder(variant.folder)
             folder.make()
             folder.write_status("failed", folder.last_step(), f"{type(error).__name__}: {error}")
         return EXIT_CODES["failed"]
 
 
-def _finish(folder: Path, plan: list[Variant], base: dict[str, Any]) -> dict[str, Any]:
-    summary = summarise_sweep(plan)
+def _finish(folder: Path, plan: list[Variant], base: dict[str, Any], trained: Trained) -> dict[str, Any]:
+    summary = summarise_sweep(plan, trained)
     write_json(folder / SWEEP, {"base": base, **summary})
     return summary

@@ -11,6 +11,7 @@ from interbert.ranks.stop import StopRequest
 from interbert.tasks.sweep.plan import Variant, plan_sweep
 from interbert.tasks.sweep.run import run_sweep
 from interbert.train.engine.deepspeed_config import check_device, read_engine_config
+from interbert.train.folder.resume import Leg
 from interbert.train.folder.run_folder import RunFolder
 from interbert.train.folder.witness import post_witness
 from interbert.train.start.stages import legs_of
@@ -24,12 +25,14 @@ def start_sweep(
     settings_with: Callable[[list[str]], Settings],
 ) -> int:
     """settings_with: the settings of a run, from overrides besides."""
-    from interbert.train.run import Request, run_task
+    from interbert.train.prepare import Request
+    from interbert.train.run import run_task
 
     folder = Path(arguments.output_dir or f"runs/{settings.name}").expanduser()
     plan = plan_sweep(folder, arguments.grid, arguments.seeds)
-    for variant in plan:  # what cannot be is said before the first of them begins
-        read_engine_config(arguments.deepspeed_config, settings_with(variant.overrides))
+    wanted = {variant.folder: settings_with(variant.overrides) for variant in plan}
+    for settings_of_one in wanted.values():  # what cannot be is said before the first of them begins
+        read_engine_config(arguments.deepspeed_config, settings_of_one)
     whole = RunFolder(folder)
     stop = StopRequest(whole.stop_file)
     stop.listen()
@@ -39,20 +42,25 @@ def start_sweep(
     except AskedToStop:
         return EXIT_CODES["preempted"]
 
+    def leg_of(variant: Variant) -> Leg:
+        """As it is now: how many steps its epochs are is known once it has begun."""
+        (leg,) = legs_of(wanted[variant.folder], variant.folder, arguments.max_steps)
+        return leg
+
     def run(variant: Variant) -> int:
-        own, wanted = RunFolder(variant.folder), settings_with(variant.overrides)
+        leg = leg_of(variant)
+        own = leg.folder
         ranks.main_only(own.make)
         ranks.main_only(own.begin)
         if ranks.is_main:
             post_witness(own)
-        (leg,) = legs_of(wanted, variant.folder, arguments.max_steps)
-        engine = read_engine_config(arguments.deepspeed_config, wanted)
+        engine = read_engine_config(arguments.deepspeed_config, leg.settings)
         check_device(engine)
-        provided = kind.provide(wanted, ranks)
+        provided = kind.provide(leg.settings, ranks)
         return run_task(Request(provided, kind.open, engine, own, "latest", leg.steps, None, stop), ranks)
 
     try:
         base = settings.model_dump(mode="json")
-        return run_sweep(folder, plan, base, run, ranks)
+        return run_sweep(folder, plan, base, run, ranks, lambda variant: leg_of(variant).finished)
     finally:
         ranks.close()

@@ -1,22 +1,25 @@
 """What the runs of a sweep came to: of each point mean and deviation over seeds, and which one is best."""
 
 import statistics
+from collections.abc import Callable
 from typing import Any
 
 from interbert.files import read_json
-from interbert.tasks.metrics import RESULTS, Metric, metric_of
+from interbert.tasks.results.metrics import RESULTS, Metric, metric_of
 from interbert.tasks.sweep.plan import Variant
 from interbert.train.folder.run_folder import RunFolder
 
 SWEEP = "sweep.json"
+Trained = Callable[[Variant], bool]
+"""Whether a run that says it is finished was trained as far as is asked for now."""
 
 
-def summarise_sweep(plan: list[Variant]) -> dict[str, Any]:
+def summarise_sweep(plan: list[Variant], trained: Trained) -> dict[str, Any]:
     """Mean and deviation over the seeds of each point, and which point is best, from what the runs left."""
     points = []
     for name in dict.fromkeys(variant.point for variant in plan):
         own = [variant for variant in plan if variant.point == name]
-        runs = [_outcome(variant) for variant in own]
+        runs = [_outcome(variant, trained) for variant in own]
         values = [each["value"] for each in runs if each["value"] is not None]
         points.append(
             {
@@ -27,7 +30,7 @@ def summarise_sweep(plan: list[Variant]) -> dict[str, Any]:
                 "runs": runs,
             }
         )
-    judged = [_results(variant) for variant in plan if is_finished(variant)]
+    judged = [_results(variant) for variant in plan if state_of(variant, trained) == "finished"]
     told: dict[str, Any] = {"kind": None, "metric": None, "points": points, "best": None, "best_run": None}
     if judged:
         metric = metric_of(judged[0]["kind"], judged[0]["metric"])
@@ -61,16 +64,16 @@ def _told(metric: Metric | None, point: dict[str, Any]) -> str:
     return f"{mean}{spread}{' %' if metric.share else ''}"
 
 
-def is_finished(variant: Variant) -> bool:
-    status = RunFolder(variant.folder).read_status()
-    return status is not None and status["state"] == "finished" and (variant.folder / RESULTS).is_file()
-
-
-def state_of(variant: Variant) -> str:
+def state_of(variant: Variant, trained: Trained) -> str:
+    """`finished` where nothing is left to do."""
     status = RunFolder(variant.folder).read_status()
     if status is None:
         return "not begun"
-    return "without results" if status["state"] == "finished" else status["state"]
+    if status["state"] != "finished":
+        return status["state"]
+    if not (variant.folder / RESULTS).is_file():
+        return "without results"
+    return "finished" if trained(variant) else "cut short"
 
 
 def reason_of(variant: Variant) -> str:
@@ -78,12 +81,13 @@ def reason_of(variant: Variant) -> str:
     return status["reason"] if status else ""
 
 
-def _outcome(variant: Variant) -> dict[str, Any]:
-    done = is_finished(variant)
+def _outcome(variant: Variant, trained: Trained) -> dict[str, Any]:
+    state = state_of(variant, trained)
+    done = state == "finished"
     return {
         "folder": variant.folder.name,
         "seed": variant.seed,
-        "state": "finished" if done else state_of(variant),
+        "state": state,
         "reason": "" if done else reason_of(variant),
         "value": _results(variant)["value"] if done else None,
     }

@@ -130,13 +130,21 @@ class RunFolder:
     def finished_at(self, last_step: int) -> bool:
         """Whether a run to this step has nothing left to do."""
         status = self.read_status()
-        done = status is not None and status["state"] == "finished" and status["step"] >= last_step
-        return done and self.export.is_dir()
+        if status is None or status["state"] != "finished" or not self.export.is_dir():
+            return False
+        return status["step"] >= last_step or status.get("complete", False)
 
     def write_status(
-        self, state: State, step: int, reason: str, again: Again | None = None, hosts: Sequence[str] = ()
+        self,
+        state: State,
+        step: int,
+        reason: str,
+        again: Again | None = None,
+        hosts: Sequence[str] = (),
+        complete: bool = False,
     ) -> None:
-        """`again`: whether to start it again (ending.py); `hosts`: where it stood still, if that is known."""
+        """`again`: whether to start it again (ending.py); `hosts`: where it stood still, if that is known;
+        `complete`: it would learn no more, however many steps were asked for."""
         status = {
             "state": state,
             "step": step,
@@ -144,6 +152,7 @@ class RunFolder:
             "exit_code": EXIT_CODES[state],
             "again": again or again_after(state),
             "hosts": ",".join(hosts),
+            "complete": complete,
         }
         replace_json(self.path / "status.json", status)
         if state != "failed":

@@ -40,7 +40,8 @@ class Asked:
 
 
 def run_training(asked: Asked, stop: StopRequest) -> int:
-    from interbert.train.run import Request, run_task  # seconds of imports, once they are needed
+    from interbert.train.prepare import Request  # seconds of imports, once they are needed
+    from interbert.train.run import run_task
 
     settings, own = asked.settings, RunFolder(asked.folder)
     try:

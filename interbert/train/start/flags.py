@@ -20,8 +20,11 @@ if TYPE_CHECKING:
     from interbert.train.task import Kind
 
 
-def add_run_flags(parser: argparse.ArgumentParser) -> None:
+def add_run_flags(parser: argparse.ArgumentParser, data: str) -> None:
+    """data: what its stores are to the script."""
     add = parser.add_argument
+    add("--data", nargs="+", default=[], metavar="PATH", help=data)
+    add("--seed", type=int, metavar="N", help="short for --set train.seed=N")
     add(
         "--deepspeed_config",
         required=True,
@@ -43,6 +46,20 @@ def add_run_flags(parser: argparse.ArgumentParser) -> None:
     add("--max-steps", type=int, metavar="N", help="stop after N steps of the schedule")
     add("--profile", metavar="A:B", help="trace steps A to B into the run's profile/ folder")
     add("--dry-run", action="store_true", help="check settings, batch arithmetic and data, then exit")
+    _add_imagined(parser)
+    # Launchers append it; the environment decides.
+    add("--local_rank", type=int, default=0, help=argparse.SUPPRESS)
+
+
+def sections_of(arguments: argparse.Namespace) -> dict[str, dict[str, Any]]:
+    """The settings that flags of their own say."""
+    return {
+        "data": {"train": arguments.data} if arguments.data else {},
+        "train": {"seed": arguments.seed} if arguments.seed is not None else {},
+    }
+
+
+def _add_imagined(parser: argparse.ArgumentParser) -> None:
     imagined = parser.add_argument_group("a dry run as on another machine")
     imagined.add_argument("--world-size", type=int, metavar="N", help="ranks")
     imagined.add_argument(
@@ -53,8 +70,6 @@ def add_run_flags(parser: argparse.ArgumentParser) -> None:
     imagined.add_argument("--nodes", type=int, metavar="N", help="nodes that they are on")
     imagined.add_argument("--rank-tflops", type=float, metavar="X", help="model TFLOP/s of a rank (250)")
     imagined.add_argument("--node-gbps", type=float, metavar="X", help="GB/s between nodes, each way (50)")
-    # Launchers append it; the environment decides.
-    add("--local_rank", type=int, default=0, help=argparse.SUPPRESS)
 
 
 def start(kind: Callable[[], Kind], settings: Settings, arguments: argparse.Namespace) -> int:
@@ -70,8 +85,9 @@ def start(kind: Callable[[], Kind], settings: Settings, arguments: argparse.Name
     done = resume == "latest" and nothing_left(RunFolder(folder), legs, legs_of(settings, folder, None))
     if done and not arguments.dry_run:
         if os.environ.get("RANK", "0") == "0":
-            steps = sum(leg.steps for leg in legs)
-            print(f"{folder}: finished, at step {steps} or beyond; --resume none trains it again")
+            status = RunFolder(folder).read_status()
+            told = f"finished, at step {status['step']} ({status['reason']})"
+            print(f"{folder}: {told}; --resume none trains it again")
         return 0
 
     for each in settings.stages or [settings]:

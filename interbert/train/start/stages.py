@@ -71,7 +71,7 @@ def run_stages(
             ranks.main_only(lambda leg=leg, done=done: tell_of_stage(whole, leg.folder, done))
             if code != EXIT_CODES["finished"]:
                 return code
-        done += leg.steps
+        done += ranks.main_only(leg.folder.last_step)
     ranks.main_only(lambda: _finish(settings, whole, legs, done))
     return EXIT_CODES["finished"]
 

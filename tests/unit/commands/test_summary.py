@@ -5,7 +5,7 @@ import pytest
 from made_examples import make_examples, make_outputs
 
 from interbert.commands.summary import summarise
-from interbert.tasks.results import Origin, write_results
+from interbert.tasks.results.results import Origin, write_results
 
 
 def write(folder, name, text):

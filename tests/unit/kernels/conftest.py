@@ -22,7 +22,7 @@ def why_no_tiles() -> str:
 
 @pytest.fixture(scope="session")
 def portable_file(tmp_path_factory) -> Path:
-    """tests/kernels/test_native_proof.py brings its own: broken ones, and one with sanitizers."""
+    """tests/kernels/native_harness.py brings its own: broken ones, and one with sanitizers."""
     brought = os.environ.get("PORTABLE_LIBRARY")
     try:
         return Path(brought) if brought else build_portable(tmp_path_factory.mktemp("portable"))

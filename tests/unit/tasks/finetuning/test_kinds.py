@@ -8,6 +8,7 @@ import torch
 from example_files import write_lines
 from made_batches import make_batch, tiny_config
 from small_world import WordTokenizer
+from transformers import BertConfig, BertForPreTraining
 from tuned import ONE_RANK, lines_of, opened, settled, write_model
 
 from interbert.batches.batch import Groups
@@ -18,10 +19,10 @@ from interbert.corpus.tokens import text_table
 from interbert.model.beginning import fill
 from interbert.model.loading import load_ours
 from interbert.model.padded import pad
-from interbert.tasks.answers import answers_of
-from interbert.tasks.figures import figures_of
 from interbert.tasks.finetuning.judge import ExampleJudge, figures_present, true_among_best
 from interbert.tasks.finetuning.step import FineTuneStep
+from interbert.tasks.results.answers import answers_of
+from interbert.tasks.results.figures import figures_of
 
 KINDS = ("classify", "weighed", "two", "words", "score", "choose", "match", "point")
 
@@ -124,6 +125,23 @@ def test_a_head_goes_on_or_is_made_new_and_another_ones_is_refused(tmp_path, cap
         start(opened(tmp_path, "score", model={"inherit_from": str(tmp_path / "tuned")}))
     new = opened(tmp_path, "score", task={"new_head": True}, model={"inherit_from": str(tmp_path / "tuned")})
     assert start(new).task.classifier.out_features == 1 and "--new-head" in caplog.text
+
+
+@pytest.mark.parametrize("origin", ["nothing", "bert"])
+def test_text_alone_begins_without_any_store(origin, tmp_path):
+    """Three steps of it, from fresh weights and from BERT's."""
+    words = WordTokenizer.vocab_size
+    begin = {"inherit_from": None, "preset": "tiny"}
+    if origin == "bert":
+        sizes = {"num_hidden_layers": 2, "hidden_size": 32, "num_attention_heads": 2, "intermediate_size": 64}
+        BertForPreTraining(BertConfig(vocab_size=words, **sizes)).save_pretrained(tmp_path / "bert")
+        begin["bert"] = str(tmp_path / "bert")
+    task = opened(tmp_path, "words", model=begin, data={"tokenizer": "words"})
+    model = start(task)
+    assert task.corpus is None and model.config.vocab_size == words
+    assert model.config.hidden_size == (32 if origin == "bert" else 128) == task.shape().hidden_size
+    before = model.task.classifier.weight.detach().clone()
+    assert 0 < learn(task, model, 3) < 2 and not torch.equal(before, model.task.classifier.weight)
 
 
 def test_matching_keeps_the_head_of_pretraining(tmp_path):

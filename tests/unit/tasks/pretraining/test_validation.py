@@ -1,10 +1,13 @@
 """The batches of validation: every held-out caption, whatever the mixture of training is."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
-from small_world import WordTokenizer, settings, write_store
+from small_world import WordTokenizer, damage, settings, write_store
 
 from interbert.corpus.corpus import Corpus
+from interbert.ranks.distributed import Ranks
 from interbert.tasks.pretraining import validation
 
 
@@ -32,6 +35,22 @@ def test_validation_weighs_nothing_and_asks_for_no_falsified_versions(held_out, 
     wanted = settings(data=data, mismatch=mismatch, train={"validation_micro_batches": 1000})
     match = np.concatenate([batch.is_match_P for batch in batches_of(wanted)])
     assert len(match) == 2 * 20 * 3 and 0.3 < match.mean() < 0.7
+
+
+def test_pairs_with_damaged_images_are_counted_apart_and_named_once(held_out, caplog):
+    caplog.set_level("INFO")
+    damage(Path(held_out[0]), [3])
+    train = {"validation_micro_batches": 1000}
+    batches = batches_of(settings(data={"validation": held_out, "skip_damaged": 1}, train=train))
+    judge = validation.Validation(batches)
+
+    class Engine:
+        def evaluate(self, batches, weights, ranks):
+            return {"loss": 1.0}
+
+    left_out = sum((batch.images_P == 3).sum() for batch in batches)
+    assert judge.figures(Engine(), Ranks.alone()) == {"loss": 1.0, "left_out": left_out} and left_out >= 3
+    assert sum("left out of validation" in line and "'97-3'" in line for line in caplog.messages) == 1
 
 
 def test_what_is_wrong_with_validation_names_its_data(tmp_path):

@@ -31,6 +31,16 @@ def test_a_finished_run_has_nothing_left(tmp_path):
         assert not nothing_left(other.folder, [other], [other])
 
 
+def test_a_run_that_ended_early_has_nothing_left(tmp_path):
+    """Else it is loaded, exported and judged again each time that it is started."""
+    run = a_run(tmp_path / "run", step=3)
+    assert not nothing_left(run.folder, [run], [run])
+    run.folder.write_status("finished", 3, "2 rounds of validation brought nothing better", complete=True)
+    assert nothing_left(run.folder, [run], [run])
+    run.folder.write_status("running", 3, "preparing")
+    assert not nothing_left(run.folder, [run], [run])
+
+
 def test_stages_are_finished_when_the_whole_says_so(tmp_path):
     whole = RunFolder(tmp_path)
     legs = [a_run(tmp_path / "one"), a_run(tmp_path / "two")]

@@ -1,0 +1,31 @@
+"""Places where the fused kernels can be broken: each of their barriers, waits and masks."""
+
+from mutations import Mutation
+
+WAITS = [
+    Mutation("forward waits for its copies", "forward.h", "wait_copies();"),
+    Mutation("forward barrier of a stage", "forward.h", "sync_block();"),
+    Mutation("forward queries read before overwritten", "forward.h", "sync_warp();", number=0),
+    Mutation("forward result written before read", "forward.h", "sync_warp();", number=1),
+    Mutation("backward waits for its copies", "backward.h", "wait_copies();"),
+    Mutation("backward barrier of P", "backward.h", "sync_block();", number=0),
+    Mutation("backward barrier after P", "backward.h", "sync_block();", number=1),
+    Mutation("backward barrier of dS", "backward.h", "sync_block();", number=2),
+    Mutation("backward barrier before results", "backward.h", "sync_block();", number=3),
+    Mutation("backward barrier of a stage", "backward.h", "sync_block();", number=4),
+    Mutation("backward result written before read", "backward.h", "sync_warp();"),
+]
+MASKS = [
+    Mutation("keys beyond the end", "forward.h", "if (8 * n + i % 2 >= left) s[n][i] = -INFINITY;"),
+    Mutation("sums of queries beyond the end", "forward.h", "if (query < queries) p.logsum", "p.logsum"),
+    Mutation("keys beyond the end, backward", "backward.h", "8 * n + i % 2 < left ?", "true ?"),
+    Mutation("sums beyond the end, backward", "backward.h", "query < item.length ? p.logsum", "true ? p.logsum"),
+    Mutation("dropped in the values' gradient", "backward.h", "key_side<true>", "key_side<false>"),
+    Mutation("dropped in the scores' gradient", "backward.h", "kept ? p * dp[j][i] : 0", "p * dp[j][i]"),
+    Mutation("sign of what is dropped", "backward.h", "fabsf(p[0])", "p[0]"),
+    Mutation("dropped going forward", "forward.h", "if (dropout.threshold) drop(", "if (false) drop("),
+    Mutation("zeros below a tile's rows", "problem.h", "chunk * 16, real);", "chunk * 16, true);"),
+    Mutation("rows written to the end", "problem.h", "if (row < length) write_16", "write_16"),
+    Mutation("zeros behind the last row", "problem.h", "fill_rows(p.out + used", "if (0) fill_rows(p.out + used"),
+    Mutation("items to the end", "problem.h", "if (number >= p.sequences * p.heads * PARTS) return item;"),
+]  # fmt: skip
