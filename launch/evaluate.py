@@ -44,6 +44,10 @@ def parse_arguments() -> argparse.Namespace:
     if arguments.output:
         kind = None if arguments.task == RETRIEVAL else JUDGED
         arguments.output = output_path(arguments.output, arguments.overwrite, inputs, folder=kind)
+    if arguments.submission:
+        gathers = arguments.submission.suffix == ".zip"
+        replaces = arguments.overwrite or gathers
+        arguments.submission = output_path(arguments.submission, replaces, inputs, name="--submission")
     return arguments
 
 
@@ -72,6 +76,10 @@ def add_what_is_judged(parser: argparse.ArgumentParser) -> None:
         metavar="PATH",
         help="retrieval: file for the figures as JSON; of examples: folder for figures, predictions and their page",
     )
+    submission = (
+        "of official examples: also the file that the task's server takes (a .zip gathers those of GLUE)"
+    )
+    add("--submission", type=Path, metavar="FILE", help=submission)
     add_overwrite(parser)
 
 
@@ -120,8 +128,8 @@ def add_how_pairs_are_ranked(parser: argparse.ArgumentParser) -> None:
 def fault_of(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> str | None:
     """What is lacking, or means nothing here, or contradicts itself."""
     if arguments.task == RETRIEVAL:
-        if arguments.examples:
-            return "--examples are of a task: give --task KIND"
+        if arguments.examples or arguments.submission:
+            return "--examples and --submission are of a task: give --task KIND"
         if arguments.model and not arguments.data:
             return "--model needs --data: one or more stores"
     else:
@@ -157,8 +165,12 @@ def evaluate(arguments: argparse.Namespace) -> int:
 def evaluate_task(arguments: argparse.Namespace) -> None:
     """On examples."""
     from interbert.tasks.finetuning.evaluate import evaluate_examples
+    from interbert.tasks.official.official import refuse_without_submission, told, write_submission
     from interbert.tasks.results.metrics import metric_of
+    from interbert.tasks.results.results import PREDICTIONS
 
+    if arguments.submission:
+        refuse_without_submission(arguments.submission, arguments.examples)
     with ranks_of_launch() as ranks:
         results = evaluate_examples(
             arguments.task,
@@ -175,11 +187,15 @@ def evaluate_task(arguments: argparse.Namespace) -> None:
             skip_damaged=arguments.skip_damaged,
         )
         if ranks.is_main:
-            told = metric_of(arguments.task, results["metric"]).told(results["value"])
+            value = metric_of(arguments.task, results["metric"]).told(results["value"])
             print(
-                f"{results['metric']} {told} of {results['examples']} examples; {arguments.output}/results.html",
+                f"{results['metric']} {value} of {results['examples']} examples; {arguments.output}/results.html",
                 flush=True,
             )
+            for name, figure in told(results["official"]) if "official" in results else ():
+                print(f"{name} {figure}", flush=True)
+            if arguments.submission:
+                print(write_submission(arguments.submission, arguments.output / PREDICTIONS), flush=True)
 
 
 def evaluate_retrieval(arguments: argparse.Namespace) -> None:

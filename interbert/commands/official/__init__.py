@@ -5,13 +5,16 @@ Verbs of two words, each with flags of its own.
 
 from typing import Any
 
-from interbert.commands.official import nlvr2, snli_ve, vqa2
+from interbert.commands.official import glue, nlvr2, refcoco, snli_ve, vcr, vqa2
 from interbert.commands.output import add_overwrite
 
 TASKS = {
     "vqa2": vqa2,
     "nlvr2": nlvr2,
     "snli-ve": snli_ve,
+    "vcr": vcr,
+    "refcoco": refcoco,
+    "glue": glue,
 }
 """Each has ABOUT, add_arguments(parser) and run(arguments) -> exit code."""
 

@@ -40,7 +40,7 @@ def examples_of_hypotheses(
             "images": [images.named(image.removesuffix(".jpg"))],
             "texts": [text_in(row, "sentence2")],
         }
-        yield example | (_shares(row) if soft else {"label": gold}) | {OFFICIAL: NAME}
+        yield example | (_shares(row) | {"gold_label": gold} if soft else {"label": gold}) | {OFFICIAL: NAME}
 
     return examples_of(path, json_lines(path), read, left_out)
 
@@ -62,4 +62,6 @@ def _shares(row: dict[str, Any]) -> dict[str, Any]:
         raise Fault("annotator_labels", "missing; soft labels are made of them: leave --soft out")
     counts = Counter(one_of(label, LABELS, "annotator_labels") for label in said if label != "")
     total = sum(counts.values())
+    if not total:
+        raise Fault("annotator_labels", "all empty; soft labels are made of them: leave --soft out")
     return {"scores": {label: round(counts[label] / total, 6) for label in LABELS if counts[label]}}
