@@ -1,6 +1,7 @@
-"""Official files in miniature: rows of our own in the layouts of VQA v2, NLVR2, SNLI-VE and GLUE."""
+"""Official files in miniature: rows of our own in the layouts of VQA v2, NLVR2, SNLI-VE, VCR, RefCOCO and GLUE."""
 
 import json
+import pickle
 from pathlib import Path
 from typing import Any
 
@@ -140,3 +141,56 @@ def write_glue(folder: Path, task: str) -> Path:
 def write_rows(path: Path, rows: list[Any]) -> Path:
     """A line each, as NLVR2 and SNLI-VE have them; what is a str already stands as it is."""
     return write_lines(path, rows)
+
+
+def vcr_row(number: int, split: str = "val", **fields: Any) -> dict[str, Any]:
+    """Casey is asked about; the dog is the second object."""
+    tags = [[0], "and", [1, 2]]
+    return {
+        "movie": "3005_A_FILM",
+        "objects": ["person", "dog", "person"],
+        "img_fn": f"lsmdc_A_FILM/3005_A_FILM_{number}.jpg",
+        "metadata_fn": f"lsmdc_A_FILM/3005_A_FILM_{number}.json",
+        "question": ["Why", "is", [0], "glad", "?"],
+        "answer_choices": [[[0], "won", "."], ["It", "rains", "."], [*tags, "left", "."], ["No", "."]],
+        "rationale_choices": [["So", str(choice), "."] for choice in range(4)],
+        "answer_label": 2,
+        "rationale_label": 1,
+        "img_id": f"{split}-{number}",
+        "annot_id": f"{split}-{number}",
+    } | fields
+
+
+def write_vcr_metadata(folder: Path, row: dict[str, Any], **fields: Any) -> Path:
+    boxes = [[1.0, 2.0, 30.0, 40.0, 0.99] for _ in row["objects"]]
+    own = {"boxes": boxes, "segms": [[] for _ in boxes], "names": row["objects"], "width": 64, "height": 48}
+    path = folder / row["metadata_fn"]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(own | fields))
+    return folder
+
+
+def write_refcoco(folder: Path, refs: list[dict[str, Any]], name: str = "refs(unc).p") -> Path:
+    """Boxes of annotations 1 to 4 are 10 wide and as high as their number."""
+    folder.mkdir(exist_ok=True)
+    (folder / name).write_bytes(pickle.dumps(refs, protocol=2))
+    annotations = [{"id": number, "bbox": [5.5, 6, 10, number], "category_id": 1} for number in range(1, 5)]
+    tree = {"annotations": annotations, "categories": [{"id": 1, "name": "person"}]}
+    (folder / "instances.json").write_text(json.dumps(tree))
+    return folder
+
+
+def ref(number: int, split: str, *phrases: str, annotation: int = 3) -> dict[str, Any]:
+    sentences = [
+        {"sent": phrase, "raw": phrase.upper(), "sent_id": 10 * number + place, "tokens": phrase.split()}
+        for place, phrase in enumerate(phrases)
+    ]
+    return {
+        "ref_id": number,
+        "ann_id": annotation,
+        "category_id": 1,
+        "image_id": 42,
+        "split": split,
+        "sent_ids": [sentence["sent_id"] for sentence in sentences],
+        "sentences": sentences,
+    }

@@ -21,12 +21,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="FOLDER",
         help="of the task: train.tsv, dev.tsv, test.tsv",
     )
-    add(
-        "--task",
-        required=True,
-        choices=TASKS,
-        help="which one; ax has a test file alone, for a model of mnli",
-    )
+    names = f"{', '.join(TASKS)}; ax has a test file alone, for a model of mnli"
+    add("--task", required=True, type=_plain, choices=TASKS, metavar="NAME", help=names)
     add(
         "--output",
         required=True,
@@ -47,13 +43,15 @@ def run(arguments: argparse.Namespace) -> int:
 
     must_exist([arguments.input])
     files = files_of(arguments.input, arguments.task)
-    inputs = [arguments.input]
-    output = output_path(arguments.output, arguments.overwrite, inputs, folder=EXAMPLES)
+    output = output_path(arguments.output, arguments.overwrite, [arguments.input], folder=EXAMPLES)
     partial = new_folder(partial_folder(output))
-    for split, path in files.items():
-        left_out = Counter()
-        rows = examples_of_table(path, arguments.task, split, left_out)
-        write(partial / f"{split}.jsonl", rows, left_out)
-    remove(output)
-    partial.rename(output)
+    try:
+        for split, path in files.items():
+            left_out = Counter()
+            rows = examples_of_table(path, arguments.task, split, left_out)
+            write(partial / f"{split}.jsonl", rows, left_out, named=output / f"{split}.jsonl")
+        remove(output)
+        partial.rename(output)
+    finally:
+        remove(partial)
     return 0

@@ -51,13 +51,20 @@ def must_exist(paths: Iterable[Path]) -> None:
 
 
 def write(
-    output: Path, rows: "Iterable[Example]", left_out: Counter[str], images: "Images | None" = None
+    output: Path,
+    rows: "Iterable[Example]",
+    left_out: Counter[str],
+    images: "Images | None" = None,
+    named: Path | None = None,
 ) -> None:
-    """Writes the examples, and tells how many there are and what was left out."""
+    """Writes the examples, and tells how many there are and what was left out.
+
+    named: where the file will be, if it is moved there later.
+    """
     from interbert.sources.official.rows import write_examples
 
     count = write_examples(output, rows if images is None else _checked(rows, images))
-    print(f"{output}: {count:,} examples")
+    print(f"{named or output}: {count:,} examples")
     for reason, times in left_out.most_common():
         print(f"  {times:,} rows were left out: {reason}")
     if images is not None and images.missing:

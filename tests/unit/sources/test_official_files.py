@@ -336,6 +336,98 @@ def test_a_folder_of_other_files_is_not_replaced(tmp_path, capsys):
     assert "letter.txt" in capsys.readouterr().err and (tmp_path / "out" / "letter.txt").exists()
 
 
+def test_a_situation_of_vcr_becomes_two_examples(tmp_path):
+    row = made.vcr_row(7)
+    path, output = write_rows(tmp_path / "val.jsonl", [row]), tmp_path / "vcr.jsonl"
+    metadata = made.write_vcr_metadata(tmp_path / "vcr1images", row)
+    store = write_named(tmp_path / "images.h5", "3005_A_FILM_7")
+    bring("vcr", "--input", path, "--metadata", metadata, "--output", output, "--data", store)
+    answer, rationale = lines_of(output)
+    question, won, left = "Why is Casey glad ?", "Casey won .", "Casey and dog and Riley left ."
+    assert answer["texts"] == [[question, text] for text in (won, "It rains .", left, "No .")]
+    assert rationale["texts"] == [[f"{question} {left}", f"So {choice} ."] for choice in range(4)]
+    assert (answer["label"], rationale["label"], rationale["given_answer"]) == (2, 1, 2)
+    assert answer["annot_id"] == rationale["annot_id"] == "val-7" and answer["images"] == ["3005_A_FILM_7"]
+    with Corpus([store]) as corpus:
+        assert open_examples(output, corpus, "choose").labels_N.tolist() == [2, 1]
+    for part, kept in (("answer", answer), ("rationale", rationale)):
+        bring("vcr", "--input", path, "--output", output, "--data", store, "--part", part, "--overwrite")
+        assert lines_of(output) == [kept]
+
+
+def test_names_of_persons_begin_anew_after_the_last(tmp_path):
+    row = made.vcr_row(1, objects=["person"] * 17, question=[[14, 15, 16], "here", "?"])
+    path = write_rows(tmp_path / "val.jsonl", [row])
+    bring("vcr", "--input", path, "--output", tmp_path / "vcr.jsonl")
+    assert lines_of(tmp_path / "vcr.jsonl")[0]["texts"][0][0] == "Quinn and Casey and Riley here ?"
+
+
+def test_where_no_answer_is_known_rationales_are_asked_given_each(tmp_path):
+    row = {name: value for name, value in made.vcr_row(1, "test").items() if not name.endswith("label")}
+    path = write_rows(tmp_path / "test.jsonl", [row])
+    bring("vcr", "--input", path, "--output", tmp_path / "vcr.jsonl")
+    answer, *rationales = lines_of(tmp_path / "vcr.jsonl")
+    assert [line["given_answer"] for line in rationales] == [0, 1, 2, 3]
+    assert all("label" not in line for line in (answer, *rationales))
+    write_rows(path, [made.vcr_row(1)])
+    bring("vcr", "--input", path, "--output", tmp_path / "all.jsonl", "--every-answer")
+    assert [line.get("label") for line in lines_of(tmp_path / "all.jsonl")] == [2, None, None, 1, None]
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({"question": ["Why", [3], "?"]}, "line 1, question: the tag 3 points beyond the 3 objects"),
+        ({"answer_choices": [["no"]] * 20}, "line 1, answer_choices: 20 choices, and VCR has 4"),
+        ({"rationale_choices": [["no"], ["yes"], [], ["so"]]}, "line 1, rationale_choices[2]: []"),
+        ({"answer_label": 4}, "line 1, answer_label: 4 is none of the 4 choices"),
+        ({"objects": ["person", "dog", "cat"]}, "line 1, objects: 3 of them"),
+        ({"metadata_fn": "other.json"}, "line 1, metadata_fn"),
+    ],
+)
+def test_bad_situations_are_refused(tmp_path, capsys, fields, said):
+    metadata = made.write_vcr_metadata(tmp_path / "vcr1images", made.vcr_row(1))
+    path = write_rows(tmp_path / "val.jsonl", [made.vcr_row(1, **fields)])
+    words = ("vcr", "--input", path, "--metadata", metadata, "--output", tmp_path / "a.jsonl")
+    assert said in refused(capsys, *words)
+
+
+def test_each_phrase_of_a_ref_has_its_box(tmp_path, capsys):
+    refs = [
+        made.ref(1, "testA", "the man", "left man"),
+        made.ref(2, "val", "she"),
+        made.ref(3, "testA", "red hat"),
+    ]
+    folder, output = made.write_refcoco(tmp_path / "refcoco+", refs), tmp_path / "a.jsonl"
+    store = write_named(tmp_path / "images.h5", "COCO_train2014_000000000042")
+    words = ("refcoco", "--input", folder, "--split", "testA", "--output", output, "--data", store)
+    bring(*words)
+    lines = lines_of(output)
+    assert [(line["id"], line["texts"]) for line in lines] == [
+        (10, ["the man"]),
+        (11, ["left man"]),
+        (30, ["red hat"]),
+    ]
+    assert lines[0]["boxes"] == [[5.5, 6, 15.5, 9]] and lines[0]["type"] == "person"
+    with Corpus([store]) as corpus:
+        assert open_examples(output, corpus, "point").known_N.all()
+    output.unlink()
+    words = ("refcoco", "--input", folder, "--split", "testC", "--output", output)
+    assert "no split 'testC'; it has testA, val" in refused(capsys, *words)
+
+
+def test_bad_refs_are_refused(tmp_path, capsys):
+    folder = made.write_refcoco(tmp_path / "refcoco+", [made.ref(1, "val", "he", annotation=99)])
+    words = ("refcoco", "--input", folder, "--split", "val", "--output", tmp_path / "a.jsonl")
+    assert "entry 1, ann_id: 99 is not in instances.json" in refused(capsys, *words)
+    made.write_refcoco(folder, [], "refs(umd).p")
+    assert "--split-by" in refused(capsys, *words)
+    (folder / "refs(umd).p").write_bytes(pickle.dumps(os.getcwd))
+    assert "would run code" in refused(capsys, *words, "--split-by", "umd")
+    (folder / "instances.json").unlink()
+    assert "instances.json missing" in refused(capsys, *words, "--split-by", "unc")
+
+
 @pytest.mark.skipif(not SAMPLES.is_dir(), reason="INTERBERT_SAMPLES names no folder of official files")
 def test_real_files(tmp_path):
     vqa = SAMPLES / "vqa"
