@@ -235,3 +235,57 @@ def test_what_cannot_be_handed_in_is_refused(tmp_path):
     table = write_lines(tmp_path / "t.jsonl", [{"id": 0, "prediction": "1", "official": "glue-rte"}])
     with pytest.raises(ValueError, match="no zip"):
         write_submission(write_lines(tmp_path / "bad.zip", ["text"]), table)
+
+
+def situation(id_: str, answer: int, rationales: list[int], right: tuple[int, int] | None) -> list[dict]:
+    """A line for the answer, and one for the rationales given each answer, as they were told."""
+    lines = []
+    for given, told_ in ((None, answer), *enumerate(rationales)):
+        scores = [0.7 if choice == told_ else 0.1 for choice in range(4)]
+        label = None
+        if right is not None and given in (None, right[0]):
+            label = right[0] if given is None else right[1]
+        line = {
+            "id": f"{id_}-{given}",
+            "annot_id": id_,
+            "prediction": told_,
+            "scores": scores,
+            "label": label,
+        }
+        line |= {"type": "Q->A"} if given is None else {"type": "QA->R", "given_answer": given}
+        lines.append({"official": "vcr", **line})
+    return lines
+
+
+def test_situations_are_right_where_answer_and_rationale_are(tmp_path):
+    lines = [
+        *situation("val-0", 1, [0, 3, 0, 0], right=(1, 3)),
+        *situation("val-1", 1, [0, 0, 2, 0], right=(2, 2)),
+        *situation("val-2", 0, [1, 1, 1, 1], right=(0, 0)),
+    ]
+    found = judged(tmp_path, lines)
+    assert found["figures"] == {"Q->A": 2 / 3, "QA->R": 2 / 3, "Q->AR": 1 / 3}
+    assert [name for name, _ in told(found)] == ["vcr Q->A", "vcr QA->R", "vcr Q->AR"]
+
+
+def test_the_table_of_the_leaderboard_has_21_columns(tmp_path):
+    lines = situation("test-0", 1, [0, 3, 2, 0], right=None) + situation(
+        "test-1", 2, [1, 1, 1, 0], right=None
+    )
+    write_submission(tmp_path / "out.csv", write_lines(tmp_path / "predictions.jsonl", lines))
+    header, first, second = (line.split(",") for line in (tmp_path / "out.csv").read_text().splitlines())
+    assert len(header) == 21 and header[:2] == ["annot_id", "answer_0"]
+    assert header[5] == "rationale_conditioned_on_a0_0" and header[-1] == "rationale_conditioned_on_a3_3"
+    assert (first[0], second[0]) == ("test-0", "test-1")
+    assert [place for place, cell in enumerate(first) if cell == "0.7"] == [2, 5, 12, 15, 17]
+    write_lines(tmp_path / "predictions.jsonl", lines[:3])
+    with pytest.raises(ValueError, match=r"test-0 has no rationale_conditioned_on_a2_0.*--every-answer"):
+        write_submission(tmp_path / "other.csv", tmp_path / "predictions.jsonl")
+
+
+def test_phrases_are_judged_by_overlap(tmp_path):
+    lines = [
+        {"id": n, "prediction": 0, "label": [[0, 0, 1, 1]], "right": right, "official": "refcoco"}
+        for n, right in enumerate([True, False, 0.5, None])
+    ]
+    assert judged(tmp_path, lines)["figures"] == {"accuracy": 0.5}
