@@ -45,8 +45,7 @@ def parse_arguments() -> argparse.Namespace:
         kind = None if arguments.task == RETRIEVAL else JUDGED
         arguments.output = output_path(arguments.output, arguments.overwrite, inputs, folder=kind)
     if arguments.submission:
-        gathers = arguments.submission.suffix == ".zip"
-        replaces = arguments.overwrite or gathers
+        replaces = arguments.overwrite or arguments.submission.suffix == ".zip"  # which gathers
         arguments.submission = output_path(arguments.submission, replaces, inputs, name="--submission")
     return arguments
 
@@ -128,8 +127,10 @@ def add_how_pairs_are_ranked(parser: argparse.ArgumentParser) -> None:
 def fault_of(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> str | None:
     """What is lacking, or means nothing here, or contradicts itself."""
     if arguments.task == RETRIEVAL:
-        if arguments.examples or arguments.submission:
-            return "--examples and --submission are of a task: give --task KIND"
+        if arguments.examples:
+            return "--examples are of a task: give --task KIND"
+        if arguments.submission:
+            return "--submission is of a task: give --task KIND"
         if arguments.model and not arguments.data:
             return "--model needs --data: one or more stores"
     else:

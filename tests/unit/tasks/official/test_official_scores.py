@@ -10,8 +10,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from example_files import write_lines
+from made_examples import make_examples, make_outputs
 from sklearn import metrics
 
+from interbert.commands.summary import summarise
+from interbert.files import read_json
 from interbert.sources.official.glue_tasks import SUBMISSIONS
 from interbert.sources.official.vqa_answers import cleaned, official_accuracy
 from interbert.tasks.official.official import (
@@ -20,6 +23,7 @@ from interbert.tasks.official.official import (
     told,
     write_submission,
 )
+from interbert.tasks.results.results import Origin, write_results
 
 
 def judged(folder: Path, lines: list[dict]) -> dict:
@@ -289,3 +293,23 @@ def test_phrases_are_judged_by_overlap(tmp_path):
         for n, right in enumerate([True, False, 0.5, None])
     ]
     assert judged(tmp_path, lines)["figures"] == {"accuracy": 0.5}
+
+
+def test_results_of_official_examples_have_the_official_figures(tmp_path):
+    lines = [{"official": "nlvr2"}, {"official": "nlvr2"}, {"official": "nlvr2"}]
+    ids = ["dev-1-0-0", "dev-1-1-0", "dev-2-0-0"]
+    examples = make_examples(
+        "classify", tmp_path, classes=["False", "True"], labels=[1, 0, 1], ids=ids, own_fields=lines
+    )
+    origin = Origin("runs/x/export", "step 20", ["a.h5"])
+    outputs = make_outputs([[0.2, 0.8], [0.3, 0.7], [0.1, 0.9]])
+    found = write_results(tmp_path, examples, outputs, None, origin)
+    expected = {"task": "nlvr2", "figures": {"accuracy": 2 / 3, "consistency": 0.5}}
+    assert found["official"] == read_json(tmp_path / "results.json")["official"] == expected
+    for name, text in (
+        ("status.json", '{"state": "finished", "step": 2, "reason": "all"}'),
+        ("metrics.jsonl", ""),
+    ):
+        (tmp_path / name).write_text(text)
+    rows = [line.split() for line in summarise(tmp_path).splitlines()]
+    assert ["nlvr2", "consistency", "0.5"] in rows and ["nlvr2", "accuracy", "0.6667"] in rows
