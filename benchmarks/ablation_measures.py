@@ -12,11 +12,11 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from interbert.corpus.corpus import Corpus
+from interbert.corpus.corpus import DISTINCTIVE, Corpus
 from interbert.corpus.tokens import token_table
 from interbert.ranks.distributed import Ranks
 from interbert.tasks.retrieval.evaluation import Options, evaluate_model, load_for
-from interbert.tasks.retrieval.lineup import DISTINCTIVE, captions_of
+from interbert.tasks.retrieval.lineup import captions_of
 from interbert.tasks.retrieval.pairs import PairScorer
 
 ONE_RANK = Ranks(0, 1, 0, torch.device("cpu"), "python")

@@ -305,6 +305,9 @@ class TaskSettings(Closed):
 class SetSettings(Closed):
     """Sets of true and false pairs, drawn anew for each epoch: a true one, and falsified versions of it."""
 
+    captions: Literal["all", "distinctive"] = "all"
+    """distinctive: only those that the data marks as true of their image alone. A caption that is true of many images
+    makes false pairs that are none."""
     random_captions: int = Field(1, ge=0)
     """The image with a caption of another image."""
     random_images: int = Field(1, ge=0)

@@ -13,6 +13,7 @@ from interbert.batches.endless import EndlessPlan, EpochPlan, MaskKind, Rows, ca
 from interbert.batches.example_plan import capacities_of_groups
 from interbert.batches.members import Members
 from interbert.config import Settings
+from interbert.corpus.corpus import DISTINCTIVE
 from interbert.corpus.sameness import Truth, texts_of_tokens
 from interbert.corpus.tokens import TokenTable
 from interbert.mining.negatives import CandidateTable
@@ -68,10 +69,11 @@ class SetPlan(EndlessPlan):
         self._text_lengths = tokens.lengths
         self._regions = np.minimum(corpus.region_counts, settings.data.max_regions).astype(np.int32)
         self._truth = Truth(corpus, texts_of_tokens(tokens))
-        captions = np.arange(corpus.captions, dtype=np.int32)
+        self._serves_C = self._serving()
+        self._captions = captions = np.flatnonzero(self._serves_C).astype(np.int32)
         self._captions_of = Members(captions, corpus.caption_image[captions], corpus.images)
         self._near = self._look_alikes(neighbours.rows) if sets.near_images else None
-        self._alike = _filled(candidates.rows) if sets.near_captions else None
+        self._alike = self._reading_alike(candidates.rows) if sets.near_captions else None
         # Any caption may meet any image: refuse now what some later epoch could not fit.
         text, regions = int(self._text_lengths[captions].max()), int(self._regions.max())
         largest = (self._pairs * text, self._pairs * regions, self._pairs)
@@ -82,8 +84,21 @@ class SetPlan(EndlessPlan):
             settings, self._text_lengths[captions], self._regions[image], largest, "a set (task.sets)"
         )
 
+    def _serving(self) -> np.ndarray:
+        """bool [captions]: which sets are drawn from."""
+        if self._sets.captions == "all":
+            return np.ones(self._corpus.captions, bool)
+        serves_C = self._corpus.caption_kind[: self._corpus.captions] == DISTINCTIVE
+        if not serves_C.any():
+            raise ValueError(
+                "task.sets.captions is 'distinctive', and the data marks no caption as such (captions/kind); set "
+                "task.sets.captions=all"
+            )
+        return serves_C
+
     def make(self, epoch: int) -> EpochPlan:
         captions = captions_of_epoch(self._corpus, self._weights, self.draw, epoch)
+        captions = captions[self._serves_C[captions]]
         own = captions[self.draw(Purpose.ORDER, epoch).permutation(len(captions))]
         image = self._corpus.caption_image[own].astype(np.int32)
         image_SK = np.repeat(image[:, None], self._pairs, axis=1)
@@ -118,15 +133,15 @@ class SetPlan(EndlessPlan):
 
     def _false_captions(self, rng: np.random.Generator, image: np.ndarray, rows: np.ndarray) -> np.ndarray:
         """int32: for each of these rows any caption that is not true of its image."""
-        found, count = np.empty(len(rows), np.int32), self._corpus.captions
+        found, captions = np.empty(len(rows), np.int32), self._captions
         mine = image[rows]
         left = _draw_again(
             found,
-            lambda some: rng.integers(0, count, len(some), np.int32),
+            lambda some: captions[rng.integers(0, len(captions), len(some), np.int32)],
             lambda some: self._truth.holds(mine[some], found[some]),
         )
         for row in left.tolist():
-            false = self._false_of_all(np.full(count, mine[row]), np.arange(count))
+            false = captions[self._false_of_all(np.full(len(captions), mine[row]), captions)]
             if len(false) == 0:
                 name = self._corpus.image_id(int(mine[row]))
                 raise ValueError(
@@ -137,15 +152,15 @@ class SetPlan(EndlessPlan):
         return found
 
     def _random_images(self, rng: np.random.Generator, image_SK: np.ndarray, caption_SK: np.ndarray) -> None:
-        caption, found, count = caption_SK.ravel(), np.empty(image_SK.size, np.int32), self._corpus.captions
-        images = self._corpus.caption_image
+        caption, found = caption_SK.ravel(), np.empty(image_SK.size, np.int32)
+        images = self._corpus.caption_image[self._captions].astype(np.int32)
         left = _draw_again(
             found,
-            lambda some: images[rng.integers(0, count, len(some))].astype(np.int32),
+            lambda some: images[rng.integers(0, len(images), len(some))],
             lambda some: self._truth.holds(found[some], caption[some]),
         )
         for row in left.tolist():
-            false = self._false_of_all(images[:count], np.full(count, caption[row]))
+            false = self._false_of_all(images, np.full(len(images), caption[row]))
             if len(false) == 0:
                 text = self._corpus.caption_text(int(caption[row]))
                 raise ValueError(
@@ -201,14 +216,13 @@ class SetPlan(EndlessPlan):
         usable &= self._captions_of.counts[rows] > 0
         return Members(rows[usable], np.nonzero(usable)[0], len(rows))
 
+    def _reading_alike(self, rows_CK: np.ndarray) -> Members:
+        """Of each caption its candidates, as far as sets are drawn from them."""
+        usable = (rows_CK >= 0) & self._serves_C[rows_CK]
+        return Members(rows_CK[usable], np.nonzero(usable)[0], len(rows_CK))
+
     def _false_of_all(self, image_N: np.ndarray, caption_N: np.ndarray) -> np.ndarray:
         return np.flatnonzero(~self._truth.holds(image_N, caption_N))
-
-
-def _filled(rows_CK: np.ndarray) -> Members:
-    """Of each row what stands before its -1s."""
-    usable = rows_CK >= 0
-    return Members(rows_CK[usable], np.nonzero(usable)[0], len(rows_CK))
 
 
 def _draw_again(

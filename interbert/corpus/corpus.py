@@ -17,6 +17,9 @@ from interbert.corpus.sameness import numbers_of
 from interbert.store.shards import close_all, open_stores, refuse_unlike
 from interbert.store.store import Store, StoreError
 
+DISTINCTIVE = 1
+"""`caption_kind` of a caption that is known to be true of its image alone."""
+
 
 class Corpus:
     """The stores at `paths` (files, or directories of shards) as one data set."""

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 import xxhash
 
-from interbert.corpus.corpus import Corpus
+from interbert.corpus.corpus import DISTINCTIVE, Corpus
 from interbert.corpus.tokens import token_table
 from interbert.files import read_json, write_json
 from interbert.kernels.cpu.bf16 import has_bf16
@@ -23,7 +23,7 @@ from interbert.model.loading import load_ours
 from interbert.ranks.distributed import Ranks
 from interbert.recipe import read_config
 from interbert.sources.scenes.splits import make_scenes, scene_store
-from interbert.tasks.retrieval.lineup import DISTINCTIVE, captions_of
+from interbert.tasks.retrieval.lineup import captions_of
 from interbert.tasks.retrieval.retrieval import evaluate_retrieval
 from interbert.tasks.retrieval.shortlist import read_vectors
 from interbert.tokenizer import Tokenizer, load_tokenizer

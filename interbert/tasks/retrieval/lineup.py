@@ -8,8 +8,6 @@ from typing import Any
 
 import numpy as np
 
-DISTINCTIVE = 1
-"""`caption_kind` of a caption that is known to be true of its image alone."""
 Part = tuple[np.ndarray, np.ndarray]
 """Images and captions that meet."""
 

@@ -91,6 +91,21 @@ def test_captions_that_read_alike_are_drawn_from_the_candidates(make_plan):
     assert (own[caption[:, 1:]] != image[:, 1:]).all() and len(drawn) > 2 * corpus.captions
 
 
+def test_sets_of_distinctive_captions_alone(make_plan):
+    corpus = make_corpus()
+    corpus.caption_kind = (np.arange(corpus.captions + corpus.swapped) % 4 == 0).astype(np.uint8)
+    marked = np.flatnonzero(corpus.caption_kind[: corpus.captions])
+    rows = np.random.default_rng(2).integers(0, corpus.captions, (corpus.captions, 9)).astype(np.int32)
+    sets = {"near_captions": 1, "near_images": 1, "captions": "distinctive"}
+    plan = make_plan(corpus, sets=sets, alike=CandidateTable(rows, "", 0.5))
+    image, caption, _ = sets_of(plan)
+    assert sorted(caption[:, 0]) == marked.tolist() and set(caption.ravel().tolist()) == set(marked.tolist())
+    assert set(image[:, 3].tolist()) <= set(corpus.caption_image[marked].tolist())
+    corpus.caption_kind[:] = 0
+    with pytest.raises(ValueError, match=r"the data marks no caption as such.*task.sets.captions=all"):
+        make_plan(corpus, sets=sets, alike=CandidateTable(rows, "", 0.5))
+
+
 def test_draws_are_spread_over_all(make_plan):
     corpus = make_corpus()
     plan = make_plan(corpus)

@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 import torch
 
+from interbert.corpus.corpus import DISTINCTIVE
 from interbert.model.shared.match import SharedMatch
 from interbert.model.shared.replay import Replayed, tensors_of
 from interbert.tasks.retrieval import pairs as pairs_module
-from interbert.tasks.retrieval.lineup import DISTINCTIVE, captions_of
+from interbert.tasks.retrieval.lineup import captions_of
 from interbert.tasks.retrieval.pairs import PairScorer
 from interbert.tasks.retrieval.ranking import retrieval_metrics
 from interbert.tasks.retrieval.retrieval import evaluate_retrieval, matrix_of
