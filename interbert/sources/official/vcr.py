@@ -66,7 +66,7 @@ class _Situation:
     def examples(self, parts: tuple[str, ...], every_answer: bool) -> Iterator[Example]:
         if "answer" in parts:
             texts = [[self._question, answer] for answer in self._answers]
-            yield self._example(f"{self.id}-answer", "Q->A", texts, self._right["answer"])
+            yield self._example(self.id, "Q->A", texts, self._right["answer"])
         if "rationale" not in parts:
             return
         right = self._right["answer"]

@@ -347,6 +347,7 @@ def test_a_situation_of_vcr_becomes_two_examples(tmp_path):
     assert answer["texts"] == [[question, text] for text in (won, "It rains .", left, "No .")]
     assert rationale["texts"] == [[f"{question} {left}", f"So {choice} ."] for choice in range(4)]
     assert (answer["label"], rationale["label"], rationale["given_answer"]) == (2, 1, 2)
+    assert (answer["id"], rationale["id"]) == ("val-7", "val-7-rationale-2")
     assert answer["annot_id"] == rationale["annot_id"] == "val-7" and answer["images"] == ["3005_A_FILM_7"]
     with Corpus([store]) as corpus:
         assert open_examples(output, corpus, "choose").labels_N.tolist() == [2, 1]
