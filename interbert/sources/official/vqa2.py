@@ -40,7 +40,11 @@ class Questions:
             self._refuse_another_split()
 
     def _refuse_another_split(self) -> None:
-        ids = [row.get("question_id") for row in self.rows if type(row) is dict]
+        ids = [
+            row["question_id"]
+            for row in self.rows
+            if type(row) is dict and type(row.get("question_id")) is int
+        ]
         lacking = [each for each in ids if each not in self.annotations]
         if lacking:
             raise ExamplesError(

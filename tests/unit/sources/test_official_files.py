@@ -142,7 +142,13 @@ def test_answers_of_another_split_are_refused(vqa, tmp_path, capsys):
 
 
 def test_bad_questions_and_answers_are_told_by_their_place(vqa, tmp_path, capsys):
-    rows = [vqa_question(0), {"question_id": 1, "image_id": 42}, vqa_question(0), vqa_question(3, image=9)]
+    rows = [
+        vqa_question(0),
+        {"question_id": 1, "image_id": 42},
+        vqa_question(0),
+        vqa_question(3, image=9),
+        {},
+    ]
     annotations = [vqa_annotation(number, ["red"]) for number in range(4)]
     write_vqa(tmp_path, "val2014", rows, annotations)
     told = refused(capsys, *vqa)
