@@ -153,7 +153,8 @@ def test_bad_questions_and_answers_are_told_by_their_place(vqa, tmp_path, capsys
     write_vqa(tmp_path, "val2014", rows, annotations)
     told = refused(capsys, *vqa)
     for said in (
-        "3 of 4 entries",
+        "4 of 5 entries",
+        "entry 5, question_id",
         "entry 2, question",
         "entry 3",
         "entry 1 too",
