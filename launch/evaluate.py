@@ -166,7 +166,7 @@ def evaluate(arguments: argparse.Namespace) -> int:
 def evaluate_task(arguments: argparse.Namespace) -> None:
     """On examples."""
     from interbert.tasks.finetuning.evaluate import evaluate_examples
-    from interbert.tasks.official.official import refuse_without_submission, told, write_submission
+    from interbert.tasks.official.official import named_figures, refuse_without_submission, write_submission
     from interbert.tasks.results.metrics import metric_of
     from interbert.tasks.results.results import PREDICTIONS
 
@@ -193,7 +193,7 @@ def evaluate_task(arguments: argparse.Namespace) -> None:
                 f"{results['metric']} {value} of {results['examples']} examples; {arguments.output}/results.html",
                 flush=True,
             )
-            for name, figure in told(results["official"]) if "official" in results else ():
+            for name, figure in named_figures(results.get("official")):
                 print(f"{name} {figure}", flush=True)
             if arguments.submission:
                 print(write_submission(arguments.submission, arguments.output / PREDICTIONS), flush=True)

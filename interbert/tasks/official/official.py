@@ -93,8 +93,8 @@ def write_submission(path: Path, predictions: Path) -> str:
     )
 
 
-def told(found: dict[str, Any]) -> Iterator[tuple[str, str]]:
-    """Names and figures for people, without those by type."""
-    for name, figure in found["figures"].items():
+def named_figures(found: dict[str, Any] | None) -> Iterator[tuple[str, str]]:
+    """For people, without those by type; none of examples that are not from official files."""
+    for name, figure in found["figures"].items() if found else ():
         if not isinstance(figure, dict):
             yield f"{found['task']} {name}", "undefined" if figure is None else f"{figure:.4g}"

@@ -18,9 +18,9 @@ from interbert.files import read_json
 from interbert.sources.official.glue_tasks import SUBMISSIONS
 from interbert.sources.official.vqa_answers import cleaned, official_accuracy
 from interbert.tasks.official.official import (
+    named_figures,
     official_figures,
     refuse_without_submission,
-    told,
     write_submission,
 )
 from interbert.tasks.results.results import Origin, write_results
@@ -127,7 +127,7 @@ def test_figures_of_vqa_by_type_and_its_results(tmp_path):
             "perAnswerType": {"other": 95, "yes/no": 0},
         },
     }
-    assert list(told(found)) == [("vqa2 overall", "63.33")]
+    assert list(named_figures(found)) == [("vqa2 overall", "63.33")]
     write_submission(tmp_path / "results.json", tmp_path / "predictions.jsonl")
     assert json.loads((tmp_path / "results.json").read_text()) == [
         {"question_id": 7, "answer": "red"},
@@ -269,7 +269,7 @@ def test_situations_are_right_where_answer_and_rationale_are(tmp_path):
     ]
     found = judged(tmp_path, lines)
     assert found["figures"] == {"Q->A": 2 / 3, "QA->R": 2 / 3, "Q->AR": 1 / 3}
-    assert [name for name, _ in told(found)] == ["vcr Q->A", "vcr QA->R", "vcr Q->AR"]
+    assert [name for name, _ in named_figures(found)] == ["vcr Q->A", "vcr QA->R", "vcr Q->AR"]
 
 
 def test_the_table_of_the_leaderboard_has_21_columns(tmp_path):
@@ -313,3 +313,4 @@ def test_results_of_official_examples_have_the_official_figures(tmp_path):
         (tmp_path / name).write_text(text)
     rows = [line.split() for line in summarise(tmp_path).splitlines()]
     assert ["nlvr2", "consistency", "0.5"] in rows and ["nlvr2", "accuracy", "0.6667"] in rows
+    assert "nlvr2 consistency</th><td>0.5<" in (tmp_path / "results.html").read_text()
