@@ -202,6 +202,11 @@ def test_figures_of_glue_are_those_of_its_metrics(task, tmp_path):
     assert found == pytest.approx(expected)
 
 
+def test_f1_of_ones_that_never_come_is_0(tmp_path):
+    line = {"id": 0, "prediction": "0", "label": "0", "official": "glue-qqp"}
+    assert judged(tmp_path, [line, line])["figures"] == {"accuracy": 1, "f1": 0}
+
+
 def test_tables_of_glue_gather_in_one_archive(tmp_path):
     archive = tmp_path / "glue.zip"
     for name in SUBMISSIONS:
