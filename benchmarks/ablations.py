@@ -127,18 +127,7 @@ def train(
     if place.exists():
         return
     run = place.with_suffix("")
-    settings = [
-        "scenes=null",
-        "data.train=[TRAIN]",
-        f"train.seed={seed}",
-        f"train.schedule_steps={arguments.steps}",
-        "train.micro_batches=2",
-        "train.export_initial=false",
-        f"train.checkpoint_every={arguments.steps}",
-        "train.log_every=100",
-    ] + QUESTIONS[question][variant]
-    for word, value in words.items():
-        settings = [setting.replace(word, str(value)) for setting in settings]
+    settings = settings_of(question, variant, seed, arguments.steps, words)
     command = [sys.executable, "launch/pretrain.py", "--recipe", "scenes", "--output-dir", str(run)]
     command += ["--deepspeed_config", "ds_configs/cpu.json"]
     command += [part for setting in settings for part in ("--set", setting)]
@@ -150,6 +139,23 @@ def train(
     )
     place.write_text(measured.splitlines()[-1])
     print(f"{question}: {variant}, seed {seed}: {place.read_text()}", flush=True)
+
+
+def settings_of(question: str, variant: str, seed: int, steps: int, words: dict[str, object]) -> list[str]:
+    """Of a training, over the recipe `scenes`; words: what those in capitals stand for."""
+    settings = [
+        "scenes=null",
+        "data.train=[TRAIN]",
+        f"train.seed={seed}",
+        f"train.schedule_steps={steps}",
+        "train.micro_batches=2",
+        "train.export_initial=false",
+        f"train.checkpoint_every={steps}",
+        "train.log_every=100",
+    ] + QUESTIONS[question][variant]
+    for word, value in words.items():
+        settings = [setting.replace(word, str(value)) for setting in settings]
+    return settings
 
 
 def call(command: list[str], log: Path) -> str:

@@ -104,6 +104,8 @@ def measure(model: Any, corpus: Any, tokens: Any, arguments: argparse.Namespace)
         **{name: one.score for name, one in scorers.items()},
     }
     chosen = np.random.default_rng(2).permutation(len(scorer.tiles))[: arguments.rounds + 1]
+    if len(chosen) == 1:  # of a small matrix: once for warming up, and once timed
+        chosen = chosen.repeat(2)
     rates, apart = {name: [] for name in ways}, 0.0
     for number, tile in enumerate(scorer.tiles[n] for n in chosen):
         found = {}
@@ -119,7 +121,7 @@ def measure(model: Any, corpus: Any, tokens: Any, arguments: argparse.Namespace)
     work = operations(model.config, scorer, iter(scorer.tiles)) / pairs
     figures = {"rates": rates, "operations_a_pair": work, "probabilities_apart": apart}
     figures["ratios"] = print_table(rates, ours, work, arguments)
-    print(f"probabilities differ by {apart:.2g} at most, over {len(chosen)} tiles")
+    print(f"probabilities differ by {apart:.2g} at most, over {len(set(chosen))} tiles")
     if arguments.whole:
         best = scorers[ours]
         seconds, _ = timed(lambda: score_tiles(best, Ranks.alone(), None, progress=True, title="whole"))
@@ -169,7 +171,7 @@ def print_table(
         rate = statistics.median(of_tiles)
         rows.append([name, rate, f"{rate * work / 1e12:.3g}", f"{ratios[name]:.2f}"])
     header = [arguments.precision, "pairs/s", "model TFLOP/s", f"{ours} is faster by"]
-    title = f"{arguments.preset}, {arguments.rounds} tiles of {arguments.images:,} x {arguments.captions:,}"
+    title = f"{arguments.preset}, {len(rates[ours])} tiles of {arguments.images:,} x {arguments.captions:,}"
     report.table(f"{title} ({report.machine()}, {arguments.threads} threads)", header, rows)
     return ratios
 

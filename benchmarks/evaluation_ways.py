@@ -12,7 +12,7 @@ from interbert.batches.batch import Batch
 from interbert.batches.unmasked import read_regions, unmasked_batch
 from interbert.corpus.tokens import TokenTable
 from interbert.model import InterBertConfig, InterBertForPreTraining
-from interbert.model.heads import match_log_odds
+from interbert.model.layers.heads import match_log_odds
 from interbert.model.padded import forward_padded
 from interbert.store.store import StoreWriter
 from interbert.tasks.retrieval.pairs import PairScorer, match_head

@@ -20,7 +20,7 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from benchmarks import report
-from benchmarks.loader_world import open_world, random_candidates
+from benchmarks.loader_world import load_settings, open_world, random_candidates
 from interbert.batches import prepare
 from interbert.batches.loader import Loader
 from interbert.batches.masking import Vocabulary
@@ -29,7 +29,6 @@ from interbert.batches.prepare import Preparer
 from interbert.config import Settings
 from interbert.corpus.corpus import Corpus
 from interbert.corpus.tokens import TokenTable, tokenise
-from interbert.recipe import load_recipe
 
 STEPS = ("read", "class evidence", "gather tokens", "mask words", "mask regions", "boxes", "pack")
 
@@ -51,14 +50,14 @@ def measure(corpus: Corpus, tokenizer: Any, arguments: argparse.Namespace) -> No
 
     rates, shares, planning = {}, {}, 0.0
     for threads in arguments.threads:
-        settings = make_settings(arguments.token_budget, threads)
+        settings = load_settings({"token_budget": arguments.token_budget, "threads": threads})
         plan, planning = make_plan(corpus, tokens, settings)
         rates[threads] = max(
             rate(corpus, tokens, plan, settings, vocabulary, arguments.pairs)
             for _ in range(arguments.repeats)
         )
         plan.close()
-    settings = make_settings(arguments.token_budget, 1)
+    settings = load_settings({"token_budget": arguments.token_budget, "threads": 1})
     plan, _ = make_plan(corpus, tokens, settings)
     shares = time_of_steps(corpus, tokens, plan, settings, vocabulary, arguments.pairs)
     shares["plan"] = planning
@@ -87,10 +86,6 @@ def measure(corpus: Corpus, tokenizer: Any, arguments: argparse.Namespace) -> No
             "token_budget": arguments.token_budget,
         },
     )
-
-
-def make_settings(token_budget: int, threads: int) -> Settings:
-    return load_recipe("interbert_base", data={"token_budget": token_budget, "threads": threads})
 
 
 def make_plan(corpus: Corpus, tokens: TokenTable, settings: Settings) -> tuple[Plan, float]:
@@ -143,7 +138,7 @@ def time_of_steps(
             yield
 
     epoch, preparer, seen = plan.epoch(0), Preparer(corpus, tokens, plan, settings, vocabulary), 0
-    slots = [preparer.make_slot() for _ in range(settings.train.micro_batches)]
+    slots = [preparer.make_slot() for _ in range(settings.micro_batches)]
     with instruments():
         began = time.perf_counter()
         for index in range(epoch.micro_batches):

@@ -1,11 +1,14 @@
-"""The data set of the loader benchmark: random, but of the sizes of detector features."""
+"""What benchmarks of the host path load: random data, of the sizes of detector features, and their settings."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from interbert.config import Settings
 from interbert.corpus.corpus import Corpus
 from interbert.mining.negatives import CandidateTable
+from interbert.recipe import load_recipe
 from interbert.rng import Purpose, generator
 from interbert.store.store import StoreWriter
 from interbert.tokenizer import Tokenizer, load_tokenizer, write_word_vocabulary
@@ -13,6 +16,8 @@ from interbert.tokenizer import Tokenizer, load_tokenizer, write_word_vocabulary
 WIDTH, CLASSES = 2048, 1601
 REGIONS, WORDS = (10, 36), (6, 22)
 CAPTIONS = 5
+MICRO_BATCHES, TOKEN_BUDGET = 8, 3072
+"""Of a step of one rank. A run settles them by its device and ranks; said here, figures of any two days compare."""
 _VOCABULARY = 8000
 _AT_A_TIME = 100
 
@@ -25,6 +30,12 @@ def open_world(folder: Path, images: int) -> tuple[Corpus, Tokenizer]:
     if not (folder / "tokenizer").exists():
         write_word_vocabulary(_words(), folder / "tokenizer")
     return Corpus([path]), load_tokenizer(folder / "tokenizer")
+
+
+def load_settings(data: dict[str, Any], **sections: dict[str, Any]) -> Settings:
+    """The recipe's, with a step that needs not be settled."""
+    data = {"token_budget": TOKEN_BUDGET, **data}
+    return load_recipe("interbert_base", data=data, train={"micro_batches": MICRO_BATCHES}, **sections)
 
 
 def random_candidates(corpus: Corpus, top: int = 30) -> CandidateTable:

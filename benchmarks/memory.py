@@ -17,14 +17,13 @@ from torch import Tensor
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from benchmarks import report
-from benchmarks.loader_world import open_world, random_candidates
+from benchmarks.loader_world import load_settings, open_world, random_candidates
 from interbert.batches.loader import Loader
 from interbert.batches.masking import Vocabulary
 from interbert.batches.plan import Plan
 from interbert.batches.prepare import Preparer
 from interbert.corpus.corpus import Corpus
 from interbert.corpus.tokens import TokenTable, tokenise
-from interbert.recipe import load_recipe
 
 
 def main() -> None:
@@ -61,7 +60,7 @@ def over_an_epoch(folder: Path, images: int) -> dict[str, float]:
     paths = [corpus_path for name in ("a", "b") for corpus_path in sorted((folder / name).glob("*.h5"))]
     tokenizer = open_world(folder / "a", images)[1]
     with Corpus(paths) as corpus:
-        settings = load_recipe("interbert_base", data={"weights": [1.0, 0.5], "threads": 2})
+        settings = load_settings({"weights": [1.0, 0.5], "threads": 2})
         tokens = tokenise(corpus, tokenizer, 36)
         plan = Plan(corpus, tokens, settings, random_candidates(corpus))
         micro_batches = plan.epoch(0).micro_batches
@@ -80,7 +79,7 @@ def over_an_epoch(folder: Path, images: int) -> dict[str, float]:
 
             def run() -> None:
                 nonlocal pairs
-                for _ in range(micro_batches // settings.train.micro_batches):
+                for _ in range(micro_batches // settings.micro_batches):
                     pairs += sum(batch.pairs for batch in next(loader).batches)
 
             most = most_while(run)
@@ -108,7 +107,7 @@ def of_a_plan(pairs: int) -> dict[str, float]:
         part = ids_flat[start : start + (1 << 24)]
         part[:] = rng.integers(5, 30_000, len(part), dtype=np.int32)
     tokens = TokenTable(ids_flat, np.concatenate([[0], np.cumsum(lengths)]))
-    settings = load_recipe("interbert_base", mismatch={"hard_share": 0.0})
+    settings = load_settings({}, mismatch={"hard_share": 0.0})
     seconds = 0.0
 
     def run() -> None:

@@ -89,6 +89,7 @@ def write_scene_captions(path: Path, captions: int) -> None:
 
 def mine(store: Path, table: Path) -> dict[str, float]:
     command = [sys.executable, "-m", "interbert", "mine", "--data", str(store), "--output", str(table)]
+    command.append("--overwrite")  # a table of the corpus before
     start = time.perf_counter()
     process = subprocess.Popen(command, cwd=ROOT)
     most = _watch(process)

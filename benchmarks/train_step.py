@@ -25,9 +25,9 @@ from interbert.batches.batch import Batch
 from interbert.kernels.cpu.bf16 import has_bf16
 from interbert.kernels.cpu.host_memory import reuse_freed_memory
 from interbert.model import InterBertConfig, InterBertForPreTraining
-from interbert.model.heads_needed import needs
 from interbert.model.outputs import PackedOutput
 from interbert.model.padded import forward_padded, pad
+from interbert.model.shape.heads_needed import needs
 
 OBJECTIVES = ["msm", "mrm", "itm"]
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}

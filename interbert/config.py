@@ -37,7 +37,7 @@ class ModelSettings(Closed):
     architecture: Literal["interbert", "imagebert", "visualbert", "vlbert", "vilbert"] = "interbert"
     """How words and regions meet; any objective goes with any of them, but vlbert has no match head."""
     preset: Literal["tiny", "small", "base"] = "base"
-    """Sizes to start from; see interbert/model/configuration.py."""
+    """Sizes to start from; see interbert/model/shape/configuration.py."""
     override: dict[str, Any] = {}
     """Fields of the model configuration that differ from the preset."""
     bert: PathText | None = None

@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 from interbert.batches.batch import Batch
 from interbert.kernels.cross_entropy import cross_entropy
-from interbert.model.heads import MATCH
+from interbert.model.layers.heads import MATCH
 from interbert.model.outputs import PackedOutput
 
 IGNORED = -100

@@ -8,12 +8,12 @@ import importlib
 from typing import Any
 
 _WHERE = {
-    "ConfigurationError": "shape",
-    "InterBertConfig": "configuration",
+    "ConfigurationError": "shape.shape",
+    "InterBertConfig": "shape.configuration",
     "InterBertForPreTraining": "interbert",
     "InterBertModel": "interbert",
     "InterBertOutput": "outputs",
-    "Stage": "shape",
+    "Stage": "shape.shape",
 }
 __all__ = list(_WHERE)
 

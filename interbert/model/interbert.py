@@ -1,7 +1,6 @@
 """InterBERT: joint layers over image and text, then layers of its own for each stream. Mathematics only."""
 
 from collections.abc import Collection
-from functools import cache
 from typing import Self
 
 import torch
@@ -10,19 +9,23 @@ from transformers import AutoConfig, AutoModel, AutoModelForPreTraining, PreTrai
 from transformers import initialization as init
 
 from interbert.batches.batch import Batch
-from interbert.kernels import attention
-from interbert.kernels.attend.cross_attention import cross_attention
-from interbert.kernels.attend.fused import units_of_sequences
-from interbert.kernels.attend.reference import attention_probabilities
 from interbert.model.beginning import beginning, drawn, fill
-from interbert.model.configuration import InterBertConfig
-from interbert.model.embeddings import ImageEmbeddings, TextEmbeddings, image_tokens, whole_images
-from interbert.model.encoder import Ask, Attend, Streams, layers_of
-from interbert.model.fixed import FixedStage, run_fixed
-from interbert.model.heads import ClsMatchHead, FusedMatchHead, Pooler, PredictionHead, match_probability
-from interbert.model.layout import Layout, layout
+from interbert.model.layers.embeddings import ImageEmbeddings, TextEmbeddings
+from interbert.model.layers.encoder import layers_of
+from interbert.model.layers.heads import (
+    ClsMatchHead,
+    FusedMatchHead,
+    Pooler,
+    PredictionHead,
+    match_probability,
+)
 from interbert.model.outputs import InterBertOutput, PackedOutput
-from interbert.model.padding import PackedInputs, pack, unpack
+from interbert.model.packing.attention import Maps, WithinPairs, ask_packed
+from interbert.model.packing.image_tokens import image_tokens, whole_images
+from interbert.model.packing.layout import Layout, layout
+from interbert.model.packing.padding import PackedInputs, pack, unpack
+from interbert.model.packing.streams import Streams
+from interbert.model.shape.configuration import InterBertConfig
 
 
 class InterBertPreTrainedModel(PreTrainedModel):
@@ -66,8 +69,6 @@ class InterBertModel(InterBertPreTrainedModel):
         pools = config.match_head == "fused"
         self.text_pooler = Pooler(config) if pools else None
         self.image_pooler = Pooler(config) if pools else None
-        self.fixed: dict[int, FixedStage] = {}
-        """Stages that training runs at a fixed shape, by their number."""
         self.post_init()
 
     def get_input_embeddings(self) -> nn.Module:
@@ -76,18 +77,15 @@ class InterBertModel(InterBertPreTrainedModel):
     def set_input_embeddings(self, value: nn.Module) -> None:
         self.text_embeddings.words = value
 
-    def encode(self, batch: Batch | PackedInputs, layout: Layout) -> Streams:
-        """Hidden states of a packed batch."""
+    def encode(self, batch: Batch | PackedInputs, layout: Layout, maps: Maps | None = None) -> Streams:
+        """Hidden states of a packed batch. maps: takes what each layer attends to."""
         streams = self.embed(batch, layout)
-        for number, stage in enumerate(self.stages):
-            if self.training and number in self.fixed:
-                cu, _ = offsets_of(layout, stage.kind)
-                order = order_of(layout, stage.kind, self.fixed[number].heads)
-                streams.put(stage.kind, run_fixed(self.fixed[number], streams.get(stage.kind), cu, order))
-            elif stage.kind == "cross":
-                streams.put_apart(*stage(streams.image_VH, streams.text_TH, ask_packed(layout)))
+        for stage in self.stages:
+            if stage.kind == "cross":
+                streams.put_apart(*stage(streams.image_VH, streams.text_TH, ask_packed(layout, maps)))
             else:
-                streams.put(stage.kind, stage(streams.get(stage.kind), attend_packed(layout, stage.kind)))
+                attend = WithinPairs(layout, stage.kind, maps)
+                streams.put(stage.kind, stage(streams.get(stage.kind), attend))
         return streams
 
     def embed(self, batch: Batch | PackedInputs, layout: Layout) -> Streams:
@@ -140,6 +138,7 @@ class InterBertModel(InterBertPreTrainedModel):
         region_boxes: Tensor | None = None,
         region_mask: Tensor | None = None,
         add_global: bool = False,
+        output_attentions: bool = False,
     ) -> InterBertOutput:
         """Hidden states and pooled vectors; the arguments are those of InterBertForPreTraining.forward."""
         inputs = pack(
@@ -152,8 +151,9 @@ class InterBertModel(InterBertPreTrainedModel):
             region_mask,
             add_global,
         )
-        streams = self.encode(inputs, inputs.layout)
-        return padded_output(inputs, streams, *self.pool(streams, inputs.layout))
+        maps = {} if output_attentions else None
+        streams = self.encode(inputs, inputs.layout, maps)
+        return padded_output(inputs, streams, *self.pool(streams, inputs.layout), maps)
 
 
 class InterBertForPreTraining(InterBertPreTrainedModel):
@@ -187,6 +187,7 @@ class InterBertForPreTraining(InterBertPreTrainedModel):
         region_boxes: Tensor | None = None,
         region_mask: Tensor | None = None,
         add_global: bool = False,
+        output_attentions: bool = False,
     ) -> InterBertOutput:
         """Padded tensors in and out; text alone and image alone are allowed.
 
@@ -203,9 +204,10 @@ class InterBertForPreTraining(InterBertPreTrainedModel):
             region_mask,
             add_global,
         )
-        streams = self.interbert.encode(inputs, inputs.layout)
+        maps = {} if output_attentions else None
+        streams = self.interbert.encode(inputs, inputs.layout, maps)
         text_PQ, image_PQ = self.interbert.pool(streams, inputs.layout)
-        output = padded_output(inputs, streams, text_PQ, image_PQ)
+        output = padded_output(inputs, streams, text_PQ, image_PQ, maps)
         output.token_logits = unpack_text(inputs, self._predict("tokens", streams.text_TH))
         output.region_logits = unpack_image(inputs, self._predict("regions", streams.image_VH))
         output.region_features = unpack_image(inputs, self._predict("features", streams.image_VH))
@@ -217,7 +219,11 @@ class InterBertForPreTraining(InterBertPreTrainedModel):
         return output
 
     def forward_packed(
-        self, batch: Batch, heads: Collection[str] | None = None, layout: Layout | None = None
+        self,
+        batch: Batch,
+        heads: Collection[str] | None = None,
+        layout: Layout | None = None,
+        output_attentions: bool = False,
     ) -> PackedOutput:
         """What training calls: no padding, and of the large heads only the masked rows.
 
@@ -229,8 +235,9 @@ class InterBertForPreTraining(InterBertPreTrainedModel):
         if missing:
             raise ValueError(f"the model was built without the heads {missing}: add them to prediction_heads")
         layout = self.interbert.layout_of(batch) if layout is None else layout
-        streams = self.interbert.encode(batch, layout)
-        output = PackedOutput(streams.text_TH, streams.image_VH)
+        maps = {} if output_attentions else None
+        streams = self.interbert.encode(batch, layout, maps)
+        output = PackedOutput(streams.text_TH, streams.image_VH, attentions=maps)
         if "tokens" in heads:
             masked_MH = streams.text_TH.index_select(0, batch.masked_tokens_M)
             output.token_logits_MW = self.heads["tokens"](masked_MH)
@@ -253,77 +260,23 @@ class InterBertForPreTraining(InterBertPreTrainedModel):
             return text_PQ, image_PQ
         return (streams.text_TH.index_select(0, layout.text_first_P),)
 
-    @torch.no_grad()
-    def joint_attention(self, batch: Batch) -> list[Tensor]:
-        """Attention [heads, J, J] of each joint layer for a batch of one pair: image tokens, then words."""
-        assert batch.pairs == 1, "pictures are made of one pair"
-        layout = self.interbert.layout_of(batch)
-        x_JH = self.interbert.embed(batch, layout).joint_JH
-        seen = []
-        for stage in self.interbert.stages:
-            if stage.kind != "joint":
-                continue
-            attend = attend_packed(layout, "joint")
-            for layer in stage:
-                q_HJd, k_HJd, _ = layer.split_heads(x_JH).permute(1, 2, 0, 3).float()
-                seen.append(attention_probabilities(q_HJd, k_HJd))
-                x_JH = layer(x_JH, attend)
-        return seen
-
     def _predict(self, head: str, x_NH: Tensor) -> Tensor | None:
         return self.heads[head](x_NH) if head in self.heads else None
 
 
-STREAMS = ("text", "image", "joint")
-
-
-def attend_packed(layout: Layout, kind: str) -> Attend:
-    """Attention within each pair's rows of the stream `kind`."""
-    cu, longest = offsets_of(layout, kind)
-    # Once for all layers of a stage.
-    order = cache(lambda heads: order_of(layout, kind, heads) if cu.is_cuda else None)
-
-    def attend(qkv_N3Hd: Tensor, dropout_p: float) -> Tensor:
-        return attention(qkv_N3Hd, cu, longest, dropout_p, order=order(qkv_N3Hd.shape[2]))
-
-    return attend
-
-
-def offsets_of(layout: Layout, kind: str) -> tuple[Tensor, int]:
-    """Offsets of the stream's rows, and a bound on the longest pair."""
-    return {
-        "joint": (layout.cu_joint, layout.max_joint),
-        "text": (layout.cu_text, layout.max_text),
-        "image": (layout.cu_image, layout.max_image),
-    }[kind]
-
-
-def order_of(layout: Layout, kind: str, heads: int) -> Tensor | None:
-    """The stream's units, longest first, if the batch says."""
-    if layout.order_3P is None:
-        return None
-    return units_of_sequences(layout.order_3P[STREAMS.index(kind)], heads)
-
-
-def ask_packed(layout: Layout) -> Ask:
-    """Attention of one stream's rows to the other's, within each pair."""
-    text, image = (layout.cu_text, layout.max_text), (layout.cu_image, layout.max_image)
-
-    def ask(who: str, queries: Tensor, other: Tensor, dropout_p: float) -> Tensor:
-        (cu_q, max_q), (cu_kv, max_kv) = (text, image) if who == "text" else (image, text)
-        return cross_attention(queries, other[:, 1:], cu_q, cu_kv, max_q, max_kv, dropout_p)
-
-    return ask
-
-
 def padded_output(
-    inputs: PackedInputs, streams: Streams, text_PQ: Tensor | None, image_PQ: Tensor | None
+    inputs: PackedInputs,
+    streams: Streams,
+    text_PQ: Tensor | None,
+    image_PQ: Tensor | None,
+    maps: Maps | None,
 ) -> InterBertOutput:
     return InterBertOutput(
         text_hidden=unpack_text(inputs, streams.text_TH),
         region_hidden=unpack_image(inputs, streams.image_VH),
         text_pooled=text_PQ,
         region_pooled=image_PQ,
+        attentions=maps,
     )
 
 

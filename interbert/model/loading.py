@@ -9,8 +9,8 @@ from transformers import AutoConfig
 from interbert.files import check_sums, read_json
 from interbert.model.beginning import Read, fill
 from interbert.model.interbert import InterBertForPreTraining
+from interbert.model.released_tasks import InterBertForTasks
 from interbert.model.task_head import InterBertFineTuned
-from interbert.model.tasks import InterBertForTasks
 
 WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
 

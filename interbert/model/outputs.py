@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from torch import Tensor
 from transformers.modeling_outputs import ModelOutput
 
-from interbert.model.heads import match_probability
+from interbert.model.layers.heads import match_probability
+from interbert.model.packing.attention import Maps
 
 
 @dataclass
@@ -27,6 +28,7 @@ class PackedOutput:
     """Two classes, or [P, 1], the logit of a match."""
     match_inputs: tuple[Tensor, ...] = ()
     """What the match head read."""
+    attentions: Maps | None = None
 
     @property
     def match_probability_P(self) -> Tensor | None:
@@ -46,3 +48,5 @@ class InterBertOutput(ModelOutput):
     region_features: Tensor | None = None
     itm_logits: Tensor | None = None
     match_probability: Tensor | None = None
+    attentions: Maps | None = None
+    """Not padded: a pair's map is of its real tokens, image tokens before words."""

@@ -9,10 +9,10 @@ from torch.nn import functional as F
 from torch.nn.utils.rnn import pad_sequence
 
 from interbert.batches.batch import Batch
-from interbert.model.embeddings import WHOLE_IMAGE
-from interbert.model.encoder import Ask, Attend
 from interbert.model.interbert import InterBertForPreTraining
+from interbert.model.layers.encoder import Ask, Attend
 from interbert.model.outputs import PackedOutput
+from interbert.model.packing.image_tokens import WHOLE_IMAGE
 
 
 def forward_padded(

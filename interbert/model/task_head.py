@@ -7,12 +7,12 @@ from torch.nn import functional as F
 
 from interbert.batches.batch import Batch
 from interbert.kernels.dropout import dropout
-from interbert.model.configuration import InterBertConfig
-from interbert.model.encoder import Streams
 from interbert.model.interbert import InterBertForPreTraining
-from interbert.model.layout import Layout
 from interbert.model.outputs import InterBertOutput
-from interbert.model.shape import TaskShape
+from interbert.model.packing.layout import Layout
+from interbert.model.packing.streams import Streams
+from interbert.model.shape.configuration import InterBertConfig
+from interbert.model.shape.shape import TaskShape
 
 
 @dataclass

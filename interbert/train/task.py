@@ -24,9 +24,9 @@ if TYPE_CHECKING:
     from interbert.config import Settings
     from interbert.corpus.corpus import Corpus
     from interbert.model.beginning import Read
-    from interbert.model.configuration import InterBertConfig
     from interbert.model.interbert import InterBertForPreTraining
-    from interbert.model.shape import Shape
+    from interbert.model.shape.configuration import InterBertConfig
+    from interbert.model.shape.shape import Shape
     from interbert.ranks.distributed import Ranks
     from interbert.tokenizer import Tokenizer
     from interbert.train.engine.engine import Engine

@@ -1,6 +1,6 @@
 """Sizes of a model that scores a pair in no time."""
 
-from interbert.model.configuration import InterBertConfig
+from interbert.model.shape.configuration import InterBertConfig
 
 WIDTH = 16
 

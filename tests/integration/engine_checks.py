@@ -16,8 +16,8 @@ from apex_twin import TWINS
 from transformers import BertConfig, BertForPreTraining
 
 from interbert.batches.endless import Position
-from interbert.model.configuration import InterBertConfig
 from interbert.model.interbert import InterBertForPreTraining
+from interbert.model.shape.configuration import InterBertConfig
 from interbert.recipe import load_recipe
 from interbert.tasks.pretraining.task import Pretraining, open_pretraining
 from interbert.train.checkpoints import checkpoint

@@ -8,9 +8,9 @@ import torch
 from safetensors.torch import save_file
 from transformers import BertConfig, BertForPreTraining
 
-from interbert.model.configuration import InterBertConfig
 from interbert.model.convert import export_released, load_bert
 from interbert.model.interbert import InterBertForPreTraining
+from interbert.model.shape.configuration import InterBertConfig
 from interbert.ranks.distributed import Ranks
 from interbert.tasks.retrieval.evaluation import Options, evaluate_model
 from interbert.tokenizer import load_tokenizer

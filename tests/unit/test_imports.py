@@ -94,6 +94,17 @@ def test_imports_run_downward():
     assert upward_imports(ROOT) == []
 
 
+def test_rooms_of_the_model_know_what_is_below_them():
+    rooms = ["shape", "layers", "packing"]
+    for number, room in enumerate(rooms):
+        below = tuple(f"interbert.model.{name}." for name in rooms[: number + 1])
+        paths = list(ROOT.glob(f"interbert/model/{room}/*.py"))
+        assert paths
+        for path in paths:
+            known = {name for name in imports_of(path) if name.startswith("interbert.model.")}
+            assert all(name.startswith(below) for name in known), path
+
+
 def test_an_upward_import_is_found(tmp_path):
     folder = tmp_path / "interbert" / "model"
     folder.mkdir(parents=True)

@@ -6,7 +6,7 @@ from torch.nn import functional as F
 
 from interbert import objectives
 from interbert.batches.batch import COUNTS, Batch
-from interbert.model.heads_needed import HEAD, needs
+from interbert.model.shape.heads_needed import HEAD, needs
 from interbert.objectives import IGNORED
 
 

@@ -54,7 +54,7 @@ def test_verify_imports_what_reads_stores(tmp_path):
 
 MODULES = {
     "interbert.config, interbert.recipe": set(),
-    "interbert.model.size, interbert.model.bert_shape, interbert.model.heads_needed": set(),
+    "interbert.model.shape.size, interbert.model.shape.from_bert, interbert.model.shape.heads_needed": set(),
     "interbert.ranks.stop, interbert.ranks.handover": set(),
     "interbert.train.checkpoints.identity, interbert.train.folder.run_folder": set(),
     "interbert.train.start.scale, interbert.train.engine.deepspeed_config, interbert.train.monitor.profiling": set(),

@@ -7,12 +7,12 @@ import torch
 from torch import Tensor
 
 from interbert.model.beginning import Read, drawn, fill
-from interbert.model.bert_shape import fields_from_bert, read_sizes
-from interbert.model.configuration import InterBertConfig
 from interbert.model.convert.files import read_weights
 from interbert.model.convert.parts import Part, layer, match, stacked, text_embeddings, word_head
 from interbert.model.convert.report import Report
 from interbert.model.interbert import InterBertForPreTraining
+from interbert.model.shape.configuration import InterBertConfig
+from interbert.model.shape.from_bert import fields_from_bert, read_sizes
 
 SET_ASIDE = (
     "pooler",  # ours pools each stream to another width

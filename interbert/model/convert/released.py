@@ -5,12 +5,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from interbert.model.configuration import InterBertConfig
 from interbert.model.convert.parts import Part, give_back, layer, pair, text_embeddings, transfer, word_head
 from interbert.model.convert.report import Report, WeightsError
 from interbert.model.interbert import InterBertForPreTraining
-from interbert.model.shape import Stage
-from interbert.model.tasks import InterBertForTasks
+from interbert.model.released_tasks import InterBertForTasks
+from interbert.model.shape.configuration import InterBertConfig
+from interbert.model.shape.shape import Stage
 
 SIZES = (
     "vocab_size",

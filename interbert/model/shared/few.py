@@ -8,7 +8,7 @@ the mixture, and b_v. So two products over all rows become four over the few tha
 import torch
 from torch import Tensor
 
-from interbert.model.encoder import Layer
+from interbert.model.layers.encoder import Layer
 
 
 def attend_few(

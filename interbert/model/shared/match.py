@@ -7,9 +7,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from interbert.model.encoder import Streams
-from interbert.model.interbert import InterBertForPreTraining, ask_packed, attend_packed, offsets_of
-from interbert.model.layout import Layout, layout
+from interbert.model.interbert import InterBertForPreTraining
+from interbert.model.packing.attention import WithinPairs, ask_packed, offsets_of
+from interbert.model.packing.layout import Layout, layout
+from interbert.model.packing.streams import Streams
 from interbert.model.shared.few import attend_few
 from interbert.model.shared.sides import Side, Sides, offsets
 from interbert.model.shared.steps import Step, backward_from_the_head, before_the_meeting
@@ -104,7 +105,7 @@ class SharedMatch:
             elif step.takes_all:
                 x_NH = streams.get(step.kind)
                 given = qkv[step.kind] if qkv else step.layer.split_heads(x_NH)
-                streams.put(step.kind, step.layer.finish(x_NH, attend_packed(at, step.kind)(given, 0.0)))
+                streams.put(step.kind, step.layer.finish(x_NH, WithinPairs(at, step.kind)(given, 0.0)))
             else:
                 first |= _first_rows(step, streams, at)
         names = ("text", "image") if self.pools else ("text",)

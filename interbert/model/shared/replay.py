@@ -11,8 +11,8 @@ from dataclasses import fields, replace
 import torch
 from torch import Tensor
 
-from interbert.model.encoder import Streams
-from interbert.model.layout import Layout
+from interbert.model.packing.layout import Layout
+from interbert.model.packing.streams import Streams
 from interbert.model.shared.match import Pairs, SharedMatch
 
 

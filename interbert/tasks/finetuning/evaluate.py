@@ -14,7 +14,7 @@ from interbert.corpus.tokens import text_table
 from interbert.files import read_json
 from interbert.kernels.cpu.bf16 import has_bf16
 from interbert.model.loading import load_ours
-from interbert.model.shape import TaskShape
+from interbert.model.shape.shape import TaskShape
 from interbert.ranks.distributed import Ranks
 from interbert.tasks.finetuning.finish import TUNED_ON
 from interbert.tasks.finetuning.judge import ExampleJudge

@@ -9,7 +9,7 @@ from interbert.config import Settings
 from interbert.corpus.corpus import Corpus
 from interbert.corpus.examples import Examples
 from interbert.corpus.tokens import TokenTable
-from interbert.model.shape import Shape, TaskShape
+from interbert.model.shape.shape import Shape, TaskShape
 from interbert.ranks.distributed import Ranks
 from interbert.tasks.finetuning.starting import begun_from, shape_with_head
 from interbert.tasks.finetuning.words import words_of
@@ -24,8 +24,8 @@ if TYPE_CHECKING:  # torch takes seconds, and a dry run does without it
     from interbert.batches.endless import EndlessPlan, Position
     from interbert.batches.loader import Loader
     from interbert.model.beginning import Read
-    from interbert.model.configuration import InterBertConfig
     from interbert.model.interbert import InterBertForPreTraining
+    from interbert.model.shape.configuration import InterBertConfig
 
 
 class HeadedTask(Task):

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from interbert.batches.batch import Batch, Groups
 from interbert.kernels.cross_entropy import cross_entropy
-from interbert.model.heads import match_log_odds
+from interbert.model.layers.heads import match_log_odds
 from interbert.objectives import IGNORED, Loss, itm
 
 FAR = -1e9

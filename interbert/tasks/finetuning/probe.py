@@ -7,7 +7,7 @@ import torch
 from interbert.batches.batch import Batch, Groups
 from interbert.batches.selection import pairs_of
 from interbert.config import TaskSettings
-from interbert.model.shape import TaskShape
+from interbert.model.shape.shape import TaskShape
 
 
 def with_groups(batch: Batch, task: TaskSettings, head: TaskShape) -> Batch:

@@ -12,7 +12,7 @@ from interbert.corpus.corpus import Corpus
 from interbert.corpus.tokens import TokenTable, token_table
 from interbert.mining.negatives import candidates_by
 from interbert.mining.neighbours import neighbours_for
-from interbert.model.shape import TaskShape
+from interbert.model.shape.shape import TaskShape
 from interbert.ranks.distributed import Ranks
 from interbert.tasks.finetuning.headed import HeadedTask
 from interbert.tasks.finetuning.words import words_of

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from interbert.config import Settings, SettingsError
-from interbert.model.shape import Shape, TaskShape
+from interbert.model.shape.shape import Shape, TaskShape
 from interbert.tasks.pretraining.wanted_model import check_sizes, shape_in, wanted_shape
 
 if TYPE_CHECKING:  # torch takes seconds, and a dry run does without it
@@ -47,9 +47,9 @@ def start_of_task(
 ) -> tuple[InterBertForPreTraining, Read]:
     """Empty, and what reads its weights."""
     from interbert.model.beginning import drawn
-    from interbert.model.configuration import InterBertConfig
     from interbert.model.interbert import InterBertForPreTraining
     from interbert.model.loading import open_ours
+    from interbert.model.shape.configuration import InterBertConfig
     from interbert.model.task_head import InterBertFineTuned
     from interbert.tasks.pretraining.starting import start_of
 

@@ -6,7 +6,7 @@ from torch import Tensor, nn
 from interbert.batches.batch import Batch
 from interbert.batches.selection import hardest_of_sets
 from interbert.config import TaskSettings
-from interbert.model.heads import match_log_odds, match_probability
+from interbert.model.layers.heads import match_log_odds, match_probability
 from interbert.objectives import Loss
 from interbert.tasks.finetuning import losses
 from interbert.train.task import Term

@@ -12,7 +12,7 @@ from interbert.config import Settings, SettingsError
 from interbert.corpus.corpus import Corpus
 from interbert.corpus.examples import Examples, open_examples
 from interbert.corpus.tokens import TokenTable, text_table
-from interbert.model.shape import TaskShape
+from interbert.model.shape.shape import TaskShape
 from interbert.ranks.distributed import Ranks
 from interbert.tasks.finetuning.headed import HeadedTask
 from interbert.tasks.finetuning.sets import open_sets

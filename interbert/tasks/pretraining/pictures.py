@@ -63,13 +63,14 @@ def validation_picture(
 
     The model should be in evaluation mode. Without joint layers there is nothing to look at but the scene.
     """
-    if "match" in model.heads:
-        probability = float(model.forward_packed(batch, {"match"}).match_probability_P[0])
-        title = f"{title}   P(match) = {probability:.3f}".strip()
-    layers = model.joint_attention(batch)
+    heads = {"match"} & model.heads.keys()
+    output = model.forward_packed(batch, heads, output_attentions=True)
+    if heads:
+        title = f"{title}   P(match) = {float(output.match_probability_P[0]):.3f}".strip()
+    layers = output.attentions.get("joint")
     if not layers:
         return scene
-    weights_JJ = layers[-1].float().mean(dim=0).cpu().numpy()
+    weights_JJ = layers[-1][0].mean(dim=0).cpu().numpy()
     regions = batch.boxes_R5.shape[0]
     image_tokens = len(weights_JJ) - len(words)
     names = ["*"] * (image_tokens - regions) + [str(row + 1) for row in range(regions)]

@@ -6,10 +6,10 @@ from interbert.config import Settings
 from interbert.corpus.corpus import Corpus
 from interbert.hub import local_folder
 from interbert.model.beginning import Read, drawn
-from interbert.model.configuration import InterBertConfig
 from interbert.model.convert import open_bert
 from interbert.model.interbert import InterBertForPreTraining
 from interbert.model.loading import open_ours
+from interbert.model.shape.configuration import InterBertConfig
 from interbert.tasks.pretraining.wanted_model import check_inherited, check_positions, wanted_fields
 from interbert.tokenizer import Tokenizer
 

@@ -5,7 +5,7 @@ from torch import Tensor, nn
 
 from interbert import objectives
 from interbert.batches.batch import Batch
-from interbert.model.heads_needed import needs
+from interbert.model.shape.heads_needed import needs
 from interbert.train.task import Term
 
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:  # torch takes seconds, and a dry run does without it
     from interbert.corpus.tokens import TokenTable
     from interbert.model.beginning import Read
     from interbert.model.interbert import InterBertForPreTraining
-    from interbert.model.shape import Shape
+    from interbert.model.shape.shape import Shape
 
 
 class Pretraining(Task):

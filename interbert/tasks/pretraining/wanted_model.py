@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 from interbert.config import Settings, SettingsError
 from interbert.files import read_json
 from interbert.hub import local_folder
-from interbert.model.bert_shape import fields_from_bert, read_sizes
-from interbert.model.heads_needed import needs, wanted_heads
-from interbert.model.shape import Shape
+from interbert.model.shape.from_bert import fields_from_bert, read_sizes
+from interbert.model.shape.heads_needed import needs, wanted_heads
+from interbert.model.shape.shape import Shape
 
 if TYPE_CHECKING:
     from interbert.corpus.corpus import Corpus

@@ -16,7 +16,7 @@ from torch import Tensor
 from interbert.batches.unmasked import read_regions
 from interbert.corpus.tokens import TokenTable
 from interbert.kernels.cpu import native
-from interbert.model.heads import match_log_odds
+from interbert.model.layers.heads import match_log_odds
 from interbert.model.shared.match import Filling, SharedMatch
 from interbert.model.shared.replay import Replayed
 from interbert.model.shared.sides import Side

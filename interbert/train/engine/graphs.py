@@ -8,8 +8,8 @@ from interbert.batches.capacities import Capacities
 from interbert.config import Settings, SettingsError
 from interbert.kernels.attend.attention import fused_unusable
 from interbert.model import InterBertForPreTraining
-from interbert.model.fixed import FixedStage, StageCapacity
 from interbert.train.engine.deepspeed_config import EngineConfig
+from interbert.train.engine.fixed_stage import FixedStage, StageCapacity
 
 log = logging.getLogger(__name__)
 
@@ -31,9 +31,7 @@ def capture_layers(
                 f"train.cuda_graphs needs fused attention: {reason}; set train.cuda_graphs=false"
             )
         fixed = FixedStage(stage, capacity).train()
-        model.interbert.fixed[number] = fixed.captured(
-            model.config.hidden_size, parameter.device, parameter.dtype
-        )
+        fixed.captured(model.config.hidden_size, parameter.device, parameter.dtype).take_over()
         log.info("CUDA graphs: %s layers at %d rows of %d pairs", stage.kind, capacity.rows, capacity.pairs)
 
 

@@ -8,7 +8,7 @@ from interbert.kernels.attend.attention import fused_refusal
 from interbert.kernels.attend.fused_build import architecture, refuse
 from interbert.kernels.attend.fused_table import longest
 from interbert.kernels.cpu import native
-from interbert.model.configuration import InterBertConfig
+from interbert.model.shape.configuration import InterBertConfig
 from interbert.ranks.distributed import Ranks
 
 log = logging.getLogger(__name__)

@@ -7,7 +7,7 @@ from torch import nn
 
 from interbert.config import Settings, TrainSettings
 from interbert.kernels.apex import apex_symbol
-from interbert.model.depth import depth_of
+from interbert.model.shape.depth import depth_of
 from interbert.train.engine.adapter_names import is_adapter
 from interbert.train.engine.frozen import belongs
 from interbert.train.engine.lamb import Lamb

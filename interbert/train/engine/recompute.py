@@ -7,7 +7,7 @@ import torch
 from torch import nn
 from torch.utils.checkpoint import checkpoint
 
-from interbert.model.encoder import CrossLayers, StageLayers
+from interbert.model.layers.encoder import CrossLayers, StageLayers
 
 
 def recompute_layers(model: nn.Module) -> None:

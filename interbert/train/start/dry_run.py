@@ -8,7 +8,7 @@ import yaml
 from interbert.batches.endless import EndlessPlan
 from interbert.corpus.corpus import Corpus
 from interbert.files import read_json
-from interbert.model.size import Rows, operations, parameters
+from interbert.model.shape.size import Rows, operations, parameters
 from interbert.train.engine.deepspeed_config import EngineConfig, with_batch
 from interbert.train.engine.schedule import timed
 from interbert.train.folder.run_folder import RunFolder

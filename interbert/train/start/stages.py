@@ -11,7 +11,7 @@ import yaml
 
 from interbert.config import Settings
 from interbert.files import write_text
-from interbert.model.heads_needed import wanted_heads
+from interbert.model.shape.heads_needed import wanted_heads
 from interbert.ranks.ending import EXIT_CODES
 from interbert.recipe import read_config
 from interbert.train.folder.resume import Leg, forget, refuse_other_settings

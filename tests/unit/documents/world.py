@@ -14,10 +14,10 @@ from safetensors.torch import load_file
 from transformers import BertConfig, BertForPreTraining, BertTokenizerFast
 
 from interbert.corpus.corpus import Corpus
-from interbert.model.configuration import InterBertConfig
 from interbert.model.interbert import InterBertForPreTraining
 from interbert.model.loading import load_ours
-from interbert.model.shape import TaskShape
+from interbert.model.shape.configuration import InterBertConfig
+from interbert.model.shape.shape import TaskShape
 from interbert.model.task_head import InterBertFineTuned
 from interbert.sources.scenes.write import write_scenes
 from interbert.tasks.finetuning.starting import shape_with_head

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from interbert.kernels.apex import apex_symbol
-from interbert.model.norm import LayerNorm
+from interbert.model.layers.norm import LayerNorm
 
 
 @pytest.fixture
@@ -55,7 +55,7 @@ def test_layer_norm_takes_the_fused_one_on_cuda_only(monkeypatch):
             return "fused", self.weight.shape, self.eps, self.memory_efficient
 
     monkeypatch.setattr(
-        "interbert.model.norm.apex_symbol", lambda name: Fused if name == "FusedLayerNorm" else None
+        "interbert.model.layers.norm.apex_symbol", lambda name: Fused if name == "FusedLayerNorm" else None
     )
     norm = LayerNorm(4, eps=1e-12)
     assert isinstance(norm(torch.ones(2, 4)), torch.Tensor)

@@ -8,7 +8,7 @@ from interbert import objectives
 from interbert.kernels.cpu import native
 from interbert.kernels.cpu.native_functions import FUNCTIONS
 from interbert.model import InterBertForPreTraining
-from interbert.model.heads_needed import needs
+from interbert.model.shape.heads_needed import needs
 
 OBJECTIVES = ["msm", "mrm", "itm"]
 

@@ -7,9 +7,9 @@ from torch.nn import functional as F
 
 from interbert import objectives
 from interbert.model import ConfigurationError, InterBertConfig, InterBertForPreTraining
-from interbert.model.heads_needed import needs
 from interbert.model.padded import forward_padded
-from interbert.model.shape import ARCHITECTURES, SCALES
+from interbert.model.shape.heads_needed import needs
+from interbert.model.shape.shape import ARCHITECTURES, SCALES
 from tests.unit.model.test_interface import padded_inputs
 
 SIZES = {"vocab_size": WORDS, "feature_width": WIDTH, "classes": CLASSES, "initializer_range": 0.2}

@@ -7,7 +7,7 @@ from transformers import BertConfig, BertForPreTraining, BertModel
 from interbert.config import TrainSettings
 from interbert.model import InterBertForPreTraining
 from interbert.model.convert import load_bert
-from interbert.model.shape import Stage
+from interbert.model.shape.shape import Stage
 from interbert.train.engine.optimizer import parameter_groups
 
 IMAGE = [vars(Stage("image", 1, 2, 32))]

@@ -104,10 +104,3 @@ def test_the_global_feature_divides_by_all_regions_and_stands_first():
     assert seen["b"][5].tolist() == [0, 0, 1, 1, 1]
     assert layout.image_first_P.tolist() == [0, 5]
     assert torch.equal(seen["f"][layout.region_rows_R], visible)
-
-
-def test_joint_attention_is_what_the_joint_layers_attend_to():
-    model = model_of()
-    maps = model.joint_attention(make_batch([5], [4]))
-    assert [tuple(m.shape) for m in maps] == [(4, 10, 10)] * 2
-    torch.testing.assert_close(maps[1].sum(-1), torch.ones(4, 10))

@@ -9,7 +9,7 @@ from interbert.batches.batch import Batch
 from interbert.model import InterBertForPreTraining
 from interbert.model.outputs import match_probability
 from interbert.model.padded import forward_padded
-from interbert.model.shape import preset
+from interbert.model.shape.shape import preset
 from interbert.model.shared.match import SharedMatch
 
 REGIONS, TEXT = np.array([4, 7, 1]), np.array([5, 3, 8, 6])

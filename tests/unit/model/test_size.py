@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from interbert.model import ConfigurationError, InterBertConfig, InterBertForPreTraining
-from interbert.model.shape import ARCHITECTURES, HEADS, SCALES, Shape
-from interbert.model.size import Rows, operations, parameters
+from interbert.model.shape.shape import ARCHITECTURES, HEADS, SCALES, Shape
+from interbert.model.shape.size import Rows, operations, parameters
 
 ROWS = Rows(text=800, image=500, joint=1300, masked_words=170)
 

@@ -7,8 +7,8 @@ from made_batches import make_batch, tiny_config
 from interbert.batches.batch import Groups
 from interbert.batches.selection import hardest_of_sets
 from interbert.config import SetSettings, TaskSettings
-from interbert.model.heads import match_log_odds
 from interbert.model.interbert import InterBertForPreTraining
+from interbert.model.layers.heads import match_log_odds
 from interbert.tasks.finetuning.step import FineTuneStep, term_of
 
 SETS, PAIRS, KEPT = 2, 5, 2

@@ -6,8 +6,8 @@ import torch
 from interbert.batches.unmasked import pair_batch
 from interbert.corpus.corpus import Corpus
 from interbert.corpus.tokens import token_table
-from interbert.model.configuration import InterBertConfig
 from interbert.model.interbert import InterBertForPreTraining
+from interbert.model.shape.configuration import InterBertConfig
 from interbert.recipe import load_recipe
 from interbert.show.drawing import draw_regions
 from interbert.sources.scenes.write import write_scenes
@@ -69,7 +69,12 @@ def test_the_heat_map_is_the_attention_of_words_to_regions(tmp_path, monkeypatch
             ),
         )
         validation_picture(model, batch, tokenizer.words(batch.input_ids_T), None)
-        attention = model.joint_attention(batch)[-1].mean(dim=0)
+        attention = (
+            model.forward_packed(batch, output_attentions=True)
+            .attentions["joint"][-1][0]
+            .mean(dim=0)
+            .detach()
+        )
         words = batch.input_ids_T.numel()
         assert len(boxes) == 5
         assert seen["weights"].shape == (words, 6)

@@ -11,10 +11,10 @@ from interbert import objectives
 from interbert.batches.capacities import Capacities
 from interbert.config import Settings, SettingsError
 from interbert.model import InterBertForPreTraining
-from interbert.model.fixed import FixedStage, own_gradients, run_fixed
-from interbert.model.heads_needed import needs
+from interbert.model.shape.heads_needed import needs
 from interbert.train.engine import graphs
 from interbert.train.engine.deepspeed_config import EngineConfig
+from interbert.train.engine.fixed_stage import FixedStage, own_gradients, run_fixed
 from interbert.train.engine.graphs import capture_layers, check_capturable, stage_capacities
 
 NAMES = ["msm", "mrm", "itm"]
@@ -45,13 +45,14 @@ def without_dropout():
 
 def test_fixed_shapes_change_nothing():
     model = without_dropout()
+    names = model.state_dict().keys()
     expected = [loss_and_gradients(model, make_batch(*lengths)) for lengths in BATCHES]
     shapes = []
     for number, capacity in stage_capacities(model, SETTINGS, CAPACITIES).items():
         fixed = FixedStage(model.interbert.stages[number], capacity)
         fixed.register_forward_pre_hook(lambda module, given: shapes.append([tuple(x.shape) for x in given]))
-        model.interbert.fixed[number] = fixed
-    assert not any("fixed" in name for name in model.state_dict())
+        fixed.take_over()
+    assert model.state_dict().keys() == names
     for lengths, (loss, gradients) in zip(BATCHES, expected, strict=True):
         found, others = loss_and_gradients(model, make_batch(*lengths))
         torch.testing.assert_close(found, loss)
@@ -61,11 +62,16 @@ def test_fixed_shapes_change_nothing():
     assert shapes[:3] == shapes[3:6] == shapes[6:] and len(shapes) == 9
 
 
-def test_evaluation_keeps_its_own_shapes():
-    model = InterBertForPreTraining.from_seed(tiny_config(), 0).eval()
+def test_evaluation_and_maps_of_attention_keep_their_own_shapes():
+    model = InterBertForPreTraining.from_seed(tiny_config(), 0)
     capacity = dataclasses.replace(stage_capacities(model, SETTINGS, CAPACITIES)[0], rows=1)
-    model.interbert.fixed[0] = FixedStage(model.interbert.stages[0], capacity)
-    model.forward_packed(make_batch(*BATCHES[0]), {"match"})
+    FixedStage(model.interbert.stages[0], capacity).take_over()
+    batch = make_batch(*BATCHES[0])
+    model.eval().forward_packed(batch, {"match"})
+    model.train()
+    assert len(model.forward_packed(batch, {"match"}, output_attentions=True).attentions["joint"]) == 2
+    with pytest.raises(ValueError, match="1 rows of 6 pairs"):
+        model.forward_packed(batch, {"match"})
 
 
 def test_more_than_the_capacity_is_refused_with_the_settings_to_raise():
@@ -140,7 +146,6 @@ def test_capture_and_replay_on_a_stand_in(monkeypatch):
     expected = [loss_and_gradients(model, make_batch(*lengths)) for lengths in BATCHES]
     capture_layers(model, SETTINGS, ENGINE, CAPACITIES)
     assert [(rows, capacity.longest) for (rows, _), capacity in captured] == [(70, 23), (40, 12), (36, 11)]
-    assert set(model.interbert.fixed) == {0, 1, 2}
     for lengths, (loss, gradients) in zip(BATCHES, expected, strict=True):
         found, others = loss_and_gradients(model, make_batch(*lengths))
         torch.testing.assert_close(found, loss)

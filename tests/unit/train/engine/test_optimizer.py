@@ -4,9 +4,9 @@ from apex_twin import TWINS, FusedAdam, FusedLAMB
 from torch import nn
 
 from interbert.config import Settings, SettingsError, TaskSettings, TrainSettings
-from interbert.model.configuration import InterBertConfig
-from interbert.model.depth import depth_of
 from interbert.model.interbert import InterBertForPreTraining
+from interbert.model.shape.configuration import InterBertConfig
+from interbert.model.shape.depth import depth_of
 from interbert.train.engine import optimizer_state
 from interbert.train.engine.frozen import freeze
 from interbert.train.engine.lamb import Lamb

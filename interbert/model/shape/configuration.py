@@ -4,7 +4,7 @@ from typing import Any
 
 from transformers import PreTrainedConfig
 
-from interbert.model.shape import Shape
+from interbert.model.shape.shape import Shape
 
 
 class InterBertConfig(Shape, PreTrainedConfig):

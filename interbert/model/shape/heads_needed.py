@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 from interbert.config import ModelSettings
-from interbert.model.shape import preset
+from interbert.model.shape.shape import preset
 
 HEAD = {
     "msm": "tokens",

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from interbert.model.configuration import InterBertConfig
 from interbert.model.interbert import InterBertForPreTraining
 from interbert.model.outputs import InterBertOutput
+from interbert.model.shape.configuration import InterBertConfig
 
 
 @dataclass

@@ -4,9 +4,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from interbert.kernels.dropout import dropout
-from interbert.model.configuration import InterBertConfig
-from interbert.model.linear import Linear
-from interbert.model.norm import LayerNorm
+from interbert.model.layers.linear import Linear
+from interbert.model.layers.norm import LayerNorm
+from interbert.model.shape.configuration import InterBertConfig
 
 MATCH = 0
 """The class that means "caption and image belong together"; the other one is 1."""

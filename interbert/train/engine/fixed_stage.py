@@ -11,7 +11,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from interbert.kernels import attention
-from interbert.model.encoder import StageLayers
+from interbert.model.layers.encoder import StageLayers
+from interbert.model.packing.attention import WithinPairs
 
 
 @dataclass(frozen=True)
@@ -27,6 +28,8 @@ class FixedStage(nn.Module):
     def __init__(self, stage: StageLayers, capacity: StageCapacity) -> None:
         super().__init__()
         self.stage, self.capacity = stage, capacity
+        self.layers = stage.forward
+        """As it is before training runs it through here."""
 
     def forward(self, x_NH: Tensor, cu: Tensor, order: Tensor) -> Tensor:
         """`order`: int32 [units]. Rows behind the last offset belong to nobody; what they become means nothing."""
@@ -34,7 +37,7 @@ class FixedStage(nn.Module):
         def attend(qkv_N3Hd: Tensor, dropout_p: float) -> Tensor:
             return attention(qkv_N3Hd, cu, self.capacity.longest, dropout_p, order=order)
 
-        return self.stage(x_NH, attend)
+        return self.layers(x_NH, attend)
 
     def captured(self, hidden_size: int, device: torch.device, dtype: torch.dtype) -> "FixedStage":
         """Itself, with forward and backward of training replayed from graphs."""
@@ -50,6 +53,17 @@ class FixedStage(nn.Module):
     @property
     def heads(self) -> int:
         return self.stage[0].heads
+
+    def take_over(self) -> None:
+        """From here on training runs the stage through this one. Evaluation, and who asks what was attended to, sees
+        the stage as it was."""
+
+        def forward(x_NH: Tensor, attend: WithinPairs) -> Tensor:
+            if not self.stage.training or attend.maps is not None:
+                return self.layers(x_NH, attend)
+            return run_fixed(self, x_NH, attend.cu, attend.order(self.heads))
+
+        self.stage.forward = forward
 
 
 def own_gradients(module: nn.Module) -> None:

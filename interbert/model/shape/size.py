@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from interbert.model.shape import Shape, Stage, TaskShape
+from interbert.model.shape.shape import Shape, Stage, TaskShape
 
 
 def parameters(shape: Shape) -> dict[str, int]:

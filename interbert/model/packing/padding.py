@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from interbert.model.configuration import InterBertConfig
-from interbert.model.layout import Layout, layout
+from interbert.model.packing.layout import Layout, layout
+from interbert.model.shape.configuration import InterBertConfig
 
 
 @dataclass

@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from interbert.files import read_json
-from interbert.model.shape import ConfigurationError
-from interbert.model.shape import preset as preset_fields
+from interbert.model.shape.shape import ConfigurationError
+from interbert.model.shape.shape import preset as preset_fields
 
 
 @dataclass(frozen=True)

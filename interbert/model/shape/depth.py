@@ -4,7 +4,7 @@ import re
 
 from torch import nn
 
-from interbert.model.shape import Stage
+from interbert.model.shape.shape import Stage
 
 LAYER = re.compile(r"(?:^|\.)stages\.(\d+)\.(\d+)\.")
 EMBEDDINGS = re.compile(r"(?:^|\.)(text|image)_embeddings\.")

@@ -1,0 +1,2 @@
+"""Pairs of any length one after another, without padding: where each row stands, attention within pairs, and the
+way from padded tensors and back."""

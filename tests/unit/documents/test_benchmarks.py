@@ -1,0 +1,85 @@
+"""Benchmarks start: arguments parse, recipes have what they ask for, and those that nothing else runs run small."""
+
+import json
+import sys
+from unittest.mock import patch
+
+import pytest
+from random_model import small_config
+from transformers import AutoModel
+
+from interbert.model import InterBertForPreTraining
+from interbert.recipe import load_recipe
+from interbert.sources.scenes.write import write_scenes
+from interbert.tokenizer import load_tokenizer
+from tests.unit.documents.test_commands import load, parser_of
+from tests.unit.documents.text import ROOT
+
+SCRIPTS = sorted(
+    f"benchmarks/{path.name}"
+    for path in (ROOT / "benchmarks").glob("*.py")
+    if "argparse.ArgumentParser(" in path.read_text()
+)
+
+
+def run(script: str, *words: str) -> None:
+    with patch.object(sys, "argv", [script, *words]):
+        load(script).main()
+
+
+def test_they_are_found():
+    assert {"benchmarks/loader.py", "benchmarks/memory.py", "benchmarks/train_step.py"} <= set(SCRIPTS)
+
+
+@pytest.mark.parametrize("script", SCRIPTS)
+def test_arguments_parse(script):
+    parser = parser_of(script)
+    assert parser.parse_args(["--json", "figures.json"]).json is not None
+    assert "--json" in parser.format_help()
+
+
+def test_the_host_path_is_measured(tmp_path):
+    words = ("--images", "40", "--pairs", "100", "--threads", "1", "--repeats", "1")
+    run("benchmarks/loader.py", *words, "--json", str(tmp_path / "loader.json"))
+    found = json.loads((tmp_path / "loader.json").read_text())
+    assert found["pairs_per_second"]["1"] > 0
+    assert all(seconds > 0 for seconds in found["seconds_a_pair"].values())
+
+
+def test_the_host_paths_memory_is_measured(tmp_path):
+    words = ("--images", "120", "--pairs", "3000", "--folder", str(tmp_path))
+    run("benchmarks/memory.py", *words, "--json", str(tmp_path / "memory.json"))
+    found = json.loads((tmp_path / "memory.json").read_text())
+    assert found["epoch"]["pairs"] > 0 and found["plan"]["seconds"] > 0
+
+
+def test_the_settings_of_ablations_are_there():
+    module = load("benchmarks/ablations.py")
+    words = {word: f"{word.lower()}.h5" for word in ("TRAIN", "CLEAN", "NOISY", "BERT")} | {"TWICE": 6}
+    for question, variants in module.QUESTIONS.items():
+        for variant in variants:
+            settings = load_recipe("scenes", module.settings_of(question, variant, 0, 3, words))
+            assert settings.micro_batches == 2 and settings.train.schedule_steps in (3, 6)
+            assert settings.stages or settings.data.train[0].endswith(".h5")
+
+
+def test_what_ablations_measure(tmp_path):
+    store = tmp_path / "test.h5"
+    write_scenes(store, 6, seed=1, split="test", feature_width=16, swapped=2)
+    tokenizer = load_tokenizer(tmp_path / "tokenizer")
+    InterBertForPreTraining.from_seed(small_config(tokenizer.vocab_size, 49), 1).save_pretrained(
+        tmp_path / "export"
+    )
+    tokenizer.save(tmp_path / "export")
+    module = load("benchmarks/ablation_measures.py")
+    found = module.measure(tmp_path / "export", store)
+    assert found.keys() == module.MEASURES.keys()
+    assert all(0 <= share <= 1 for share in found.values())
+
+
+def test_the_bert_of_ablations(tmp_path, monkeypatch):
+    write_scenes(tmp_path / "train.h5", 6, seed=1, feature_width=16)
+    module = load("benchmarks/ablation_bert.py")
+    monkeypatch.setattr(module, "STEPS", 2)
+    folder = module.bert_of_captions(tmp_path / "train.h5", tmp_path / "bert")
+    assert AutoModel.from_pretrained(folder).config.num_hidden_layers == 4
