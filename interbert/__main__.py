@@ -5,6 +5,7 @@ import importlib
 import keyword
 import sys
 
+from interbert.commands import official
 from interbert.doors import expand_paths, run_door
 
 # A verb is a module of interbert.commands with HELP, add_arguments(parser) and run(arguments) -> exit code.
@@ -37,12 +38,15 @@ def build_parser() -> argparse.ArgumentParser:
         )
         module.add_arguments(command)
         command.set_defaults(run=module.run)
+    official.add_verbs(verbs)
     return parser
 
 
 def main(arguments: list[str] | None = None) -> int:
+    given = official.joined(sys.argv[1:] if arguments is None else arguments)
+
     def run() -> int:
-        parsed = expand_paths(build_parser().parse_args(arguments))
+        parsed = expand_paths(build_parser().parse_args(given))
         return parsed.run(parsed)
 
     return run_door("interbert", run, fault_code=2)

@@ -5,6 +5,7 @@
 
 import os
 import re
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import (
@@ -15,6 +16,8 @@ from pydantic import (
     field_validator,
     model_validator,
 )
+
+from interbert.files import read_json
 
 PathText = Annotated[str, AfterValidator(os.path.expanduser)]
 """`~` is expanded here, for shells do not in `--data=~/…` or in a recipe."""
@@ -264,7 +267,8 @@ class TaskSettings(Closed):
     validation: PathText | None = None
     """Examples to be judged on while training and at its end. `--validation` fills it."""
     labels: list[str] = []
-    """Names of the classes, in the order of the head's outputs. Empty: those of the training examples, sorted."""
+    """Names of the classes, in the order of the head's outputs; or the name of a JSON file that lists them. Empty:
+    those of the training examples, sorted."""
     head: Literal["linear", "mlp"] = "linear"
     """mlp: a hidden layer of twice the width, GELU and LayerNorm before the last linear layer."""
     loss: Literal["auto", "cross_entropy", "binary", "squared", "triplet"] = "auto"
@@ -278,6 +282,18 @@ class TaskSettings(Closed):
     """match: draw sets from the captions of `data.train` instead of reading examples."""
     new_head: bool = False
     """Make the head new although the model has one of another size or of other classes."""
+
+    @field_validator("labels", mode="before")
+    @classmethod
+    def _listed_in_a_file(cls, labels: Any) -> Any:
+        if not isinstance(labels, str):
+            return labels
+        try:
+            return read_json(Path(labels).expanduser())
+        except OSError as error:
+            raise ValueError(
+                f"{labels} cannot be read ({error.strerror}); write [a, b], or a JSON file"
+            ) from None
 
     @model_validator(mode="after")
     def _sets_are_matched(self) -> "TaskSettings":

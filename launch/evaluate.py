@@ -44,6 +44,9 @@ def parse_arguments() -> argparse.Namespace:
     if arguments.output:
         kind = None if arguments.task == RETRIEVAL else JUDGED
         arguments.output = output_path(arguments.output, arguments.overwrite, inputs, folder=kind)
+    if arguments.submission:
+        replaces = arguments.overwrite or arguments.submission.suffix == ".zip"  # which gathers
+        arguments.submission = output_path(arguments.submission, replaces, inputs, name="--submission")
     return arguments
 
 
@@ -72,6 +75,10 @@ def add_what_is_judged(parser: argparse.ArgumentParser) -> None:
         metavar="PATH",
         help="retrieval: file for the figures as JSON; of examples: folder for figures, predictions and their page",
     )
+    submission = (
+        "of official examples: also the file that the task's server takes (a .zip gathers those of GLUE)"
+    )
+    add("--submission", type=Path, metavar="FILE", help=submission)
     add_overwrite(parser)
 
 
@@ -122,6 +129,8 @@ def fault_of(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> 
     if arguments.task == RETRIEVAL:
         if arguments.examples:
             return "--examples are of a task: give --task KIND"
+        if arguments.submission:
+            return "--submission is of a task: give --task KIND"
         if arguments.model and not arguments.data:
             return "--model needs --data: one or more stores"
     else:
@@ -157,8 +166,12 @@ def evaluate(arguments: argparse.Namespace) -> int:
 def evaluate_task(arguments: argparse.Namespace) -> None:
     """On examples."""
     from interbert.tasks.finetuning.evaluate import evaluate_examples
+    from interbert.tasks.official.official import named_figures, refuse_without_submission, write_submission
     from interbert.tasks.results.metrics import metric_of
+    from interbert.tasks.results.results import PREDICTIONS
 
+    if arguments.submission:
+        refuse_without_submission(arguments.submission, arguments.examples)
     with ranks_of_launch() as ranks:
         results = evaluate_examples(
             arguments.task,
@@ -175,11 +188,15 @@ def evaluate_task(arguments: argparse.Namespace) -> None:
             skip_damaged=arguments.skip_damaged,
         )
         if ranks.is_main:
-            told = metric_of(arguments.task, results["metric"]).told(results["value"])
+            value = metric_of(arguments.task, results["metric"]).told(results["value"])
             print(
-                f"{results['metric']} {told} of {results['examples']} examples; {arguments.output}/results.html",
+                f"{results['metric']} {value} of {results['examples']} examples; {arguments.output}/results.html",
                 flush=True,
             )
+            for name, figure in named_figures(results.get("official")):
+                print(f"{name} {figure}", flush=True)
+            if arguments.submission:
+                print(write_submission(arguments.submission, arguments.output / PREDICTIONS), flush=True)
 
 
 def evaluate_retrieval(arguments: argparse.Namespace) -> None:

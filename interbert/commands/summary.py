@@ -6,6 +6,7 @@ from pathlib import Path
 
 from interbert.files import read_json, read_json_lines
 from interbert.printing import printable_lines
+from interbert.tasks.official.official import named_figures
 from interbert.tasks.results.metrics import METRICS, RESULTS
 from interbert.tasks.sweep.summary import SWEEP, sweep_table
 
@@ -87,4 +88,5 @@ def _results(path: Path) -> list[str]:
     for metric in sorted(metrics, key=lambda metric: metric.name != found["metric"]):
         value, low, high = (metric.told(figures[metric.name][name]) for name in ("value", "low", "high"))
         rows.append(f"{metric.title:<28}{value} ({low} to {high})")
+    rows += [f"{name:<28}{figure}" for name, figure in named_figures(found.get("official"))]
     return [*rows, ""]

@@ -42,6 +42,15 @@ def write_small(
     return path
 
 
+def write_named(path: Path, *ids: str) -> Path:
+    """Images of three regions, without captions."""
+    rng = np.random.default_rng(0)
+    with StoreWriter(path, WIDTH, classes=CLASSES, evidence="class_probs", source="test") as store:
+        for name in ids:
+            store.add_image(name, *SIZE, **rows(rng, 3))
+    return path
+
+
 def edit(path: Path) -> h5py.File:
     """The file open for changes behind the store's back."""
     return h5py.File(path, "r+", locking=False)

@@ -135,3 +135,13 @@ def test_the_home_is_expanded_wherever_a_path_is_given(tmp_path, monkeypatch):
     assert settings.data.validation == [f"{tmp_path}/v.h5"]
     assert settings.data.tokenizer == f"{tmp_path}/words"
     assert settings.mismatch.hard_table == f"{tmp_path}/t.h5" and settings.scenes.folder == f"{tmp_path}/s"
+
+
+def test_names_of_classes_may_stand_in_a_file(tmp_path):
+    (tmp_path / "labels.json").write_text('["b", "a"]')
+    assert load_recipe("vqa2", [f"task.labels={tmp_path / 'labels.json'}"]).task.labels == ["b", "a"]
+    for name, said in (("none.json", "cannot be read"), ("cut.json", "not JSON"), ("number.json", "list")):
+        (tmp_path / "cut.json").write_text('["b"')
+        (tmp_path / "number.json").write_text("7")
+        with pytest.raises(SettingsError, match=said):
+            load_recipe("vqa2", [f"task.labels={tmp_path / name}"])

@@ -32,7 +32,8 @@ MAY_KNOW = {
     },
 }
 BELOW_TASKS = set(MAY_KNOW)
-MAY_KNOW["tasks.results"] = BELOW_TASKS
+MAY_KNOW["tasks.official"] = {"sources"}
+MAY_KNOW["tasks.results"] = BELOW_TASKS | {"tasks.official"}
 MAY_KNOW["tasks.retrieval"] = BELOW_TASKS
 MAY_KNOW["tasks.sweep"] = BELOW_TASKS | {"tasks.results"}
 MAY_KNOW["tasks.pretraining"] = BELOW_TASKS

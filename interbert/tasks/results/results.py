@@ -11,6 +11,7 @@ import numpy as np
 from interbert.corpus.corpus import Corpus
 from interbert.corpus.examples import Examples
 from interbert.files import replaced, strict, write_json, write_text
+from interbert.tasks.official.official import official_figures
 from interbert.tasks.results.answers import Answers, answers_of, boxes_of
 from interbert.tasks.results.figures import Report, report
 from interbert.tasks.results.metrics import RESULTS, Metric, metric_of
@@ -57,6 +58,8 @@ def write_results(
     chosen = metric_of(examples.kind, metric, list(whole.figures) if whole.examples else None)
     results = results_of(examples, whole, by_type, chosen, origin)
     write_predictions(folder / PREDICTIONS, examples, outputs, answers)
+    official = official_figures(folder / PREDICTIONS)
+    results |= {"official": strict(official)} if official else {}
     judged = Judged(results, examples, outputs, answers, corpus)
     write_text(folder / PAGE, results_page(judged))
     write_json(folder / RESULTS, results)

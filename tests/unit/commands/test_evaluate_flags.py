@@ -30,6 +30,7 @@ def parsed(monkeypatch, tmp_path):
     ("words", "told"),
     [
         ([*ALL_PAIRS, "--examples", "a.jsonl"], "--examples are of a task: give --task KIND"),
+        ([*ALL_PAIRS, "--submission", "a.json"], "--submission is of a task: give --task KIND"),
         (["--task", "retrieval", *MODEL], "--model needs --data"),
         (["--task", "choose", *MODEL], "--task choose needs --examples, --output"),
         ([*EXAMPLES, "--folds", "5"], "--folds is of --task retrieval"),
@@ -56,3 +57,12 @@ def test_an_output_of_examples_is_a_folder_and_of_retrieval_a_file(parsed, tmp_p
     (tmp_path / "figures").mkdir()
     with pytest.raises(ValueError, match=r"--output is to be a file"):
         parsed(*ALL_PAIRS, "--output", "figures", "--overwrite")
+
+
+def test_a_submission_is_replaced_when_told_and_an_archive_gathers(parsed, tmp_path):
+    for name in ("results.json", "glue.zip"):
+        (tmp_path / name).write_text("there")
+    assert parsed(*EXAMPLES, "--submission", "glue.zip").submission == Path("glue.zip")
+    with pytest.raises(ValueError, match=r"name another --submission"):
+        parsed(*EXAMPLES, "--submission", "results.json")
+    assert parsed(*EXAMPLES, "--submission", "results.json", "--overwrite").submission

@@ -24,6 +24,7 @@ from interbert.model.task_head import InterBertFineTuned
 from interbert.sources.scenes.write import write_scenes
 from interbert.tasks.finetuning.starting import shape_with_head
 from interbert.tokenizer import load_tokenizer
+from tests.unit.documents.official_world import fill_official
 from tests.unit.documents.text import ROOT
 from tests.unit.sources.test_extract import detr
 
@@ -43,6 +44,7 @@ def fill(folder: Path) -> None:
     for name in ("scenes", "base"):
         shutil.copytree(folder / "runs" / "mine" / "export", folder / "runs" / name / "export")
     _examples(folder)
+    fill_official(folder, WIDTH)
     _released_and_bert(folder)
 
 

@@ -4,6 +4,7 @@ from html import escape
 from typing import Any
 
 from interbert.show.style import BASE
+from interbert.tasks.official.official import named_figures
 from interbert.tasks.results.metrics import METRICS, Metric, metric_of
 from interbert.tasks.results.page.cards import galleries
 from interbert.tasks.results.page.confusion import confusion_of, confusion_table
@@ -104,6 +105,7 @@ def _facts(results: dict[str, Any]) -> str:
         ("examples", results["data"]["examples"]),
         ("images", ", ".join(results["data"]["stores"]) or "none: text alone"),
         ("fine-tuned on", results["tuned_on"] or "nothing: judged as it was pretrained"),
+        *named_figures(results.get("official")),
     ]
     rows = "".join(f"<tr><th>{name}</th><td>{escape(value)}</td></tr>" for name, value in facts)
     return rows + "".join(f"<tr><th></th><td class=warn>{told}</td></tr>" for told in caveats(results))

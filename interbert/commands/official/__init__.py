@@ -1,0 +1,34 @@
+"""`python -m interbert import TASK`: the official files of a task, into examples (docs/official_tasks.md).
+
+Verbs of two words, each with flags of its own.
+"""
+
+from typing import Any
+
+from interbert.commands.official import glue, nlvr2, refcoco, snli_ve, vcr, vqa2
+from interbert.commands.output import add_overwrite
+
+TASKS = {
+    "vqa2": vqa2,
+    "nlvr2": nlvr2,
+    "snli-ve": snli_ve,
+    "vcr": vcr,
+    "refcoco": refcoco,
+    "glue": glue,
+}
+"""Each has ABOUT, add_arguments(parser) and run(arguments) -> exit code."""
+
+
+def add_verbs(verbs: Any) -> None:
+    for name, task in TASKS.items():
+        parser = verbs.add_parser(f"import {name}", description=task.ABOUT)
+        task.add_arguments(parser)
+        add_overwrite(parser)
+        parser.set_defaults(run=task.run)
+
+
+def joined(words: list[str]) -> list[str]:
+    """The words of a command line, `import` and a task as one."""
+    if words[:1] == ["import"] and words[1:2] and words[1] in TASKS:
+        return [" ".join(words[:2]), *words[2:]]
+    return words

@@ -1,0 +1,39 @@
+"""`python -m interbert import vcr`."""
+
+import argparse
+from collections import Counter
+from pathlib import Path
+
+from interbert.commands.official.shared import add_images, add_input, add_output, images_of, must_exist, write
+from interbert.commands.output import output_path
+
+ABOUT = "VCR: a question with four answers, and four rationales for an answer, into examples of four choices."
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add_input(parser, "train.jsonl, val.jsonl or test.jsonl")
+    compared = "vcr1images, whose files of boxes and names the rows are compared with (default: they are not)"
+    add("--metadata", type=Path, metavar="DIR", help=compared)
+    add("--part", choices=["answer", "rationale"], help="Q->A or QA->R alone (default: both)")
+    every = (
+        "rationales given each of the four answers, as a submission has them (always so where none is known)"
+    )
+    add("--every-answer", action="store_true", help=every)
+    add_output(parser)
+    add_images(parser)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    from interbert.sources.official.vcr import PARTS, examples_of_situations
+
+    metadata = [arguments.metadata] if arguments.metadata else []
+    must_exist([arguments.input, *metadata])
+    output = output_path(arguments.output, arguments.overwrite, [arguments.input, *metadata])
+    parts = (arguments.part,) if arguments.part else PARTS
+    images, left_out = images_of(arguments), Counter()
+    rows = examples_of_situations(
+        arguments.input, arguments.metadata, images, left_out, parts, arguments.every_answer
+    )
+    write(output, rows, left_out, images)
+    return 0

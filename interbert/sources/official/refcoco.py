@@ -1,0 +1,96 @@
+"""RefCOCO, RefCOCO+ and RefCOCOg: phrases that mean one object of an image, into examples with its box."""
+
+import json
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from interbert.corpus.example_faults import ExamplesError, Fault
+from interbert.sources.importers.record import ImportFault
+from interbert.sources.importers.safe_pickle import loads
+from interbert.sources.official.images import Images
+from interbert.sources.official.rows import (
+    OFFICIAL,
+    Example,
+    examples_of,
+    json_tree,
+    number_in,
+    text_in,
+)
+
+NAME = "refcoco"
+INSTANCES = "instances.json"
+
+
+def refs_in(folder: Path, split_by: str | None) -> Path:
+    """refs(unc).p, or that of another division into splits."""
+    found = sorted(folder.glob("refs(*).p"))
+    if split_by:
+        found = [path for path in found if path.name == f"refs({split_by}).p"]
+    if len(found) == 1 and (folder / INSTANCES).is_file():
+        return found[0]
+    if len(found) > 1:
+        raise ValueError(
+            f"{folder}: {', '.join(path.name for path in found)}: say by --split-by which division counts"
+        )
+    missing = INSTANCES if found else f"refs({split_by or 'unc'}).p"
+    raise ValueError(f"{folder}: {missing} missing; give the official folder, whole")
+
+
+def examples_of_phrases(refs: Path, split: str, images: Images, left_out: Counter[str]) -> Iterator[Example]:
+    """Each sentence of each ref of the split."""
+    boxes, categories = _instances(refs.parent / INSTANCES)
+    rows = _refs(refs)
+    splits = sorted({str(row.get("split")) for row in rows if type(row) is dict})
+    if split not in splits:
+        raise ValueError(f"{refs}: no split {split!r}; it has {', '.join(splits)}")
+
+    def read(row: Any) -> Iterator[Example]:
+        if type(row) is not dict:
+            raise Fault("", "is no ref; take the official file anew")
+        if row.get("split") != split:
+            return
+        annotation, image = number_in(row, "ann_id"), number_in(row, "image_id")
+        if annotation not in boxes:
+            raise Fault("ann_id", f"{annotation} is not in {INSTANCES}; take both from the same data set")
+        name = images.named(f"COCO_train2014_{image:012d}", str(image), f"{image:012d}")
+        fields = {
+            "images": [name],
+            "boxes": [boxes[annotation]],
+            "ref_id": number_in(row, "ref_id"),
+            OFFICIAL: NAME,
+        }
+        category = categories.get(row.get("category_id"))
+        for sentence in row.get("sentences") or ():
+            example = {"id": number_in(sentence, "sent_id"), "texts": [text_in(sentence, "sent")]}
+            yield example | ({"type": category} if category else {}) | fields
+
+    return examples_of(refs, enumerate(rows, start=1), read, left_out, "entry")
+
+
+def _refs(path: Path) -> list[Any]:
+    try:
+        rows = loads(path.read_bytes())
+    except ImportFault as error:
+        raise ExamplesError(f"{path}: {error}") from None
+    if type(rows) is not list:
+        raise ExamplesError(f"{path}: is no list of refs; take the official file anew")
+    return rows
+
+
+def _instances(path: Path) -> tuple[dict[int, list[float]], dict[int, str]]:
+    """The box of each annotation as corners, and the names of categories."""
+    tree = json_tree(path, "annotations")
+    found = {}
+    for number, row in enumerate(tree["annotations"], start=1):
+        try:
+            x, y, width, height = map(float, row["bbox"])
+            found[number_in(row, "id")] = [x, y, round(x + width, 3), round(y + height, 3)]
+        except (KeyError, TypeError, ValueError, Fault):
+            raise ExamplesError(
+                f"{path}, entry {number} of annotations: no id, or no bbox of x, y, width, height "
+                f"({json.dumps(row):.80}); take the official file anew"
+            ) from None
+    categories = tree.get("categories") or ()
+    return found, {row["id"]: row["name"] for row in categories}
