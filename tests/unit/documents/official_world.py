@@ -5,11 +5,11 @@ from unittest.mock import patch
 
 import official_files as made
 import small_store
-from interbert.model.configuration import InterBertConfig
 from official_files import write_rows
 
 from interbert.model.loading import load_ours
-from interbert.model.shape import TaskShape
+from interbert.model.shape.configuration import InterBertConfig
+from interbert.model.shape.shape import TaskShape
 from interbert.model.task_head import InterBertFineTuned
 from interbert.tasks.finetuning.starting import shape_with_head
 from interbert.tokenizer import load_tokenizer
