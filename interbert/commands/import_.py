@@ -113,8 +113,8 @@ def run(arguments: argparse.Namespace) -> int:
             arguments.classes,
             f"{name}: {', '.join(path.name for path in arguments.input)}",
             arguments.skip_bad,
-            choices.class_names,
-            choices.attribute_names,
+            class_names=choices.class_names,
+            attribute_names=choices.attribute_names,
         )
         source = source_of(name)(arguments.input, choices)
         if world.rank == 0:

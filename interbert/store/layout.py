@@ -129,11 +129,7 @@ def _read_attributes(path: Path, file: h5py.File) -> dict[str, Any]:
     width = _integer(path, file, "feature_width")
     if width == 0:
         raise StoreError(f"{path}: attribute 'feature_width' is 0, so there are no features; write it anew")
-    names = _names(path, file, "class_names")
-    if names is not None and len(names) != classes:
-        raise StoreError(
-            f"{path}: attribute 'class_names' must be a JSON list of {classes} names; correct or drop it"
-        )
+    names = _names(path, file, "class_names", classes)
     return {
         "feature_width": width,
         "classes": classes,
@@ -145,8 +141,8 @@ def _read_attributes(path: Path, file: h5py.File) -> dict[str, Any]:
     }
 
 
-def _names(path: Path, file: h5py.File, name: str) -> list[str] | None:
-    """An attribute that is a JSON list of names, or None."""
+def _names(path: Path, file: h5py.File, name: str, wanted: int | None = None) -> list[str] | None:
+    """An attribute that is a JSON list of (so many) names, or None."""
     text = _text(read_attribute(path, file, name))
     if text is None:
         return None
@@ -156,8 +152,9 @@ def _names(path: Path, file: h5py.File, name: str) -> list[str] | None:
         raise StoreError(
             f"{path}: attribute {name!r} is no JSON ({error}); write it as a JSON list"
         ) from None
-    if not isinstance(names, list):
-        raise StoreError(f"{path}: attribute {name!r} must be a JSON list of names; correct or drop it")
+    if not isinstance(names, list) or wanted not in (None, len(names)):
+        many = "" if wanted is None else f"{wanted} "
+        raise StoreError(f"{path}: attribute {name!r} must be a JSON list of {many}names; correct or drop it")
     for number, one in enumerate(names):
         if not isinstance(one, str) or not _is_unicode(one):
             raise StoreError(

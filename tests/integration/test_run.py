@@ -48,6 +48,7 @@ def test_what_a_run_leaves(runs, whole):
         "exit_code": 0,
         "again": "no",
         "hosts": "",
+        "complete": False,
     }
     assert list((folder / "profile").glob("trace_rank0.json"))
     environment = json.loads((folder / "environment.json").read_text())

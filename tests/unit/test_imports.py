@@ -35,9 +35,15 @@ BELOW_TASKS = set(MAY_KNOW)
 MAY_KNOW["tasks.official"] = {"sources"}
 MAY_KNOW["tasks.results"] = BELOW_TASKS | {"tasks.official"}
 MAY_KNOW["tasks.retrieval"] = BELOW_TASKS
+MAY_KNOW["tasks.blind"] = BELOW_TASKS | {"tasks.results"}
 MAY_KNOW["tasks.sweep"] = BELOW_TASKS | {"tasks.results"}
 MAY_KNOW["tasks.pretraining"] = BELOW_TASKS
-MAY_KNOW["tasks.finetuning"] = BELOW_TASKS | {"tasks.results", "tasks.retrieval", "tasks.pretraining"}
+MAY_KNOW["tasks.finetuning"] = BELOW_TASKS | {
+    "tasks.results",
+    "tasks.retrieval",
+    "tasks.pretraining",
+    "tasks.blind",
+}
 MAY_KNOW["commands"] = set(MAY_KNOW) - {"train"}
 MAY_KNOW["launch"] = set(MAY_KNOW)
 FOUNDATION = {

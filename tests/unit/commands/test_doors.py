@@ -99,9 +99,12 @@ def test_an_interrupted_command_ends_without_a_word(tmp_path, capfd):
         "def run(): print('begun', flush=True); time.sleep(60); return 0\n"
         "sys.exit(run_door('x', run))"
     )
-    process = subprocess.Popen(
-        [sys.executable, "-c", program], env=PYTHON, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE
-    )
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    before = signal.signal(
+        signal.SIGINT, signal.SIG_DFL
+    )  # a shell's background ignores it, and so do its children
+    process = subprocess.Popen([sys.executable, "-c", program], env=PYTHON, cwd=ROOT, **pipes)
+    signal.signal(signal.SIGINT, before)
     assert process.stdout.readline() == b"begun\n"
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=20)

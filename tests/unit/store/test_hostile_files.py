@@ -21,7 +21,7 @@ from interbert.store.verify import verify
 ROOT = Path(__file__).parents[3]
 DATASETS = (
     "image_ids",
-    *(name for name in FIELDS if not name.startswith(("labels", "confidence", "class_head"))),
+    *(name for name in FIELDS if not name.startswith(("labels", "confidence", "class_head", "attributes"))),
 )
 
 

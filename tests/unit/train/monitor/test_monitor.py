@@ -82,5 +82,6 @@ def test_status(tmp_path):
         "exit_code": 75,
         "again": "yes",
         "hosts": "",
+        "complete": False,
     }
     assert folder.read_status() == status
