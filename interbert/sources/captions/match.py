@@ -1,8 +1,8 @@
 """Which image of the data each name in a file of captions is: by one rule and one field for a whole file.
 
 The strictest rule that meets images is taken. A looser one takes its place only where it meets more than twice as
-many, so that a few chance meetings do not decide. Where two of a file's names, or two images, would share a name
-under the rule, none of them is matched.
+many, so that a few chance meetings do not decide; leading zeros are left out as soon as that meets more. Where two of
+a file's names, or two images, would share a name under the rule, none of them is matched.
 """
 
 import sqlite3
@@ -112,10 +112,12 @@ class Matcher:
     def _best(self, file: int, layout: Layout, images: int) -> tuple[str, Field] | None:
         most, best = 0, None
         for rule, named in self._candidates(layout):
-            if best and 2 * most >= min(images, self._images):
-                break
+            # Leading zeros are no chance: of 000001 to 200000 half have none.
+            bar = most if rule == "unpadded" and best and best[1] is named else 2 * most
+            if best and bar >= min(images, self._images):
+                continue
             met = self._meet(file, rule, named)
-            if met > 2 * most:
+            if met > bar:
                 most, best = met, (rule, named)
         return best
 

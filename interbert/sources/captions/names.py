@@ -20,6 +20,12 @@ def bare(name: str) -> str:
     return _ENDINGS.sub("", full(name))
 
 
+def unpadded(name: str) -> str:
+    """`a/1` of `a/000001.jpg`: a number is the same with leading zeros."""
+    folder, slash, last = bare(name).rpartition("/")
+    return f"{folder}{slash}{last.lstrip('0') or '0'}" if last.isascii() and last.isdigit() else bare(name)
+
+
 def stem(name: str) -> str:
     return bare(name).rsplit("/", 1)[-1]
 
@@ -30,16 +36,28 @@ def number(name: str) -> str | None:
     return str(int(found[1])) if found else None
 
 
-RULES: dict[str, Callable[[str], str | None]] = {"full": full, "bare": bare, "stem": stem, "number": number}
+RULES: dict[str, Callable[[str], str | None]] = {
+    "full": full,
+    "bare": bare,
+    "unpadded": unpadded,
+    "stem": stem,
+    "number": number,
+}
 TOLD = {
     "full": "as it is",
     "bare": "without the ending",
+    "unpadded": "without the ending and leading zeros",
     "stem": "without folder and ending",
     "number": "by the number at its end",
 }
-CHOICES = {"auto": tuple(RULES), "name": ("full", "bare"), "stem": ("stem",), "number": ("number",)}
+CHOICES = {
+    "auto": tuple(RULES),
+    "name": ("full", "bare", "unpadded"),
+    "stem": ("stem",),
+    "number": ("number",),
+}
 """What a user may ask for: the rules that are tried."""
-LOOSE = ("stem", "number")
+LOOSE = ("unpadded", "stem", "number")
 
 
 def is_number(name: str) -> bool:

@@ -141,6 +141,16 @@ def test_a_few_chance_meetings_do_not_decide(tmp_path):
     assert matched.of("p9") == ["x"] and matched.of("d/s0") == [] and matched.matches[0].matched == 10
 
 
+def test_leading_zeros_make_no_other_number(tmp_path):
+    """Where only some of the numbers are short enough to have them: none of the images is lost."""
+    ids = [f"{n:03d}" for n in (1, 20, 98, 99, 100, 101, 102, 103, 104)]
+    matched = Matched(tmp_path, ids, {f"{int(name)}.jpg": f"of {name}" for name in ids})
+    assert [matched.of(name) for name in ids] == [[f"of {name}"] for name in ids]
+    assert "without the ending and leading zeros" in matched.matches[0].lines()[0]
+    matched = Matched(tmp_path, ["1", "01", "2"], {"001.jpg": "?", "002.jpg": "of 2"})
+    assert [matched.of(name) for name in ("1", "01", "2")] == [[], [], ["of 2"]]
+
+
 def test_files_with_a_common_number_do_not_mix(tmp_path):
     coco = karpathy(["COCO_val2014_000000000042.jpg", "COCO_val2014_000000000043.jpg"])
     coco["images"][0]["cocoid"] = 42
