@@ -32,11 +32,14 @@ finetune: $(VENV)/ready ## Fine-tune the model of `make pretrain` for retrieval,
 # In two halves at once, for most tests keep one core busy; of the second, what it said comes when it has ended.
 WITH_RANKS := tests/fault tests/integration
 
+# Of what is marked slow, one test in so many.
+SLICE ?= 4
+
 test: $(VENV)/ready ## The test suite
 	@export $(RUN) PYTHONUNBUFFERED=1; began=$$(date +%s); said=$$(mktemp); \
-	python -m pytest $(WITH_RANKS:%=--ignore=%) -o cache_dir=.pytest_cache/others > $$said 2>&1 & others=$$!; \
+	python -m pytest --slice $(SLICE) $(WITH_RANKS:%=--ignore=%) -o cache_dir=.pytest_cache/others > $$said 2>&1 & others=$$!; \
 	trap 'kill $$others 2>/dev/null; rm -f $$said' EXIT; trap 'exit 1' INT TERM; \
-	python -m pytest $(WITH_RANKS); failed=$$?; \
+	python -m pytest --slice $(SLICE) $(WITH_RANKS); failed=$$?; \
 	wait $$others || failed=$$?; cat $$said; \
 	echo "tests: $$(($$(date +%s) - began)) s in all"; exit $$failed
 
@@ -49,6 +52,7 @@ test-fault: $(VENV)/ready ## Every fault at every ZeRO stage (killed, frozen, st
 test-cluster: $(VENV)/ready cluster-packages ## ssh hosts and a SLURM on this machine (as root)
 	$(RUN) python -m pytest tests/cluster -m cluster -rs
 
+prove: SLICE := 1
 prove: test test-kernels test-fault test-cluster ## The whole of every matrix, an hour and more (as root)
 
 lint: $(VENV)/ready ## ruff, format and lint

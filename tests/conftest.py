@@ -27,17 +27,22 @@ def pytest_addoption(parser) -> None:
         help="of the matrices (thorough, cluster) one test in N, chosen by the commit, and all of files it changes",
     )
 
+    parser.addoption(
+        "--slice", type=int, default=1, metavar="N", help="the same of what is marked slow, one test in N"
+    )
+
 
 def pytest_collection_modifyitems(config, items) -> None:
-    of = config.getoption("--share")
-    if of == 1:
+    share, part = config.getoption("--share"), config.getoption("--slice")
+    if share == part == 1:
         return
     commit, changed = git("rev-parse", "HEAD") or "0", git("diff", "--name-only", "HEAD^", "HEAD").split()
     kept, left = [], []
     for item in items:
         matrix = any(item.get_closest_marker(name) for name in ("thorough", "cluster"))
+        of = share if matrix else part if item.get_closest_marker("slow") else 1
         file = str(item.path.relative_to(ROOT))
-        mine = not matrix or file in changed or (place(item) + int(commit, 16)) % of == 0
+        mine = file in changed or (place(item) + int(commit, 16)) % of == 0
         (kept if mine else left).append(item)
     config.hook.pytest_deselected(items=left)
     items[:] = kept

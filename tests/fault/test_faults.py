@@ -86,6 +86,7 @@ def saved(run: Started, step: int) -> bool:
     return (run.folder / "checkpoints" / f"step_{step}" / "manifest.json").is_file()
 
 
+@pytest.mark.slow
 def test_a_stop_file_stops_all_ranks_at_a_step(runs):
     run = Started(runs, "stop_file").until(3)
     (run.folder / "STOP").touch()
@@ -196,6 +197,7 @@ def test_a_save_that_stalls_is_cut_off(runs):
     assert "_save_part" in (runs.folder / "stalled" / "hang_rank0.txt").read_text()
 
 
+@pytest.mark.slow
 def test_a_killed_rank_ends_the_others(runs):
     run = Started(runs, "killed", launcher="torchrun").until(3)
     survivor, victim = run.ranks()
@@ -226,6 +228,7 @@ def test_a_folder_takes_one_run_at_a_time(runs):
     assert run.status()["state"] == "preempted"
 
 
+@pytest.mark.slow
 def test_a_killed_group_is_started_again_and_goes_on(runs):
     """torchrun's elastic restarts."""
     sets = (

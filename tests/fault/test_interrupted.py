@@ -12,6 +12,7 @@ from processes import BIN, ROOT
 from test_faults import LONG, Started
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("launcher", ["deepspeed", pytest.param("torchrun", marks=pytest.mark.thorough)])
 def test_ctrl_c_on_a_launcher_saves_and_ends(runs, launcher):
     run = Started(runs, f"ctrl_c_{launcher}", launcher=launcher).until(3)
@@ -76,6 +77,7 @@ def test_ctrl_c_on_make_pretrain(tmp_path):
     again.communicate(timeout=60)
 
 
+@pytest.mark.slow
 def test_two_that_resume_at_once(runs):
     sets = (*LONG, "train.schedule_steps=100", "train.checkpoint_every=50", "train.validate_every=5000")
     runs.python("doubled", "--max-steps", "10", sets=sets)

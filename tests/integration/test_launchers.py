@@ -23,6 +23,7 @@ def one_rank(runs) -> list[float]:
     return runs.losses("one")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("launcher", LAUNCHERS)
 def test_two_ranks_train_as_one(runs, one_rank, launcher):
     start = LAUNCHERS[launcher]()
@@ -36,6 +37,7 @@ def test_two_ranks_train_as_one(runs, one_rank, launcher):
     assert runs.status(launcher)["state"] == "finished"
 
 
+@pytest.mark.slow
 def test_hostfile_behind_the_script_is_obeyed(runs, one_rank):
     """And so is deepspeed, which starts the two ranks."""
     hosts = runs.folder / "hosts"

@@ -98,6 +98,7 @@ def test_resumed_twice_within_an_epoch_equals_uninterrupted(runs, whole):
     assert same(weights(runs, "pieces"), weights(runs, whole))
 
 
+@pytest.mark.slow
 def test_resumed_on_other_ranks_and_stages_goes_on(runs, whole):
     """One rank without ZeRO, two with ZeRO-2, one with ZeRO-3: the same global batches, losses equal to rounding."""
     runs.python("moved", "--max-steps", "3", config="zero0_fp32")

@@ -67,6 +67,7 @@ def test_a_failed_trial_is_a_reason(hopper, monkeypatch):
     assert "off by 0.5" in fused_unusable(looks_like_cuda(), 50)
 
 
+@pytest.mark.slow
 def test_a_trial_passes_in_the_emulator():
     for asking in (torch.enable_grad, torch.no_grad, torch.inference_mode):
         with asking():

@@ -37,6 +37,7 @@ def check(width, arch, cubin):
         assert warps_of_a_part * 32 * int(kernel["registers"]) <= 16384, kernel
 
 
+@pytest.mark.slow
 def test_base_width_fits_hopper(tmp_path):
     needs_nvcc()
     check(64, 90, tmp_path / "kernels.cubin")

@@ -76,6 +76,7 @@ def split(out, grad):
     return [out, *grad.unbind(1)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("p", [0.0, 0.1])
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16], ids=str)
 def test_close_to_fp64(dtype, p):

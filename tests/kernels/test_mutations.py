@@ -54,6 +54,7 @@ def test_every_barrier_and_wait_is_listed():
             assert text.count(what) == listed, f"{file}: {what}"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("sources", "found", "mutation"), QUICK, ids=named)
 def test_a_broken_kernel_is_found(sources, found, mutation, tmp_path):
     assert found(break_sources(mutation, sources, tmp_path / "sources"))

@@ -16,6 +16,7 @@ LENGTHS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sanitizer", ["address", pytest.param("thread", marks=pytest.mark.thorough)])
 def test_clean_at_one_width(sanitizer, tmp_path):
     program = compile_check(tmp_path, sanitizer, 64, [16, 32, 64])

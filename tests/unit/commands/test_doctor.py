@@ -3,6 +3,7 @@
 import os
 import socket
 
+import pytest
 from nursery import Forked
 
 from interbert.commands.doctor import findings as doctor
@@ -69,6 +70,7 @@ def test_a_missing_hostfile_and_an_unknown_host_are_findings(tmp_path):
     assert first.state == "ok" and second.state == "wrong" and second.remedy
 
 
+@pytest.mark.slow
 def test_ranks_that_meet_say_so():
     there = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port()}
     ranks = [run_doctor(RANK=str(rank), LOCAL_RANK=str(rank), **there) for rank in (0, 1)]
@@ -77,6 +79,7 @@ def test_ranks_that_meet_say_so():
     assert said[1] == "" and [rank.returncode for rank in ranks] == [0, 0]
 
 
+@pytest.mark.slow
 def test_a_rank_that_never_comes_is_named_before_the_deadline():
     there = {"WORLD_SIZE": "3", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port()}
     ranks = [run_doctor("--deadline", "12", RANK=str(rank), **there) for rank in (0, 2)]

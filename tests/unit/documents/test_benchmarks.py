@@ -38,6 +38,7 @@ def test_arguments_parse(script):
     assert "--json" in parser.format_help()
 
 
+@pytest.mark.slow
 def test_the_host_path_is_measured(tmp_path):
     words = ("--images", "40", "--pairs", "100", "--threads", "1", "--repeats", "1")
     run("benchmarks/loader.py", *words, "--json", str(tmp_path / "loader.json"))
@@ -46,6 +47,7 @@ def test_the_host_path_is_measured(tmp_path):
     assert all(seconds > 0 for seconds in found["seconds_a_pair"].values())
 
 
+@pytest.mark.slow
 def test_the_host_paths_memory_is_measured(tmp_path):
     words = ("--images", "120", "--pairs", "3000", "--folder", str(tmp_path))
     run("benchmarks/memory.py", *words, "--json", str(tmp_path / "memory.json"))

@@ -148,6 +148,7 @@ def test_require_tiles_agrees_with_the_processor():
             native.require_tiles()
 
 
+@pytest.mark.slow
 def test_three_threads_of_four(kernels, portable_file):
     """Only the environment makes OpenMP give so many and no more."""
     code = f"""

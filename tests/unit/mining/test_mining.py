@@ -178,6 +178,7 @@ def test_killed_and_continued(zipf, tmp_path, monkeypatch, capsys):
     assert "going on from" not in capsys.readouterr().out, "other options begin anew"
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not shutil.which("mpirun"), reason="no mpirun here (make debian-packages)")
 def test_mpi_ranks_share_the_work(zipf, tmp_path):
     mine("--data", zipf, "--output", tmp_path / "alone.h5", "--mass", 0.95, "--processes", 1)

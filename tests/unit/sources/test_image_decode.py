@@ -202,6 +202,7 @@ print("rose by", peak() - before)
 """
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_the_number_of_large_images(tmp_path):
     data = encoded(
         Image.new("RGB", (3000, 3000), "green"), "PNG", compress_level=1

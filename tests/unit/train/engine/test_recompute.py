@@ -40,6 +40,7 @@ def stepped(kind: str, dtype: torch.dtype, recompute: bool) -> tuple[list[torch.
     return [loss.detach(), *gradients, torch.rand(3)], kept
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_the_same_numbers_from_less_memory(kind, dtype):
