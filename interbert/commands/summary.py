@@ -78,7 +78,7 @@ def _retrieval(path: Path) -> list[str]:
 
 
 def _results(path: Path) -> list[str]:
-    """Of a run that was fine-tuned, with the intervals that hold 95 % of resamples; the chosen figure first."""
+    """Of a run that was fine-tuned; the chosen figure first. Intervals hold 95 % of resamples: retrieval has none."""
     if not path.is_file():
         return []
     found = read_json(path)
@@ -86,7 +86,8 @@ def _results(path: Path) -> list[str]:
     metrics = [metric for metric in METRICS[found["kind"]] if metric.name in figures]
     rows = [f"{'examples':<28}{found['examples']:,} of {found['data']['examples']}"]
     for metric in sorted(metrics, key=lambda metric: metric.name != found["metric"]):
-        value, low, high = (metric.told(figures[metric.name][name]) for name in ("value", "low", "high"))
-        rows.append(f"{metric.title:<28}{value} ({low} to {high})")
+        told = {name: metric.told(value) for name, value in figures[metric.name].items()}
+        interval = f" ({told['low']} to {told['high']})" if "low" in told else ""
+        rows.append(f"{metric.title:<28}{told['value']}{interval}")
     rows += [f"{name:<28}{figure}" for name, figure in named_figures(found.get("official"))]
     return [*rows, ""]

@@ -219,6 +219,8 @@ def test_sets_are_drawn_from_captions(runs, begun, stores):
     assert "sets of 6 pairs" in said and found["metric"] == "text_to_image.r1"
     assert set(found["figures"]) >= {"text_to_image.r1", "image_to_text.r10"}
     assert any("validation/set_accuracy" in line for line in runs.metrics("sets"))
+    told = runs.run([sys.executable, "-m", "interbert", "summary", str(runs.folder / "sets")])
+    assert f"text to image, R@1          {found['value']:.1%}".replace("%", " %") in told
 
 
 @pytest.mark.parametrize(

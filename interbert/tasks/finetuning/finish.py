@@ -91,7 +91,7 @@ def leave_retrieval(settings: Settings, folder: Path, chosen: str, trained_on: s
         },
         "tuned_on": ", ".join(settings.data.train),
         "tuned_on_this_data": fingerprint == trained_on,
-        "chosen_on_this_data": True,
+        "chosen_on_this_data": settings.train.export == "best",
     }
 
     def write() -> None:
