@@ -36,7 +36,6 @@ def start(runs, recipe, name, *more, code=0):
     return runs.run([sys.executable, *words], code)
 
 
-@pytest.mark.slow
 def test_stages_follow_one_another_and_a_stop_changes_nothing(runs, recipe):
     start(runs, recipe, "staged")
     folder = runs.folder / "staged"
