@@ -29,22 +29,29 @@ finetune: $(VENV)/ready ## Fine-tune the model of `make pretrain` for retrieval,
 	$(RUN) deepspeed --num_gpus $(RANKS) launch/evaluate.py --task retrieval --run runs/scenes_retrieval
 	$(RUN) python -m interbert summary runs/scenes_retrieval
 
-# In two halves at once, for most tests keep one core busy; of the second, what it said comes when it has ended.
-WITH_RANKS := tests/fault tests/integration
+# Two calls of pytest at once, for most tests keep one core busy; of the second, what it said comes when it has ended.
+define halves
+@export $(RUN) PYTHONUNBUFFERED=1; began=$$(date +%s); said=$$(mktemp); \
+python -m pytest $(2) -o cache_dir=.pytest_cache/others > $$said 2>&1 & others=$$!; \
+trap 'kill $$others 2>/dev/null; rm -f $$said' EXIT; trap 'exit 1' INT TERM; \
+python -m pytest $(1); failed=$$?; \
+wait $$others || failed=$$?; cat $$said; \
+echo "tests: $$(($$(date +%s) - began)) s in all"; exit $$failed
+endef
+
+# Those that start processes, and all others.
+WITH_RANKS := tests/fault tests/integration tests/unit/commands
 
 # Of what is marked slow, one test in so many.
 SLICE ?= 4
 
 test: $(VENV)/ready ## The test suite
-	@export $(RUN) PYTHONUNBUFFERED=1; began=$$(date +%s); said=$$(mktemp); \
-	python -m pytest --slice $(SLICE) $(WITH_RANKS:%=--ignore=%) -o cache_dir=.pytest_cache/others > $$said 2>&1 & others=$$!; \
-	trap 'kill $$others 2>/dev/null; rm -f $$said' EXIT; trap 'exit 1' INT TERM; \
-	python -m pytest --slice $(SLICE) $(WITH_RANKS); failed=$$?; \
-	wait $$others || failed=$$?; cat $$said; \
-	echo "tests: $$(($$(date +%s) - began)) s in all"; exit $$failed
+	$(call halves,--slice $(SLICE) $(WITH_RANKS),--slice $(SLICE) $(WITH_RANKS:%=--ignore=%))
+
+BROKEN := tests/kernels/test_mutations.py
 
 test-kernels: $(VENV)/ready ## The whole proof of our own kernels: every length, sanitizers, broken sources
-	$(RUN) python -m pytest tests/kernels -m "thorough or not thorough"
+	$(call halves,-m "thorough or not thorough" $(BROKEN),-m "thorough or not thorough" tests/kernels --ignore=$(BROKEN))
 
 test-fault: $(VENV)/ready ## Every fault at every ZeRO stage (killed, frozen, starved of disk), every engine
 	$(RUN) python -m pytest tests/fault tests/integration -m "thorough or not thorough" -rs
@@ -53,7 +60,7 @@ test-cluster: $(VENV)/ready cluster-packages ## ssh hosts and a SLURM on this ma
 	$(RUN) python -m pytest tests/cluster -m cluster -rs
 
 prove: SLICE := 1
-prove: test test-kernels test-fault test-cluster ## The whole of every matrix, an hour and more (as root)
+prove: test test-fault test-cluster test-kernels ## The whole of every matrix, an hour and more (as root)
 
 lint: $(VENV)/ready ## ruff, format and lint
 	$(BIN)/ruff format --check .
