@@ -1,4 +1,4 @@
-"""`python -m interbert <verb>`: the local tools."""
+"""`interbert <verb>`, or `python -m interbert <verb>`: the local tools."""
 
 import argparse
 import importlib
@@ -21,6 +21,7 @@ VERBS = (
     "convert",
     "score",
     "build-kernels",
+    "launch",
     "doctor",
     "settings",
     "summary",
@@ -28,7 +29,7 @@ VERBS = (
 
 
 def build_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m interbert", description=__doc__)
+    parser = argparse.ArgumentParser(prog="interbert", description=__doc__)
     verbs = parser.add_subparsers(title="verbs", metavar="VERB", required=True)
     for verb in VERBS:
         name = f"{verb}_" if keyword.iskeyword(verb) else verb.replace("-", "_")

@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 from typing import get_args
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+sys.path.insert(0, str(next(at for at in Path(__file__).resolve().parents if (at / "interbert").is_dir())))
 
 from interbert.config import Kind, Settings
 from interbert.ranks.script import leave, obey

@@ -17,6 +17,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from interbert.ranks.ending import AskedToStop, describe_error
+from interbert.ranks.launcher import started_by
 from interbert.ranks.stop import StopRequest
 
 if TYPE_CHECKING:
@@ -208,19 +209,15 @@ def _share_of_cores(launcher: str, world_size: int) -> int:
 def name_rendezvous() -> str:
     """Sets RANK, WORLD_SIZE, LOCAL_RANK, MASTER_ADDR and MASTER_PORT where the launcher did not; names it."""
     environment = os.environ
-    if "RANK" in environment and "WORLD_SIZE" in environment:
-        return "torchrun" if "TORCHELASTIC_RUN_ID" in environment else "deepspeed"
-    by_srun = "SLURM_STEP_ID" in environment and "SLURM_PROCID" in environment
-    # srun may speak PMI; and within a job mpirun's own daemons are started by srun.
-    if "OMPI_COMM_WORLD_SIZE" in environment or ("PMI_SIZE" in environment and not by_srun):
+    launcher = started_by(environment)
+    if launcher == "mpirun":
         _rendezvous_by_mpi(environment)
-        return "mpirun"
-    if by_srun:
+    elif launcher == "srun":
         _rendezvous_by_slurm(environment)
-        return "srun"
-    environment.update(RANK="0", WORLD_SIZE="1", LOCAL_RANK="0", LOCAL_WORLD_SIZE="1")
-    environment.update(MASTER_ADDR="127.0.0.1", MASTER_PORT=str(free_port()))
-    return "python"
+    elif launcher == "python":
+        environment.update(RANK="0", WORLD_SIZE="1", LOCAL_RANK="0", LOCAL_WORLD_SIZE="1")
+        environment.update(MASTER_ADDR="127.0.0.1", MASTER_PORT=str(free_port()))
+    return launcher
 
 
 def free_port() -> int:

@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 
 from interbert.ranks.hostfile import read_hostfile
+from interbert.ranks.launcher import started_by
 
 WITH_VALUE = {
     "-H": "--hostfile",
@@ -73,21 +74,24 @@ def hand_over(script: str, arguments: list[str]) -> int | None:
     own = [word for word in own if not word.startswith("--local_rank")]
     line = f"deepspeed {' '.join(launcher)} {script} {' '.join(own)}"
     _check_possible(launcher, line)
-    if _only_this_machine(launcher):
-        # DeepSpeed would ask its own machine by ssh whether it is there, and for its address.
-        launcher.append("--no_ssh_check")
-        if "--master_addr" not in launcher:
-            launcher += ["--master_addr", "127.0.0.1"]
     if int(os.environ.get("LOCAL_RANK", "0")) != 0:
         return 0  # one process of this machine hands over for all
     print(f"launcher flags stood behind the script; starting: {line}", flush=True)
     environment = {name: value for name, value in os.environ.items() if name not in RENDEZVOUS}
-    child = subprocess.Popen(
-        [sys.executable, "-m", "deepspeed.launcher.runner", *launcher, script, *own], env=environment
-    )
+    child = subprocess.Popen([sys.executable, *launcher_line(launcher, script, own)], env=environment)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda received, frame: child.send_signal(received))
     return child.wait()
+
+
+def launcher_line(launcher: list[str], script: str, own: list[str]) -> list[str]:
+    """What Python is given so that DeepSpeed's launcher starts the script."""
+    if _only_this_machine(launcher):
+        # DeepSpeed would ask its own machine by ssh whether it is there, and for its address.
+        launcher = [*launcher, "--no_ssh_check"]
+        if "--master_addr" not in launcher:
+            launcher += ["--master_addr", "127.0.0.1"]
+    return ["-m", "deepspeed.launcher.runner", *launcher, script, *own]
 
 
 def _only_this_machine(launcher: list[str]) -> bool:
@@ -99,14 +103,8 @@ def _only_this_machine(launcher: list[str]) -> bool:
 
 def _check_possible(launcher: list[str], line: str) -> None:
     environment = os.environ
-    other = None
-    if "TORCHELASTIC_RUN_ID" in environment:
-        other = "torchrun"
-    elif "SLURM_STEP_ID" in environment and "SLURM_PROCID" in environment and "RANK" not in environment:
-        other = "srun"
-    elif "OMPI_COMM_WORLD_SIZE" in environment or "PMI_SIZE" in environment:
-        other = "mpirun"
-    if other:
+    other = started_by(environment)
+    if other not in ("deepspeed", "python"):
         raise HandoverError(
             f"{' '.join(launcher)}: flags of the deepspeed launcher, but {other} started this process and chooses "
             f"the hosts itself; drop them, or run: {line}"

@@ -1,5 +1,6 @@
 # Runs a script of launch/ as a job's step and decides by its status.json what becomes of the job.
 #
+#   INTERBERT_LAUNCH     the folder of these scripts, where they are installed (launch, in the folder of the job)
 #   INTERBERT_PYTHON     the interpreter on the nodes (.venv/bin/python if there, else python3)
 #   INTERBERT_PREFIX     what to put before it, such as: apptainer exec --nv image.sif
 #   INTERBERT_SRUN       further flags of srun, such as: --container-image=image.sqsh
@@ -126,6 +127,7 @@ run_until_done() {
     folder=${folder}_seed$SLURM_ARRAY_TASK_ID
     set -- "$@" --output-dir "$folder" --seed "$SLURM_ARRAY_TASK_ID"
   fi
+  [[ -z ${INTERBERT_LAUNCH-} ]] || script=$INTERBERT_LAUNCH/${script#launch/}
   python=${INTERBERT_PYTHON:-$([[ -x .venv/bin/python ]] && echo .venv/bin/python || echo python3)}
   # What is installed beside the interpreter (ninja) is found as in its activated environment.
   [[ $python == */* ]] && PATH=$(cd "$(dirname "$python")" && pwd):$PATH

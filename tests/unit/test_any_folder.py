@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[2]
 def python(tmp_path_factory):
     """An interpreter for which a checkout was installed as the Makefile does it; what it needs comes from ours."""
     checkout, venv = tmp_path_factory.mktemp("checkout"), tmp_path_factory.mktemp("venv")
-    for name in ("interbert", "launch", "ds_configs", "pyproject.toml"):
+    for name in ("interbert", "launch", "ds_configs", "pyproject.toml", "README.md"):
         (checkout / name).symlink_to(ROOT / name)
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", venv], check=True)
     (packages,) = venv.glob("lib/python*/site-packages")

@@ -57,6 +57,7 @@ FOUNDATION = {
     "plain_bert",
     "printing",
     "progress",
+    "shipped",
     "tokenizer",
     "__init__",
 }

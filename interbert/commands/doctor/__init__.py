@@ -4,8 +4,9 @@ import argparse
 import os
 from pathlib import Path
 
+from interbert.ranks.launcher import started_by
+
 HELP = "check versions, compilers, GPUs, kernels, disks, hosts; started as ranks, whether they meet"
-STARTED = ("RANK", "SLURM_STEP_ID", "OMPI_COMM_WORLD_SIZE", "PMI_SIZE")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -34,10 +35,10 @@ def run(arguments: argparse.Namespace) -> int:
     wrong = 0
     if os.environ.get("RANK", "0") == "0" and os.environ.get("SLURM_PROCID", "0") == "0":
         for finding in look(arguments.output_dir, arguments.hostfile, arguments.master_port):
-            if not (any(name in os.environ for name in STARTED) and finding.name.startswith("port ")):
+            if not (started_by(os.environ) != "python" and finding.name.startswith("port ")):
                 print(finding, flush=True)
                 wrong += finding.state == "wrong"
-    if any(name in os.environ for name in STARTED):
+    if started_by(os.environ) != "python":
         from interbert.commands.doctor.meeting import try_meeting
 
         finding, speaks = try_meeting(arguments.deadline)

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from interbert.config import Settings, SettingsError
+from interbert.shipped import shipped
 from interbert.train.engine.deepspeed_keys import KEYS
 from interbert.train.start.settle import share_of_ranks
 
@@ -30,7 +31,7 @@ DECISIVE = (
 )
 """Settings of DeepSpeed's that decide what is trained, or how."""
 
-OURS = Path(__file__).parents[3] / "ds_configs"
+OURS = shipped("ds_configs")
 
 
 @dataclass(frozen=True)

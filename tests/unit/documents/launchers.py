@@ -5,6 +5,7 @@ import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
+from interbert.commands.launch import SCRIPTS
 from interbert.ranks.handover import split_arguments
 
 
@@ -30,6 +31,7 @@ def unwrap(words: list[str]) -> Start:
         "mpirun": lambda: _mpirun(words[1:]),
         "srun": lambda: Start(_behind_python(words[1:]), *STEP),
         "sbatch": lambda: _sbatch(words[1:]),
+        "interbert": lambda: _interbert(words[1:]),
     }[words[0]]()
 
 
@@ -81,6 +83,13 @@ def _sbatch(words: list[str]) -> Start:
     )
     script = shlex.split(call)[1]
     return Start([script, *words[place + 1 :]], found.nodes * found.ntasks_per_node, found.nodes)
+
+
+def _interbert(words: list[str]) -> Start:
+    """`interbert launch pretrain …`, or a verb of its own."""
+    if words[0] == "launch" and words[1] in SCRIPTS:
+        return _deepspeed([f"launch/{words[1]}.py", *words[2:]])
+    return Start(["-m", "interbert", *words])
 
 
 def _behind_python(words: list[str]) -> list[str]:

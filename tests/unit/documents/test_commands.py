@@ -11,6 +11,7 @@ import os
 import re
 import shutil
 import sys
+import tomllib
 from pathlib import Path
 from unittest.mock import patch
 
@@ -90,6 +91,8 @@ def test_every_command_is_accepted(page, reader, capsys):
 def accept(words: list[str]) -> None:
     if words[0] == "make":
         return check_make(words[1:])
+    if words[0] == "pip":
+        return check_pip(words[1:])
     if words[0] in OTHERS:
         return None
     start = unwrap(words)
@@ -112,6 +115,9 @@ def accept_module(module: str, words: list[str]) -> None:
         assert paths and all(Path(path).exists() for path in paths)
         return
     assert module == "interbert", module
+    if words == ["--help"]:
+        assert build_parser().format_help()
+        return
     if words[0] in ONLY_PARSED:
         build_parser().parse_args(words)
         return
@@ -185,6 +191,14 @@ def check_make(words: list[str]) -> None:
         assert re.search(rf"^{name} \?=" if assigns else rf"^{name}:", makefile, re.M), f"make {word}"
 
 
+def check_pip(words: list[str]) -> None:
+    """Of what it would install, only this checkout is ours to say something of."""
+    assert words[0] in ("install", "wheel")
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    for asked in re.findall(r"\[([a-z,]+)\]", " ".join(words)):
+        assert set(asked.split(",")) <= set(extras), asked
+
+
 def flags_of(parser: argparse.ArgumentParser) -> set[str]:
     found = set(parser._option_string_actions)
     for action in parser._actions:
@@ -198,6 +212,8 @@ def known_flags(words: list[str]) -> set[str]:
     script = next((word for word in words if word.endswith(".py")), None)
     if script:
         return flags_of(parser_of(script)) | set(WITH_VALUE) | {"--nproc_per_node"}
+    if "launch" in words[:2]:
+        return flags_of(parser_of(f"launch/{words[2]}.py")) | set(WITH_VALUE)
     if "interbert" in words:
         verbs = [word for word in words[words.index("interbert") + 1 :][:1] if not word.startswith("--")]
         assert set(verbs) <= set(VERBS), words
@@ -268,3 +284,13 @@ def test_there_are_commands_of_every_kind():
     for start in ("python -m interbert import", "deepspeed", "torchrun", "mpirun", "srun", "sbatch", "make"):
         assert any(line.startswith(start) for line in lines), start
     assert sum("launch/pretrain.py" in line for line in lines) >= 8 and job_commands(JOBS[0])
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_files_and_links_that_a_page_names_are_there(page):
+    text = page.read_text()
+    named = re.findall(r"`((?:interbert|tests|benchmarks|launch|docs|ds_configs)/[\w./-]+)`", text)
+    links = re.findall(r"\]\((?!https?:|#)([^)#]+)", text)
+    missing = [path for path in named if not (ROOT / path).exists()]
+    missing += [path for path in links if not (page.parent / path).exists()]
+    assert not missing, f"{page.name}: {missing}"

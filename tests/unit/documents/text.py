@@ -7,10 +7,26 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).parents[3]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), ROOT / "ds_configs" / "README.md"]
+PAGES = [
+    ROOT / "README.md",
+    ROOT / "CONTRIBUTING.md",
+    *sorted((ROOT / "docs").glob("*.md")),
+    ROOT / "ds_configs" / "README.md",
+]
 JOBS = sorted((ROOT / "launch" / "slurm").glob("*.sbatch"))
 SCRIPTS = sorted((ROOT / "launch").glob("*.py"))
-PROGRAMS = ("python", "deepspeed", "torchrun", "mpirun", "srun", "sbatch", "make", "tensorboard")
+PROGRAMS = (
+    "python",
+    "deepspeed",
+    "torchrun",
+    "mpirun",
+    "srun",
+    "sbatch",
+    "make",
+    "tensorboard",
+    "interbert",
+    "pip",
+)
 
 
 @dataclass(frozen=True)

@@ -38,7 +38,7 @@ def test_flag_without_value(clean_environment):
 @pytest.mark.parametrize(
     ("variables", "name"),
     [
-        ({"TORCHELASTIC_RUN_ID": "x"}, "torchrun"),
+        ({"TORCHELASTIC_RUN_ID": "x", "RANK": "0", "WORLD_SIZE": "2"}, "torchrun"),
         ({"OMPI_COMM_WORLD_SIZE": "2"}, "mpirun"),
         ({"SLURM_STEP_ID": "0", "SLURM_PROCID": "0"}, "srun"),
     ],
@@ -63,6 +63,7 @@ def clean_environment(monkeypatch):
         "SLURM_STEP_ID",
         "SLURM_PROCID",
         "WORLD_SIZE",
+        "RANK",
     ):
         monkeypatch.delenv(name, raising=False)
     return monkeypatch

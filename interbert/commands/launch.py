@@ -1,0 +1,45 @@
+"""`interbert launch pretrain …`: what `deepspeed launch/pretrain.py …` starts, wherever interbert is installed."""
+
+import argparse
+import os
+import sys
+
+from interbert.ranks.handover import launcher_line, split_arguments
+from interbert.ranks.launcher import started_by
+from interbert.shipped import shipped
+
+HELP = "start pretraining, fine-tuning or an evaluation on all devices here, or on the hosts of --hostfile"
+SCRIPTS = ("pretrain", "finetune", "evaluate")
+ALONE = {"-h", "--help", "--dry-run"}
+"""What one process answers."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "script",
+        choices=(*SCRIPTS, "files"),
+        help="what to start; files: say where the scripts, those of SLURM and the example of a hostfile lie",
+    )
+    parser.add_argument(
+        "words",
+        nargs=argparse.REMAINDER,
+        metavar="…",
+        help="flags of the script (interbert launch pretrain --help) and of the deepspeed launcher",
+    )
+
+
+def run(arguments: argparse.Namespace) -> int:
+    if arguments.script == "files":
+        print(shipped("launch"))
+        return 0
+    command = start_of(str(shipped("launch") / f"{arguments.script}.py"), arguments.words, os.environ)
+    sys.stdout.flush()
+    os.execv(sys.executable, [sys.executable, *command])  # signals reach the launcher itself
+
+
+def start_of(script: str, words: list[str], environment: dict[str, str]) -> list[str]:
+    """What Python is given: as a rank of torchrun, mpirun or srun the script itself, else DeepSpeed's launcher."""
+    launcher, own = split_arguments(words)
+    if started_by(environment) != "python" or (not launcher and ALONE.intersection(own)):
+        return [script, *words]
+    return launcher_line(launcher, script, own)
