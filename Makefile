@@ -48,18 +48,22 @@ SLICE ?= 4
 test: $(VENV)/ready ## The test suite
 	$(call halves,--slice $(SLICE) $(WITH_RANKS),--slice $(SLICE) $(WITH_RANKS:%=--ignore=%))
 
+# `make prove` has seen the others already.
+MARKED := thorough or not thorough
+
 BROKEN := tests/kernels/test_mutations.py
 
 test-kernels: $(VENV)/ready ## The whole proof of our own kernels: every length, sanitizers, broken sources
-	$(call halves,-m "thorough or not thorough" $(BROKEN),-m "thorough or not thorough" tests/kernels --ignore=$(BROKEN))
+	$(call halves,-m "$(MARKED)" $(BROKEN),-m "$(MARKED)" tests/kernels --ignore=$(BROKEN))
 
 test-fault: $(VENV)/ready ## Every fault at every ZeRO stage (killed, frozen, starved of disk), every engine
-	$(RUN) python -m pytest tests/fault tests/integration -m "thorough or not thorough" -rs
+	$(RUN) python -m pytest tests/fault tests/integration -m "$(MARKED)" -rs
 
 test-cluster: $(VENV)/ready cluster-packages ## ssh hosts and a SLURM on this machine (as root)
 	$(RUN) python -m pytest tests/cluster -m cluster -rs
 
 prove: SLICE := 1
+prove: MARKED := thorough
 prove: test test-fault test-cluster test-kernels ## The whole of every matrix, an hour and more (as root)
 
 lint: $(VENV)/ready ## ruff, format and lint

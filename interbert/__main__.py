@@ -6,6 +6,7 @@ import keyword
 import sys
 
 from interbert.commands import official
+from interbert.commands.examples import EXAMPLES
 from interbert.doors import expand_paths, run_door
 
 # A verb is a module of interbert.commands with HELP, add_arguments(parser) and run(arguments) -> exit code.
@@ -25,6 +26,7 @@ VERBS = (
     "doctor",
     "settings",
     "summary",
+    "runs",
 )
 
 
@@ -35,9 +37,14 @@ def build_parser() -> argparse.ArgumentParser:
         name = f"{verb}_" if keyword.iskeyword(verb) else verb.replace("-", "_")
         module = importlib.import_module(f"interbert.commands.{name}")
         command = verbs.add_parser(
-            verb, help=module.HELP, description=f"{module.HELP[0].upper()}{module.HELP[1:]}."
+            verb,
+            help=module.HELP,
+            description=f"{module.HELP[0].upper()}{module.HELP[1:]}.",
+            formatter_class=argparse.RawDescriptionHelpFormatter,
         )
         module.add_arguments(command)
+        own = f"{command.epilog}\n\n" if command.epilog else ""
+        command.epilog = own + "\n  ".join(("examples:", *EXAMPLES[verb]))
         command.set_defaults(run=module.run)
     official.add_verbs(verbs)
     return parser

@@ -17,7 +17,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from interbert.ranks.ending import AskedToStop, describe_error
-from interbert.ranks.launcher import started_by
+from interbert.ranks.launcher import ranks_here, started_by
 from interbert.ranks.stop import StopRequest
 
 if TYPE_CHECKING:
@@ -202,7 +202,7 @@ def _share_of_cores(launcher: str, world_size: int) -> int:
     """Cores for each rank of this machine."""
     if launcher == "srun" and "SLURM_CPUS_PER_TASK" in os.environ:  # and then it may see these alone
         return int(os.environ["SLURM_CPUS_PER_TASK"])
-    local_ranks = int(os.environ.get("LOCAL_WORLD_SIZE", os.environ.get("LOCAL_SIZE", world_size)))
+    local_ranks = ranks_here(os.environ, world_size)
     return max(1, len(os.sched_getaffinity(0)) // max(1, local_ranks))
 
 

@@ -15,3 +15,8 @@ def started_by(environment: Mapping[str, str]) -> Launcher:
     if "OMPI_COMM_WORLD_SIZE" in environment or ("PMI_SIZE" in environment and not by_srun):
         return "mpirun"
     return "srun" if by_srun else "python"
+
+
+def ranks_here(environment: Mapping[str, str], world_size: int) -> int:
+    """How many ranks this host has."""
+    return int(environment.get("LOCAL_WORLD_SIZE", environment.get("LOCAL_SIZE", world_size)))

@@ -14,6 +14,7 @@ import psutil
 import torch.distributed as dist
 
 from interbert.ranks.ending import AskedToStop
+from interbert.ranks.launcher import ranks_here
 
 log = logging.getLogger(__name__)
 Asked = Callable[[], str]
@@ -208,6 +209,5 @@ def name_interface() -> None:
 
 
 def _several_hosts() -> bool:
-    world = os.environ.get("WORLD_SIZE", "1")
-    local = os.environ.get("LOCAL_WORLD_SIZE", os.environ.get("LOCAL_SIZE", world))
-    return int(world) > int(local)
+    world = int(os.environ.get("WORLD_SIZE", "1"))
+    return world > ranks_here(os.environ, world)

@@ -106,6 +106,51 @@ def histogram(values: Sequence[float] | np.ndarray, title: str) -> Image.Image:
     return _reduced(picture)
 
 
+def curves(lines: Sequence[tuple[str, Sequence[float], Sequence[float]]], title: str) -> Image.Image:
+    """(name, steps, values) of each curve, over one another. What is no number leaves a gap."""
+    width, height, left, top, bottom = 420 * FINE, 240 * FINE, 46 * FINE, 58 * FINE, 26 * FINE
+    picture = Image.new("RGB", (width, height), PAPER)
+    draw = ImageDraw.Draw(picture)
+    draw.text((MARGIN * FINE, 10 * FINE), title, INK, _font(15))
+    right, base = width - MARGIN * FINE, height - bottom
+    points = [np.array([steps, values], float) for _, steps, values in lines]
+    whole = np.concatenate([each[:, np.isfinite(each).all(axis=0)] for each in points], axis=1)
+    if whole.size == 0:
+        draw.text((width / 2, height / 2), "no values", SOFT, _font(14), anchor="mm")
+        return _reduced(picture)
+    low, high = whole.min(axis=1), whole.max(axis=1)
+    span = np.where(high > low, high - low, 1.0)
+
+    def place(step: float, value: float) -> tuple[float, float]:
+        across, up = (np.array([step, value]) - low) / span
+        return left + (right - left) * across, base - (base - top) * up
+
+    for tick in _ticks(low[1], high[1]):
+        y = place(low[0], tick)[1]
+        draw.line((left, y, right, y), RULE, FINE)
+        draw.text((left - 5 * FINE, y), _short(tick), SOFT, _font(11), anchor="rm")
+    for tick in _ticks(low[0], high[0]):
+        draw.text((place(tick, low[1])[0], base + 5 * FINE), _short(tick), SOFT, _font(11), anchor="mt")
+    at = MARGIN * FINE
+    for number, (name, *_) in enumerate(lines):
+        draw.text((at, 34 * FINE), name, region_colour(number), _font(12))
+        at += draw.textlength(name, _font(12)) + 14 * FINE
+        _draw_curve(draw, [place(*point) for point in points[number].T], region_colour(number))
+    return _reduced(picture)
+
+
+def _draw_curve(draw: ImageDraw.ImageDraw, points: list[tuple[float, float]], colour) -> None:
+    """A point alone is a dot."""
+    known = [bool(np.isfinite(point).all()) for point in points]
+    for number, (x, y) in enumerate(points):
+        if not known[number]:
+            continue
+        if number and known[number - 1]:
+            draw.line((*points[number - 1], x, y), colour, 2 * FINE)
+        elif number + 1 == len(points) or not known[number + 1]:
+            draw.ellipse((x - 2 * FINE, y - 2 * FINE, x + 2 * FINE, y + 2 * FINE), colour)
+
+
 def grid(images: Sequence[Image.Image], columns: int = 3) -> Image.Image:
     """Pictures in rows of `columns`, each column and row as wide and high as its largest picture."""
     if not images:

@@ -18,6 +18,7 @@ from typing import IO, Any
 
 from interbert.files import read_json, replace_json, write_json
 from interbert.ranks.ending import EXIT_CODES, Again, AskedToStop, State, again_after, describe_error
+from interbert.ranks.launcher import ranks_here
 
 log = logging.getLogger(__name__)
 
@@ -260,6 +261,7 @@ def describe_environment(launcher: str, world_size: int, device: Any) -> dict[st
         "machine": platform.platform(),
         "launcher": launcher,
         "ranks": world_size,
+        "hosts": -(-world_size // ranks_here(os.environ, world_size)),
         "device": torch.cuda.get_device_name(device) if cuda else platform.processor() or "cpu",
         "cuda": torch.version.cuda,
         "threads": torch.get_num_threads(),

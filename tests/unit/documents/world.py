@@ -43,9 +43,20 @@ def fill(folder: Path) -> None:
     _run(folder / "runs" / "mine" / "export", load_tokenizer(folder / "shards" / "tokenizer"))
     for name in ("scenes", "base"):
         shutil.copytree(folder / "runs" / "mine" / "export", folder / "runs" / name / "export")
+    _runs(folder / "runs")
     _examples(folder)
     fill_official(folder, WIDTH)
     _released_and_bert(folder)
+
+
+def _runs(folder: Path) -> None:
+    """What a run leaves of how it went."""
+    for name in ("scenes", "scenes_retrieval"):
+        (folder / name).mkdir(exist_ok=True)
+        for file in ("config.yaml", "status.json", "metrics.jsonl"):
+            shutil.copy(ROOT / "tests" / "data" / "earlier_run" / "run" / file, folder / name)
+        started = {"launcher": "deepspeed", "ranks": 2, "command": ["launch/pretrain.py", "--recipe", name]}
+        (folder / name / "environment.json").write_text(json.dumps(started))
 
 
 def _examples(folder: Path) -> None:
