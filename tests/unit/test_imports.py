@@ -55,6 +55,7 @@ FOUNDATION = {
     "hub",
     "mpi",
     "plain_bert",
+    "plugins",
     "printing",
     "progress",
     "shipped",

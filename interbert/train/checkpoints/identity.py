@@ -23,7 +23,7 @@ FREE_TO_CHANGE = {
     "train": {
         *("log_every", "validate_every", "validation_micro_batches", "picture_every"),
         *("checkpoint_every", "keep_checkpoints", "export_initial", "cuda_graphs", "recompute"),
-        *("max_skipped", "patience", "save_patience"),
+        *("max_skipped", "patience", "save_patience", "trackers"),
     },
 }
 """Settings that a resumed run may have otherwise; data and tokenizer are compared by fingerprint instead."""

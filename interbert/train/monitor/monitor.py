@@ -17,6 +17,7 @@ from interbert.config import Settings
 from interbert.files import read_json_lines, strict, write_text
 from interbert.train.folder.run_folder import RunFolder
 from interbert.train.monitor.tags import LOSS, VALIDATION_LOSS, tag_of
+from interbert.train.monitor.trackers import Trackers
 
 BAR = "{percentage:3.0f}% {bar} {n_fmt}/{total_fmt} steps{postfix}"
 
@@ -37,6 +38,7 @@ class Monitor:
             }
             for summary in hparams(set_ones, dict.fromkeys(COMPARED, 0.0)):
                 self._events.file_writer.add_summary(summary)
+        self._trackers = Trackers(folder.path, settings, step)
         self._bar, self._on_terminal = None, sys.stderr.isatty()
         self.unheard = False
         """Whoever read what is printed has gone, as when the connection to a launcher breaks."""
@@ -84,6 +86,7 @@ class Monitor:
     def close(self) -> None:
         self._lines.close()
         self._events.close()
+        self._trackers.close()
         if self._bar is not None:
             self._bar.close()
 
@@ -95,6 +98,7 @@ class Monitor:
             if name != "step":
                 self._events.add_scalar(tag_of(name), value, step)
         self._events.flush()
+        self._trackers.log(step, {tag_of(name): value for name, value in figures.items() if name != "step"})
 
 
 def duration(seconds: float) -> str:

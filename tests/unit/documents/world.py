@@ -25,7 +25,7 @@ from interbert.sources.scenes.write import write_scenes
 from interbert.tasks.finetuning.starting import shape_with_head
 from interbert.tokenizer import load_tokenizer
 from tests.unit.documents.official_world import fill_official
-from tests.unit.documents.text import ROOT
+from tests.unit.documents.text import ROOT, blocks
 from tests.unit.sources.test_extract import detr
 
 WIDTH = 32
@@ -44,6 +44,8 @@ def fill(folder: Path) -> None:
     for name in ("scenes", "base"):
         shutil.copytree(folder / "runs" / "mine" / "export", folder / "runs" / name / "export")
     _runs(folder / "runs")
+    (trackers,) = blocks((ROOT / "docs" / "trackers.md").read_text(), "python")
+    (folder / "trackers.py").write_text(trackers)
     _examples(folder)
     fill_official(folder, WIDTH)
     _released_and_bert(folder)
