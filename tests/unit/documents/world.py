@@ -53,7 +53,7 @@ def fill(folder: Path) -> None:
 
 def _runs(folder: Path) -> None:
     """What a run leaves of how it went."""
-    for name in ("scenes", "scenes_retrieval"):
+    for name in ("first", "second"):
         (folder / name).mkdir(exist_ok=True)
         for file in ("config.yaml", "status.json", "metrics.jsonl"):
             shutil.copy(ROOT / "tests" / "data" / "earlier_run" / "run" / file, folder / name)
