@@ -4,6 +4,7 @@ A recipe is YAML and may extend another one; `--set section.key=value` changes i
 """
 
 import copy
+import difflib
 from pathlib import Path
 from typing import Any
 
@@ -98,14 +99,19 @@ def _read_recipe(name_or_file: str, seen: tuple[str, ...]) -> dict[str, Any]:
     if path.suffix not in (".yaml", ".yml"):
         path = RECIPES / f"{name_or_file}.yaml"
     if not path.is_file():
-        known = ", ".join(recipe_names())
-        raise SettingsError(f"no recipe {name_or_file!r}: give a .yaml file or one of {known}")
+        if path.parent != RECIPES:
+            raise SettingsError(f"no recipe {name_or_file}: no such file")
+        near = difflib.get_close_matches(name_or_file, recipe_names(), 1)
+        known = (
+            f"did you mean {near[0]}?" if near else f"give a .yaml file or one of {', '.join(recipe_names())}"
+        )
+        raise SettingsError(f"no recipe {name_or_file!r}: {known}")
     if str(path) in seen:
         raise SettingsError(f"recipe {path} extends itself: {' -> '.join((*seen, str(path)))}")
     try:
         tree = yaml.safe_load(path.read_text()) or {}
     except yaml.YAMLError as error:
-        raise SettingsError(f"recipe {path} is not YAML: {error}") from None
+        raise SettingsError(f"recipe {path} is not YAML: {' '.join(str(error).split())}") from None
     if not isinstance(tree, dict):
         raise SettingsError(f"recipe {path} must be a mapping of sections, not {type(tree).__name__}")
     for name, value in tree.items():
@@ -188,7 +194,17 @@ def _later_word_counts(base: dict[str, Any], over: dict[str, Any]) -> None:
             base.pop(stronger, None)
 
 
+def setting_names() -> list[str]:
+    """As section.key."""
+    sections = {name: field.annotation for name, field in Settings.model_fields.items()}
+    return [
+        f"{name}.{key}" for name, section in sections.items() for key in getattr(section, "model_fields", ())
+    ]
+
+
 def _explain(error: Any) -> str:
     if error["type"] == "extra_forbidden":
-        return "no such setting; `python -m interbert settings` lists them all"
+        near = difflib.get_close_matches(".".join(map(str, error["loc"])), setting_names(), 1)
+        known = f"did you mean {near[0]}? " if near else ""
+        return f"no such setting; {known}`python -m interbert settings` lists them all"
     return f"{error['msg']} (got {error['input']!r})" if "input" in error else error["msg"]

@@ -12,6 +12,7 @@ sys.path.insert(0, str(next(at for at in Path(__file__).resolve().parents if (at
 from interbert.ranks.script import leave, obey
 from interbert.recipe import load_recipe, recipe_names
 from interbert.train.start.flags import add_run_flags, sections_of, start
+from interbert.train.start.provide import require_data
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -32,6 +33,8 @@ def pretrain(arguments: argparse.Namespace) -> int:
     settings = load_recipe(arguments.recipe, arguments.overrides, **sections_of(arguments))
     if settings.task is not None:
         raise ValueError(f"recipe {settings.name!r} fine-tunes: start it by launch/finetune.py")
+    for each in settings.stages or [settings]:
+        require_data(each)
     return start(pretraining, settings, arguments)
 
 

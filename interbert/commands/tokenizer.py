@@ -1,6 +1,7 @@
 """`python -m interbert tokenizer`: train a WordPiece tokenizer on the captions of a data set."""
 
 import argparse
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -37,8 +38,11 @@ def run(args: argparse.Namespace) -> int:
     output = output_path(args.output, args.overwrite, args.data, folder=TOKENIZER)
     with Corpus(args.data) as corpus:
         partial = new_folder(partial_folder(output))
-        tokenizer = train_wordpiece(_Captions(corpus), args.size, partial)
-        settle_folder(partial, output)
+        try:
+            tokenizer = train_wordpiece(_Captions(corpus), args.size, partial)
+            settle_folder(partial, output)
+        finally:
+            shutil.rmtree(partial, ignore_errors=True)
         print(f"{output}: {tokenizer.vocab_size} entries from {corpus.captions} captions")
     return 0
 

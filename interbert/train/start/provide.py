@@ -7,10 +7,15 @@ from interbert.ranks.distributed import Ranks
 from interbert.sources.scenes.splits import examples_of, make_examples, make_scenes
 
 
-def provide_data(settings: Settings, ranks: Ranks) -> Settings:
-    """The settings with their stores named; a recipe with `scenes` makes its own where none was given."""
+def require_data(settings: Settings) -> None:
+    """Refuses a recipe that neither names data nor makes any."""
     if not settings.data.train and settings.scenes is None:
         raise SettingsError(f"recipe {settings.name!r} needs data: give --data STORE or DIRECTORY")
+
+
+def provide_data(settings: Settings, ranks: Ranks) -> Settings:
+    """The settings with their stores named; a recipe with `scenes` makes its own where none was given."""
+    require_data(settings)
     data = settings.data
     if not data.train:
         train, validation = ranks.main_only(lambda: make_scenes(settings.scenes))
