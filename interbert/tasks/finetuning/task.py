@@ -146,11 +146,21 @@ def classes_of_model(settings: Settings) -> list[str]:
 
 
 def _check_alike(train: Examples, held_out: Examples) -> None:
-    for field, what in (("text_only", "images"), ("pairs_each", "pairs of an example")):
-        if getattr(train, field) != getattr(held_out, field):
+    for ours, theirs in zip(_words_of(train), _words_of(held_out), strict=True):
+        if ours != theirs:
             raise SettingsError(
-                f"{held_out.path} has not the {what} that {train.path} has; they are one task"
+                f"{held_out.path} has {theirs}, and {train.path} {ours}: they are of one task; write both in one way, "
+                "or leave task.validation out"
             )
+
+
+def _words_of(examples: Examples) -> tuple[str, ...]:
+    """What all examples of a task have in common."""
+    return (
+        "text alone" if examples.text_only else "images",
+        f"{examples.pairs_each} image(s) or choices in each example",
+        "a label in its lines" if examples.scores is None else "scores in its lines",
+    )
 
 
 def provide(settings: Settings, ranks: Ranks) -> Settings:

@@ -181,6 +181,23 @@ def test_what_judges_must_know_what_is_right(tmp_path):
     assert task.held_out.examples.classes == task.train.examples.classes
 
 
+@pytest.mark.parametrize(
+    ("train", "held_out", "told"),
+    [
+        ("weighed", "classify", r"has a label in its lines, and .*weighed\.jsonl scores in its lines"),
+        ("classify", "weighed", r"has scores in its lines, and .*classify\.jsonl a label in its lines"),
+        ("two", "classify", r"has 1 image\(s\) or choices in each example, and .* 2 image"),
+        ("classify", "words", r"has text alone, and .* images"),
+    ],
+)
+def test_what_is_learnt_from_and_judged_on_is_of_one_task(train, held_out, told, tmp_path):
+    """Else it would be found out at the first validation, an epoch later."""
+    path = write_lines(tmp_path / "held_out.jsonl", lines_of(held_out, 3))
+    with pytest.raises(SettingsError, match=rf"held_out\.jsonl {told}.*write both in one way"):
+        labels = ["red", "green", "blue", "True", "False", "0", "1"]
+        opened(tmp_path, train, task={"validation": str(path), "labels": labels})
+
+
 def test_probes_answer_for_every_kind(tmp_path):
     for kind in KINDS:
         task = opened(tmp_path / kind if not (tmp_path / kind).mkdir() else tmp_path, kind)
