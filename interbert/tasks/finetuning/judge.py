@@ -26,7 +26,7 @@ from interbert.tasks.results.figures import figures_of
 from interbert.tasks.results.metrics import METRICS, metric_of
 from interbert.tasks.results.outputs import Outputs, Part, assemble
 from interbert.tokenizer import Tokenizer
-from interbert.train.engine.engine import Engine, summarise
+from interbert.train.engine.engine import Engine, names_of, summarise
 from interbert.train.task import Term
 
 log = logging.getLogger(__name__)
@@ -57,6 +57,9 @@ class SetJudge:
         self._slot = self._preparer.make_slot()
         self._most = settings.train.validation_micro_batches
         self._told: set[str] = set()
+
+    def names(self, terms: dict[str, Term]) -> list[str]:
+        return [*names_of(terms), self.figure]
 
     @torch.no_grad()
     def figures(self, engine: Engine, ranks: Ranks) -> dict[str, float]:
@@ -109,6 +112,9 @@ class ExampleJudge:
         self._told: set[str] = set()
         metric = metric_of(examples.kind, settings.task.metric, figures_present(examples))
         self.figure, self.larger = metric.name, metric.larger_is_better
+
+    def names(self, terms: dict[str, Term]) -> list[str]:
+        return ["loss", *(figures_present(self.examples) or [])]
 
     def figures(self, engine: Engine, ranks: Ranks) -> dict[str, float]:
         outputs, losses = self.outputs(engine, ranks)

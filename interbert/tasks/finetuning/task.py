@@ -64,6 +64,10 @@ class FineTuning(HeadedTask):
     def sketch(self, settings: Settings) -> EndlessPlan:
         return ExamplePlan(self.train.examples, self.corpus, self.train.tokens, settings)
 
+    @property
+    def judged(self) -> bool:
+        return self.held_out is not None
+
     def judge(self, settings: Settings) -> Judge | None:
         if self.held_out is None:
             return None
@@ -149,8 +153,8 @@ def _check_alike(train: Examples, held_out: Examples) -> None:
     for ours, theirs in zip(_words_of(train), _words_of(held_out), strict=True):
         if ours != theirs:
             raise SettingsError(
-                f"{held_out.path} has {theirs}, and {train.path} {ours}: they are of one task; write both in one way, "
-                "or leave task.validation out"
+                f"{held_out.path} has {theirs}, and {train.path} {ours}: they are of one task; write both in one "
+                "way, or leave task.validation out"
             )
 
 

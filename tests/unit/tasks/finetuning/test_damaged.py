@@ -89,7 +89,7 @@ def test_sets_with_damaged_images_are_left_out(tmp_path):
     }
     tree["data"] |= {"max_regions": 10, "token_budget": 400, "skip_damaged": 99}
     task = open_finetuning(Settings.model_validate(tree), ONE_RANK, lambda _: WordTokenizer())
-    found = SetJudge(settled(task), WordTokenizer(), None).figures(
-        Engine(task, fill(*task.start())), ONE_RANK
-    )
+    judge = SetJudge(settled(task), WordTokenizer(), None)
+    found = judge.figures(Engine(task, fill(*task.start())), ONE_RANK)
+    assert list(found) == [*judge.names(task.terms), "left_out"]
     assert 2 * 3 <= found["left_out"] < 40 and 0 <= found["set_accuracy"] <= 1

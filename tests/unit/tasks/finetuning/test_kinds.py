@@ -1,6 +1,7 @@
 """Each kind of task: it can learn eight examples by heart, packed is as padded, and what cannot be is refused."""
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -217,6 +218,8 @@ def test_the_figures_that_examples_have_are_known_beforehand(tmp_path):
         answers = answers_of(task.train.examples, outputs, task.corpus)
         found = figures_of(task.train.examples, outputs, answers)
         assert set(figures_present(task.train.examples)) == set(found) and judge.figure in found, kind
+        engine = SimpleNamespace(deepspeed=task.step(start(task)), terms=task.terms)
+        assert judge.names(task.terms) == list(judge.figures(engine, ONE_RANK)), kind
 
 
 def test_a_head_of_weighed_classes_judges_what_has_labels_or_none(tmp_path):
