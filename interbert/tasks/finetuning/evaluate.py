@@ -61,7 +61,7 @@ def evaluate_examples(
         settings = settings.model_copy(
             update={"data": settings.data.model_copy(update={"skip_damaged": sys.maxsize})}
         )
-    examples = open_examples(path, corpus, kind, head.classes)
+    examples = open_examples(path, corpus, kind, head.classes, "leave it out: the head tells no others apart")
     longest = settings.data.max_text_tokens
     ranks.main_only(lambda: text_table(examples, tokenizer, longest) and None)
     _must_fit(head, examples, folder)

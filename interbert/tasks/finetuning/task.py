@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from interbert.batches.example_plan import ExamplePlan, regions_of
 from interbert.config import Settings, SettingsError
 from interbert.corpus.corpus import Corpus
+from interbert.corpus.example_line import NAME_IT
 from interbert.corpus.examples import Examples, open_examples
 from interbert.corpus.tokens import TokenTable, text_table
 from interbert.model.shape.shape import TaskShape
@@ -109,12 +110,13 @@ def open_finetuning(
     corpus = Corpus(settings.data.train) if settings.data.train else None
     tokenizer = read_tokenizer(words_of(settings))
     classes = list(task.labels) or classes_of_model(settings)
-    train = open_judged(task.examples, settings, corpus, tokenizer, classes, ranks)
+    remedy = NAME_IT if task.labels or not classes else "give --new-head for classes of its own"
+    train = open_judged(task.examples, settings, corpus, tokenizer, classes, ranks, remedy)
     if task.kind == "classify" and not classes:
         classes = train.examples.classes
     held_out = None
     if task.validation:
-        held_out = open_judged(task.validation, settings, corpus, tokenizer, classes, ranks)
+        held_out = open_judged(task.validation, settings, corpus, tokenizer, classes, ranks, remedy)
         _check_alike(train.examples, held_out.examples)
     for judged in (train, held_out):
         if judged is not None and not judged.examples.known_N.any():
@@ -132,8 +134,10 @@ def open_judged(
     tokenizer: Tokenizer,
     classes: list[str],
     ranks: Ranks,
+    remedy: str,
 ) -> Judged:
-    examples = open_examples(path, corpus, settings.task.kind, classes or None)
+    """remedy: what to do about a class that is not among those."""
+    examples = open_examples(path, corpus, settings.task.kind, classes or None, remedy)
     longest = settings.data.max_text_tokens
     ranks.main_only(lambda: text_table(examples, tokenizer, longest) and None)  # once, by one rank
     return Judged(examples, text_table(examples, tokenizer, longest))

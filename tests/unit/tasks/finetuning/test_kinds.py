@@ -128,6 +128,32 @@ def test_a_head_goes_on_or_is_made_new_and_another_ones_is_refused(tmp_path, cap
     assert start(new).task.classifier.out_features == 1 and "--new-head" in caplog.text
 
 
+def test_classes_that_the_head_does_not_have_are_told_what_to_do(tmp_path):
+    """And a dry run, which builds no model, refuses a head as the run would."""
+    task = opened(tmp_path, "classify")
+    start(task).save_pretrained(tmp_path / "tuned")
+    tuned = {"inherit_from": str(tmp_path / "tuned")}
+    others = [line | {"label": f"dark {line['label']}"} for line in lines_of("classify", 8)]
+    path = str(write_lines(tmp_path / "others.jsonl", others))
+    with pytest.raises(
+        ValueError, match=r"line 1, label: 'dark .* none of the 3 classes .*, or give --new-head"
+    ):
+        opened(tmp_path, "classify", task={"examples": path}, model=tuned)
+    assert opened(tmp_path, "classify", task={"examples": path, "new_head": True}, model=tuned).shape()
+    named = opened(tmp_path, "classify", task={"labels": ["red", "green", "blue"]}, model=tuned)
+    with pytest.raises(SettingsError, match=r"has the head of another task: classes .*--new-head"):
+        named.shape()
+
+
+def test_a_group_larger_than_a_micro_batch_is_named_by_its_line(tmp_path):
+    task = opened(tmp_path, "match")
+    settings = settled(task)
+    small = settings.model_copy(update={"step": settings.step.model_copy(update={"token_budget": 20})})
+    told = r"match.jsonl, line \d: example 'match\d' may need \d+ tokens.*holds 20 .*raise that"
+    with pytest.raises(ValueError, match=told):
+        task.plan(small, ONE_RANK)
+
+
 @pytest.mark.parametrize("origin", ["nothing", "bert"])
 def test_text_alone_begins_without_any_store(origin, tmp_path):
     """Three steps of it, from fresh weights and from BERT's."""
