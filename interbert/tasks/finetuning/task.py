@@ -77,11 +77,12 @@ class FineTuning(HeadedTask):
         return ExampleJudge(self.held_out.examples, self.held_out.tokens, self.corpus, settings)
 
     def finish(self, engine: Engine, folder: Path, chosen: str, ranks: Ranks) -> None:
-        if self.held_out is None:
-            return
-        from interbert.tasks.finetuning.finish import leave_results
+        from interbert.tasks.finetuning.finish import leave_note, leave_results
 
-        leave_results(self, engine, folder, chosen, ranks)
+        if self.held_out is None:
+            ranks.main_only(lambda: leave_note(self, engine.settings, folder, chosen) and None)
+        else:
+            leave_results(self, engine, folder, chosen, ranks)
 
 
 def head_of(settings: Settings, examples: Examples) -> TaskShape:
