@@ -132,6 +132,8 @@ def fault_of(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> 
             return "--examples are of a task: give --task KIND"
         if arguments.submission:
             return "--submission is of a task: give --task KIND"
+        if arguments.metric != "auto":
+            return "--metric is of a task: give --task KIND"
         if arguments.model and not arguments.data:
             return "--model needs --data: one or more stores"
     else:

@@ -74,35 +74,6 @@ def evaluate_retrieval(
     return _told(lineup, _figures(scored, ranks, lineup, told), folds, shortlist)
 
 
-def matrix_of(
-    model: Any,
-    corpus: Any,
-    tokens: TokenTable,
-    *,
-    images: int = 100,
-    token_budget: int = 8192,
-    max_regions: int | None = None,
-    ranks: Ranks | None = None,
-    device: torch.device | str = "cpu",
-) -> dict[str, Any]:
-    """Figures of a fixed small matrix: the first images that have captions, with all of these.
-
-    For validating while training: the same pairs each time, the model left in the mode it came in. Its weights
-    must be whole on each rank. All ranks call this.
-    """
-    with_captions = np.unique(np.asarray(corpus.caption_image)[: corpus.captions])[:images]
-    return evaluate_retrieval(
-        model,
-        corpus,
-        tokens,
-        images=with_captions,
-        token_budget=token_budget,
-        max_regions=max_regions,
-        ranks=ranks,
-        device=device,
-    )
-
-
 def _told(
     lineup: Lineup, figures: list[dict[str, Any]], folds: int, shortlist: Shortlist | None
 ) -> dict[str, Any]:
