@@ -298,10 +298,22 @@ class TaskSettings(Closed):
                 f"{labels} cannot be read ({error.strerror}); write [a, b], or a JSON file"
             ) from None
 
+    @field_validator("labels")
+    @classmethod
+    def _each_once(cls, labels: list[str]) -> list[str]:
+        if len(set(labels)) < len(labels):
+            twice = next(name for name in labels if labels.count(name) > 1)
+            raise ValueError(f"{twice!r} stands there twice; name each class once")
+        return labels
+
     @model_validator(mode="after")
     def _sets_are_matched(self) -> "TaskSettings":
         if self.sets and (self.kind != "match" or self.examples):
             raise ValueError("sets are drawn for kind match, and instead of examples")
+        if self.sets and self.validation:
+            raise ValueError(
+                "sets are judged on stores, not on examples: say data.validation=[STORE] instead of validation"
+            )
         return self
 
 

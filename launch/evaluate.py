@@ -84,8 +84,9 @@ def add_what_is_judged(parser: argparse.ArgumentParser) -> None:
 
 def add_how_the_model_runs(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
-    add("--max-regions", type=int, metavar="N", help="of each image only the first N regions")
-    positions = "cut captions to N tokens (default: the model's positions)"
+    regions = "of each image only the first N regions (default: of examples as in training, else all)"
+    add("--max-regions", type=int, metavar="N", help=regions)
+    positions = "cut texts to N tokens (default: of examples as in training, else the model's positions)"
     add("--max-text-tokens", type=int, metavar="N", help=positions)
     budget = "tokens of a micro-batch (default: 4096; on a GPU 131072, of examples 32768)"
     add("--token-budget", type=int, metavar="N", help=budget)
@@ -131,6 +132,8 @@ def fault_of(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> 
             return "--examples are of a task: give --task KIND"
         if arguments.submission:
             return "--submission is of a task: give --task KIND"
+        if arguments.metric != "auto":
+            return "--metric is of a task: give --task KIND"
         if arguments.model and not arguments.data:
             return "--model needs --data: one or more stores"
     else:

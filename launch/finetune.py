@@ -94,9 +94,34 @@ def sweep(settings: Settings, arguments: argparse.Namespace) -> int:
         raise ValueError("a dry run is of one run: leave --grid and --seeds out")
     if arguments.resume != "latest" or arguments.profile:
         raise ValueError("a sweep goes on from where its runs are: leave --resume and --profile out")
+    refuse_said_twice(arguments)
     if not (settings.task.validation or settings.data.validation or settings.scenes):
         raise ValueError("runs of a sweep are compared on validation examples: give --validation FILE")
     return start_sweep(finetuning(), settings, arguments, lambda words: settings_of(arguments, words))
+
+
+FLAGS = {
+    "train.seed": "seed",
+    "data.train": "data",
+    "model.inherit_from": "model",
+    "task.examples": "examples",
+    "task.validation": "validation",
+    "task.new_head": "new_head",
+}
+"""Settings that flags of their own say; a flag overrules whatever else says the same."""
+
+
+def refuse_said_twice(arguments: argparse.Namespace) -> None:
+    """Runs that differ in name alone would look like a measurement."""
+    swept = {given.partition("=")[0]: "--grid" for given in arguments.grid}
+    swept |= {"train.seed": "--seeds"} if arguments.seeds else {}
+    for key, name in FLAGS.items():
+        said = getattr(arguments, name)
+        if key in swept and said is not None and said is not False and said != []:
+            flag = f"--{name.replace('_', '-')}"
+            raise ValueError(
+                f"{flag} says {key} for all runs, and {swept[key]} for each of them: leave one of them out"
+            )
 
 
 def finetuning():

@@ -56,9 +56,8 @@ class ExamplePlan(EndlessPlan):
         tokens_N = text_N + regions_N + (0 if self._examples.text_only else pairs_N)
         most = int(tokens_N.argmax())
         if tokens_N[most] > settings.token_budget:
-            refuse_group(
-                f"{self._examples.path}: example {self._examples.ids[most]!r}", tokens_N[most], settings
-            )
+            who = f"{self._examples.where(most)}: example {self._examples.ids[most]!r}"
+            refuse_group(who, tokens_N[most], settings)
         largest = (int(text_N.max()), int(regions_N.max()), int(pairs_N.max()))
         found = capacities_of_groups(settings, self._text_P, self._regions_P, largest)
         return replace(found, global_tokens=0) if self._examples.text_only else found

@@ -78,7 +78,7 @@ def _retrieval(path: Path) -> list[str]:
 
 
 def _results(path: Path) -> list[str]:
-    """Of a run that was fine-tuned; the chosen figure first. Intervals hold 95 % of resamples: retrieval has none."""
+    """Of a run that was fine-tuned; the chosen figure first. Intervals hold 95 % of resamples."""
     if not path.is_file():
         return []
     found = read_json(path)

@@ -14,6 +14,9 @@ _IMAGES = {"classify": (0, 1, 2), "score": (0, 1), "choose": (0, 1), "point": (1
 """How many images an example of each kind may have; match: any number."""
 
 
+NAME_IT = "name it in task.labels"
+"""What helps where a class is not among those that are known."""
+
 _LOOKED_AT = 1_000_000
 """Ids that are searched for one that was meant."""
 
@@ -47,12 +50,12 @@ class LineReader:
     """Checks lines and adds them to its columns. What the first line has decides for all: its number of images (none:
     text alone) and of choices, and whether its class is a name or a number."""
 
-    def __init__(self, corpus: Any, kind: Kind, classes: list[str] | None) -> None:
+    def __init__(self, corpus: Any, kind: Kind, classes: list[str] | None, remedy: str = NAME_IT) -> None:
         self.columns = Columns()
         self._kind = kind
         self._sizes = corpus.sizes if corpus is not None else None
         self._image_of = ImageNumbers(corpus) if corpus is not None else None
-        self._classes = classes
+        self._classes, self._remedy = classes, remedy
         self.columns.class_of.update({name: number for number, name in enumerate(classes or [])})
         self._images: int | None = None
         self._choices: int | None = None
@@ -166,8 +169,6 @@ class LineReader:
         for segment in segments:
             if not segment or segment.isspace():
                 raise Fault("texts", "empty; write a text, or leave the line out")
-            if not segment.isascii():
-                _refuse_half_characters(segment)
         return segments
 
     def _pair(self, images: list[int], texts: list[int], pairs: Any) -> None:
@@ -219,7 +220,7 @@ class LineReader:
         if self._classes is None:
             self._refuse_other_kind(label, named)
         elif not named and not 0 <= label < len(self._classes):
-            raise Fault("label", _no_class(label, self._classes))
+            raise Fault("label", _no_class(label, self._classes, self._remedy))
         return self._number_of("label", label) if named else label
 
     def _refuse_other_kind(self, label: str | int, named: bool) -> None:
@@ -239,7 +240,7 @@ class LineReader:
         if self._classes is None:
             return known.setdefault(name, len(known))
         if name not in known:
-            raise Fault(field, _no_class(name, self._classes))
+            raise Fault(field, _no_class(name, self._classes, self._remedy))
         return known[name]
 
     def _weights(self, scores: Any) -> int:
@@ -316,9 +317,9 @@ def without_ending(name: str) -> str:
     return stem if dot and ending.isalnum() and len(ending) <= 5 else name
 
 
-def _no_class(label: str | int, classes: list[str]) -> str:
+def _no_class(label: str | int, classes: list[str], remedy: str) -> str:
     names = ", ".join(classes[:6]) + (", …" if len(classes) > 6 else "")
-    return f"{label!r} is none of the {len(classes)} classes ({names}); correct it, or name it in task.labels"
+    return f"{label!r} is none of the {len(classes)} classes ({names}); correct it, or {remedy}"
 
 
 def _is_box(box: Any) -> bool:
@@ -330,12 +331,3 @@ def _is_box(box: Any) -> bool:
 def _is_number(value: Any) -> bool:
     """Not NaN, not infinite, nor so large that it becomes so."""
     return type(value) in (int, float) and abs(value) < 1e30
-
-
-def _refuse_half_characters(segment: str) -> None:
-    try:
-        segment.encode()
-    except UnicodeEncodeError:
-        raise Fault(
-            "texts", f"{segment!r} has half of a character in it (\\ud800 …); write it anew"
-        ) from None

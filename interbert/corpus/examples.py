@@ -16,7 +16,7 @@ import xxhash
 
 from interbert.config import Kind
 from interbert.corpus.example_faults import ExamplesError, Fault, Faults
-from interbert.corpus.example_line import UNKNOWN, Columns, LineReader
+from interbert.corpus.example_line import NAME_IT, UNKNOWN, Columns, LineReader
 
 _BOM = b"\xef\xbb\xbf"
 
@@ -81,6 +81,12 @@ class Examples:
             return ~np.isnan(self.values_N)
         return np.ones(len(self), bool) if self.labels_N is None else self.labels_N != UNKNOWN
 
+    def where(self, number: int) -> str:
+        """The file and the line of an example, for who is told what is wrong with it."""
+        with open(self.path, "rb") as file:
+            ended = file.read(int(self.line_at[number])).count(b"\n")
+        return f"{self.path}, line {ended + 1}"
+
     def line(self, number: int) -> dict[str, Any]:
         """Everything that the file says of an example."""
         start, stop = self.line_at[number : number + 2].tolist()
@@ -95,14 +101,21 @@ class Examples:
         return fields
 
 
-def open_examples(path: str | Path, corpus: Any, kind: Kind, classes: list[str] | None = None) -> Examples:
+def open_examples(
+    path: str | Path, corpus: Any, kind: Kind, classes: list[str] | None = None, remedy: str = NAME_IT
+) -> Examples:
     """Every line checked; ExamplesError says file, line, field and remedy of what is wrong.
 
     corpus: None where the examples are text alone. classes: names in the order of the head's outputs; else they are
-    those that the file names, sorted, or the numbers up to its largest.
+    those that the file names, sorted, or the numbers up to its largest. remedy: what to do about a class that is none
+    of them, besides correcting it.
     """
     path = Path(path)
-    reader, faults, digest = LineReader(corpus, kind, classes), Faults(path), xxhash.xxh3_128(kind.encode())
+    reader, faults, digest = (
+        LineReader(corpus, kind, classes, remedy),
+        Faults(path),
+        xxhash.xxh3_128(kind.encode()),
+    )
     line_at, place, lines = [], 0, 0
     try:
         with open(path, "rb") as file:
@@ -126,11 +139,24 @@ def open_examples(path: str | Path, corpus: Any, kind: Kind, classes: list[str] 
 
 def _parse(raw: bytes) -> Any:
     try:
-        return json.loads(raw.decode())
+        fields = json.loads(raw.decode())
     except UnicodeDecodeError:
         raise Fault("", "is not UTF-8; write the file anew in that encoding") from None
     except (ValueError, RecursionError) as error:
         raise Fault("", f"is no JSON ({error}); write one object a line") from None
+    if b"\\u" in raw and type(fields) is dict:
+        _refuse_half_characters(fields)
+    return fields
+
+
+def _refuse_half_characters(fields: dict[str, Any]) -> None:
+    """Of any field, for all are carried along into predictions, which are written when training is over."""
+    for name, value in fields.items():
+        try:
+            json.dumps({name: value}, ensure_ascii=False).encode()
+        except UnicodeEncodeError as error:
+            half = ascii(error.object[error.start])
+            raise Fault(ascii(name)[1:-1], f"has half of a character in it ({half}); write it anew") from None
 
 
 def _arrays(

@@ -17,6 +17,7 @@ import numpy as np
 import xxhash
 
 from interbert.corpus import cache
+from interbert.corpus.example_faults import ExamplesError
 from interbert.corpus.examples import Examples
 from interbert.printing import printable
 
@@ -80,12 +81,27 @@ def text_table(examples: Examples, tokenizer: Any, max_tokens: int) -> TokenTabl
     """The table of the texts of examples, cached beside their file."""
     key = cache.key("texts", examples.fingerprint, tokenizer.fingerprint, max_tokens)
     texts = examples.texts
+    _refuse_no_room(examples, max_tokens)
     return _cached(
         examples,
         f"tokens-{key}.bin",
         tokenizer,
         len(texts),
         lambda: _encoded_segments(texts, tokenizer, max_tokens),
+    )
+
+
+def _refuse_no_room(examples: Examples, max_tokens: int) -> None:
+    """A text is cut between its special tokens, never through them: there is room for a word of each segment."""
+    most = max(map(len, examples.texts))
+    if max_tokens >= 1 + 2 * most:
+        return
+    text = next(number for number, segments in enumerate(examples.texts) if len(segments) == most)
+    pair = int(np.flatnonzero(examples.text_P == text)[0])
+    example = int(np.searchsorted(examples.first_pair, pair, side="right")) - 1
+    raise ExamplesError(
+        f"{examples.where(example)}, texts: [CLS], a word of each of {most} segment(s) and [SEP] after each are "
+        f"{1 + 2 * most} tokens, and data.max_text_tokens is {max_tokens}; raise it"
     )
 
 

@@ -262,10 +262,6 @@ def validate(run: Training) -> None:
 def is_better(run: Training, figures: dict[str, float]) -> bool:
     """Whether this round of validation is the best so far, which is then kept in mind."""
     asked, best = run.settings.train.best, run.progress.best_figure
-    if asked is not None and asked not in figures:
-        raise ValueError(
-            f"train.best is {asked!r}, but validation has {', '.join(figures)}; give one of them"
-        )
     found = figures.get(asked or run.judge.figure, math.nan)  # none is left where all images are damaged
     larger = run.judge.larger if asked in (None, run.judge.figure) else not re.search("loss|error", asked)
     if not math.isfinite(found) or (best is not None and not (found > best if larger else found < best)):

@@ -29,6 +29,7 @@ from interbert.train.loop import Progress, Training
 from interbert.train.monitor.monitor import Monitor
 from interbert.train.monitor.profiling import StepProfiler
 from interbert.train.start.build import build_model
+from interbert.train.start.judged import refuse_other_figure, refuse_unjudged
 from interbert.train.start.settle import (
     describe_batch,
     settle,
@@ -125,7 +126,11 @@ def settle_request(request: Request, ranks: Ranks) -> Meant:
     settings, config = _settled(request, beginning.state, task, ranks)
     plan = task.plan(settings, ranks)
     settings = timed(settings, plan.epoch(0).micro_batches)
+    if not task.judged:
+        refuse_unjudged(settings)
     judge = task.judge(settings)  # which may refuse its data: now, not at the first validation, hours later
+    if judge is not None:
+        refuse_other_figure(settings, judge.names(task.terms))
     return Meant(task, settings, config, plan, judge, identity, beginning)
 
 

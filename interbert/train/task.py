@@ -52,6 +52,9 @@ class Judge(Protocol):
     larger: bool
     """Whether more of it is better."""
 
+    def names(self, terms: dict[str, Term]) -> list[str]:
+        """Of the figures that it will tell."""
+
     def figures(self, engine: Engine, ranks: Ranks) -> dict[str, float]: ...
 
     def picture(self, engine: Engine, ranks: Ranks) -> Image.Image | None: ...
@@ -118,6 +121,11 @@ class Task(ABC):
         from interbert.train.checkpoints.probe import probe_batch
 
         return probe_batch(config)
+
+    @property
+    def judged(self) -> bool:
+        """Whether there is something to be judged on."""
+        return bool(self.settings.data.validation)
 
     @abstractmethod
     def judge(self, settings: Settings) -> Judge | None:

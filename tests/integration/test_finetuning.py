@@ -145,18 +145,21 @@ def test_it_ends_early_where_nothing_gets_better(runs, words):
 
 
 def test_the_export_is_judged_as_in_the_run(runs, words, examples, stores):
-    if not (runs.folder / "tuned_classify" / "export").is_dir():
-        runs.run([sys.executable, *words("tuned_classify")])
-    model, path = runs.folder / "tuned_classify" / "export", examples / "classify_test.jsonl"
+    """Also where texts and regions are cut, as the run cut them."""
+    runs.run([sys.executable, *words("tuned_cut", sets=("data.max_text_tokens=6", "data.max_regions=3"))])
+    model, path = runs.folder / "tuned_cut" / "export", examples / "classify_test.jsonl"
     judge = ["launch/evaluate.py", "--task", "classify", "--model", str(model), "--examples", str(path)]
     judge += ["--data", *map(str, stores), "--precision", "fp32"]
     for name, start in (("judged", runs.run), ("judged_by_two", runs.run_ranks)):
         command = [*judge, "--output", str(runs.folder / name)]
         start([sys.executable, *command] if start == runs.run else command)
-        assert results(runs, name)["value"] == pytest.approx(results(runs, "tuned_classify")["value"])
-        for ours, theirs in zip(predictions(runs, name), predictions(runs, "tuned_classify"), strict=True):
+        assert results(runs, name)["value"] == pytest.approx(results(runs, "tuned_cut")["value"])
+        for ours, theirs in zip(predictions(runs, name), predictions(runs, "tuned_cut"), strict=True):
             assert ours["prediction"] == theirs["prediction"]
             assert ours["scores"] == pytest.approx(theirs["scores"], abs=1e-4)
+    told, left = results(runs, "judged"), results(runs, "tuned_cut")
+    assert told["checkpoint"] == f"{left['checkpoint']}, in fp32" and told["tuned_on"] == left["tuned_on"]
+    assert told["chosen_on_this_data"] and not told["tuned_on_this_data"]
     again = runs.run([sys.executable, *judge, "--output", str(runs.folder / "judged")], code=1)
     assert "is there already" in again and "--overwrite" in again
 
@@ -211,14 +214,16 @@ def test_sets_are_drawn_from_captions(runs, begun, stores):
     drawn = "{random_captions: 2, near_images: 0, near_captions: 2, hardest: 2}"
     sets = f"task={{kind: match, loss: cross_entropy, sets: {drawn}}}"
     words = ["launch/finetune.py", "--recipe", "finetune", "--model", str(begun), "--data", str(train)]
-    words += ["--deepspeed_config", "cpu", "--output-dir", str(runs.folder / "sets"), "--set", sets]
+    words += ["--deepspeed_config", "zero3_fp32", "--output-dir", str(runs.folder / "sets"), "--set", sets]
     for each in (f"data.validation=[{test}]", "train.batch=8 sets", "train.epochs=1"):
         words += ["--set", each]
-    said = runs.run([sys.executable, *words])
+    said = runs.run_ranks(words)
     found = results(runs, "sets")
     assert "sets of 6 pairs" in said and found["metric"] == "text_to_image.r1"
     assert set(found["figures"]) >= {"text_to_image.r1", "image_to_text.r10"}
-    assert any("validation/set_accuracy" in line for line in runs.metrics("sets"))
+    judged = [line for line in runs.metrics("sets") if "validation/set_accuracy" in line]
+    assert judged and all(0 <= line["validation/text_to_image.r1"] <= 1 for line in judged)
+    assert len(predictions(runs, "sets")) > 2 and (runs.folder / "sets" / "results.html").is_file()
     told = runs.run([sys.executable, "-m", "interbert", "summary", str(runs.folder / "sets")])
     assert f"text to image, R@1          {found['value']:.1%}".replace("%", " %") in told
 

@@ -145,3 +145,10 @@ def test_names_of_classes_may_stand_in_a_file(tmp_path):
         (tmp_path / "number.json").write_text("7")
         with pytest.raises(SettingsError, match=said):
             load_recipe("vqa2", [f"task.labels={tmp_path / name}"])
+
+
+def test_what_would_be_passed_over_in_silence_is_refused():
+    with pytest.raises(SettingsError, match="'a' stands there twice; name each class once"):
+        load_recipe("vqa2", ["task.labels=[a, b, a]"])
+    with pytest.raises(SettingsError, match=r"sets are judged on stores.*data.validation=\[STORE\]"):
+        load_recipe("retrieval_flickr30k", task={"validation": "val.jsonl"})

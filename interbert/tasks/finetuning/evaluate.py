@@ -11,17 +11,16 @@ from interbert.config import Kind, Settings, SettingsError
 from interbert.corpus.corpus import Corpus
 from interbert.corpus.examples import Examples, open_examples
 from interbert.corpus.tokens import text_table
-from interbert.files import read_json
 from interbert.kernels.cpu.bf16 import has_bf16
 from interbert.model.loading import load_ours
 from interbert.model.shape.shape import TaskShape
 from interbert.ranks.distributed import Ranks
 from interbert.store.features_of import refuse_other_features
-from interbert.tasks.finetuning.finish import TUNED_ON
 from interbert.tasks.finetuning.judge import ExampleJudge
 from interbert.tasks.finetuning.step import FineTuneStep, term_of
 from interbert.tasks.results.results import Origin, write_results
 from interbert.tokenizer import load_tokenizer
+from interbert.train.checkpoints.tuned_on import read_note
 
 KINDS = get_args(Kind)
 CPU_TOKENS, GPU_TOKENS = 4096, 32_768
@@ -44,6 +43,7 @@ def evaluate_examples(
 ) -> dict[str, Any]:
     """Writes results.json, predictions.jsonl and results.html into `output`; the results, on rank 0.
 
+    Texts and regions are cut as the run cut them that tuned the model, unless something else is asked for.
     skip_damaged: compare images with their checksums; examples of those that have changed are in no figure.
     """
     model, tokenizer = load_ours(folder), load_tokenizer(folder)
@@ -56,12 +56,14 @@ def evaluate_examples(
         )
     if corpus is not None:
         refuse_other_features(folder, model.config.features_of, ", ".join(data), corpus.features_of)
+    noted = read_note(folder)
+    max_regions, max_text_tokens = max_regions or noted.max_regions, max_text_tokens or noted.max_text_tokens
     settings = _settings(kind, head, metric, max_regions, max_text_tokens, token_budget, model, ranks)
     if skip_damaged:
         settings = settings.model_copy(
             update={"data": settings.data.model_copy(update={"skip_damaged": sys.maxsize})}
         )
-    examples = open_examples(path, corpus, kind, head.classes)
+    examples = open_examples(path, corpus, kind, head.classes, "leave it out: the head tells no others apart")
     longest = settings.data.max_text_tokens
     ranks.main_only(lambda: text_table(examples, tokenizer, longest) and None)
     _must_fit(head, examples, folder)
@@ -70,14 +72,15 @@ def evaluate_examples(
     asked = best if precision == "auto" else precision
     model = model.to(ranks.device, torch.bfloat16 if asked == "bf16" else torch.float32)
     outputs, _ = judge.said(FineTuneStep(model, settings.task, head.soft), term_of(settings.task), ranks)
-    origin = Origin(str(folder), f"as it is, in {asked}", list(data), **tuned_on(folder))
+    origin = Origin(
+        str(folder),
+        f"{noted.checkpoint}, in {asked}",
+        list(data),
+        noted.tuned_on,
+        noted.tuned_on_fingerprint,
+        noted.chosen_on_fingerprint,
+    )
     return ranks.main_only(lambda: write_results(output, examples, outputs, corpus, origin, metric))
-
-
-def tuned_on(folder: Path) -> dict[str, str | None]:
-    """What the run that exported a model noted there."""
-    path = folder / TUNED_ON
-    return read_json(path) if path.is_file() else {"tuned_on": f"not noted ({TUNED_ON} is not there)"}
 
 
 def _head_of(kind: Kind, model: Any, folder: Path) -> TaskShape:

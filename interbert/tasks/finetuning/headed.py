@@ -11,7 +11,7 @@ from interbert.corpus.examples import Examples
 from interbert.corpus.tokens import TokenTable
 from interbert.model.shape.shape import Shape, TaskShape
 from interbert.ranks.distributed import Ranks
-from interbert.tasks.finetuning.starting import begun_from, shape_with_head
+from interbert.tasks.finetuning.starting import begun_from, shape_with_head, why_new
 from interbert.tasks.finetuning.words import words_of
 from interbert.tokenizer import Tokenizer
 from interbert.train.start.settle import Lengths
@@ -59,7 +59,10 @@ class HeadedTask(Task):
         return words_of(self.settings)
 
     def shape(self) -> Shape:
-        return Shape(**shape_with_head(begun_from(self.settings, self.corpus, self.tokenizer), self.head))
+        """A head that is not to be gone on with is refused here too, for a dry run builds no model."""
+        begun = begun_from(self.settings, self.corpus, self.tokenizer)
+        why_new(begun, self.head, self.settings)
+        return Shape(**shape_with_head(begun, self.head))
 
     def start(self) -> tuple[InterBertForPreTraining, Read]:
         from interbert.tasks.finetuning.starting import start_of_task

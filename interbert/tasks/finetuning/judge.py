@@ -21,19 +21,22 @@ from interbert.corpus.tokens import TokenTable, token_table
 from interbert.mining.negatives import candidates_by
 from interbert.ranks.distributed import Ranks
 from interbert.store.features_of import refuse_other_features
+from interbert.tasks.finetuning.matrix import NAMES as MATRIX
+from interbert.tasks.finetuning.matrix import Matrix
 from interbert.tasks.results.answers import answers_of, are_sets
 from interbert.tasks.results.figures import figures_of
 from interbert.tasks.results.metrics import METRICS, metric_of
 from interbert.tasks.results.outputs import Outputs, Part, assemble
 from interbert.tokenizer import Tokenizer
-from interbert.train.engine.engine import Engine, summarise
+from interbert.train.engine.engine import Engine, names_of, summarise
 from interbert.train.task import Term
 
 log = logging.getLogger(__name__)
 
 
 class SetJudge:
-    """How often the true pair of a set is the likeliest, over fixed sets of held-out captions.
+    """How often the true pair of a set is the likeliest, over fixed sets of held-out captions; and retrieval over a
+    small fixed matrix of them.
 
     Look-alikes of other data were mined for other images: in their place stand random captions. What reads alike is
     mined anew.
@@ -55,8 +58,12 @@ class SetJudge:
         self._plan = SetPlan(corpus, tokens, settings, candidates=candidates, validation=True)
         self._preparer = ExamplePreparer(corpus, tokens, self._plan, settings)
         self._slot = self._preparer.make_slot()
+        self._matrix = Matrix(corpus, tokens, settings)
         self._most = settings.train.validation_micro_batches
         self._told: set[str] = set()
+
+    def names(self, terms: dict[str, Term]) -> list[str]:
+        return [*names_of(terms), self.figure, *MATRIX]
 
     @torch.no_grad()
     def figures(self, engine: Engine, ranks: Ranks) -> dict[str, float]:
@@ -75,7 +82,8 @@ class SetJudge:
         say_once(damaged, self._told, ranks)
         hits, counted, left_out = ranks.sum(sets.tolist())
         losses = summarise(engine.terms, ranks.sum(sums.tolist()))
-        return losses | {"set_accuracy": hits / max(1.0, counted)} | number_of(left_out)
+        found = losses | {"set_accuracy": hits / max(1.0, counted)} | self._matrix.figures(engine, ranks)
+        return found | number_of(left_out)
 
     def picture(self, engine: Engine, ranks: Ranks) -> Image.Image | None:
         return None
@@ -109,6 +117,9 @@ class ExampleJudge:
         self._told: set[str] = set()
         metric = metric_of(examples.kind, settings.task.metric, figures_present(examples))
         self.figure, self.larger = metric.name, metric.larger_is_better
+
+    def names(self, terms: dict[str, Term]) -> list[str]:
+        return ["loss", *(figures_present(self.examples) or [])]
 
     def figures(self, engine: Engine, ranks: Ranks) -> dict[str, float]:
         outputs, losses = self.outputs(engine, ranks)

@@ -61,10 +61,11 @@ class SetTuning(HeadedTask):
         return SetJudge(settings, self.tokenizer, self.corpus.features_of)
 
     def finish(self, engine: Engine, folder: Path, chosen: str, ranks: Ranks) -> None:
-        if self.settings.data.validation:
-            from interbert.tasks.finetuning.finish import leave_retrieval
+        from interbert.tasks.finetuning.finish_retrieval import leave_note, leave_retrieval
 
-            leave_retrieval(engine.settings, folder, chosen, self.corpus.fingerprint, ranks)
+        ranks.main_only(lambda: leave_note(engine.settings, folder, chosen, self.corpus.fingerprint))
+        if self.judged:
+            leave_retrieval(engine.settings, folder, chosen, ranks)
 
 
 def open_sets(settings: Settings, ranks: Ranks, read_tokenizer: Callable[[Path], Tokenizer]) -> SetTuning:

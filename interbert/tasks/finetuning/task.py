@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from interbert.batches.example_plan import ExamplePlan, regions_of
 from interbert.config import Settings, SettingsError
 from interbert.corpus.corpus import Corpus
+from interbert.corpus.example_line import NAME_IT
 from interbert.corpus.examples import Examples, open_examples
 from interbert.corpus.tokens import TokenTable, text_table
 from interbert.model.shape.shape import TaskShape
@@ -64,6 +65,10 @@ class FineTuning(HeadedTask):
     def sketch(self, settings: Settings) -> EndlessPlan:
         return ExamplePlan(self.train.examples, self.corpus, self.train.tokens, settings)
 
+    @property
+    def judged(self) -> bool:
+        return self.held_out is not None
+
     def judge(self, settings: Settings) -> Judge | None:
         if self.held_out is None:
             return None
@@ -72,11 +77,12 @@ class FineTuning(HeadedTask):
         return ExampleJudge(self.held_out.examples, self.held_out.tokens, self.corpus, settings)
 
     def finish(self, engine: Engine, folder: Path, chosen: str, ranks: Ranks) -> None:
-        if self.held_out is None:
-            return
-        from interbert.tasks.finetuning.finish import leave_results
+        from interbert.tasks.finetuning.finish import leave_note, leave_results
 
-        leave_results(self, engine, folder, chosen, ranks)
+        if self.held_out is None:
+            ranks.main_only(lambda: leave_note(self, engine.settings, folder, chosen) and None)
+        else:
+            leave_results(self, engine, folder, chosen, ranks)
 
 
 def head_of(settings: Settings, examples: Examples) -> TaskShape:
@@ -105,12 +111,13 @@ def open_finetuning(
     corpus = Corpus(settings.data.train) if settings.data.train else None
     tokenizer = read_tokenizer(words_of(settings))
     classes = list(task.labels) or classes_of_model(settings)
-    train = open_judged(task.examples, settings, corpus, tokenizer, classes, ranks)
+    remedy = NAME_IT if task.labels or not classes else "give --new-head for classes of its own"
+    train = open_judged(task.examples, settings, corpus, tokenizer, classes, ranks, remedy)
     if task.kind == "classify" and not classes:
         classes = train.examples.classes
     held_out = None
     if task.validation:
-        held_out = open_judged(task.validation, settings, corpus, tokenizer, classes, ranks)
+        held_out = open_judged(task.validation, settings, corpus, tokenizer, classes, ranks, remedy)
         _check_alike(train.examples, held_out.examples)
     for judged in (train, held_out):
         if judged is not None and not judged.examples.known_N.any():
@@ -128,8 +135,10 @@ def open_judged(
     tokenizer: Tokenizer,
     classes: list[str],
     ranks: Ranks,
+    remedy: str,
 ) -> Judged:
-    examples = open_examples(path, corpus, settings.task.kind, classes or None)
+    """remedy: what to do about a class that is not among those."""
+    examples = open_examples(path, corpus, settings.task.kind, classes or None, remedy)
     longest = settings.data.max_text_tokens
     ranks.main_only(lambda: text_table(examples, tokenizer, longest) and None)  # once, by one rank
     return Judged(examples, text_table(examples, tokenizer, longest))
@@ -146,11 +155,21 @@ def classes_of_model(settings: Settings) -> list[str]:
 
 
 def _check_alike(train: Examples, held_out: Examples) -> None:
-    for field, what in (("text_only", "images"), ("pairs_each", "pairs of an example")):
-        if getattr(train, field) != getattr(held_out, field):
+    for ours, theirs in zip(_words_of(train), _words_of(held_out), strict=True):
+        if ours != theirs:
             raise SettingsError(
-                f"{held_out.path} has not the {what} that {train.path} has; they are one task"
+                f"{held_out.path} has {theirs}, and {train.path} {ours}: they are of one task; write both in one "
+                "way, or leave task.validation out"
             )
+
+
+def _words_of(examples: Examples) -> tuple[str, ...]:
+    """What all examples of a task have in common."""
+    return (
+        "text alone" if examples.text_only else "images",
+        f"{examples.pairs_each} image(s) or choices in each example",
+        "a label in its lines" if examples.scores is None else "scores in its lines",
+    )
 
 
 def provide(settings: Settings, ranks: Ranks) -> Settings:

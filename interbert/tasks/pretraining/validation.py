@@ -18,7 +18,8 @@ from interbert.store.features_of import refuse_other_features
 from interbert.tasks.pretraining.class_head import class_head_of
 from interbert.tasks.pretraining.pictures import PairPicture
 from interbert.tokenizer import Tokenizer
-from interbert.train.engine.engine import Engine
+from interbert.train.engine.engine import Engine, names_of
+from interbert.train.task import Term
 
 log = logging.getLogger(__name__)
 
@@ -32,6 +33,9 @@ class Validation:
         """batches: the same fixed ones on every rank; draw(model, device) -> picture of one pair."""
         self.batches = batches
         self._draw = draw
+
+    def names(self, terms: dict[str, Term]) -> list[str]:
+        return names_of(terms)
 
     def figures(self, engine: Engine, ranks: Ranks) -> dict[str, float]:
         """Global means. Every rank runs the same number of forwards (ZeRO-3 needs that); fillers weigh nothing. Pairs

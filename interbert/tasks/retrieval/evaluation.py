@@ -24,10 +24,12 @@ from interbert.ranks.distributed import Ranks
 from interbert.recipe import read_config
 from interbert.sources.scenes.splits import make_scenes, scene_store
 from interbert.store.features_of import refuse_other_features
+from interbert.tasks.retrieval.found import Found
 from interbert.tasks.retrieval.lineup import captions_of
 from interbert.tasks.retrieval.retrieval import evaluate_retrieval
 from interbert.tasks.retrieval.shortlist import read_vectors
 from interbert.tokenizer import Tokenizer, load_tokenizer
+from interbert.train.checkpoints.tuned_on import read_note
 from interbert.train.folder.run_folder import RunFolder
 
 log = logging.getLogger(__name__)
@@ -66,17 +68,24 @@ class Options:
 
 
 def evaluate_model(
-    folder: Path, data: Sequence[str | Path], ranks: Ranks, options: Options, work: Path | None = None
+    folder: Path,
+    data: Sequence[str | Path],
+    ranks: Ranks,
+    options: Options,
+    work: Path | None = None,
+    told: Found | None = None,
 ) -> dict[str, Any]:
     """The retrieval figures of the model in a Hugging Face directory; the same on every rank.
 
-    Scores are kept in `work` as they are made, so that a killed evaluation goes on where it was.
+    Scores are kept in `work` as they are made, so that a killed evaluation goes on where it was. told: is filled with
+    who is found by each query.
     """
     with Corpus(data) as corpus:
         model, tokenizer = load_for(folder, corpus)
-        return _retrieval(model, tokenizer, corpus, ranks, options, work, title=str(folder)) | {
-            "model": str(folder)
-        }
+        noted = read_note(folder)
+        found = _retrieval(model, tokenizer, corpus, ranks, options, work, str(folder), told)
+        found |= {"model": str(folder), "checkpoint": noted.checkpoint, **noted.of(corpus.fingerprint)}
+        return found
 
 
 def evaluate_run(
@@ -177,6 +186,7 @@ def _retrieval(
     options: Options,
     work: Path | None,
     title: str,
+    told: Found | None,
 ) -> dict[str, Any]:
     positions = model.config.max_position_embeddings
     max_tokens = options.max_text_tokens or positions
@@ -212,6 +222,7 @@ def _retrieval(
         device=ranks.device,
         progress=ranks.is_main,
         title=title,
+        told=told,
     )
     left_out = {"left_out": len(damaged)} if damaged else {}
     return result | left_out | {"precision": precision, "data": [str(path) for path in corpus.paths]}

@@ -14,6 +14,7 @@ import torch
 from interbert.corpus.tokens import TokenTable
 from interbert.ranks.distributed import Ranks
 from interbert.tasks.retrieval.counting import Ranking, own_scores
+from interbert.tasks.retrieval.found import Found, Highest
 from interbert.tasks.retrieval.lineup import Lineup, line_up
 from interbert.tasks.retrieval.pairs import PairScorer
 from interbert.tasks.retrieval.shortlist import Shortlist, make_shortlist
@@ -39,6 +40,7 @@ def evaluate_retrieval(
     device: torch.device | str = "cpu",
     progress: bool = False,
     title: str = "retrieval",
+    told: Found | None = None,
 ) -> dict[str, Any]:
     """{"text_to_image": {r1, r5, r10, median_rank, mean_rank}, "image_to_text": {…}, "images", "captions"}.
 
@@ -47,7 +49,8 @@ def evaluate_retrieval(
     many runs of neighbours, and the mean of the figures within each is told under "folds"; `within_folds` scores
     no other pairs, and then the figures themselves are those. With `nearest`, only pairs are scored of which one
     is among so many nearest of the other by the `vectors` of all images and captions of the corpus. Scores are kept
-    in the folder `work` as they are made, and taken from there. All ranks call this; all get the same.
+    in the folder `work` as they are made, and taken from there. `told` is filled with who is found by each query, of
+    the captions that are not vague and of the whole. All ranks call this; all get the same.
     """
     ranks = Ranks.alone() if ranks is None else ranks
     lineup = line_up(corpus, images, captions, vague, folds, within_folds)
@@ -68,36 +71,7 @@ def evaluate_retrieval(
         shortlist=shortlist,
     )
     scored = score_tiles(scorer, ranks, work, progress=progress, title=title)
-    return _told(lineup, _figures(scored, ranks, lineup), folds, shortlist)
-
-
-def matrix_of(
-    model: Any,
-    corpus: Any,
-    tokens: TokenTable,
-    *,
-    images: int = 100,
-    token_budget: int = 8192,
-    max_regions: int | None = None,
-    ranks: Ranks | None = None,
-    device: torch.device | str = "cpu",
-) -> dict[str, Any]:
-    """Figures of a fixed small matrix: the first images that have captions, with all of these.
-
-    For validating while training: the same pairs each time, the model left in the mode it came in. Its weights
-    must be whole on each rank. All ranks call this.
-    """
-    with_captions = np.unique(np.asarray(corpus.caption_image)[: corpus.captions])[:images]
-    return evaluate_retrieval(
-        model,
-        corpus,
-        tokens,
-        images=with_captions,
-        token_budget=token_budget,
-        max_regions=max_regions,
-        ranks=ranks,
-        device=device,
-    )
+    return _told(lineup, _figures(scored, ranks, lineup, told), folds, shortlist)
 
 
 def _told(
@@ -116,7 +90,7 @@ def _told(
     return result
 
 
-def _figures(scored: Scored, ranks: Ranks, lineup: Lineup) -> list[dict[str, Any]]:
+def _figures(scored: Scored, ranks: Ranks, lineup: Lineup, told: Found | None = None) -> list[dict[str, Any]]:
     """Of each ranking. The tiles are gone through twice."""
     image_of_C, images = lineup.image_of_C, len(lineup.images_I)
     own_C = np.full(len(image_of_C), -np.inf, np.float32)
@@ -124,9 +98,25 @@ def _figures(scored: Scored, ranks: Ranks, lineup: Lineup) -> list[dict[str, Any
         own_scores(image_of_C, images, tile, scores_BE, own_C)
     own_C = np.max(ranks.gather(own_C), axis=0)
     made = [Ranking(image_of_C, among_C, fold_I, own_C) for among_C, fold_I in lineup.rankings]
+    highest = Highest(images, lineup.among[""], told.most) if told else None
     for tile, scores_BE in scored:
         for ranking in made:
             ranking.count(tile, scores_BE)
+        if highest:
+            highest.add(tile, scores_BE)
     for ranking, counts in zip(made, zip(*ranks.gather([r.counts for r in made]), strict=True), strict=True):
         ranking.counts = [sum(of_ranks) for of_ranks in zip(*counts, strict=True)]
+    if told:
+        highest.put_into(told, ranks)
+        _line_up(told, lineup, made[0])
     return [ranking.figures() for ranking in made]
+
+
+def _line_up(told: Found, lineup: Lineup, ranking: Ranking) -> None:
+    """Who asked, and at which rank it was found."""
+    among_C = lineup.among[""]
+    told.images_I, told.captions_C = lineup.images_I, lineup.captions_C[among_C]
+    told.image_of_C, told.odds_C = lineup.image_of_C[among_C], ranking.own_C[among_C]
+    told.rank_C, found_I = ranking.ranks()
+    told.rank_I = np.full(len(lineup.images_I), np.nan)
+    told.rank_I[np.unique(told.image_of_C)] = found_I

@@ -16,7 +16,7 @@ from interbert.tasks.sweep.summary import (
     summarise_sweep,
     sweep_table,
 )
-from interbert.train.folder.run_folder import RunFolder
+from interbert.train.folder.run_folder import FolderInUse, RunFolder
 
 
 def run_sweep(
@@ -92,6 +92,10 @@ def _run_one(variant: Variant, run: Callable[[Variant], int], ranks: Ranks, trai
     """What a person can mend ends this run, not the sweep."""
     try:
         return run(variant)
+    except FolderInUse as error:
+        if ranks.is_main:
+            print(f"sweep: {error}", flush=True)
+        return EXIT_CODES["failed"]
     except (ValueError, OSError) as error:
         if ranks.is_main and state_of(variant, trained) != "failed":
             folder = RunFolder(variant.folder)

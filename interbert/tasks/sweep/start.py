@@ -60,6 +60,7 @@ def start_sweep(
         return run_task(Request(provided, kind.open, engine, own, "latest", leg.steps, None, stop), ranks)
 
     try:
+        ranks.main_only(whole.lock)  # two starts of one sweep would write into the same folders
         base = settings.model_dump(mode="json")
         return run_sweep(folder, plan, base, run, ranks, lambda variant: leg_of(variant).finished)
     finally:

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from interbert.files import new_folder, settle_folder, write_sums
 from interbert.model.beginning import fill
@@ -20,6 +20,12 @@ def full_weights(engine, keep: bool = True) -> dict[str, Tensor]:
     """
     found = whole_state.gather(engine.deepspeed, (whole_state.WEIGHT,))
     return {name: tensors[whole_state.WEIGHT].to("cpu", copy=True) for name, tensors in found if keep}
+
+
+def whole_model(engine) -> nn.Module:
+    """The model as it would be exported, on this rank: for who must have all of it at once. Call on all ranks."""
+    weights = merged(full_weights(engine), engine.settings.train.lora)
+    return fill(type(engine.model).empty(engine.model.config), weights.pop).eval()
 
 
 def export(engine, tokenizer, folder: Path, ranks: Ranks) -> None:

@@ -28,7 +28,7 @@ FREE_TO_CHANGE = {
 }
 """Settings that a resumed run may have otherwise; data and tokenizer are compared by fingerprint instead."""
 _DATA, _COVERS = "data fingerprint", "data fingerprint covers"
-_FOLDERS = ("model.bert", "model.inherit_from")
+_PATHS = ("model.bert", "model.inherit_from", "task.examples", "task.validation", "mismatch.hard_table")
 
 
 def describe_settings(settings: Settings) -> dict[str, Any]:
@@ -114,6 +114,6 @@ def _typed(value: Any) -> str:
 
 
 def _same(key: str, saved: Any, now: Any) -> bool:
-    if key in _FOLDERS and isinstance(saved, str) and isinstance(now, str):
+    if key in _PATHS and isinstance(saved, str) and isinstance(now, str):
         return os.path.abspath(saved) == os.path.abspath(now)  # wherever it was typed
     return saved == now

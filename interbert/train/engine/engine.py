@@ -149,6 +149,11 @@ class Engine:
         return summarise(self.terms, ranks.sum(values))
 
 
+def names_of(terms: dict[str, Term]) -> list[str]:
+    """Of the figures that `summarise` tells."""
+    return list(summarise(terms, [0.0] * (3 * len(terms))))
+
+
 def summarise(terms: dict[str, Term], values: list[float]) -> dict[str, float]:
     """[sum, correct, count] of each term, flat -> loss, loss/<term>, <term>/accuracy."""
     figures, total = {}, 0.0

@@ -26,6 +26,10 @@ BEGAN = time.time()
 _LOCKS: list[IO[str]] = []
 
 
+class FolderInUse(ValueError):
+    """By a run that is alive: nothing is to be written there."""
+
+
 @dataclass(frozen=True)
 class RunFolder:
     path: Path
@@ -105,7 +109,7 @@ class RunFolder:
         held = open(path, "a+")  # noqa: SIM115 (held for life)
         if not wait_for_lock(held, seconds=2):  # a witness may have it, for a moment
             held.seek(0)
-            raise ValueError(
+            raise FolderInUse(
                 f"{self.path} is in use by a run that is alive ({held.read().strip() or 'unknown'}); let it "
                 f"end, stop it (touch {self.stop_file}), or name another --output-dir"
             )

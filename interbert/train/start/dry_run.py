@@ -12,6 +12,7 @@ from interbert.model.shape.size import Rows, operations, parameters
 from interbert.train.engine.deepspeed_config import EngineConfig, with_batch
 from interbert.train.engine.schedule import timed
 from interbert.train.folder.run_folder import RunFolder
+from interbert.train.start.judged import refuse_unjudged
 from interbert.train.start.scale import Machine, describe_scale
 from interbert.train.start.settle import (
     CPU_TOKENS,
@@ -29,6 +30,8 @@ def describe_dry_run(
     task: Task, engine: EngineConfig, folder: RunFolder, last_step: int, resume: str, machine: Machine
 ) -> str:
     settings, on_gpu = task.settings, machine.device == "cuda"
+    if not task.judged:
+        refuse_unjudged(settings)
     newest = checkpoints_of(folder, resume)[-1:]
     if newest:
         step = settled_in(read_json(newest[0] / "state.json"))

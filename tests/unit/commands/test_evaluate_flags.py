@@ -31,6 +31,7 @@ def parsed(monkeypatch, tmp_path):
     [
         ([*ALL_PAIRS, "--examples", "a.jsonl"], "--examples are of a task: give --task KIND"),
         ([*ALL_PAIRS, "--submission", "a.json"], "--submission is of a task: give --task KIND"),
+        ([*ALL_PAIRS, "--metric", "auc"], "--metric is of a task: give --task KIND"),
         (["--task", "retrieval", *MODEL], "--model needs --data"),
         (["--task", "choose", *MODEL], "--task choose needs --examples, --output"),
         ([*EXAMPLES, "--folds", "5"], "--folds is of --task retrieval"),

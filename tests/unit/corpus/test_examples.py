@@ -256,6 +256,21 @@ def test_many_faults_are_told_together(opened):
     assert told[-1].strip() == "… and 7 more"
 
 
+@pytest.mark.parametrize("field", ["id", "type", "label", "note"])
+def test_half_a_character_anywhere_is_refused(opened, field):
+    """Predictions carry all of it along, and are written after hours of training."""
+    lines = [*changed("classify", 1, **{field: "x"})]
+    lines[1] = json.dumps(lines[1]).replace('"x"', '"x\\udc80"')
+    with pytest.raises(ExamplesError, match=rf"line 2, {field}: has half of a character in it \('.udc80'\)"):
+        opened("classify", lines)
+
+
+def test_an_example_knows_its_line(opened):
+    """Blank ones count."""
+    found = opened("classify", [LINES["classify"][0], "", LINES["classify"][1], LINES["classify"][2]])
+    assert [found.where(n).rpartition(", ")[2] for n in range(3)] == ["line 1", "line 3", "line 4"]
+
+
 def test_no_such_file(corpus, tmp_path):
     with pytest.raises(ExamplesError, match=r"none.jsonl: cannot be read \(No such file"):
         open_examples(tmp_path / "none.jsonl", corpus, "classify")

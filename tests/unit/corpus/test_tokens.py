@@ -6,6 +6,7 @@ from example_files import write_lines
 from small_world import WordTokenizer, open_world
 
 from interbert.corpus import cache, tokens
+from interbert.corpus.example_faults import ExamplesError
 from interbert.corpus.examples import open_examples
 from interbert.corpus.tokens import text_table, token_table
 from interbert.tokenizer import join_segments
@@ -195,6 +196,14 @@ def test_two_segments_and_their_types(texts_of):
         ([cls, 6, sep, 7, 8, 9, 10, sep], [0] * 3 + [1] * 5),
     ]
     assert types.dtype == np.int64
+
+
+def test_no_separator_is_cut_off(texts_of):
+    """Of [CLS], [SEP] and a word each, none is left out: what leaves no room for them is refused by its line."""
+    assert (np.diff(text_table(texts_of, WordTokenizer(), 5).offsets) <= 5).all()
+    told = r"examples.jsonl, line 2, texts: .* 2 segment\(s\).* are 5 tokens, and data.max_text_tokens is 4; raise"
+    with pytest.raises(ExamplesError, match=told):
+        text_table(texts_of, WordTokenizer(), 4)
 
 
 def test_texts_are_tokenised_once_and_cached_beside_their_file(texts_of):

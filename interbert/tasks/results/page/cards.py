@@ -4,6 +4,7 @@ from html import escape
 
 import numpy as np
 
+from interbert.corpus.examples import Examples
 from interbert.show.scene import read_scene, scene_svg
 from interbert.tasks.results.answers import boxes_of
 from interbert.tasks.results.page.judged import Judged
@@ -91,12 +92,18 @@ def _scenes(judged: Judged, number: int) -> list[tuple[str, str]]:
 def _words(judged: Judged, number: int) -> str:
     """What all pairs of the example have in common; the rest of each stands beside its score."""
     examples, pair = judged.examples, judged.examples.first_pair[number]
-    if examples.kind == "match":
+    if examples.kind == "match" and not _one_text(examples, number):
         return ""
     segments = examples.texts[examples.text_P[pair]]
     if examples.kind == "choose":
         segments = segments[:-1]
     return f"<p>{_text(segments)}</p>" if segments else ""
+
+
+def _one_text(examples: Examples, number: int) -> bool:
+    """Whether all pairs of an example have the same text: as a caption has that finds images."""
+    text_P = examples.text_P[examples.first_pair[number] : examples.first_pair[number + 1]]
+    return bool((text_P == text_P[0]).all())
 
 
 def _text(segments: tuple[str, ...]) -> str:
@@ -154,9 +161,14 @@ def _bars_of_pairs(judged: Judged, number: int) -> str:
     told = []
     for at, value in enumerate(row):
         pair = first + at
-        name, image = _text(examples.texts[examples.text_P[pair]]), int(examples.image_P[pair])
-        if image != examples.image_P[first + place] and judged.corpus is not None and image >= 0:
-            name += f" <small class=soft>with {escape(judged.corpus.image_id(image))}</small>"
+        image = int(examples.image_P[pair])
+        called = escape(judged.corpus.image_id(image)) if judged.corpus is not None and image >= 0 else ""
+        if called and _one_text(examples, number) and len(row) > 1:
+            name = called
+        else:
+            name = _text(examples.texts[examples.text_P[pair]])
+            if image != examples.image_P[first + place] and called:
+                name += f" <small class=soft>with {called}</small>"
         told.append(_bar(name, value, at == place, examples.is_match_P[pair] == 1))
     return "".join(told)
 

@@ -1,5 +1,7 @@
 """Damaged images met in judging: their examples are in no figure, and it is said how many there are."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from example_files import write_lines
@@ -7,10 +9,14 @@ from small_world import WordTokenizer, damage
 from tuned import ONE_RANK, lines_of, opened, settled
 
 from interbert.config import Settings
+from interbert.corpus.corpus import Corpus
+from interbert.corpus.tokens import token_table
 from interbert.model.beginning import fill
+from interbert.tasks.finetuning import matrix
 from interbert.tasks.finetuning.judge import ExampleJudge, SetJudge
 from interbert.tasks.finetuning.task import open_finetuning
 from interbert.tasks.results.results import Origin, write_results
+from interbert.tasks.retrieval.retrieval import evaluate_retrieval
 
 KINDS = ("classify", "weighed", "two", "score", "choose", "match", "point")
 
@@ -20,6 +26,7 @@ class Engine:
 
     def __init__(self, task, model) -> None:
         self.deepspeed, self.terms = task.step(model), task.terms
+        self.config = SimpleNamespace(precision="fp32")
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -73,7 +80,7 @@ def test_results_say_how_many_are_left_out(tmp_path):
     assert f"{len(left_out)} more are left out" in (tmp_path / "judged" / "results.html").read_text()
 
 
-def test_sets_with_damaged_images_are_left_out(tmp_path):
+def test_sets_with_damaged_images_are_left_out(tmp_path, monkeypatch):
     opened(tmp_path, "match")
     damage(tmp_path / "b.h5", [0, 7])
     tree = {
@@ -89,7 +96,14 @@ def test_sets_with_damaged_images_are_left_out(tmp_path):
     }
     tree["data"] |= {"max_regions": 10, "token_budget": 400, "skip_damaged": 99}
     task = open_finetuning(Settings.model_validate(tree), ONE_RANK, lambda _: WordTokenizer())
-    found = SetJudge(settled(task), WordTokenizer(), None).figures(
-        Engine(task, fill(*task.start())), ONE_RANK
-    )
+    model, judge = fill(*task.start()), SetJudge(settled(task), WordTokenizer(), None)
+    monkeypatch.setattr(matrix, "whole_model", lambda _: model)
+    found = judge.figures(Engine(task, model), ONE_RANK)
+    assert list(found) == [*judge.names(task.terms), "left_out"]
+    with Corpus([tmp_path / "b.h5"]) as corpus:
+        tokens = token_table(corpus, WordTokenizer(), 12)
+        sound = np.array([image for image in range(40) if image not in (0, 7)])
+        wanted = evaluate_retrieval(model, corpus, tokens, images=sound, token_budget=400, max_regions=10)
+    assert found["text_to_image.r1"] == wanted["text_to_image"]["r1"]
+    assert found["image_to_text.r1"] == wanted["image_to_text"]["r1"]
     assert 2 * 3 <= found["left_out"] < 40 and 0 <= found["set_accuracy"] <= 1

@@ -1,6 +1,7 @@
 """Each kind of task: it can learn eight examples by heart, packed is as padded, and what cannot be is refused."""
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -127,6 +128,32 @@ def test_a_head_goes_on_or_is_made_new_and_another_ones_is_refused(tmp_path, cap
     assert start(new).task.classifier.out_features == 1 and "--new-head" in caplog.text
 
 
+def test_classes_that_the_head_does_not_have_are_told_what_to_do(tmp_path):
+    """And a dry run, which builds no model, refuses a head as the run would."""
+    task = opened(tmp_path, "classify")
+    start(task).save_pretrained(tmp_path / "tuned")
+    tuned = {"inherit_from": str(tmp_path / "tuned")}
+    others = [line | {"label": f"dark {line['label']}"} for line in lines_of("classify", 8)]
+    path = str(write_lines(tmp_path / "others.jsonl", others))
+    with pytest.raises(
+        ValueError, match=r"line 1, label: 'dark .* none of the 3 classes .*, or give --new-head"
+    ):
+        opened(tmp_path, "classify", task={"examples": path}, model=tuned)
+    assert opened(tmp_path, "classify", task={"examples": path, "new_head": True}, model=tuned).shape()
+    named = opened(tmp_path, "classify", task={"labels": ["red", "green", "blue"]}, model=tuned)
+    with pytest.raises(SettingsError, match=r"has the head of another task: classes .*--new-head"):
+        named.shape()
+
+
+def test_a_group_larger_than_a_micro_batch_is_named_by_its_line(tmp_path):
+    task = opened(tmp_path, "match")
+    settings = settled(task)
+    small = settings.model_copy(update={"step": settings.step.model_copy(update={"token_budget": 20})})
+    told = r"match.jsonl, line \d: example 'match\d' may need \d+ tokens.*holds 20 .*raise that"
+    with pytest.raises(ValueError, match=told):
+        task.plan(small, ONE_RANK)
+
+
 @pytest.mark.parametrize("origin", ["nothing", "bert"])
 def test_text_alone_begins_without_any_store(origin, tmp_path):
     """Three steps of it, from fresh weights and from BERT's."""
@@ -181,6 +208,23 @@ def test_what_judges_must_know_what_is_right(tmp_path):
     assert task.held_out.examples.classes == task.train.examples.classes
 
 
+@pytest.mark.parametrize(
+    ("train", "held_out", "told"),
+    [
+        ("weighed", "classify", r"has a label in its lines, and .*weighed\.jsonl scores in its lines"),
+        ("classify", "weighed", r"has scores in its lines, and .*classify\.jsonl a label in its lines"),
+        ("two", "classify", r"has 1 image\(s\) or choices in each example, and .* 2 image"),
+        ("classify", "words", r"has text alone, and .* images"),
+    ],
+)
+def test_what_is_learnt_from_and_judged_on_is_of_one_task(train, held_out, told, tmp_path):
+    """Else it would be found out at the first validation, an epoch later."""
+    path = write_lines(tmp_path / "held_out.jsonl", lines_of(held_out, 3))
+    with pytest.raises(SettingsError, match=rf"held_out\.jsonl {told}.*write both in one way"):
+        labels = ["red", "green", "blue", "True", "False", "0", "1"]
+        opened(tmp_path, train, task={"validation": str(path), "labels": labels})
+
+
 def test_probes_answer_for_every_kind(tmp_path):
     for kind in KINDS:
         task = opened(tmp_path / kind if not (tmp_path / kind).mkdir() else tmp_path, kind)
@@ -200,6 +244,8 @@ def test_the_figures_that_examples_have_are_known_beforehand(tmp_path):
         answers = answers_of(task.train.examples, outputs, task.corpus)
         found = figures_of(task.train.examples, outputs, answers)
         assert set(figures_present(task.train.examples)) == set(found) and judge.figure in found, kind
+        engine = SimpleNamespace(deepspeed=task.step(start(task)), terms=task.terms)
+        assert judge.names(task.terms) == list(judge.figures(engine, ONE_RANK)), kind
 
 
 def test_a_head_of_weighed_classes_judges_what_has_labels_or_none(tmp_path):

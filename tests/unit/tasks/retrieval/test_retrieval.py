@@ -11,7 +11,7 @@ from interbert.tasks.retrieval import pairs as pairs_module
 from interbert.tasks.retrieval.lineup import captions_of
 from interbert.tasks.retrieval.pairs import PairScorer
 from interbert.tasks.retrieval.ranking import retrieval_metrics
-from interbert.tasks.retrieval.retrieval import evaluate_retrieval, matrix_of
+from interbert.tasks.retrieval.retrieval import evaluate_retrieval
 
 
 def matrix(model, corpus, tokens, images, captions, budget=200, max_regions=None) -> np.ndarray:
@@ -181,13 +181,6 @@ def test_a_shortlist_as_the_matrix_with_minus_infinity_outside(model, corpus, to
     assert found["shortlist"]["pairs"] == inside.sum()
     everything = evaluate_retrieval(model, corpus, tokens, nearest=corpus.captions, vectors=vectors)
     assert everything["shortlist"]["share_of_pairs"] == everything["shortlist"]["true_pairs_inside"] == 1
-
-
-def test_a_small_matrix_for_validation_is_the_retrieval_of_the_first_images(model, corpus, tokens):
-    found = matrix_of(model.train(), corpus, tokens, images=5)
-    assert model.training
-    assert found == evaluate_retrieval(model, corpus, tokens, images=np.arange(5))
-    assert (found["images"], found["captions"]) == (5, 15)
 
 
 def test_what_cannot_be_ranked_is_refused(model, corpus, tokens):

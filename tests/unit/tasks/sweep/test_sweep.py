@@ -1,14 +1,18 @@
+import fcntl
 import json
+from argparse import Namespace
 from pathlib import Path
 
 import pytest
 
 from interbert.files import read_json
 from interbert.ranks.distributed import Ranks
+from interbert.recipe import load_recipe
 from interbert.tasks.sweep.plan import plan_sweep
 from interbert.tasks.sweep.run import run_sweep
+from interbert.tasks.sweep.start import start_sweep
 from interbert.tasks.sweep.summary import summarise_sweep, sweep_table
-from interbert.train.folder.run_folder import RunFolder
+from interbert.train.folder.run_folder import FolderInUse, RunFolder
 
 GRID = ["train.learning_rate=1e-5,3e-5"]
 BASE = {"name": "x", "train": {"learning_rate": 1e-4, "seed": 42, "batch": "64 pairs"}, "data": {"train": []}}
@@ -201,3 +205,25 @@ def test_before_anything_ran():
     assert summary["best"] is None and [point["mean"] for point in summary["points"]] == [None, None]
     assert [run["state"] for point in summary["points"] for run in point["runs"]] == ["not begun"] * 2
     assert sweep_table(summary).startswith("no run is finished\n")
+
+
+def test_a_run_that_is_alive_elsewhere_keeps_its_status(tmp_path):
+    first, *others = names(GRID, [1, 2])
+    alive = RunFolder(tmp_path / first)
+    alive.make()
+    alive.write_status("running", 7, "training")
+    values = dict.fromkeys(others, 0.5) | {first: FolderInUse("it is in use")}
+    assert sweep(tmp_path, Trainer(values)) == 1
+    assert alive.read_status()["state"] == "running" and alive.read_status()["step"] == 7
+
+
+def test_two_starts_of_a_sweep_do_not_work_beside_each_other(tmp_path, monkeypatch):
+    monkeypatch.setattr("interbert.tasks.sweep.start.start_ranks", lambda *_: Ranks.alone())
+    monkeypatch.setattr("interbert.tasks.sweep.start.StopRequest.listen", lambda _: None)
+    settings = load_recipe("finetune", task={"kind": "score"})
+    asked = Namespace(output_dir=str(tmp_path), grid=[], seeds=[1], max_steps=None, deepspeed_config="cpu")
+    with open(tmp_path / ".lock", "a+") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        with pytest.raises(FolderInUse, match="is in use by a run that is alive"):
+            start_sweep(None, settings, asked, lambda _: settings)
+    assert not (tmp_path / "sweep.json").exists()

@@ -91,3 +91,14 @@ def test_a_damaged_status_is_named(tmp_path, text):
     (tmp_path / "status.json").write_text(text)
     with pytest.raises(ValueError, match=r"status\.json.*remove it"):
         RunFolder(tmp_path).read_status()
+
+
+def test_a_path_is_the_same_however_it_is_typed(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    saved, again, other = (
+        describe_settings(load_recipe("finetune", task={"kind": "score", "examples": path}))
+        for path in ("train.jsonl", f"{tmp_path}/./train.jsonl", "others/train.jsonl")
+    )
+    compare_identity(tmp_path, saved, again)
+    with pytest.raises(SettingsError, match=r"task\.examples: 'train.jsonl' then, 'others/train.jsonl' now"):
+        compare_identity(tmp_path, saved, other)

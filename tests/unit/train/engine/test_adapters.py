@@ -11,6 +11,7 @@ from torch import Tensor
 from interbert.config import LoraSettings, SettingsError, TrainSettings
 from interbert.model.beginning import drawn, fill
 from interbert.model.interbert import InterBertForPreTraining
+from interbert.model.task_head import InterBertFineTuned
 from interbert.train.engine.adapters import merged, with_adapters, write_adapter
 from interbert.train.engine.frozen import freeze
 from interbert.train.engine.optimizer import parameter_groups
@@ -103,6 +104,27 @@ def test_peft_reads_what_was_saved(tmp_path):
     again = found.merge_and_unload()
     for one, other in zip(seen(model), seen(again), strict=True):
         assert torch.allclose(one, other, atol=1e-4)
+
+
+def test_peft_has_a_place_for_a_head_that_was_new(tmp_path):
+    """As docs/recipes.md says: on the model that the run began with, read as one that has such a head."""
+    plain().save_pretrained(tmp_path / "base")
+    task = {"kind": "classify", "classes": ["a", "b"]}
+    config = tiny_config(stages=CONFIG.stages, task=task, prediction_heads=[])
+    read = drawn(InterBertFineTuned.empty(config), 3, CONFIG.initializer_range)
+    model = fill(*with_adapters(InterBertFineTuned.empty(config), read, SETTINGS)).eval()
+    torch.manual_seed(1)
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if "lora_B" in name or name.startswith("task"):
+                parameter.normal_(std=0.2)
+    write_adapter(weights(model), LORA, ("task",), "runs/base", tmp_path / "adapter")
+    base = InterBertFineTuned.from_pretrained(tmp_path / "base", task=task, prediction_heads=[])
+    found = peft.PeftModel.from_pretrained(base, str(tmp_path / "adapter")).eval().base_model.model
+    batch = make_batch([7, 4, 9], [5, 8, 3], mask=False)
+    with torch.no_grad():
+        assert torch.allclose(found.answer(batch), model.answer(batch), atol=1e-5)
+        assert model.answer(batch).abs().max() > 0.1
 
 
 def test_dropout_is_of_adapters_alone_and_follows_the_seed():
