@@ -6,6 +6,7 @@ mapped, so all ranks of a machine share one copy in memory.
 
 import json
 import logging
+import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -19,6 +20,7 @@ import xxhash
 from interbert.corpus import cache
 from interbert.corpus.examples import Examples
 from interbert.printing import printable
+from interbert.tokenizer import most_of_long
 
 log = logging.getLogger(__name__)
 
@@ -77,15 +79,20 @@ def token_table(corpus: Any, tokenizer: Any, max_tokens: int) -> TokenTable:
 
 
 def text_table(examples: Examples, tokenizer: Any, max_tokens: int) -> TokenTable:
-    """The table of the texts of examples, cached beside their file."""
-    key = cache.key("texts", examples.fingerprint, tokenizer.fingerprint, max_tokens)
+    """The table of the texts of examples, cached beside their file.
+
+    What is asked before several choices is cut alike before all of them, so that they differ in nothing else.
+    """
+    alike = examples.kind == "choose"
+    parts = ("texts", examples.fingerprint, tokenizer.fingerprint, max_tokens)
+    key = cache.key(*parts, *(["cut alike"] if alike else []))
     texts = examples.texts
     return _cached(
         examples,
         f"tokens-{key}.bin",
         tokenizer,
         len(texts),
-        lambda: _encoded_segments(texts, tokenizer, max_tokens),
+        lambda: _encoded_segments(texts, tokenizer, max_tokens, alike),
     )
 
 
@@ -164,12 +171,27 @@ def _encoded(texts: Iterable[str], tokenizer: Any, max_tokens: int) -> Iterator[
 
 
 def _encoded_segments(
-    texts: Sequence[tuple[str, ...]], tokenizer: Any, max_tokens: int
+    texts: Sequence[tuple[str, ...]], tokenizer: Any, max_tokens: int, alike: bool = False
 ) -> Iterator[_Encoded]:
     two = any(len(text) > 1 for text in texts)
+    longest = _longest_seconds(texts, tokenizer, max_tokens) if alike and two else {}
     for chunk in _chunks(texts):
-        ids, first = tokenizer.encode_segments(chunk, max_tokens)
+        ids, first = tokenizer.encode_segments(chunk, max_tokens, longest)
         yield _flat(ids, np.array(first, np.int32) if two else None)
+
+
+def _longest_seconds(texts: Sequence[tuple[str, ...]], tokenizer: Any, max_tokens: int) -> dict[str, int]:
+    """Of first segments that may have to be cut: the tokens of the longest second one after each."""
+    sure, firsts = most_of_long(max_tokens - 3), dict.fromkeys(text[0] for text in texts if len(text) == 2)
+    longest = {}
+    for chunk in _chunks(firsts):
+        found = zip(chunk, tokenizer.encode(chunk, sys.maxsize), strict=True)
+        longest |= {first: 0 for first, ids in found if len(ids) - 2 > sure}
+    for chunk in _chunks(text for text in texts if len(text) == 2 and text[0] in longest):
+        seconds = tokenizer.encode([text[1] for text in chunk], sys.maxsize)
+        for (first, _), ids in zip(chunk, seconds, strict=True):
+            longest[first] = max(longest[first], len(ids) - 2)
+    return longest
 
 
 def _flat(ids: list[list[int]], firsts: np.ndarray | None) -> _Encoded:
