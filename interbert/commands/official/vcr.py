@@ -4,7 +4,15 @@ import argparse
 from collections import Counter
 from pathlib import Path
 
-from interbert.commands.official.shared import add_images, add_input, add_output, images_of, must_exist, write
+from interbert.commands.official.shared import (
+    add_images,
+    add_input,
+    add_output,
+    images_of,
+    must_be_files,
+    must_exist,
+    write,
+)
 from interbert.commands.output import output_path
 
 ABOUT = "VCR: a question with four answers, and four rationales for an answer, into examples of four choices."
@@ -28,7 +36,8 @@ def run(arguments: argparse.Namespace) -> int:
     from interbert.sources.official.vcr import PARTS, examples_of_situations
 
     metadata = [arguments.metadata] if arguments.metadata else []
-    must_exist([arguments.input, *metadata])
+    must_be_files([arguments.input])
+    must_exist(metadata)
     output = output_path(arguments.output, arguments.overwrite, [arguments.input, *metadata])
     parts = (arguments.part,) if arguments.part else PARTS
     images, left_out = images_of(arguments), Counter()

@@ -38,12 +38,27 @@ def examples_of_situations(
     def read(raw: bytes) -> Iterator[Example]:
         row = parsed(raw)
         situation = _Situation(row, metadata)
-        other_names = [row[field] for field in ("img_fn", "img_id") if type(row.get(field)) is str]
-        image = images.named(situation.image, *other_names)
+        image = images.named(*names_of(row))
         for example in situation.examples(parts, every_answer):
             yield example | {"images": [image], "annot_id": situation.id, OFFICIAL: NAME}
 
     return examples_of(path, json_lines(path), read, left_out)
+
+
+_FIRST = {"train": 0, "val": 1_000_000, "test": 2_000_000}
+"""Where ViLBERT's and InterBERT's files begin to number the images of a split."""
+
+
+def names_of(row: dict[str, Any]) -> list[str]:
+    """How an image may be called in a store; the first is the usual one."""
+    path = text_in(row, "img_fn")
+    stem, id_ = Path(path).stem, row.get("img_id")
+    names = [stem, path, *([id_] if type(id_) is str else [])]
+    split, _, number = id_.partition("-") if type(id_) is str else ("", "", "")
+    if split in _FIRST and number.isdecimal():
+        uniters = [f"vcr_{split}_{stem}", f"vcr_gt_{split}_{stem}"]
+        names += [str(_FIRST[split] + int(number)), *uniters]
+    return names
 
 
 class _Situation:
@@ -51,7 +66,6 @@ class _Situation:
 
     def __init__(self, row: dict[str, Any], metadata: Path | None) -> None:
         self.id = text_in(row, "annot_id")
-        self.image = Path(text_in(row, "img_fn")).stem
         objects = row.get("objects")
         if type(objects) is not list or not all(type(name) is str for name in objects):
             raise Fault("objects", f"{objects!r:.60} is no list of names; take the official file anew")
