@@ -280,6 +280,8 @@ class TaskSettings(Closed):
     """The figure that checkpoints are compared by; auto: what the kind is usually judged by."""
     sets: "SetSettings | None" = None
     """match: draw sets from the captions of `data.train` instead of reading examples."""
+    in_turn: bool = False
+    """Steps are of examples of one type each, the types in turn; without, all types are mixed in every step."""
     new_head: bool = False
     """Make the head new although the model has one of another size or of other classes."""
 
@@ -299,6 +301,10 @@ class TaskSettings(Closed):
     def _sets_are_matched(self) -> "TaskSettings":
         if self.sets and (self.kind != "match" or self.examples):
             raise ValueError("sets are drawn for kind match, and instead of examples")
+        if self.sets and self.in_turn:
+            raise ValueError(
+                "in_turn takes turns among the types of examples, and sets have none: leave it out"
+            )
         return self
 
 
