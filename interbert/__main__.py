@@ -18,6 +18,7 @@ VERBS = (
     "verify",
     "inspect",
     "mine",
+    "join",
     "convert",
     "score",
     "build-kernels",

@@ -280,6 +280,8 @@ class TaskSettings(Closed):
     """The figure that checkpoints are compared by; auto: what the kind is usually judged by."""
     sets: "SetSettings | None" = None
     """match: draw sets from the captions of `data.train` instead of reading examples."""
+    tags: bool = False
+    """Words that the examples' `tags` point at regions also bring what they point at."""
     in_turn: bool = False
     """Steps are of examples of one type each, the types in turn; without, all types are mixed in every step."""
     new_head: bool = False

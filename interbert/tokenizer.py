@@ -6,8 +6,10 @@ All of them are BERT WordPiece tokenizers in the transformers format.
 import hashlib
 import json
 import os
+import re
 import shutil
 import tempfile
+from bisect import bisect_right
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,6 +18,7 @@ from interbert.plain_bert import plain_bert
 
 SPECIALS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 _FILES = ("tokenizer.json", "vocab.txt")
+_WORD = re.compile(r"\S+")
 _LETTERS = "abcdefghijklmnopqrstuvwxyz0123456789"
 
 
@@ -58,12 +61,21 @@ class Tokenizer:
         joined = self._joined(texts, self._words_of, max_tokens, longest or {})
         return [ids for ids, _ in joined], [first for _, first in joined]
 
+    def words_of_segments(
+        self, texts: Sequence[tuple[str, ...]], max_tokens: int, longest: Mapping[str, int] | None = None
+    ) -> list[list[int]]:
+        """For each token of the same the number of the word between blanks, in its segment, that it is of; -1 for
+        [CLS] and [SEP]."""
+        joined = self._joined(texts, self._numbers_of, max_tokens, longest or {}, ends=(-1, -1))
+        return [numbers for numbers, _ in joined]
+
     def _joined(
         self,
         texts: Sequence[tuple[str, ...]],
         of: Callable[[list[str]], list[list[int]]],
         max_tokens: int,
         longest: Mapping[str, int],
+        ends: tuple[int, int] | None = None,
     ) -> list[tuple[list[int], int]]:
         firsts = of([text[0] for text in texts])
         seconds = iter(of([text[1] for text in texts if len(text) == 2]))
@@ -71,8 +83,7 @@ class Tokenizer:
             join_segments(
                 [first, *([next(seconds)] if len(text) == 2 else [])],
                 max_tokens,
-                self.cls_id,
-                self.sep_id,
+                *(ends or (self.cls_id, self.sep_id)),
                 longest.get(text[0]),
             )
             for text, first in zip(texts, firsts, strict=True)
@@ -80,6 +91,14 @@ class Tokenizer:
 
     def _words_of(self, texts: list[str]) -> list[list[int]]:
         return [one.ids for one in self._backend.encode_batch_fast(texts, add_special_tokens=False)]
+
+    def _numbers_of(self, texts: list[str]) -> list[list[int]]:
+        encoded = self._backend.encode_batch(texts, add_special_tokens=False)
+        found = []
+        for text, one in zip(texts, encoded, strict=True):
+            starts = [match.start() for match in _WORD.finditer(text)]
+            found.append([max(0, bisect_right(starts, start) - 1) for start, _ in one.offsets])
+        return found
 
     def words(self, ids: Sequence[int]) -> list[str]:
         """The word pieces with these ids, as a reader wants to see them."""

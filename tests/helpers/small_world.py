@@ -42,6 +42,15 @@ class WordTokenizer:
         ]
         return [ids for ids, _ in joined], [first for _, first in joined]
 
+    def words_of_segments(
+        self, texts: list[tuple[str, ...]], max_tokens: int, longest: dict[str, int] | None = None
+    ) -> list[list[int]]:
+        numbers = [[list(range(len(segment.split()))) for segment in text] for text in texts]
+        return [
+            join_segments(each, max_tokens, -1, -1, (longest or {}).get(text[0]))[0]
+            for text, each in zip(texts, numbers, strict=True)
+        ]
+
 
 def _ids(text: str) -> list[int]:
     return [5 + WORDS.index(word) if word in WORDS else 1 for word in text.split()]

@@ -430,6 +430,39 @@ def test_a_situation_of_vcr_becomes_two_examples(tmp_path):
         assert lines_of(output) == [kept]
 
 
+def test_tags_point_at_the_regions_that_show_what_words_mean(tmp_path, capsys):
+    """In a store of another size, in another order, and with one object that no region shows."""
+    objects = ["person", "potted plant", "dog", "person"]
+    row = made.vcr_row(7, objects=objects, question=["Is", [0, 1], "near", [2], "?"])
+    boxes = [[0, 0, 10, 20, 0.9], [20, 4, 40, 20, 0.9], [50, 0, 60, 10, 0.9], [30, 30, 60, 48, 0.9]]
+    metadata = made.write_vcr_metadata(tmp_path / "vcr1images", row, boxes=boxes)
+    regions = np.array([[40, 8, 80, 41], [0, 0, 60, 90], [0, 0, 20, 40], [60, 62, 118, 96]], np.float32)
+    with StoreWriter(tmp_path / "images.h5", 4) as store:
+        store.add_image("3005_A_FILM_7", 128, 96, regions, np.ones((4, 4)))
+    path, output = write_rows(tmp_path / "val.jsonl", [row]), tmp_path / "vcr.jsonl"
+    words = (
+        "vcr",
+        "--input",
+        path,
+        "--metadata",
+        metadata,
+        "--output",
+        output,
+        "--data",
+        tmp_path / "images.h5",
+    )
+    bring(*words, "--tags")
+    answer, rationale = lines_of(output)
+    assert answer["texts"][0][0] == "Is Casey and potted plant near dog ?"
+    of_first = [tag[1:] for tag in answer["tags"] if tag[0] == 0]
+    assert of_first == [[0, 1, 2], [0, 3, 0], [0, 4, 0], [1, 0, 2]], "no region shows the dog"
+    assert [2, 0, 8, 2] in rationale["tags"], "`Casey` of the answer that is given, behind the question"
+    with Corpus([tmp_path / "images.h5"]) as corpus:
+        assert open_examples(output, corpus, "choose").tags is not None
+    output.unlink()
+    assert "give both" in refused(capsys, *words[:3], *words[5:], "--tags")
+
+
 def test_names_of_persons_begin_anew_after_the_last(tmp_path):
     row = made.vcr_row(1, objects=["person"] * 17, question=[[14, 15, 16], "here", "?"])
     path = write_rows(tmp_path / "val.jsonl", [row])
