@@ -84,8 +84,9 @@ def add_what_is_judged(parser: argparse.ArgumentParser) -> None:
 
 def add_how_the_model_runs(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
-    add("--max-regions", type=int, metavar="N", help="of each image only the first N regions")
-    positions = "cut captions to N tokens (default: the model's positions)"
+    regions = "of each image only the first N regions (default: all; of a tuned model as it was tuned)"
+    add("--max-regions", type=int, metavar="N", help=regions)
+    positions = "cut texts to N tokens (default: the model's positions; of a tuned model as it was tuned)"
     add("--max-text-tokens", type=int, metavar="N", help=positions)
     budget = "tokens of a micro-batch (default: 4096; on a GPU 131072, of examples 32768)"
     add("--token-budget", type=int, metavar="N", help=budget)

@@ -17,7 +17,7 @@ from interbert.model.loading import load_ours
 from interbert.model.shape.shape import TaskShape
 from interbert.ranks.distributed import Ranks
 from interbert.store.features_of import refuse_other_features
-from interbert.tasks.finetuning.finish import TUNED_ON
+from interbert.tasks.finetuning.finish import LENGTHS, TUNED_ON
 from interbert.tasks.finetuning.judge import ExampleJudge
 from interbert.tasks.finetuning.step import FineTuneStep, term_of
 from interbert.tasks.results.results import Origin, write_results
@@ -44,6 +44,7 @@ def evaluate_examples(
 ) -> dict[str, Any]:
     """Writes results.json, predictions.jsonl and results.html into `output`; the results, on rank 0.
 
+    max_regions, max_text_tokens: as the model was tuned, unless others are given.
     skip_damaged: compare images with their checksums; examples of those that have changed are in no figure.
     """
     model, tokenizer = load_ours(folder), load_tokenizer(folder)
@@ -56,7 +57,18 @@ def evaluate_examples(
         )
     if corpus is not None:
         refuse_other_features(folder, model.config.features_of, ", ".join(data), corpus.features_of)
-    settings = _settings(kind, head, metric, max_regions, max_text_tokens, token_budget, model, ranks)
+    noted = tuned_on(folder)
+    lengths = noted.pop(LENGTHS, {})
+    settings = _settings(
+        kind,
+        head,
+        metric,
+        max_regions or lengths.get("max_regions"),
+        max_text_tokens or lengths.get("max_text_tokens"),
+        token_budget,
+        model,
+        ranks,
+    )
     if skip_damaged:
         settings = settings.model_copy(
             update={"data": settings.data.model_copy(update={"skip_damaged": sys.maxsize})}
@@ -71,11 +83,11 @@ def evaluate_examples(
     asked = best if precision == "auto" else precision
     model = model.to(ranks.device, torch.bfloat16 if asked == "bf16" else torch.float32)
     outputs, _ = judge.said(FineTuneStep(model, settings.task, head.soft), term_of(settings.task), ranks)
-    origin = Origin(str(folder), f"as it is, in {asked}", list(data), **tuned_on(folder))
+    origin = Origin(str(folder), f"as it is, in {asked}", list(data), **noted)
     return ranks.main_only(lambda: write_results(output, examples, outputs, corpus, origin, metric))
 
 
-def tuned_on(folder: Path) -> dict[str, str | None]:
+def tuned_on(folder: Path) -> dict[str, Any]:
     """What the run that exported a model noted there."""
     path = folder / TUNED_ON
     return read_json(path) if path.is_file() else {"tuned_on": f"not noted ({TUNED_ON} is not there)"}

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 TUNED_ON = "tuned_on.json"
 """In an exported model: what it was fine-tuned and chosen on, for who judges it later."""
 FINGERPRINTS = ("tuned_on_fingerprint", "chosen_on_fingerprint")
+LENGTHS = "lengths"
+"""In the same file: the most tokens and regions of a pair that it was tuned with."""
 
 
 def leave_results(task: FineTuning, engine: Engine, folder: Path, chosen: str, ranks: Ranks) -> None:
@@ -40,6 +42,7 @@ def leave_results(task: FineTuning, engine: Engine, folder: Path, chosen: str, r
 
     def write() -> None:
         noted = {name: getattr(origin, name) for name in ("tuned_on", *FINGERPRINTS)}
+        noted[LENGTHS] = {name: getattr(settings.data, name) for name in ("max_text_tokens", "max_regions")}
         write_json(folder / "export" / TUNED_ON, noted)
         results = write_results(
             folder, held_out.examples, outputs, task.corpus, origin, settings.task.metric, settings.train.seed

@@ -1,8 +1,10 @@
 """The official files that docs/official_tasks.md speaks of, the stores of their images, and models of its tasks."""
 
+import shutil
 from pathlib import Path
 from unittest.mock import patch
 
+import numpy as np
 import official_files as made
 import small_store
 from official_files import write_rows
@@ -11,6 +13,7 @@ from interbert.model.loading import load_ours
 from interbert.model.shape.configuration import InterBertConfig
 from interbert.model.shape.shape import TaskShape
 from interbert.model.task_head import InterBertFineTuned
+from interbert.store.store import StoreWriter
 from interbert.tasks.finetuning.starting import shape_with_head
 from interbert.tokenizer import load_tokenizer
 
@@ -22,8 +25,8 @@ HEADS = {
 }
 
 
-def fill_official(folder: Path, width: int) -> None:
-    """runs/mine/export is there."""
+def fill_official(folder: Path, width: int, classes: int) -> None:
+    """runs/mine/export is there, a model of features so wide and so many classes."""
     _vqa(folder)
     coco = [
         f"COCO_{split}_{number:012d}" for split in ("train2014", "val2014", "test2015") for number in (42, 43)
@@ -53,10 +56,12 @@ def fill_official(folder: Path, width: int) -> None:
         write_rows(folder / "vcr" / f"{name}.jsonl", [own])
     made.write_refcoco(folder / "refcoco+", [made.ref(1, "train", "he", "she"), made.ref(2, "val", "they")])
     made.write_glue(folder / "glue_data", "rte")
-    stores = {"coco": coco, "nlvr2": nlvr2, "flickr30k": ["1000092795"], "vcr": ["3005_A_FILM_1"]}
-    with patch.object(small_store, "WIDTH", width):
+    stores = {"coco": coco, "nlvr2": nlvr2, "flickr30k": ["1000092795"]}
+    stores |= {name: ["3005_A_FILM_1"] for name in ("vcr", "vcr_detected")}
+    with patch.multiple(small_store, WIDTH=width, CLASSES=classes):
         for name, ids in stores.items():
             small_store.write_named(folder / f"{name}.h5", *ids)
+        _given_boxes(folder / "vcr_given.h5")
     _models(folder)
 
 
@@ -68,8 +73,17 @@ def _vqa(folder: Path) -> None:
         made.write_vqa(folder, split, questions, known)
 
 
+def _given_boxes(path: Path) -> None:
+    """Those of write_vcr_metadata."""
+    rows = small_store.rows(np.random.default_rng(1), 3) | {"boxes_N4": np.tile([1.0, 2, 30, 40], (3, 1))}
+    kinds = {"classes": small_store.CLASSES, "evidence": "class_probs"}
+    with StoreWriter(path, small_store.WIDTH, **kinds) as store:
+        store.add_image("3005_A_FILM_1", *small_store.SIZE, **rows)
+
+
 def _models(folder: Path) -> None:
     begun = folder / "runs" / "mine" / "export"
+    shutil.copytree(begun, folder / "runs" / "vcr_pretraining" / "export")
     for name, head in HEADS.items():
         tuned = folder / "runs" / name / "export"
         config = InterBertConfig(**shape_with_head(load_ours(begun).config, head))

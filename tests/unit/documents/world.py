@@ -30,6 +30,8 @@ from tests.unit.sources.test_extract import detr
 
 WIDTH = 32
 """Of the features of the detector in test_extract, so that whatever is scored together fits together."""
+CLASSES = 49
+"""Of the embedded detector, which runs/mine/export knows."""
 RELEASED = ROOT / "tests" / "data" / "released_tiny.safetensors"
 
 
@@ -44,7 +46,7 @@ def fill(folder: Path) -> None:
     for name in ("scenes", "base"):
         shutil.copytree(folder / "runs" / "mine" / "export", folder / "runs" / name / "export")
     _examples(folder)
-    fill_official(folder, WIDTH)
+    fill_official(folder, WIDTH, CLASSES)
     _released_and_bert(folder)
 
 
@@ -111,7 +113,7 @@ def _images(folder: Path) -> None:
 
 
 def _run(export: Path, tokenizer) -> None:
-    sizes = {"vocab_size": tokenizer.vocab_size, "feature_width": WIDTH, "classes": 49}
+    sizes = {"vocab_size": tokenizer.vocab_size, "feature_width": WIDTH, "classes": CLASSES}
     InterBertForPreTraining(InterBertConfig.from_preset("tiny", **sizes)).save_pretrained(export)
     tokenizer.save(export)
 
