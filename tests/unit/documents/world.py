@@ -70,11 +70,12 @@ def _stores(folder: Path) -> None:
     for name, images, seed in (("shards/a.h5", 30, 1), ("shards/b.h5", 30, 2), ("heldout.h5", 12, 3)):
         write_scenes(folder / "shards" / Path(name).name, images, seed, feature_width=WIDTH)
     (folder / "shards" / "heldout.h5").rename(folder / "heldout.h5")
+    shutil.copy(folder / "heldout.h5", folder / "flickr30k_test.h5")
     with Corpus([folder / "heldout.h5"]) as corpus:
         vectors = {name: np.eye(getattr(corpus, name), 8) for name in ("images", "captions")}
     np.savez(folder / "vectors.npz", **vectors)
     (folder / "data").mkdir()
-    for copy in ("features.h5", "data/train.h5"):
+    for copy in ("features.h5", "data/train.h5", "flickr30k_train.h5"):
         shutil.copy(folder / "shards" / "a.h5", folder / copy)
 
 
