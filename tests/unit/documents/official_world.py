@@ -9,6 +9,7 @@ import official_files as made
 import small_store
 from official_files import write_rows
 
+from interbert.__main__ import main as run_verb
 from interbert.model.loading import load_ours
 from interbert.model.shape.configuration import InterBertConfig
 from interbert.model.shape.shape import TaskShape
@@ -62,6 +63,10 @@ def fill_official(folder: Path, width: int, classes: int) -> None:
         for name, ids in stores.items():
             small_store.write_named(folder / f"{name}.h5", *ids)
         _given_boxes(folder / "vcr_given.h5")
+    for name in ("train", "val"):
+        files = ("--input", folder / "vcr" / f"{name}.jsonl", "--data", folder / "vcr.h5")
+        words = ["import", "vcr", *files, "--output", folder / f"vcr_{name}.jsonl"]
+        assert run_verb(list(map(str, words))) == 0
     _models(folder)
 
 
