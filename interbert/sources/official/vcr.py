@@ -43,9 +43,18 @@ def examples_of_situations(
     rationales given each of the answers, as a submission needs them; always so where the right one is not known.
     regions: finds those that show an object, for tags; metadata must be given too."""
 
+    told: list[tuple[str, ...]] = []
+
     def read(raw: bytes) -> Iterator[Example]:
         row = parsed(raw)
         situation = _Situation(row, metadata)
+        told.append(situation.labelled)
+        if situation.labelled != told[0]:
+            raise Fault(
+                "answer_label",
+                f"this row has {_listed(situation.labelled)}, and the first one {_listed(told[0])}; a file has the "
+                "labels of all or of none: take the official file anew",
+            )
         image = images.named(*names_of(row))
         shown_by = regions.showing(image, situation.boxes) if regions else {}
         for example in situation.examples(parts, every_answer, shown_by):
@@ -99,6 +108,11 @@ class _Situation:
         self._answers = self._choices("answer_choices", row.get("answer_choices"))
         self._rationales = self._choices("rationale_choices", row.get("rationale_choices"))
         self._right = {part: _label(row, f"{part}_label") for part in PARTS}
+
+    @property
+    def labelled(self) -> tuple[str, ...]:
+        """Which of its parts have a right choice."""
+        return tuple(part for part in PARTS if self._right[part] is not None)
 
     def examples(
         self, parts: tuple[str, ...], every_answer: bool, shown_by: dict[int, int]
@@ -167,6 +181,10 @@ def _example(
     ]
     found = {"id": id_, "texts": [[said.text for said in segments] for segments in texts], "type": kind}
     return found | ({"tags": tags} if tags else {}) | ({} if label is None else {"label": label})
+
+
+def _listed(labelled: tuple[str, ...]) -> str:
+    return " and ".join(f"{part}_label" for part in labelled) or "no label"
 
 
 def _called(objects: list[str]) -> list[str]:

@@ -500,6 +500,13 @@ def test_bad_situations_are_refused(tmp_path, capsys, fields, said):
     assert said in refused(capsys, *words)
 
 
+def test_a_row_that_lost_its_label_is_told(tmp_path, capsys):
+    row = {name: value for name, value in made.vcr_row(2).items() if name != "answer_label"}
+    path = write_rows(tmp_path / "val.jsonl", [made.vcr_row(1), row])
+    told = refused(capsys, "vcr", "--input", path, "--output", tmp_path / "a.jsonl")
+    assert "line 2, answer_label: this row has rationale_label, and the first one answer_label and" in told
+
+
 def test_each_phrase_of_a_ref_has_its_box(tmp_path, capsys):
     refs = [
         made.ref(1, "testA", "the man", "left man"),
