@@ -7,6 +7,7 @@ from unittest.mock import patch
 import numpy as np
 import official_files as made
 import small_store
+from example_files import write_lines
 from official_files import write_rows
 
 from interbert.__main__ import main as run_verb
@@ -16,7 +17,7 @@ from interbert.model.shape.shape import TaskShape
 from interbert.model.task_head import InterBertFineTuned
 from interbert.store.store import StoreWriter
 from interbert.tasks.finetuning.starting import shape_with_head
-from interbert.tokenizer import load_tokenizer
+from interbert.tokenizer import load_tokenizer, write_word_vocabulary
 
 HEADS = {
     "vqa2": TaskShape("classify", "mlp", classes=["red", "two"], soft=True),
@@ -63,6 +64,7 @@ def fill_official(folder: Path, width: int, classes: int) -> None:
         for name, ids in stores.items():
             small_store.write_named(folder / f"{name}.h5", *ids)
         _given_boxes(folder / "vcr_given.h5")
+    _easy_vqa(folder / "data" / "easy_vqa")
     for name in ("train", "val"):
         files = ("--input", folder / "vcr" / f"{name}.jsonl", "--data", folder / "vcr.h5")
         words = ["import", "vcr", *files, "--output", folder / f"vcr_{name}.jsonl"]
@@ -76,6 +78,20 @@ def _vqa(folder: Path) -> None:
     annotations = [made.vqa_annotation(n, answers[n], 42 + n % 2) for n in range(18)]
     for split, known in (("train2014", annotations), ("val2014", annotations), ("test2015", None)):
         made.write_vqa(folder, split, questions, known)
+
+
+def _easy_vqa(folder: Path) -> None:
+    """As benchmarks/easy_vqa.py leaves it."""
+    folder.mkdir(parents=True)
+    with patch.object(small_store, "WIDTH", 192):
+        small_store.write_named(folder / "images.h5", "train-1", "train-2")
+    lines = [
+        {"id": n, "images": [f"train-{n}"], "texts": ["is there a circle?"], "label": label}
+        for n, label in ((1, "yes"), (2, "no"))
+    ]
+    for part in ("train", "val", "test"):
+        write_lines(folder / f"{part}.jsonl", lines)
+    write_word_vocabulary(["is", "there", "a", "circle", "?"], folder / "tokenizer")
 
 
 def _given_boxes(path: Path) -> None:
