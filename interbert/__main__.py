@@ -19,6 +19,7 @@ VERBS = (
     "verify",
     "inspect",
     "mine",
+    "join",
     "convert",
     "score",
     "build-kernels",

@@ -283,6 +283,10 @@ class TaskSettings(Closed):
     """The figure that checkpoints are compared by; auto: what the kind is usually judged by."""
     sets: "SetSettings | None" = None
     """match: draw sets from the captions of `data.train` instead of reading examples."""
+    tags: bool = False
+    """Words that the examples' `tags` point at regions also bring what they point at."""
+    in_turn: bool = False
+    """Steps are of examples of one type each, the types in turn; without, all types are mixed in every step."""
     new_head: bool = False
     """Make the head new although the model has one of another size or of other classes."""
 
@@ -313,6 +317,10 @@ class TaskSettings(Closed):
         if self.sets and self.validation:
             raise ValueError(
                 "sets are judged on stores, not on examples: say data.validation=[STORE] instead of validation"
+            )
+        if self.sets and self.in_turn:
+            raise ValueError(
+                "in_turn takes turns among the types of examples, and sets have none: leave it out"
             )
         return self
 

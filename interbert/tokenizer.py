@@ -6,9 +6,11 @@ All of them are BERT WordPiece tokenizers in the transformers format.
 import hashlib
 import json
 import os
+import re
 import shutil
 import tempfile
-from collections.abc import Callable, Iterable, Sequence
+from bisect import bisect_right
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,7 @@ from interbert.plain_bert import plain_bert
 
 SPECIALS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 _FILES = ("tokenizer.json", "vocab.txt")
+_WORD = re.compile(r"\S+")
 _LETTERS = "abcdefghijklmnopqrstuvwxyz0123456789"
 
 
@@ -48,22 +51,54 @@ class Tokenizer:
         return [[self.cls_id, *ids[: max_tokens - 2], self.sep_id] for ids in self._words_of(list(texts))]
 
     def encode_segments(
-        self, texts: Sequence[tuple[str, ...]], max_tokens: int
+        self, texts: Sequence[tuple[str, ...]], max_tokens: int, longest: Mapping[str, int] | None = None
     ) -> tuple[list[list[int]], list[int]]:
         """[CLS] a [SEP], or [CLS] a [SEP] b [SEP], for each text of one or two segments; and how many of its tokens
-        are of the first. What is too long loses words of the longer segment, never a [SEP]."""
-        firsts = self._words_of([text[0] for text in texts])
-        seconds = iter(self._words_of([text[1] for text in texts if len(text) == 2]))
-        joined = [
+        are of the first. What is too long loses words of the longer segment, never a [SEP].
+
+        longest: of first segments that are cut alike before every second one, the tokens of the longest of these.
+        """
+        joined = self._joined(texts, self._words_of, max_tokens, longest or {})
+        return [ids for ids, _ in joined], [first for _, first in joined]
+
+    def words_of_segments(
+        self, texts: Sequence[tuple[str, ...]], max_tokens: int, longest: Mapping[str, int] | None = None
+    ) -> list[list[int]]:
+        """For each token of the same the number of the word between blanks, in its segment, that it is of; -1 for
+        [CLS] and [SEP]."""
+        joined = self._joined(texts, self._numbers_of, max_tokens, longest or {}, ends=(-1, -1))
+        return [numbers for numbers, _ in joined]
+
+    def _joined(
+        self,
+        texts: Sequence[tuple[str, ...]],
+        of: Callable[[list[str]], list[list[int]]],
+        max_tokens: int,
+        longest: Mapping[str, int],
+        ends: tuple[int, int] | None = None,
+    ) -> list[tuple[list[int], int]]:
+        firsts = of([text[0] for text in texts])
+        seconds = iter(of([text[1] for text in texts if len(text) == 2]))
+        return [
             join_segments(
-                [first, *([next(seconds)] if len(text) == 2 else [])], max_tokens, self.cls_id, self.sep_id
+                [first, *([next(seconds)] if len(text) == 2 else [])],
+                max_tokens,
+                *(ends or (self.cls_id, self.sep_id)),
+                longest.get(text[0]),
             )
             for text, first in zip(texts, firsts, strict=True)
         ]
-        return [ids for ids, _ in joined], [first for _, first in joined]
 
     def _words_of(self, texts: list[str]) -> list[list[int]]:
         return [one.ids for one in self._backend.encode_batch_fast(texts, add_special_tokens=False)]
+
+    def _numbers_of(self, texts: list[str]) -> list[list[int]]:
+        encoded = self._backend.encode_batch(texts, add_special_tokens=False)
+        found = []
+        for text, one in zip(texts, encoded, strict=True):
+            starts = [match.start() for match in _WORD.finditer(text)]
+            found.append([max(0, bisect_right(starts, start) - 1) for start, _ in one.offsets])
+        return found
 
     def words(self, ids: Sequence[int]) -> list[str]:
         """The word pieces with these ids, as a reader wants to see them."""
@@ -74,9 +109,12 @@ class Tokenizer:
 
 
 def join_segments(
-    segments: Sequence[list[int]], max_tokens: int, cls_id: int, sep_id: int
+    segments: Sequence[list[int]], max_tokens: int, cls_id: int, sep_id: int, longest: int | None = None
 ) -> tuple[list[int], int]:
-    """The ids of a text of one or two segments' words, and how many of them are of the first segment."""
+    """The ids of a text of one or two segments' words, and how many of them are of the first segment.
+
+    longest: as many words as the second segment is taken to have, where the first one is cut.
+    """
     room = max_tokens - 1 - len(segments)
     if room < len(segments):
         raise ValueError(
@@ -88,9 +126,14 @@ def join_segments(
         return ids, len(ids)
     first, second = segments
     # Word after word is taken from the longer: in the end the shorter is whole, or both are as long.
-    kept = min(len(first), max(room - len(second), -(-room // 2)))
+    kept = min(len(first), max(room - (len(second) if longest is None else longest), most_of_long(room)))
     ids = [cls_id, *first[:kept], sep_id]
     return [*ids, *second[: room - kept], sep_id], len(ids)
+
+
+def most_of_long(room: int) -> int:
+    """Words that a first segment keeps, however long the second one is."""
+    return -(-room // 2)
 
 
 def glance_at_tokenizer(directory: str | Path) -> Tokenizer:

@@ -23,6 +23,8 @@ from interbert.train.start.provide import name_examples
 
 OWN = "finetune"
 """The recipe of who brings examples instead of one."""
+SCENES_MODEL = "runs/scenes/export"
+"""What the recipes about the embedded scenes begin from."""
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -75,7 +77,8 @@ def settings_of(arguments: argparse.Namespace, more: list[str] = ()) -> Settings
     own = examples_of(settings.scenes) if settings.scenes and settings.scenes.world else ()
     for path in (settings.task.examples, settings.task.validation, settings.model.inherit_from):
         if path and path not in own and not Path(path).exists():
-            raise ValueError(f"no such file or folder: {path}")
+            hint = "; make pretrain leaves it, or begin from nothing: --set model.inherit_from=null"
+            raise ValueError(f"no such file or folder: {path}{hint if path == SCENES_MODEL else ''}")
     return settings
 
 

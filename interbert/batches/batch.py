@@ -5,6 +5,7 @@ Shape legend, used throughout the project:
     J joint tokens = V + T    M masked tokens   N masked regions   D feature width   K classes   H hidden width
 
     G groups of pairs that belong together: examples of a task, or sets of true and false pairs
+    S words that point at regions
 
 Nothing is padded: the text tokens of all pairs stand one after another, pair p owning rows
 cu_text[p]:cu_text[p+1]; likewise its regions. Trailing pairs may be empty (repeated last offset), which is how
@@ -100,6 +101,10 @@ class Batch(Tensors):
     """int32: the pairs by their text tokens, by their regions and by both, most first; for kernels that schedule."""
     groups: Groups | None = None
     """Of a task; pretraining has none."""
+    tagged_words_S: Tensor | None = None
+    """int64 rows of T that mean a region. None: none do."""
+    tagged_regions_S: Tensor | None = None
+    """int64 the rows of R that they mean."""
     text_only: bool = False
     """Without images, and so without global tokens."""
     epoch: int = 0

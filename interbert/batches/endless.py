@@ -53,6 +53,12 @@ class Rows:
     group: np.ndarray | None = None
     """int32: rows of one group belong together. None: each row is a group of its own, as in pretraining."""
 
+    @classmethod
+    def joined(cls, parts: list["Rows"]) -> "Rows":
+        """One after another; all of them with groups."""
+        names = ("image", "caption", "is_match", "mask_kind", "group")
+        return cls(*(np.concatenate([getattr(part, name) for part in parts]) for name in names))
+
     def __getitem__(self, rows: slice) -> "Rows":
         group = None if self.group is None else self.group[rows]
         return Rows(self.image[rows], self.caption[rows], self.is_match[rows], self.mask_kind[rows], group)

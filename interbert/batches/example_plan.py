@@ -24,15 +24,24 @@ class ExamplePlan(EndlessPlan):
         super().__init__()
         self.draw = make_draw(settings.train.seed)
         self._examples, self._in_order = examples, in_order
+        self._types_N = None if in_order else types_in_turn(examples, settings)
+        self._step = 0 if self._types_N is None else settings.micro_batches
         self._text_P = tokens.lengths[examples.text_P]
         self._regions_P = regions_of(examples, corpus, settings.data.max_regions)
         self.capacities = self._capacities(settings)
 
     def make(self, epoch: int) -> EpochPlan:
-        examples = self._examples
-        order_N = np.arange(len(examples))
+        order_N = np.arange(len(self._examples))
         if not self._in_order:
-            order_N = order_N[self.draw(Purpose.ORDER, epoch).permutation(len(examples))]
+            order_N = order_N[self.draw(Purpose.ORDER, epoch).permutation(len(self._examples))]
+        if self._types_N is None:
+            return self._planned(order_N)
+        types_N = self._types_N[order_N]
+        return in_turn([self._planned(order_N[types_N == type_]) for type_ in np.unique(types_N)], self._step)
+
+    def _planned(self, order_N: np.ndarray) -> EpochPlan:
+        """These examples, in this order."""
+        examples = self._examples
         pairs_N = np.diff(examples.first_pair)[order_N]
         starts_N = np.concatenate([[0], np.cumsum(pairs_N)])
         shift_N = examples.first_pair[order_N] - starts_N[:-1]
@@ -61,6 +70,32 @@ class ExamplePlan(EndlessPlan):
         largest = (int(text_N.max()), int(regions_N.max()), int(pairs_N.max()))
         found = capacities_of_groups(settings, self._text_P, self._regions_P, largest)
         return replace(found, global_tokens=0) if self._examples.text_only else found
+
+
+def types_in_turn(examples: Examples, settings: Settings) -> np.ndarray | None:
+    """int [N]: the number of each example's type, where steps take the types in turn."""
+    if not settings.task.in_turn:
+        return None
+    names, types_N = np.unique(examples.types, return_inverse=True)
+    if len(names) == 1:
+        raise ValueError(
+            f"{examples.path}: task.in_turn takes the types of examples in turn, and all of these are of one "
+            f"({str(names[0])!r}); leave it out"
+        )
+    return types_N
+
+
+def in_turn(parts: list[EpochPlan], step: int) -> EpochPlan:
+    """As many steps of each part, one after the other. What has fewer, or an incomplete last one, begins anew."""
+    steps = -(-max(part.micro_batches for part in parts) // step)
+    taken = [
+        part.micro_batch(number % part.micro_batches)
+        for first in range(0, steps * step, step)
+        for part in parts
+        for number in range(first, first + step)
+    ]
+    starts = np.concatenate([[0], np.cumsum([len(rows) for rows in taken])]).astype(np.int64)
+    return EpochPlan(Rows.joined(taken), starts)
 
 
 def capacities_of_groups(

@@ -31,6 +31,7 @@ class ExamplePreparer(Preparer):
         self._corpus, self._tokens, self._settings = corpus, tokens, settings
         self._capacities, self._examples, self._soft = plan.capacities, examples, soft
         self._evidence = None
+        self._tagged = settings.task.tags and examples is not None and examples.tags is not None
 
     def make_slot(self, pin: bool = False) -> Slot:
         width = self._corpus.feature_width if self._corpus is not None else 1
@@ -70,6 +71,8 @@ class ExamplePreparer(Preparer):
         sizes = {"max_text": int(np.diff(cu_text).max()), "max_regions": int(keep_P.max())}
         told = tuple(damaged[image] for image in images.tolist() if image in damaged)
         more = {"groups": groups, "text_only": text_only, "epoch": epoch, "index": index, "damaged": told}
+        if self._tagged:
+            more |= self._tags(rows, values["token_types_T"], cu_text, cu_regions)
         return slot.batch(values, len(boxes_R4), **sizes, **more)
 
     def _matches(self, rows: Rows) -> np.ndarray:
@@ -84,6 +87,30 @@ class ExamplePreparer(Preparer):
         starts = np.flatnonzero(np.diff(rows.group, prepend=-1))
         place = np.arange(len(rows)) - np.repeat(starts, np.diff(np.append(starts, len(rows))))
         return values_P[self._examples.first_pair[rows.group] + place]
+
+    def _tags(
+        self, rows: Rows, types_T: np.ndarray, cu_text: np.ndarray, cu_regions: np.ndarray
+    ) -> dict[str, torch.Tensor]:
+        """The tokens of words that mean a region; without those whose region is not among the kept ones."""
+        offsets, tags = self._examples.tags
+        first_P, last_P = (self._of_pairs(part, rows) for part in (offsets[:-1], offsets[1:]))
+        counts_P = last_P - first_P
+        pair_S = np.repeat(np.arange(len(rows)), counts_P)
+        own = np.arange(len(pair_S)) - np.repeat(np.cumsum(counts_P) - counts_P, counts_P)
+        segment_S, word_S, region_S = tags[np.repeat(first_P, counts_P) + own].T
+        pair_T = np.repeat(np.arange(len(rows)), np.diff(cu_text))
+        words_T = self._tokens.gather_words(rows.caption, cu_text)
+        place_T = np.stack([pair_T, types_T, words_T])
+        place_S = np.stack([pair_S, segment_S, word_S])
+        row_S = (cu_regions[pair_S] + region_S)[order := np.lexsort(place_S[::-1])]
+        seen_S = (region_S < np.diff(cu_regions)[pair_S])[order]
+        found_T, tagged_T = _meet(place_T, place_S[:, order])
+        tagged_T[tagged_T] = seen_S[found_T[tagged_T]]
+        words = np.flatnonzero(tagged_T)
+        return {
+            "tagged_words_S": torch.from_numpy(words),
+            "tagged_regions_S": torch.from_numpy(row_S[found_T[words]].astype(np.int64)),
+        }
 
     def _groups(
         self,
@@ -149,3 +176,12 @@ class ExamplePreparer(Preparer):
             wanted = sought[slice(*offsets[numbers_G[group] : numbers_G[group] + 2])]
             overlaps_R[own] = overlaps_RB(boxes_R4[own], wanted).max(axis=1)
         return overlaps_R
+
+
+def _meet(place_3T: np.ndarray, sorted_3S: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """For each place (pair, segment, word) which of the sorted ones it is, and whether it is any."""
+    most = 1 + max(int(each.max(initial=0)) for each in (place_3T[2], sorted_3S[2]))
+    key_T, key_S = ((pair * 2 + segment) * most + word for pair, segment, word in (place_3T, sorted_3S))
+    key_T = np.where(place_3T[2] < 0, -1, key_T)  # [CLS] and [SEP] are of no word
+    found_T = key_S.searchsorted(key_T).clip(max=max(len(key_S) - 1, 0))
+    return found_T, (key_S[found_T] == key_T) if len(key_S) else np.zeros(len(key_T), bool)

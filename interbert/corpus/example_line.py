@@ -43,6 +43,8 @@ class Columns:
         self.score_weights: list[float] = []
         self.values_N: list[float] = []
         self.boxes_N: list[list[list[float]]] = []
+        self.tags_P: list[list[tuple[int, int, int]]] = []
+        """(segment, word, region) of each pair."""
         self.types: list[str] = []
 
 
@@ -54,6 +56,7 @@ class LineReader:
         self.columns = Columns()
         self._kind = kind
         self._sizes = corpus.sizes if corpus is not None else None
+        self._regions = corpus.region_counts if corpus is not None else None
         self._image_of = ImageNumbers(corpus) if corpus is not None else None
         self._classes, self._remedy = classes, remedy
         self.columns.class_of.update({name: number for number, name in enumerate(classes or [])})
@@ -76,6 +79,7 @@ class LineReader:
         images = self._images_of(fields.get("images"))
         texts = self._texts_of(fields.get("texts"))
         self._pair(images, texts, fields.get("pairs"))
+        self._tags(images, fields.get("texts"), fields.get("tags"))
         self._read_right(fields, images, texts)
         kind = fields.get("type")
         if kind is not None and type(kind) is not str:
@@ -205,6 +209,41 @@ class LineReader:
             columns.text_P.append(texts[text])
             columns.is_match_P.append(is_match)
         columns.pairs_N.append(len(pairs))
+
+    def _tags(self, images: list[int], texts: list[Any], tags: Any) -> None:
+        """Each word means one region at most."""
+        pairs = self.columns.pairs_N[-1]
+        found: list[dict[tuple[int, int], int]] = [{} for _ in range(pairs)]
+        if tags:
+            if self._kind == "match" or len(images) != 1:
+                raise Fault("tags", "given, but words point at regions of one image alone; leave them out")
+            if type(tags) is not list:
+                raise Fault("tags", f"{tags!r:.60} is no list; write [[choice, segment, word, region], …]")
+            for tag in tags:
+                choice, *place, region = self._tag(tag, texts, int(self._regions[images[0]]))
+                if found[choice].setdefault(tuple(place), region) != region:
+                    raise Fault("tags", f"{tag}: the word means another region already; a word means one")
+        self.columns.tags_P += [[(*place, region) for place, region in own.items()] for own in found]
+
+    def _tag(self, tag: Any, texts: list[Any], regions: int) -> list[int]:
+        if type(tag) is not list or len(tag) != 4 or any(type(part) is not int for part in tag):
+            raise Fault(
+                "tags", f"{tag!r:.60} is no tag; write [choice, segment, word, region], counted from 0"
+            )
+        choice, segment, word, region = tag
+        if not 0 <= choice < len(texts):
+            raise Fault("tags", f"{tag}: the line has {len(texts)} texts, counted from 0; write one of them")
+        segments = [texts[choice]] if type(texts[choice]) is str else texts[choice]
+        if not 0 <= segment < len(segments):
+            raise Fault(
+                "tags", f"{tag}: the text has {len(segments)} segments, counted from 0; write one of them"
+            )
+        words = len(segments[segment].split())
+        if not 0 <= word < words:
+            raise Fault("tags", f"{tag}: the segment has {words} words, counted from 0; write one of them")
+        if not 0 <= region < regions:
+            raise Fault("tags", f"{tag}: the image has {regions} regions, counted from 0; write one of them")
+        return tag
 
     def _classify(self, fields: dict[str, Any], *_: Any) -> None:
         label, scores = fields.get("label"), fields.get("scores")

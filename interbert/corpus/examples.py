@@ -51,6 +51,9 @@ class Examples:
     line_at: np.ndarray
     """int64 [N + 1]: where the lines begin in the file, in bytes."""
     fingerprint: str
+    tags: tuple[np.ndarray, np.ndarray] | None = None
+    """Words that mean regions: offsets int64 [P + 1], int32 [n, 3] segment, word between blanks, region of the image.
+    None where no line has any."""
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -191,6 +194,7 @@ def _arrays(
         types=columns.types,
         line_at=np.array(line_at, np.int64),
         fingerprint=fingerprint,
+        tags=_tags(columns.tags_P),
     )
 
 
@@ -216,6 +220,11 @@ def _all_have_scores(path: Path, columns: Columns) -> bool:
             "{} where every class is wrong, or leave the line out"
         )
     return lacking == 0
+
+
+def _tags(tags_P: list[list[tuple[int, int, int]]]) -> tuple[np.ndarray, np.ndarray] | None:
+    flat = [tag for tags in tags_P for tag in tags]
+    return (_offsets(map(len, tags_P)), np.array(flat, np.int32)) if flat else None
 
 
 def _boxes(boxes_N: list[list[list[float]]]) -> tuple[np.ndarray, np.ndarray]:

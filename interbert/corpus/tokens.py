@@ -6,6 +6,7 @@ mapped, so all ranks of a machine share one copy in memory.
 
 import json
 import logging
+import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -20,6 +21,7 @@ from interbert.corpus import cache
 from interbert.corpus.example_faults import ExamplesError
 from interbert.corpus.examples import Examples
 from interbert.printing import printable
+from interbert.tokenizer import most_of_long
 
 log = logging.getLogger(__name__)
 
@@ -39,6 +41,9 @@ class TokenTable:
     """int64 [captions + swapped + 1]."""
     firsts: np.ndarray | None = None
     """int32: how many tokens of each are of its first segment; None where all are."""
+    words_flat: np.ndarray | None = None
+    """int32: of each token the word between blanks, in its segment, that it is of; -1 of [CLS] and [SEP]. None where
+    nobody asked."""
 
     @cached_property
     def lengths(self) -> np.ndarray:
@@ -49,10 +54,17 @@ class TokenTable:
         """The ids of these captions one after another (int32 [T]), and their offsets (int32 [P + 1])."""
         cu_text = np.zeros(len(captions_P) + 1, dtype=np.int32)
         np.cumsum(self.lengths[captions_P], out=cu_text[1:])
+        return self.ids_flat[self._rows(captions_P, cu_text)], cu_text
+
+    def gather_words(self, captions_P: np.ndarray, cu_text: np.ndarray) -> np.ndarray:
+        """The word of each token of these captions (int32 [T])."""
+        return self.words_flat[self._rows(captions_P, cu_text)]
+
+    def _rows(self, captions_P: np.ndarray, cu_text: np.ndarray) -> np.ndarray:
         shift = self.offsets[captions_P] - cu_text[:-1]
         rows = np.repeat(shift, np.diff(cu_text))
         rows += np.arange(cu_text[-1])
-        return self.ids_flat[rows], cu_text
+        return rows
 
     def gather_types(self, captions_P: np.ndarray, cu_text: np.ndarray) -> np.ndarray:
         """The segment, 0 or 1, of each token of these captions (int64 [T])."""
@@ -77,9 +89,14 @@ def token_table(corpus: Any, tokenizer: Any, max_tokens: int) -> TokenTable:
     return _cached(corpus, name, tokenizer, captions, lambda: _encoded(corpus.texts(), tokenizer, max_tokens))
 
 
-def text_table(examples: Examples, tokenizer: Any, max_tokens: int) -> TokenTable:
-    """The table of the texts of examples, cached beside their file."""
-    key = cache.key("texts", examples.fingerprint, tokenizer.fingerprint, max_tokens)
+def text_table(examples: Examples, tokenizer: Any, max_tokens: int, words: bool = False) -> TokenTable:
+    """The table of the texts of examples, cached beside their file; with the words that tokens are of where asked.
+
+    What is asked before several choices is cut alike before all of them, so that they differ in nothing else.
+    """
+    alike = examples.kind == "choose"
+    parts = ("texts", examples.fingerprint, tokenizer.fingerprint, max_tokens)
+    key = cache.key(*parts, *(["cut alike"] if alike else []), *(["words"] if words else []))
     texts = examples.texts
     _refuse_no_room(examples, max_tokens)
     return _cached(
@@ -87,7 +104,7 @@ def text_table(examples: Examples, tokenizer: Any, max_tokens: int) -> TokenTabl
         f"tokens-{key}.bin",
         tokenizer,
         len(texts),
-        lambda: _encoded_segments(texts, tokenizer, max_tokens),
+        lambda: _encoded_segments(texts, tokenizer, max_tokens, alike, words),
     )
 
 
@@ -112,6 +129,7 @@ class _Encoded:
     ids_flat: np.ndarray
     lengths: np.ndarray
     firsts: np.ndarray | None
+    words_flat: np.ndarray | None = None
 
 
 def _cached(
@@ -180,12 +198,35 @@ def _encoded(texts: Iterable[str], tokenizer: Any, max_tokens: int) -> Iterator[
 
 
 def _encoded_segments(
-    texts: Sequence[tuple[str, ...]], tokenizer: Any, max_tokens: int
+    texts: Sequence[tuple[str, ...]],
+    tokenizer: Any,
+    max_tokens: int,
+    alike: bool = False,
+    words: bool = False,
 ) -> Iterator[_Encoded]:
     two = any(len(text) > 1 for text in texts)
+    longest = _longest_seconds(texts, tokenizer, max_tokens) if alike and two else {}
     for chunk in _chunks(texts):
-        ids, first = tokenizer.encode_segments(chunk, max_tokens)
-        yield _flat(ids, np.array(first, np.int32) if two else None)
+        ids, first = tokenizer.encode_segments(chunk, max_tokens, longest)
+        encoded = _flat(ids, np.array(first, np.int32) if two else None)
+        if words:
+            numbers = tokenizer.words_of_segments(chunk, max_tokens, longest)
+            encoded = replace(encoded, words_flat=np.concatenate(numbers).astype(np.int32))
+        yield encoded
+
+
+def _longest_seconds(texts: Sequence[tuple[str, ...]], tokenizer: Any, max_tokens: int) -> dict[str, int]:
+    """Of first segments that may have to be cut: the tokens of the longest second one after each."""
+    sure, firsts = most_of_long(max_tokens - 3), dict.fromkeys(text[0] for text in texts if len(text) == 2)
+    longest = {}
+    for chunk in _chunks(firsts):
+        found = zip(chunk, tokenizer.encode(chunk, sys.maxsize), strict=True)
+        longest |= {first: 0 for first, ids in found if len(ids) - 2 > sure}
+    for chunk in _chunks(text for text in texts if len(text) == 2 and text[0] in longest):
+        seconds = tokenizer.encode([text[1] for text in chunk], sys.maxsize)
+        for (first, _), ids in zip(chunk, seconds, strict=True):
+            longest[first] = max(longest[first], len(ids) - 2)
+    return longest
 
 
 def _flat(ids: list[list[int]], firsts: np.ndarray | None) -> _Encoded:
@@ -204,7 +245,12 @@ def _chunks(texts: Iterable[Any]) -> Iterator[list[Any]]:
 def _in_memory(encoded: Iterable[_Encoded], texts: int) -> TokenTable:
     parts = list(encoded)
     ids = np.concatenate([np.zeros(0, np.int32), *(part.ids_flat for part in parts)])
-    return TokenTable(ids, *_joined(parts, texts))
+    return TokenTable(ids, *_joined(parts, texts), _words(parts))
+
+
+def _words(parts: list[_Encoded]) -> np.ndarray | None:
+    asked = bool(parts) and parts[0].words_flat is not None
+    return np.concatenate([part.words_flat for part in parts]) if asked else None
 
 
 def _joined(parts: list[_Encoded], texts: int) -> tuple[np.ndarray, np.ndarray | None]:
@@ -216,7 +262,7 @@ def _joined(parts: list[_Encoded], texts: int) -> tuple[np.ndarray, np.ndarray |
 
 
 def _write(path: Path, name: str, texts: int, encoded: Iterable[_Encoded]) -> None:
-    """A magic line, a line of JSON, zeros up to byte 512, then the offsets, the ids and the firsts.
+    """A magic line, a line of JSON, zeros up to byte 512, then the offsets, the ids, the firsts and the words.
 
     The ids go to the file as they come: of many texts they would fill the memory.
     """
@@ -231,12 +277,17 @@ def _write(path: Path, name: str, texts: int, encoded: Iterable[_Encoded]) -> No
         offsets, firsts = _joined(parts, texts)
         if firsts is not None:
             firsts.astype("<i4", copy=False).tofile(file)
+        words = _words(parts)
+        if words is not None:
+            words.astype("<i4", copy=False).tofile(file)
         file.seek(_HEADER)
         offsets.astype("<i8", copy=False).tofile(file)
-    table = TokenTable(_mapped(path, "<i4", place, tokens), offsets, firsts)
+    table = TokenTable(_mapped(path, "<i4", place, tokens), offsets, firsts, words)
     header = {"captions": texts, "tokens": tokens, "xxh3_64": _checksum(table), "name": name}
     if firsts is not None:
         header["segments"] = 2
+    if words is not None:
+        header["words"] = 1
     with open(path, "r+b") as file:
         file.write((_MAGIC + json.dumps(header).encode() + b"\n").ljust(_HEADER, b"\0"))
 
@@ -254,7 +305,9 @@ def _read(path: Path, name: str) -> TokenTable | None:
         place = _HEADER + offsets.nbytes
         ids = _mapped(path, "<i4", place, tokens)
         firsts = _mapped(path, "<i4", place + 4 * tokens, captions) if "segments" in header else None
-        table = TokenTable(ids, offsets, firsts)
+        place += 4 * tokens + (0 if firsts is None else firsts.nbytes)
+        words = _mapped(path, "<i4", place, tokens) if "words" in header else None
+        table = TokenTable(ids, offsets, firsts, words)
         whole = magic + b"\n" == _MAGIC and _checksum(table) == header["xxh3_64"]
     except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError):
         return None
@@ -272,4 +325,6 @@ def _checksum(table: TokenTable) -> str:
     digest.update(np.ascontiguousarray(table.ids_flat))
     if table.firsts is not None:
         digest.update(np.ascontiguousarray(table.firsts))
+    if table.words_flat is not None:
+        digest.update(np.ascontiguousarray(table.words_flat))
     return digest.hexdigest()

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from interbert.model.layers.embeddings import Pointing
 from interbert.rng import Purpose, generator
 
 Read = Callable[[str], Tensor]
@@ -28,7 +29,7 @@ def fill(model: nn.Module, read: Read, place: Callable[[nn.Parameter], None] | N
 
 def beginning(module: nn.Module, key: str) -> Literal["normal", "zeros", "ones"]:
     """What a fresh model has there."""
-    if key == "bias":
+    if key == "bias" or isinstance(module, Pointing):
         return "zeros"
     return "ones" if isinstance(module, nn.LayerNorm) else "normal"
 

@@ -10,7 +10,7 @@ from transformers import initialization as init
 
 from interbert.batches.batch import Batch
 from interbert.model.beginning import beginning, drawn, fill
-from interbert.model.layers.embeddings import ImageEmbeddings, TextEmbeddings
+from interbert.model.layers.embeddings import ImageEmbeddings, Pointing, TextEmbeddings
 from interbert.model.layers.encoder import layers_of
 from interbert.model.layers.heads import (
     ClsMatchHead,
@@ -77,9 +77,16 @@ class InterBertModel(InterBertPreTrainedModel):
     def set_input_embeddings(self, value: nn.Module) -> None:
         self.text_embeddings.words = value
 
-    def encode(self, batch: Batch | PackedInputs, layout: Layout, maps: Maps | None = None) -> Streams:
-        """Hidden states of a packed batch. maps: takes what each layer attends to."""
-        streams = self.embed(batch, layout)
+    def encode(
+        self,
+        batch: Batch | PackedInputs,
+        layout: Layout,
+        maps: Maps | None = None,
+        pointing: Pointing | None = None,
+    ) -> Streams:
+        """Hidden states of a packed batch. maps: takes what each layer attends to. pointing: what words are given of
+        the regions that they are said to mean; without, they are given nothing."""
+        streams = self.embed(batch, layout, pointing)
         for stage in self.stages:
             if stage.kind == "cross":
                 streams.put_apart(*stage(streams.image_VH, streams.text_TH, ask_packed(layout, maps)))
@@ -88,7 +95,7 @@ class InterBertModel(InterBertPreTrainedModel):
                 streams.put(stage.kind, stage(streams.get(stage.kind), attend))
         return streams
 
-    def embed(self, batch: Batch | PackedInputs, layout: Layout) -> Streams:
+    def embed(self, batch: Batch | PackedInputs, layout: Layout, pointing: Pointing | None = None) -> Streams:
         global_token = batch.global_token if isinstance(batch, PackedInputs) else self._global_token(batch)
         features_RD = batch.features_RD
         if isinstance(batch, Batch) and batch.text_only:
@@ -100,11 +107,15 @@ class InterBertModel(InterBertPreTrainedModel):
         whole_TD = None
         if self.config.words_see_image:
             whole_TD = whole_images(features_RD, batch.zeroed_R, batch.cu_regions)[layout.text_pair_T]
-        return Streams(
-            self.image_embeddings(features_VD, boxes_V5),
-            self.text_embeddings(batch.input_ids_T, layout.positions_T, batch.token_types_T, whole_TD),
-            layout,
+        image_VH = self.image_embeddings(features_VD, boxes_V5)
+        pointed = None
+        if pointing is not None:
+            words_S, regions_S = tags_of(batch)
+            pointed = words_S, pointing(image_VH[layout.region_rows_R[regions_S]])
+        text_TH = self.text_embeddings(
+            batch.input_ids_T, layout.positions_T, batch.token_types_T, whole_TD, pointed
         )
+        return Streams(image_VH, text_TH, layout)
 
     def layout_of(self, batch: Batch) -> Layout:
         return layout(
@@ -188,12 +199,18 @@ class InterBertForPreTraining(InterBertPreTrainedModel):
         region_mask: Tensor | None = None,
         add_global: bool = False,
         output_attentions: bool = False,
+        tags: Tensor | None = None,
     ) -> InterBertOutput:
         """Padded tensors in and out; text alone and image alone are allowed.
 
         region_features [B, R, D]; region_boxes [B, R, 5]: x1/W, y1/H, x2/W, y2/H, area share. Region 0 is the
         global token if the caller gives one; `add_global=True` puts it in front (mean feature, whole image).
+        tags [S, 3]: pair, token and the region that it means, counted as they are given here; for a model that was
+        tuned with them.
         """
+        pointing = self.pointing()
+        if tags is not None and pointing is None:
+            raise ValueError("tags are given, and this model was not tuned with task.tags; leave them out")
         inputs = pack(
             self.config,
             input_ids,
@@ -203,9 +220,10 @@ class InterBertForPreTraining(InterBertPreTrainedModel):
             region_boxes,
             region_mask,
             add_global,
+            tags,
         )
         maps = {} if output_attentions else None
-        streams = self.interbert.encode(inputs, inputs.layout, maps)
+        streams = self.interbert.encode(inputs, inputs.layout, maps, pointing)
         text_PQ, image_PQ = self.interbert.pool(streams, inputs.layout)
         output = padded_output(inputs, streams, text_PQ, image_PQ, maps)
         output.token_logits = unpack_text(inputs, self._predict("tokens", streams.text_TH))
@@ -217,6 +235,10 @@ class InterBertForPreTraining(InterBertPreTrainedModel):
             )
             output.match_probability = match_probability(output.itm_logits)
         return output
+
+    def pointing(self) -> Pointing | None:
+        """Who is tuned on words that point at regions has one."""
+        return None
 
     def forward_packed(
         self,
@@ -262,6 +284,14 @@ class InterBertForPreTraining(InterBertPreTrainedModel):
 
     def _predict(self, head: str, x_NH: Tensor) -> Tensor | None:
         return self.heads[head](x_NH) if head in self.heads else None
+
+
+def tags_of(batch: Batch | PackedInputs) -> tuple[Tensor, Tensor]:
+    """Words and the regions that they mean; none where nothing is tagged."""
+    if batch.tagged_words_S is None:
+        nothing = batch.input_ids_T.new_zeros(0)
+        return nothing, nothing
+    return batch.tagged_words_S, batch.tagged_regions_S
 
 
 def padded_output(

@@ -8,6 +8,7 @@ from torch.nn import functional as F
 from interbert.batches.batch import Batch
 from interbert.kernels.dropout import dropout
 from interbert.model.interbert import InterBertForPreTraining
+from interbert.model.layers.embeddings import Pointing
 from interbert.model.outputs import InterBertOutput
 from interbert.model.packing.layout import Layout
 from interbert.model.packing.streams import Streams
@@ -30,7 +31,12 @@ class InterBertFineTuned(InterBertForPreTraining):
         width = config.pooler_size if config.match_head == "fused" else config.hidden_size
         width = config.hidden_size if self.shape.kind == "point" else width * self.shape.images
         self.task = TaskHead(width, self.shape, config.pooled_dropout, config.layer_norm_eps)
+        if self.shape.tags:
+            self.task.pointing = Pointing(config.hidden_size)
         self.post_init()
+
+    def pointing(self) -> Pointing | None:
+        return self.task.pointing if self.shape.tags else None
 
     def forward(self, *arguments, **named) -> FineTunedOutput:
         """As InterBertForPreTraining.forward. The two images of an example are two pairs, one after the other."""
@@ -48,7 +54,7 @@ class InterBertFineTuned(InterBertForPreTraining):
     def answer(self, batch: Batch) -> Tensor:
         """Logits of a packed batch: [G, classes]; [P, 1] of each pair; [R, 1] of each region."""
         layout = self.interbert.layout_of(batch)
-        streams = self.interbert.encode(batch, layout)
+        streams = self.interbert.encode(batch, layout, pointing=self.pointing())
         if self.shape.kind == "point":
             logits = self.task(streams.image_VH.index_select(0, layout.region_rows_R))
         else:

@@ -31,11 +31,25 @@ class WordTokenizer:
         return [[self.cls_id, *_ids(text)[: max_tokens - 2], self.sep_id] for text in texts]
 
     def encode_segments(
-        self, texts: list[tuple[str, ...]], max_tokens: int
+        self, texts: list[tuple[str, ...]], max_tokens: int, longest: dict[str, int] | None = None
     ) -> tuple[list[list[int]], list[int]]:
         self.encoded += len(texts)
-        joined = [join_segments([*map(_ids, text)], max_tokens, self.cls_id, self.sep_id) for text in texts]
+        joined = [
+            join_segments(
+                [*map(_ids, text)], max_tokens, self.cls_id, self.sep_id, (longest or {}).get(text[0])
+            )
+            for text in texts
+        ]
         return [ids for ids, _ in joined], [first for _, first in joined]
+
+    def words_of_segments(
+        self, texts: list[tuple[str, ...]], max_tokens: int, longest: dict[str, int] | None = None
+    ) -> list[list[int]]:
+        numbers = [[list(range(len(segment.split()))) for segment in text] for text in texts]
+        return [
+            join_segments(each, max_tokens, -1, -1, (longest or {}).get(text[0]))[0]
+            for text, each in zip(texts, numbers, strict=True)
+        ]
 
 
 def _ids(text: str) -> list[int]:

@@ -4,7 +4,14 @@ import argparse
 from collections import Counter
 from pathlib import Path
 
-from interbert.commands.official.shared import add_images, add_input, add_output, images_of, must_exist, write
+from interbert.commands.official.shared import (
+    add_images,
+    add_input,
+    add_output,
+    images_of,
+    must_be_files,
+    write,
+)
 from interbert.commands.output import output_path
 
 ABOUT = "NLVR2: statements about two images, true or false, into examples of two pairs."
@@ -22,7 +29,7 @@ def run(arguments: argparse.Namespace) -> int:
     from interbert.sources.official.nlvr2 import examples_of_statements
 
     inputs = [arguments.input, *arguments.subsets]
-    must_exist(inputs)
+    must_be_files(inputs)
     output = output_path(arguments.output, arguments.overwrite, inputs)
     images, left_out = images_of(arguments), Counter()
     write(

@@ -50,6 +50,14 @@ def must_exist(paths: Iterable[Path]) -> None:
             raise ValueError(f"{path}: no such file or folder")
 
 
+def must_be_files(paths: Iterable[Path]) -> None:
+    paths = list(paths)
+    must_exist(paths)
+    for path in paths:
+        if path.is_dir():
+            raise ValueError(f"{path}: is a folder; name the file in it")
+
+
 def write(
     output: Path,
     rows: "Iterable[Example]",

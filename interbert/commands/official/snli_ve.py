@@ -3,7 +3,14 @@
 import argparse
 from collections import Counter
 
-from interbert.commands.official.shared import add_images, add_input, add_output, images_of, must_exist, write
+from interbert.commands.official.shared import (
+    add_images,
+    add_input,
+    add_output,
+    images_of,
+    must_be_files,
+    write,
+)
 from interbert.commands.output import output_path
 
 ABOUT = "SNLI-VE: does an image show what a sentence says, contradict it, or leave it open?"
@@ -20,7 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     from interbert.sources.official.snli_ve import examples_of_hypotheses
 
-    must_exist([arguments.input])
+    must_be_files([arguments.input])
     output = output_path(arguments.output, arguments.overwrite, [arguments.input])
     images, left_out = images_of(arguments), Counter()
     write(output, examples_of_hypotheses(arguments.input, images, left_out, arguments.soft), left_out, images)

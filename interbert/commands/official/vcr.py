@@ -2,10 +2,24 @@
 
 import argparse
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from interbert.commands.official.shared import add_images, add_input, add_output, images_of, must_exist, write
+from interbert.commands.official.shared import (
+    add_images,
+    add_input,
+    add_output,
+    images_of,
+    must_be_files,
+    must_exist,
+    write,
+)
 from interbert.commands.output import output_path
+
+if TYPE_CHECKING:
+    from interbert.sources.official.vcr_regions import Regions
 
 ABOUT = "VCR: a question with four answers, and four rationales for an answer, into examples of four choices."
 
@@ -20,6 +34,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "rationales given each of the four answers, as a submission has them (always so where none is known)"
     )
     add("--every-answer", action="store_true", help=every)
+    tags = "also say which regions of --data show the objects that words mean (by --metadata), for task.tags"
+    add("--tags", action="store_true", help=tags)
     add_output(parser)
     add_images(parser)
 
@@ -27,13 +43,29 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     from interbert.sources.official.vcr import PARTS, examples_of_situations
 
+    if arguments.tags and not (arguments.data and arguments.metadata):
+        raise ValueError("--tags compares boxes of --metadata with regions of --data: give both")
     metadata = [arguments.metadata] if arguments.metadata else []
-    must_exist([arguments.input, *metadata])
+    must_be_files([arguments.input])
+    must_exist(metadata)
     output = output_path(arguments.output, arguments.overwrite, [arguments.input, *metadata])
     parts = (arguments.part,) if arguments.part else PARTS
     images, left_out = images_of(arguments), Counter()
-    rows = examples_of_situations(
-        arguments.input, arguments.metadata, images, left_out, parts, arguments.every_answer
-    )
-    write(output, rows, left_out, images)
+    with _regions_of(arguments) as regions:
+        rows = examples_of_situations(
+            arguments.input, arguments.metadata, images, left_out, parts, arguments.every_answer, regions
+        )
+        write(output, rows, left_out, images)
     return 0
+
+
+@contextmanager
+def _regions_of(arguments: argparse.Namespace) -> "Iterator[Regions | None]":
+    if not arguments.tags:
+        yield None
+        return
+    from interbert.corpus.corpus import Corpus
+    from interbert.sources.official.vcr_regions import Regions
+
+    with Corpus(arguments.data) as corpus:
+        yield Regions(corpus)

@@ -5,7 +5,7 @@ from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from interbert.commands.official.shared import add_images, add_output, images_of, must_exist, write
+from interbert.commands.official.shared import add_images, add_output, images_of, must_be_files, write
 from interbert.commands.output import output_path
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     _check(arguments)
     inputs = [*arguments.questions, *arguments.annotations, *arguments.count_in]
-    must_exist(inputs)
+    must_be_files(inputs)
     output = output_path(arguments.output, arguments.overwrite, inputs)
     beside = output.with_suffix(ANSWERS)
     if arguments.annotations and not _same(beside, arguments.answers):
@@ -68,14 +68,18 @@ def _answers_to_keep(arguments: argparse.Namespace, files: "list[Questions]") ->
     from interbert.sources.official.vqa_vocabulary import read_answers
 
     if arguments.answers:
-        must_exist([arguments.answers])
+        must_be_files([arguments.answers])
         return read_answers(arguments.answers)
     kept = counted_answers(files, arguments.count_in, arguments.least or LEAST)
     if not kept and not arguments.least:
         print(f"no answer is the usual one of {LEAST} questions: every usual one is kept, as by --least 1")
         kept = counted_answers(files, arguments.count_in, 1)
     if not kept:
-        raise ValueError(f"no answer is the usual one of {arguments.least} questions: give a smaller --least")
+        raise ValueError(
+            f"no answer is the usual one of {arguments.least} questions: give a smaller --least"
+            if arguments.least
+            else "no question has an answer that is left once it is cleaned: take the official annotations anew"
+        )
     return kept
 
 

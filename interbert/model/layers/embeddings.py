@@ -23,13 +23,32 @@ class TextEmbeddings(nn.Module):
         self.dropout = config.embedding_dropout
 
     def forward(
-        self, input_ids_T: Tensor, positions_T: Tensor, types_T: Tensor, whole_TD: Tensor | None = None
+        self,
+        input_ids_T: Tensor,
+        positions_T: Tensor,
+        types_T: Tensor,
+        whole_TD: Tensor | None = None,
+        pointed: tuple[Tensor, Tensor] | None = None,
     ) -> Tensor:
-        """whole_TD: the feature of each word's whole image."""
+        """whole_TD: the feature of each word's whole image. pointed: words [S], and what is added to each [S, H]."""
         x_TH = self.words(input_ids_T) + self.positions(positions_T) + self.types(types_T)
         if self.image is not None:
             x_TH = x_TH + self.image(whole_TD.to(x_TH.dtype))
+        if pointed is not None:
+            x_TH = x_TH.index_add(0, pointed[0], pointed[1].to(x_TH.dtype))
         return dropout(self.norm(x_TH), self.dropout, self.training)
+
+
+class Pointing(nn.Module):
+    """What a word is given of the region that it means: so much of each number of the region's vector."""
+
+    def __init__(self, hidden: int) -> None:
+        super().__init__()
+        # Nothing at first, so that a model begins as it was without.
+        self.gain = nn.Parameter(torch.zeros(hidden))
+
+    def forward(self, region_SH: Tensor) -> Tensor:
+        return region_SH * self.gain
 
 
 class ImageEmbeddings(nn.Module):

@@ -31,6 +31,8 @@ class PackedInputs:
     pairs: int
     text_width: int
     image_width: int
+    tagged_words_S: Tensor | None = None
+    tagged_regions_S: Tensor | None = None
 
 
 def pack(
@@ -42,7 +44,9 @@ def pack(
     region_boxes: Tensor | None,
     region_mask: Tensor | None,
     add_global: bool,
+    tags: Tensor | None = None,
 ) -> PackedInputs:
+    """tags [S, 3]: pair, token, region."""
     _check(config, input_ids, region_features, region_boxes, add_global)
     some = input_ids if input_ids is not None else region_features
     pairs, device = some.shape[0], some.device
@@ -91,7 +95,19 @@ def pack(
         pairs=pairs,
         text_width=width,
         image_width=real_BV.shape[1],
+        **({} if tags is None else _tagged(tags, real_BL, real_BR)),
     )
+
+
+def _tagged(tags_S3: Tensor, real_BL: Tensor, real_BR: Tensor) -> dict[str, Tensor]:
+    """The rows of tagged tokens and of their regions, those of padding left out."""
+    pair_S, token_S, region_S = tags_S3.long().unbind(1)
+    kept_S = real_BL[pair_S, token_S] & real_BR[pair_S, region_S]
+    rows_BL, rows_BR = (real.flatten().cumsum(0).view(real.shape) - 1 for real in (real_BL, real_BR))
+    return {
+        "tagged_words_S": rows_BL[pair_S, token_S][kept_S],
+        "tagged_regions_S": rows_BR[pair_S, region_S][kept_S],
+    }
 
 
 def unpack(x_NH: Tensor | None, places_N: Tensor | None, pairs: int, width: int) -> Tensor | None:

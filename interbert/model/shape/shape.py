@@ -111,6 +111,8 @@ class TaskShape:
     """classify: names of the outputs, in their order."""
     soft: bool = False
     """classify: each class weighs for itself, so that several may be right."""
+    tags: bool = False
+    """Words that point at regions bring what they point at."""
 
     @property
     def outputs(self) -> int:

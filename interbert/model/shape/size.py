@@ -37,9 +37,10 @@ def parameters(shape: Shape) -> dict[str, int]:
 def _task_head(shape: Shape, task: TaskShape) -> int:
     width = shape.pooler_size if shape.match_head == "fused" else shape.hidden_size
     width = shape.hidden_size if task.kind == "point" else width * task.images
+    pointing = shape.hidden_size if task.tags else 0
     if task.head == "linear":
-        return _linear(width, task.outputs)
-    return _linear(width, 2 * width) + _norm(2 * width) + _linear(2 * width, task.outputs)
+        return _linear(width, task.outputs) + pointing
+    return _linear(width, 2 * width) + _norm(2 * width) + _linear(2 * width, task.outputs) + pointing
 
 
 @dataclass(frozen=True)

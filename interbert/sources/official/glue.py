@@ -33,6 +33,10 @@ def examples_of_table(path: Path, task: str, split: str, left_out: Counter[str])
     return examples_of(path, table.rows(), read, left_out)
 
 
+EMPTY = "."
+"""In place of an empty text of a test file, whose every row is asked for."""
+
+
 class _Table:
     """Tab-separated; quotes mean nothing. Where a file has a header, columns are found by it."""
 
@@ -40,7 +44,7 @@ class _Table:
         self._path, self._task, self._test = path, task, test
         self._headed = test or not task.headless
         columns = self._header() if self._headed else list(task.headless)
-        self._width = len(columns)
+        self._columns, self._width = columns, len(columns)
         self._place = {name: place for place, name in enumerate(columns)}
         wanted = self._task.texts if test else (*self._task.texts, task.label)
         lacking = [name for name in wanted if name not in self._place]
@@ -48,6 +52,11 @@ class _Table:
             raise ExamplesError(
                 f"{path}, line 1: its columns are {', '.join(columns)}; {', '.join(lacking)} missing: is it another "
                 "task's or version's file? Take that of the GLUE benchmark"
+            )
+        twice = next((name for name in columns if columns.count(name) > 1), None)
+        if twice is not None:
+            raise ExamplesError(
+                f"{path}, line 1: the column {twice} stands there twice; take the file of the GLUE benchmark"
             )
         self._number = next((name for name in _NUMBERS if name in self._place), None)
 
@@ -72,6 +81,12 @@ class _Table:
 
     def example(self, place: int, raw: bytes) -> Example:
         cells = self._cells(raw)
+        if self._test and self._number and cells[self._place[self._number]] != str(place):
+            raise Fault(
+                self._number,
+                f"{cells[self._place[self._number]]!r}, where {place} is due: rows of a test file are numbered from "
+                "0, and handed in so; take the official file anew",
+            )
         texts = [self._text(cells, name) for name in self._task.texts]
         example = {"id": cells[self._place[self._number]] if self._number else str(place)}
         example |= {"texts": [texts if len(texts) > 1 else texts[0]]}
@@ -82,8 +97,11 @@ class _Table:
             cells = raw.decode("utf-8-sig").rstrip("\r\n").split("\t")
         except UnicodeDecodeError:
             raise Fault("", "is not UTF-8; take the official file anew") from None
+        if self._headed and cells == self._columns:
+            raise Fault("", "the header again: these are two files in one; take the official file anew")
         if len(cells) < self._width:
-            if self._task.label == "is_duplicate":
+            # Of a test file no row may be left out: predictions are handed in by their numbers.
+            if self._task.label == "is_duplicate" and not self._test:
                 raise Skipped("shorter than its header, as some of the official ones are")
             raise Fault(
                 "", f"{len(cells)} columns of {self._width}; the file may be cut: take the official one anew"
@@ -97,7 +115,9 @@ class _Table:
     def _text(self, cells: list[str], name: str) -> str:
         text = cells[self._place[name]]
         if not text.strip():
-            if self._task.label == "is_duplicate" and not self._test:
+            if self._test:
+                return EMPTY
+            if self._task.label == "is_duplicate":
                 raise Skipped("one of its texts is empty")
             raise Fault(name, "empty; take the official file anew")
         return text

@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
+
 from interbert.corpus.corpus import Corpus
 from interbert.sources.official.rows import Skipped
 
@@ -15,9 +17,14 @@ class Images:
 
     def __init__(self, data: Sequence[Path] = (), skip_missing: bool = False) -> None:
         self._known: set[str] | None = None
+        self._unsized: set[str] = set()
         if data:
             with Corpus(data) as corpus:
-                self._known = {image_id for store in corpus.stores for image_id in store.image_ids}
+                self._known = set()
+                for store in corpus.stores:
+                    ids, sized = store.image_ids, (store.sizes > 0).all(axis=1)
+                    self._known.update(ids)
+                    self._unsized.update(ids[number] for number in np.flatnonzero(~sized).tolist())
         self._skip = skip_missing
         self.missing: dict[str, None] = {}
         """Images that the data lacks, by the name that was tried first."""
@@ -33,6 +40,10 @@ class Images:
                     return tried
         self.missing[names[0]] = None
         raise Skipped("image is not in the data")
+
+    def has_shares(self, name: str) -> bool:
+        """Whether the boxes of this image are shares of its sides, its size being unknown."""
+        return name in self._unsized
 
     def refuse(self) -> None:
         """ValueError where images were missing and that was not allowed."""

@@ -40,7 +40,9 @@ def refs_in(folder: Path, split_by: str | None) -> Path:
 
 def examples_of_phrases(refs: Path, split: str, images: Images, left_out: Counter[str]) -> Iterator[Example]:
     """Each sentence of each ref of the split."""
-    boxes, categories = _instances(refs.parent / INSTANCES)
+    instances = json_tree(refs.parent / INSTANCES, "annotations")
+    boxes, categories = _boxes(instances, refs.parent / INSTANCES), _names_of_categories(instances)
+    sizes = _sizes(instances)
     rows = _refs(refs)
     splits = sorted({str(row.get("split")) for row in rows if type(row) is dict})
     if split not in splits:
@@ -57,7 +59,9 @@ def examples_of_phrases(refs: Path, split: str, images: Images, left_out: Counte
         name = images.named(f"COCO_train2014_{image:012d}", str(image), f"{image:012d}")
         fields = {
             "images": [name],
-            "boxes": [boxes[annotation]],
+            "boxes": [
+                _shares(boxes[annotation], sizes.get(image)) if images.has_shares(name) else boxes[annotation]
+            ],
             "ref_id": number_in(row, "ref_id"),
             OFFICIAL: NAME,
         }
@@ -79,11 +83,10 @@ def _refs(path: Path) -> list[Any]:
     return rows
 
 
-def _instances(path: Path) -> tuple[dict[int, list[float]], dict[int, str]]:
-    """The box of each annotation as corners, and the names of categories."""
-    tree = json_tree(path, "annotations")
+def _boxes(instances: dict[str, Any], path: Path) -> dict[int, list[float]]:
+    """The box of each annotation as corners."""
     found = {}
-    for number, row in enumerate(tree["annotations"], start=1):
+    for number, row in enumerate(instances["annotations"], start=1):
         try:
             x, y, width, height = map(float, row["bbox"])
             found[number_in(row, "id")] = [x, y, round(x + width, 3), round(y + height, 3)]
@@ -92,5 +95,24 @@ def _instances(path: Path) -> tuple[dict[int, list[float]], dict[int, str]]:
                 f"{path}, entry {number} of annotations: no id, or no bbox of x, y, width, height "
                 f"({json.dumps(row):.80}); take the official file anew"
             ) from None
-    categories = tree.get("categories") or ()
-    return found, {row["id"]: row["name"] for row in categories}
+    return found
+
+
+def _names_of_categories(instances: dict[str, Any]) -> dict[int, str]:
+    return {row["id"]: row["name"] for row in instances.get("categories") or ()}
+
+
+def _sizes(instances: dict[str, Any]) -> dict[int, tuple[float, float]]:
+    """Width and height of each image, as far as the file has them."""
+    rows = instances.get("images") or ()
+    return {row["id"]: (row["width"], row["height"]) for row in rows if {"id", "width", "height"} <= set(row)}
+
+
+def _shares(box: list[float], size: tuple[float, float] | None) -> list[float]:
+    if size is None:
+        raise Fault(
+            "image_id",
+            f"the data does not know its size, so that boxes are shares of it, nor does {INSTANCES}; take the "
+            "official file anew, or features with sizes",
+        )
+    return [round(min(1.0, value / size[place % 2]), 6) for place, value in enumerate(box)]

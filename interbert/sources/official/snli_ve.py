@@ -34,10 +34,10 @@ def examples_of_hypotheses(
         gold = one_of(row.get("gold_label"), (*LABELS, "-"), "gold_label")
         if gold == "-":
             raise Skipped("annotators did not agree on a label (-)")
-        image = _image_of(row)
+        image = _image_of(row).removesuffix(".jpg")
         example = {
             "id": text_in(row, "pairID"),
-            "images": [images.named(image.removesuffix(".jpg"))],
+            "images": [images.named(image, f"flickr30k_{image:0>12}")],
             "texts": [text_in(row, "sentence2")],
         }
         yield example | (_shares(row) | {"gold_label": gold} if soft else {"label": gold}) | {OFFICIAL: NAME}

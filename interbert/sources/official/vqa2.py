@@ -75,7 +75,22 @@ def open_questions(questions: Sequence[Path], annotations: Sequence[Path]) -> li
             f"{len(questions)} files of questions and {len(annotations)} of annotations: give one for each, in the "
             "same order, or none (of test sets)"
         )
-    return [Questions(*pair) for pair in zip_longest(questions, annotations)]
+    files = [Questions(*pair) for pair in zip_longest(questions, annotations)]
+    _refuse_twice(files)
+    return files
+
+
+def _refuse_twice(files: Sequence[Questions]) -> None:
+    """A question in two files; one twice in a file is told by its place there."""
+    first_of: dict[int, Path] = {}
+    for file in files:
+        for row in file.rows:
+            question = row.get("question_id") if type(row) is dict else None
+            first = first_of.setdefault(question, file.path) if type(question) is int else file.path
+            if first != file.path:
+                raise ExamplesError(
+                    f"{file.path}: question {question} is in {first} too; give files of different splits"
+                )
 
 
 def counted_answers(files: Sequence[Questions], count_in: Sequence[Path], least: int = LEAST) -> list[str]:
@@ -96,7 +111,7 @@ def examples_of_questions(
 
     def read(row: Any) -> Iterator[Example]:
         question, image = number_in(row, "question_id"), number_in(row, "image_id")
-        names = (f"COCO_{file.split}_{image:012d}",) if file.split else ()
+        names = [f"{coco}_{file.split}_{image:012d}" for coco in ("COCO", "coco") if file.split]
         text = text_in(row, "question")
         example = {
             "id": question,

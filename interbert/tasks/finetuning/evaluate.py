@@ -65,9 +65,10 @@ def evaluate_examples(
         )
     examples = open_examples(path, corpus, kind, head.classes, "leave it out: the head tells no others apart")
     longest = settings.data.max_text_tokens
-    ranks.main_only(lambda: text_table(examples, tokenizer, longest) and None)
+    ranks.main_only(lambda: text_table(examples, tokenizer, longest, head.tags) and None)
     _must_fit(head, examples, folder)
-    judge = ExampleJudge(examples, text_table(examples, tokenizer, longest), corpus, settings, head.soft)
+    tokens = text_table(examples, tokenizer, longest, head.tags)
+    judge = ExampleJudge(examples, tokens, corpus, settings, head.soft)
     best = "bf16" if has_bf16(ranks.device) else "fp32"
     asked = best if precision == "auto" else precision
     model = model.to(ranks.device, torch.bfloat16 if asked == "bf16" else torch.float32)
@@ -122,7 +123,7 @@ def _settings(
     positions = model.config.max_position_embeddings
     return Settings(
         name="evaluation",
-        task={"kind": kind, "metric": metric, "labels": head.classes or []},
+        task={"kind": kind, "metric": metric, "labels": head.classes or [], "tags": head.tags},
         data={
             "max_text_tokens": min(max_text_tokens or positions, positions),
             "max_regions": max_regions or 100_000,

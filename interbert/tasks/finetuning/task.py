@@ -89,7 +89,11 @@ def head_of(settings: Settings, examples: Examples) -> TaskShape:
     task = settings.task
     two = task.kind == "classify" and examples.pairs_each == 2
     soft = examples.scores is not None
-    return TaskShape(task.kind, task.head, 2 if two else 1, examples.classes or None, soft)
+    if task.tags and examples.tags is None:
+        raise SettingsError(
+            f"{examples.path}: task.tags is set, and no example has tags (docs/examples.md); leave it out"
+        )
+    return TaskShape(task.kind, task.head, 2 if two else 1, examples.classes or None, soft, task.tags)
 
 
 def lengths_of(judged: Judged, corpus: Corpus | None, settings: Settings) -> Lengths:
@@ -140,8 +144,9 @@ def open_judged(
     """remedy: what to do about a class that is not among those."""
     examples = open_examples(path, corpus, settings.task.kind, classes or None, remedy)
     longest = settings.data.max_text_tokens
-    ranks.main_only(lambda: text_table(examples, tokenizer, longest) and None)  # once, by one rank
-    return Judged(examples, text_table(examples, tokenizer, longest))
+    tags = settings.task.tags
+    ranks.main_only(lambda: text_table(examples, tokenizer, longest, tags) and None)  # once, by one rank
+    return Judged(examples, text_table(examples, tokenizer, longest, tags))
 
 
 def classes_of_model(settings: Settings) -> list[str]:

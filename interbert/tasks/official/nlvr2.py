@@ -5,7 +5,15 @@ from collections.abc import Sequence
 from typing import Any
 
 
-def figures(lines: Sequence[dict[str, Any]]) -> dict[str, float]:
+def figures(lines: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Of all statements, and of each of the subsets that their types name."""
+    subsets = sorted({line["type"] for line in lines if line.get("type")})
+    of_subsets = {name: _figures([line for line in lines if line.get("type") == name]) for name in subsets}
+    told = {name: found for name, found in of_subsets.items() if found}
+    return _figures(lines) | ({"subsets": told} if told else {})
+
+
+def _figures(lines: Sequence[dict[str, Any]]) -> dict[str, float]:
     """consistency: of a sentence's statements about all pairs of a set, all are told rightly."""
     groups = defaultdict(list)
     for line in lines:

@@ -196,8 +196,8 @@ def _retrieval(
     tokens = token_table(corpus, tokenizer, max_tokens)
     images = np.arange(min(options.max_images or corpus.images, corpus.images))
     damaged = ranks.main_only(lambda: corpus.damaged_images(images)) if options.skip_damaged else {}
-    for told in damaged.values():
-        log.info("left out: %s", told)
+    for fault in damaged.values():
+        log.info("left out: %s", fault)
     images = images[~np.isin(images, np.array(list(damaged), np.int64))]
     captions, vague = choose_captions(corpus, images, options.split_captions)
     vectors = read_vectors(Path(options.vectors), corpus) if options.vectors else None

@@ -22,7 +22,9 @@ def kind_of(line):
 def test_the_lines_shown_are_examples_of_every_kind(tmp_path):
     ids = sorted({image for line in LINES for image in line.get("images", [])})
     numbers = {name: image for image, name in enumerate(ids)}
-    corpus = SimpleNamespace(sizes=np.full((len(ids), 2), 500), image_of=numbers.get)
+    corpus = SimpleNamespace(
+        sizes=np.full((len(ids), 2), 500), region_counts=np.full(len(ids), 50), image_of=numbers.get
+    )
     for line in LINES:
         examples = open_examples(write_lines(tmp_path / "e.jsonl", [line]), corpus, kind_of(line))
         assert examples.known_N.all() and examples.line(0) == line

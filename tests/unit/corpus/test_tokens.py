@@ -3,7 +3,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 from example_files import write_lines
-from small_world import WordTokenizer, open_world
+from small_world import WORDS, WordTokenizer, open_world
 
 from interbert.corpus import cache, tokens
 from interbert.corpus.example_faults import ExamplesError
@@ -204,6 +204,28 @@ def test_no_separator_is_cut_off(texts_of):
     told = r"examples.jsonl, line 2, texts: .* 2 segment\(s\).* are 5 tokens, and data.max_text_tokens is 4; raise"
     with pytest.raises(ExamplesError, match=told):
         text_table(texts_of, WordTokenizer(), 4)
+
+
+def test_what_is_asked_is_cut_alike_before_all_choices(tmp_path):
+    asked, other = " ".join(WORDS[:8]), " ".join(WORDS[8:11])
+    choices = [WORDS[20], " ".join(WORDS[20:24]), " ".join(WORDS[20:30])]
+    lines = [
+        {"id": "a", "texts": [[asked, choice] for choice in choices], "label": 0},
+        {"id": "b", "texts": [[other, choice] for choice in choices], "label": 0},
+    ]
+    examples = open_examples(write_lines(tmp_path / "x.jsonl", lines), None, "choose")
+    table = text_table(examples, WordTokenizer(), 13)
+    kept = [table.caption(text)[: table.firsts[text]].tolist() for text in examples.text_P]
+    assert kept[0] == kept[1] == kept[2] == [2, *range(5, 10), 3], (
+        "five of the ten tokens that there is room for"
+    )
+    assert [len(table.caption(text)) for text in examples.text_P] == [9, 12, 13, 7, 10, 13]
+    assert all(first == [2, 13, 14, 15, 3] for first in kept[3:])
+    lines = [{"id": n, "texts": [text], "value": 1} for n, text in enumerate(lines[0]["texts"])]
+    apart = open_examples(write_lines(tmp_path / "y.jsonl", lines), None, "score")
+    assert text_table(apart, WordTokenizer(), 13).firsts.tolist() == [10, 8, 7], (
+        "elsewhere the longer one is cut"
+    )
 
 
 def test_texts_are_tokenised_once_and_cached_beside_their_file(texts_of):

@@ -1,18 +1,23 @@
 """The official files that docs/official_tasks.md speaks of, the stores of their images, and models of its tasks."""
 
+import shutil
 from pathlib import Path
 from unittest.mock import patch
 
+import numpy as np
 import official_files as made
 import small_store
+from example_files import write_lines
 from official_files import write_rows
 
+from interbert.__main__ import main as run_verb
 from interbert.model.loading import load_ours
 from interbert.model.shape.configuration import InterBertConfig
 from interbert.model.shape.shape import TaskShape
 from interbert.model.task_head import InterBertFineTuned
+from interbert.store.store import StoreWriter
 from interbert.tasks.finetuning.starting import shape_with_head
-from interbert.tokenizer import load_tokenizer
+from interbert.tokenizer import load_tokenizer, write_word_vocabulary
 
 HEADS = {
     "vqa2": TaskShape("classify", "mlp", classes=["red", "two"], soft=True),
@@ -22,8 +27,8 @@ HEADS = {
 }
 
 
-def fill_official(folder: Path, width: int) -> None:
-    """runs/mine/export is there."""
+def fill_official(folder: Path, width: int, classes: int) -> None:
+    """runs/mine/export is there, a model of features so wide and so many classes."""
     _vqa(folder)
     coco = [
         f"COCO_{split}_{number:012d}" for split in ("train2014", "val2014", "test2015") for number in (42, 43)
@@ -53,10 +58,17 @@ def fill_official(folder: Path, width: int) -> None:
         write_rows(folder / "vcr" / f"{name}.jsonl", [own])
     made.write_refcoco(folder / "refcoco+", [made.ref(1, "train", "he", "she"), made.ref(2, "val", "they")])
     made.write_glue(folder / "glue_data", "rte")
-    stores = {"coco": coco, "nlvr2": nlvr2, "flickr30k": ["1000092795"], "vcr": ["3005_A_FILM_1"]}
-    with patch.object(small_store, "WIDTH", width):
+    stores = {"coco": coco, "nlvr2": nlvr2, "flickr30k": ["1000092795"]}
+    stores |= {name: ["3005_A_FILM_1"] for name in ("vcr", "vcr_detected")}
+    with patch.multiple(small_store, WIDTH=width, CLASSES=classes):
         for name, ids in stores.items():
             small_store.write_named(folder / f"{name}.h5", *ids)
+        _given_boxes(folder / "vcr_given.h5")
+    _easy_vqa(folder / "data" / "easy_vqa")
+    for name in ("train", "val"):
+        files = ("--input", folder / "vcr" / f"{name}.jsonl", "--data", folder / "vcr.h5")
+        words = ["import", "vcr", *files, "--output", folder / f"vcr_{name}.jsonl"]
+        assert run_verb(list(map(str, words))) == 0
     _models(folder)
 
 
@@ -68,8 +80,31 @@ def _vqa(folder: Path) -> None:
         made.write_vqa(folder, split, questions, known)
 
 
+def _easy_vqa(folder: Path) -> None:
+    """As benchmarks/easy_vqa.py leaves it."""
+    folder.mkdir(parents=True)
+    with patch.object(small_store, "WIDTH", 192):
+        small_store.write_named(folder / "images.h5", "train-1", "train-2")
+    lines = [
+        {"id": n, "images": [f"train-{n}"], "texts": ["is there a circle?"], "label": label}
+        for n, label in ((1, "yes"), (2, "no"))
+    ]
+    for part in ("train", "val", "test"):
+        write_lines(folder / f"{part}.jsonl", lines)
+    write_word_vocabulary(["is", "there", "a", "circle", "?"], folder / "tokenizer")
+
+
+def _given_boxes(path: Path) -> None:
+    """Those of write_vcr_metadata."""
+    rows = small_store.rows(np.random.default_rng(1), 3) | {"boxes_N4": np.tile([1.0, 2, 30, 40], (3, 1))}
+    kinds = {"classes": small_store.CLASSES, "evidence": "class_probs"}
+    with StoreWriter(path, small_store.WIDTH, **kinds) as store:
+        store.add_image("3005_A_FILM_1", *small_store.SIZE, **rows)
+
+
 def _models(folder: Path) -> None:
     begun = folder / "runs" / "mine" / "export"
+    shutil.copytree(begun, folder / "runs" / "vcr_pretraining" / "export")
     for name, head in HEADS.items():
         tuned = folder / "runs" / name / "export"
         config = InterBertConfig(**shape_with_head(load_ours(begun).config, head))

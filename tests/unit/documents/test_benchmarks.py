@@ -65,6 +65,55 @@ def test_the_settings_of_ablations_are_there():
             assert settings.stages or settings.data.train[0].endswith(".h5")
 
 
+def test_the_settings_of_tasks_are_there(monkeypatch):
+    module = load("benchmarks/tasks.py")
+    monkeypatch.setattr(sys, "argv", ["x", "--set", "scenes.train_images=40", "--steps", "7"])
+    arguments = module.parse_arguments()
+    assert arguments.worlds == ["vqa", "nlvr2"] and arguments.seeds == 3
+    for name, architecture in module.ARCHITECTURES.items():
+        pretrained = load_recipe("scenes", module.pretraining_settings(arguments, name))
+        assert pretrained.model.architecture == architecture and pretrained.scenes.train_images == 40
+        for beginning in (module.PRETRAINED, module.FRESH):
+            settings = load_recipe("scenes_nlvr2", module.tuning_settings(arguments, name, beginning, 2))
+            assert settings.train.schedule_steps == 7 and settings.train.seed == 2
+            begun = settings.model.inherit_from
+            if beginning == module.FRESH:
+                assert begun is None and settings.model.architecture == architecture
+                assert settings.model.preset == "tiny"
+            else:
+                assert begun == str(module.pretrained_in(arguments, name) / "export")
+
+
+def test_the_table_of_tasks_counts_who_is_above_blind():
+    module = load("benchmarks/tasks.py")
+    blind = {"value": 0.4, "high": 0.45}
+    seeds = [{"value": v, "low": v - 0.02, "high": v + 0.02, "blind": blind} for v in (0.5, 0.46, 0.6)]
+    found = {("InterBERT", "pretrained"): {"vqa": seeds}}
+    assert module.rows_of(found) == [["InterBERT, pretrained", "52.0 ± 7.2 (2 of 3)"]]
+    assert module.blind_row(found) == ["best without looking", "40.0"]
+
+
+@pytest.mark.slow
+def test_tasks_are_pretrained_tuned_and_told(tmp_path, capsys):
+    words = ["--worlds", "vqa", "--seeds", "1", "--steps", "2", "--pretraining-steps", "2", "--parallel", "1"]
+    few = {"train_images": 60, "validation_images": 40, "train_examples": 40, "validation_examples": 20}
+    settings = [f"scenes.folder={tmp_path / 'data'}", "scenes.feature_width=16"]
+    settings += [f"scenes.{name}={count}" for name, count in few.items()]
+    words += [word for setting in settings for word in ("--set", setting)]
+    run(
+        "benchmarks/tasks.py",
+        *words,
+        "--folder",
+        str(tmp_path / "runs"),
+        "--json",
+        str(tmp_path / "tasks.json"),
+    )
+    said = capsys.readouterr().out
+    assert "co-attention, 1 cross + 1 + 1, pretrained" in said and "best without looking" in said
+    figures = json.loads((tmp_path / "tasks.json").read_text())["figures"]
+    assert len(figures) == 6 and all(0 <= each["vqa"][0]["value"] <= 1 for each in figures.values())
+
+
 def test_what_ablations_measure(tmp_path):
     store = tmp_path / "test.h5"
     write_scenes(store, 6, seed=1, split="test", feature_width=16, swapped=2)

@@ -30,6 +30,8 @@ from tests.unit.sources.test_extract import detr
 
 WIDTH = 32
 """Of the features of the detector in test_extract, so that whatever is scored together fits together."""
+CLASSES = 49
+"""Of the embedded detector, which runs/mine/export knows."""
 RELEASED = ROOT / "tests" / "data" / "released_tiny.safetensors"
 
 
@@ -47,7 +49,7 @@ def fill(folder: Path) -> None:
     (trackers,) = blocks((ROOT / "docs" / "trackers.md").read_text(), "python")
     (folder / "trackers.py").write_text(trackers)
     _examples(folder)
-    fill_official(folder, WIDTH)
+    fill_official(folder, WIDTH, CLASSES)
     _released_and_bert(folder)
 
 
@@ -81,11 +83,12 @@ def _stores(folder: Path) -> None:
     for name, images, seed in (("shards/a.h5", 30, 1), ("shards/b.h5", 30, 2), ("heldout.h5", 12, 3)):
         write_scenes(folder / "shards" / Path(name).name, images, seed, feature_width=WIDTH)
     (folder / "shards" / "heldout.h5").rename(folder / "heldout.h5")
+    shutil.copy(folder / "heldout.h5", folder / "flickr30k_test.h5")
     with Corpus([folder / "heldout.h5"]) as corpus:
         vectors = {name: np.eye(getattr(corpus, name), 8) for name in ("images", "captions")}
     np.savez(folder / "vectors.npz", **vectors)
     (folder / "data").mkdir()
-    for copy in ("features.h5", "data/train.h5"):
+    for copy in ("features.h5", "data/train.h5", "flickr30k_train.h5"):
         shutil.copy(folder / "shards" / "a.h5", folder / copy)
 
 
@@ -124,7 +127,7 @@ def _images(folder: Path) -> None:
 
 
 def _run(export: Path, tokenizer) -> None:
-    sizes = {"vocab_size": tokenizer.vocab_size, "feature_width": WIDTH, "classes": 49}
+    sizes = {"vocab_size": tokenizer.vocab_size, "feature_width": WIDTH, "classes": CLASSES}
     InterBertForPreTraining(InterBertConfig.from_preset("tiny", **sizes)).save_pretrained(export)
     tokenizer.save(export)
 

@@ -5,6 +5,7 @@ import os
 import pickle
 from pathlib import Path
 
+import numpy as np
 import official_files as made
 import pytest
 from official_files import vqa_annotation, vqa_question, write_glue, write_rows, write_vqa
@@ -15,6 +16,7 @@ from interbert.config import TaskSettings
 from interbert.corpus.corpus import Corpus
 from interbert.corpus.examples import open_examples
 from interbert.sources.official.glue_tasks import TASKS
+from interbert.store.store import StoreWriter
 
 SAMPLES = Path(os.environ.get("INTERBERT_SAMPLES", "-"))
 
@@ -171,6 +173,18 @@ def test_bad_questions_and_answers_are_told_by_their_place(vqa, tmp_path, capsys
     assert "no list 'questions'" in refused(capsys, *vqa)
 
 
+def test_a_question_in_two_files_is_refused(vqa, tmp_path, capsys):
+    (other,) = write_vqa(tmp_path, "train2014", [vqa_question(70), vqa_question(3)], None)
+    told = refused(capsys, "vqa2", "--questions", vqa[2], other, "--output", tmp_path / "a.jsonl")
+    assert f"{other}: question 3 is in {vqa[2]} too" in told
+
+
+def test_answers_of_which_nothing_is_left_are_told(tmp_path, capsys):
+    files = write_vqa(tmp_path, "val2014", [vqa_question(1)], [vqa_annotation(1, ["a"])])
+    words = ["vqa2", "--questions", files[0], "--annotations", files[1], "--output", tmp_path / "a.jsonl"]
+    assert "no question has an answer that is left" in refused(capsys, *words)
+
+
 def test_questions_of_test_sets_need_no_answers(tmp_path):
     (questions,) = write_vqa(tmp_path, "test-dev2015", [vqa_question(5)], None)
     bring("vqa2", "--questions", questions, "--output", tmp_path / "test.jsonl")
@@ -229,6 +243,37 @@ def test_bad_statements_are_refused(tmp_path, capsys, row, said):
     path = write_rows(tmp_path / "dev.json", [made.nlvr2_row("dev-3-0-1"), row])
     told = refused(capsys, "nlvr2", "--input", path, "--output", tmp_path / "a.jsonl")
     assert str(path) in told and said in told
+
+
+def test_subsets_of_another_split_are_refused(tmp_path, capsys):
+    path = write_rows(tmp_path / "dev.json", [made.nlvr2_row("dev-3-0-1")])
+    other = write_rows(tmp_path / "balanced_test1.json", [made.nlvr2_row("test1-3-0-1")])
+    told = refused(capsys, "nlvr2", "--input", path, "--subsets", other, "--output", tmp_path / "a.jsonl")
+    assert f"{other}: none of its statements is in {path}" in told
+
+
+def test_a_folder_in_place_of_a_file_is_told(tmp_path, capsys):
+    told = refused(capsys, "nlvr2", "--input", tmp_path, "--output", tmp_path / "a.jsonl")
+    assert "is a folder; name the file in it" in told
+
+
+def test_images_are_known_as_the_files_of_others_call_them(tmp_path):
+    """UNITER's names, and the numbers of ViLBERT's VCR."""
+    made.write_vqa(tmp_path, "val2014", [vqa_question(1)], None)
+    made.write_refcoco(tmp_path / "refcoco+", [made.ref(1, "val", "he")])
+    nlvr2 = write_rows(tmp_path / "dev.json", [made.nlvr2_row("dev-3-0-1")])
+    ve = write_rows(tmp_path / "ve.jsonl", [made.snli_ve_row(1, "neutral", Flikr30kID="36979.jpg")])
+    vcr = write_rows(tmp_path / "val.jsonl", [made.vcr_row(7)])
+    for name, words in {
+        "coco_val2014_000000000042": ["vqa2", "--questions", tmp_path / "v2_val2014_questions.json"],
+        "nlvr2_dev-3-0-img0 nlvr2_dev-3-0-img1": ["nlvr2", "--input", nlvr2],
+        "flickr30k_000000036979": ["snli-ve", "--input", ve],
+        "1000007": ["vcr", "--input", vcr],
+        "vcr_val_3005_A_FILM_7": ["vcr", "--input", vcr],
+    }.items():
+        store = write_named(tmp_path / "images.h5", *name.split())
+        bring(*words, "--output", tmp_path / "x.jsonl", "--data", store, "--overwrite")
+        assert lines_of(tmp_path / "x.jsonl")[0]["images"] == name.split()
 
 
 def test_hypotheses_without_a_label_are_left_out(tmp_path, capsys):
@@ -314,6 +359,28 @@ def test_short_rows_of_qqp_are_left_out(tmp_path, capsys):
     assert "1 rows were left out" in capsys.readouterr().out
 
 
+def test_every_row_of_a_test_file_is_asked_for_in_its_place(tmp_path, capsys):
+    folder = write_glue(tmp_path, "qqp")
+    words = ("glue", "--input", folder, "--task", "qqp", "--output", tmp_path / "out")
+    table = folder / "test.tsv"
+    header = "id\tquestion1\tquestion2\n"
+    for rows, said in (
+        ("0\tWho?\n1\ta\tb\n", "line 2, 2 columns of 3"),
+        ("0\ta\tb\n2\tc\td\n", "line 3, id: '2', where 1 is due"),
+        (f"0\ta\tb\n{header}0\tc\td\n", "line 3, the header again"),
+    ):
+        table.write_text(header + rows)
+        assert said in refused(capsys, *words)
+    table.write_text(header.replace("question2", "question1\tquestion2"))
+    assert "line 1: the column question1 stands there twice" in refused(capsys, *words)
+    table.write_text(header + "0\tWho?\t\n1\ta\tb\n")
+    bring(*words)
+    assert [line["texts"] for line in lines_of(tmp_path / "out" / "test.jsonl")] == [
+        [["Who?", "."]],
+        [["a", "b"]],
+    ]
+
+
 def test_bad_tables_are_refused(tmp_path, capsys):
     folder = write_glue(tmp_path, "rte")
     words = ("glue", "--input", folder, "--task", "rte", "--output", tmp_path / "out")
@@ -363,6 +430,39 @@ def test_a_situation_of_vcr_becomes_two_examples(tmp_path):
         assert lines_of(output) == [kept]
 
 
+def test_tags_point_at_the_regions_that_show_what_words_mean(tmp_path, capsys):
+    """In a store of another size, in another order, and with one object that no region shows."""
+    objects = ["person", "potted plant", "dog", "person"]
+    row = made.vcr_row(7, objects=objects, question=["Is", [0, 1], "near", [2], "?"])
+    boxes = [[0, 0, 10, 20, 0.9], [20, 4, 40, 20, 0.9], [50, 0, 60, 10, 0.9], [30, 30, 60, 48, 0.9]]
+    metadata = made.write_vcr_metadata(tmp_path / "vcr1images", row, boxes=boxes)
+    regions = np.array([[40, 8, 80, 41], [0, 0, 60, 90], [0, 0, 20, 40], [60, 62, 118, 96]], np.float32)
+    with StoreWriter(tmp_path / "images.h5", 4) as store:
+        store.add_image("3005_A_FILM_7", 128, 96, regions, np.ones((4, 4)))
+    path, output = write_rows(tmp_path / "val.jsonl", [row]), tmp_path / "vcr.jsonl"
+    words = (
+        "vcr",
+        "--input",
+        path,
+        "--metadata",
+        metadata,
+        "--output",
+        output,
+        "--data",
+        tmp_path / "images.h5",
+    )
+    bring(*words, "--tags")
+    answer, rationale = lines_of(output)
+    assert answer["texts"][0][0] == "Is Casey and potted plant near dog ?"
+    of_first = [tag[1:] for tag in answer["tags"] if tag[0] == 0]
+    assert of_first == [[0, 1, 2], [0, 3, 0], [0, 4, 0], [1, 0, 2]], "no region shows the dog"
+    assert [2, 0, 8, 2] in rationale["tags"], "`Casey` of the answer that is given, behind the question"
+    with Corpus([tmp_path / "images.h5"]) as corpus:
+        assert open_examples(output, corpus, "choose").tags is not None
+    output.unlink()
+    assert "give both" in refused(capsys, *words[:3], *words[5:], "--tags")
+
+
 def test_names_of_persons_begin_anew_after_the_last(tmp_path):
     row = made.vcr_row(1, objects=["person"] * 17, question=[[14, 15, 16], "here", "?"])
     path = write_rows(tmp_path / "val.jsonl", [row])
@@ -400,6 +500,13 @@ def test_bad_situations_are_refused(tmp_path, capsys, fields, said):
     assert said in refused(capsys, *words)
 
 
+def test_a_row_that_lost_its_label_is_told(tmp_path, capsys):
+    row = {name: value for name, value in made.vcr_row(2).items() if name != "answer_label"}
+    path = write_rows(tmp_path / "val.jsonl", [made.vcr_row(1), row])
+    told = refused(capsys, "vcr", "--input", path, "--output", tmp_path / "a.jsonl")
+    assert "line 2, answer_label: this row has rationale_label, and the first one answer_label and" in told
+
+
 def test_each_phrase_of_a_ref_has_its_box(tmp_path, capsys):
     refs = [
         made.ref(1, "testA", "the man", "left man"),
@@ -422,6 +529,36 @@ def test_each_phrase_of_a_ref_has_its_box(tmp_path, capsys):
     output.unlink()
     words = ("refcoco", "--input", folder, "--split", "testC", "--output", output)
     assert "no split 'testC'; it has testA, val" in refused(capsys, *words)
+
+
+def test_boxes_are_shares_where_the_data_knows_no_sizes(tmp_path, capsys):
+    folder, output = (
+        made.write_refcoco(tmp_path / "refcoco+", [made.ref(1, "val", "he")]),
+        tmp_path / "a.jsonl",
+    )
+    boxes = np.array([[0.1, 0.1, 0.5, 0.9]], np.float32)
+    with StoreWriter(tmp_path / "shares.h5", 4) as store:
+        store.add_image("42", 0, 0, boxes, np.ones((1, 4)))
+    words = (
+        "refcoco",
+        "--input",
+        folder,
+        "--split",
+        "val",
+        "--output",
+        output,
+        "--data",
+        tmp_path / "shares.h5",
+    )
+    assert "entry 1, image_id: the data does not know its size" in refused(capsys, *words)
+    tree = json.loads((folder / "instances.json").read_text())
+    (folder / "instances.json").write_text(
+        json.dumps(tree | {"images": [{"id": 42, "width": 20, "height": 8}]})
+    )
+    bring(*words)
+    assert lines_of(output)[0]["boxes"] == [[0.275, 0.75, 0.775, 1]], "cut at the image's edge"
+    with Corpus([tmp_path / "shares.h5"]) as corpus:
+        assert open_examples(output, corpus, "point").known_N.all()
 
 
 def test_bad_refs_are_refused(tmp_path, capsys):

@@ -156,6 +156,18 @@ def test_statements_are_consistent_where_all_pairs_of_a_sentence_are_right(tmp_p
     assert rows[0] == "dev-1-0-0,True" and len(rows) == 7
 
 
+def test_subsets_have_figures_of_their_own(tmp_path):
+    rights = {"dev-1-0-0": 1, "dev-1-1-0": 1, "dev-2-0-0": 0, "dev-2-1-0": 1}
+    lines = [
+        {"id": id_, "prediction": "True", "label": str(bool(right)), "official": "nlvr2", "type": type_}
+        for (id_, right), type_ in zip(rights.items(), ["balanced"] * 3 + ["neither"], strict=True)
+    ]
+    assert judged(tmp_path, lines)["figures"]["subsets"] == {
+        "balanced": {"accuracy": 2 / 3, "consistency": 1 / 2},
+        "neither": {"accuracy": 1.0, "consistency": 1.0},
+    }
+
+
 def test_hypotheses_are_judged_by_their_gold_labels(tmp_path):
     lines = [
         {

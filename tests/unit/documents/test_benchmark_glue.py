@@ -1,0 +1,115 @@
+"""The table of GLUE: from official folders to its rows, with rows of our own."""
+
+import json
+from pathlib import Path
+
+import official_files as made
+import pytest
+from transformers import BertConfig, BertForPreTraining
+
+from interbert.model.interbert import InterBertForPreTraining
+from interbert.model.shape.configuration import InterBertConfig
+from interbert.tokenizer import write_word_vocabulary
+from tests.unit.documents.test_benchmarks import run
+from tests.unit.documents.test_commands import load
+
+WORDS = ["it", "is", "rains", "wet", "no", "weapons", "were", "found", "a", "cat", "sat", "stood", "."]
+
+
+@pytest.fixture
+def models(tmp_path):
+    """A small BERT, and an InterBERT of the same words."""
+    tokenizer = write_word_vocabulary(WORDS, tmp_path / "bert")
+    sizes = {"num_hidden_layers": 2, "hidden_size": 32, "num_attention_heads": 2, "intermediate_size": 64}
+    BertForPreTraining(BertConfig(vocab_size=tokenizer.vocab_size, **sizes)).save_pretrained(
+        tmp_path / "bert"
+    )
+    config = InterBertConfig.from_preset("tiny", vocab_size=tokenizer.vocab_size, feature_width=8, classes=3)
+    InterBertForPreTraining.from_seed(config, 1).save_pretrained(tmp_path / "pretrained")
+    tokenizer.save(tmp_path / "pretrained")
+    return tmp_path
+
+
+def rows_of_rte(folder) -> None:
+    """Beside the one of each that is there: more of both labels."""
+    header = made.GLUE["rte"][1]["train"]
+    rows = [
+        f"{n}\tA cat sat.\tIt is wet {'no ' * (n % 2)}.\t{('entailment', 'not_entailment')[n % 2]}"
+        for n in range(6)
+    ]
+    for name in ("train", "dev"):
+        (folder / f"{name}.tsv").write_text("\n".join([header, *rows]) + "\n")
+
+
+@pytest.mark.slow
+def test_all_rows_come_of_official_folders(models, capsys, monkeypatch):
+    monkeypatch.chdir(models)
+    made.write_glue(models / "glue", "mnli")
+    words = [
+        "--glue",
+        "glue",
+        "--bert",
+        "bert",
+        "--pretrained",
+        "pretrained",
+        "--tasks",
+        "mnli",
+        "rte",
+        "--seeds",
+        "1",
+    ]
+    words += [
+        "--set",
+        "train.epochs=1",
+        "--set",
+        "data.max_text_tokens=20",
+        "--json",
+        "glue.json",
+        "--folder",
+        "runs",
+    ]
+    words += ["--deepspeed_config", str(Path(__file__).parents[3] / "ds_configs" / "cpu.json")]
+    run("benchmarks/glue.py", *words)
+    said = capsys.readouterr().out
+    assert "rte: glue/RTE is not there; left out" in said
+    rows = [line.split("  ")[0] for line in said.splitlines()]
+    for system in ("BERT itself", "InterBERT from BERT", "InterBERT pretrained"):
+        assert system in rows
+    figures = json.loads((models / "glue.json").read_text())["figures"]
+    assert all(0 <= value <= 100 for found in figures.values() for value in found["mnli"])
+    done = json.loads((models / "runs" / "BERT_itself" / "mnli_seed0" / "done.json").read_text())
+    assert len(done) == 2 and all("accuracy" in each for each in done), "both dev files"
+
+
+def test_bert_itself_learns(models):
+    """What two words tell, in some steps; the last answers are those of its results."""
+    from interbert.recipe import load_recipe
+
+    rows_of_rte(folder := made.write_glue(models / "glue", "rte"))
+    module = load("benchmarks/glue.py")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(
+            module.sys, "argv", ["x", "--glue", str(folder.parent), "--folder", str(models / "runs")]
+        )
+        arguments = module.parse_arguments()
+    module.bring(arguments, "rte")
+    module.bring(arguments, "rte")
+    examples = models / "runs" / "examples" / "rte"
+    overrides = ["train.epochs=30", "train.learning_rate=1e-2", "train.seed=3"]
+    given = {"examples": str(examples / "train.jsonl"), "validation": str(examples / "dev.jsonl")}
+    settings = load_recipe("glue_rte", overrides, task=given, model={"bert": str(models / "bert")})
+    own = load("benchmarks/glue_bert.py")
+    own.bert_itself(settings, models / "run", {"again": examples / "dev.jsonl"})
+    results = [json.loads((models / "run" / name / "results.json").read_text()) for name in ("", "again")]
+    assert results[0]["official"]["figures"] == results[1]["official"]["figures"] == {"accuracy": 1.0}
+    assert results[0]["metric"] == "accuracy"
+
+
+def test_the_table_has_means_and_deviations():
+    module = load("benchmarks/glue.py")
+    figures = {"BERT itself": {"cola": [50.0, 54.0], "rte": [60.0, 60.0]}}
+    assert module.rows_of(figures) == [["BERT itself", "52.0 ± 2.8", "60.0 ± 0.0", "56.0 ± 1.4"]]
+    row, _ = module.published(["cola", "rte"])
+    assert row[1:] == ["54.60", "62.50", "–"]
+    for name, row in module.PUBLISHED.items():
+        assert len(row) == len(module.TASKS) + 1 and abs(sum(row[:-1]) / 9 - row[-1]) < 0.01, name
