@@ -158,7 +158,20 @@ def flag_of(name: str) -> str:
     return f"--{name.replace('_', '-')}"
 
 
+def refuse_missing(arguments: argparse.Namespace) -> None:
+    """What is not there is told before ranks meet."""
+    given = [*arguments.data, arguments.examples, arguments.vectors, arguments.model, arguments.run]
+    for path in filter(None, given):
+        if not Path(path).exists():
+            raise ValueError(f"no such file or folder: {path}")
+    model = arguments.model or arguments.run / "export"
+    if not (model / "config.json").is_file():
+        until = "; the run has to finish first" if arguments.run else " such as runs/<name>/export"
+        raise ValueError(f"{model}: no config.json: no directory of a model{until}")
+
+
 def evaluate(arguments: argparse.Namespace) -> int:
+    refuse_missing(arguments)
     if arguments.task == RETRIEVAL:
         evaluate_retrieval(arguments)
     else:

@@ -67,8 +67,9 @@ MISTAKES = {
     "finetune --task classify --deepspeed_config cpu": "give --examples FILE",
     "finetune --task classify --model nowhere --examples notes.txt --deepspeed_config cpu": "no such file or folder",
     "finetune --task clasify --deepspeed_config cpu": "invalid choice: 'clasify' (choose from 'classify'",
-    "evaluate --task retrieval --model nowhere --data a.h5 --output o.json": "such as runs/<name>/export",
-    "evaluate --task retrieval --run runs/nowhere": "the run has to finish first",
+    "evaluate --task retrieval --model nowhere --data a.h5 --output o.json": "no such file or folder: nowhere",
+    "evaluate --task retrieval --model empty --data a.h5 --output o.json": "such as runs/<name>/export",
+    "evaluate --task retrieval --run empty": "the run has to finish first",
     "evaluate --task classify --data a.h5 --output o": "one of the arguments --model --run is required",
 }
 
