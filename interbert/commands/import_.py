@@ -119,7 +119,7 @@ def run(arguments: argparse.Namespace) -> int:
         source = source_of(name)(arguments.input, choices)
         if world.rank == 0:
             for note in source.notes:
-                print(note, flush=True)
+                print(printable(note), flush=True)
         report = import_rows(source, captions, wishes, world, key(name, choices))
     except BaseException as error:
         if world.size > 1:  # the others would wait for ever
@@ -141,7 +141,7 @@ def _format(arguments: argparse.Namespace, inputs: list[Path], shown: bool) -> s
     if seen.format is None:
         raise ValueError(f"{', '.join(map(str, inputs))}: {seen.what}")
     if shown:
-        print(f"{seen.format}: {seen.what}", flush=True)
+        print(printable(f"{seen.format}: {seen.what}"), flush=True)
     return seen.format
 
 
@@ -158,13 +158,14 @@ def _explain(arguments: argparse.Namespace) -> int:
     from interbert.sources.importers.explain import explain
     from interbert.sources.importers.formats import source_of
     from interbert.sources.importers.recognise import look_at
+    from interbert.sources.importers.what_else import what_else
 
     _refuse_missing([*arguments.explain, arguments.class_names, arguments.sizes])
     choices, unknown = _choices(arguments), 0
     for path in arguments.explain:
         seen = look_at(path)
         if seen is None:
-            lines = explain_captions(path)
+            lines = explain_captions(path, arguments.encoding)
         elif seen.format is None:
             lines = [f"  {seen.what}"]
         else:
@@ -174,8 +175,8 @@ def _explain(arguments: argparse.Namespace) -> int:
                 unknown, lines = unknown + 1, [f"  {seen.format}: {seen.what}", f"  {fault}"]
         if lines is None:
             unknown += 1
-            lines = ["  of no format that is known here"]
-        print("\n".join([str(path), *lines]))
+            lines = [f"  {what_else(path)}"]
+        print("\n".join(map(printable, [path, *lines])))
     return 1 if unknown else 0
 
 
@@ -187,7 +188,9 @@ def store_output(arguments: argparse.Namespace, inputs: list[Path]) -> Path:
 
 
 def summary(output: Path, report: dict[str, Any], seconds: float) -> str:
-    lines = [f"{output}: {report['images']:,} images, {report['captions']:,} captions, in {seconds:.0f} s"]
+    lines = [
+        f"{printable(output)}: {report['images']:,} images, {report['captions']:,} captions, in {seconds:.0f} s"
+    ]
     told = {
         "without_captions": "images have no caption",
         "captions_without_image": "images with captions have no features here",

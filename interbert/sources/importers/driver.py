@@ -20,6 +20,7 @@ from interbert.progress import Progress
 from interbert.sources.captions.files import CaptionFiles
 from interbert.sources.captions.matched import MatchedCaptions, joined
 from interbert.sources.importers.captions_of_rows import matched_captions
+from interbert.sources.importers.choices import BACKGROUND
 from interbert.sources.importers.record import ImageRecord, ImportFault, Source, surest_first
 from interbert.store.format import ANY_ATTRIBUTES
 from interbert.store.shards import SUFFIXES
@@ -30,9 +31,6 @@ _METHOD = 3
 """Counts up when rows are read in another way, so that no old shards are joined to new ones."""
 _CAPTIONS = "captions"
 """Folder of their index."""
-
-BACKGROUND = "__background__"
-"""The name of class 0 where a list of names leaves it out."""
 
 
 @dataclass(frozen=True)
@@ -109,12 +107,25 @@ def _provide(folder: Path, identity: str) -> None:
     """The folder of unfinished work: that of an earlier start, if it was the same work."""
     marker = folder / "job.json"
     if marker.is_file() and read_json(marker)["identity"] == identity:
-        print(f"going on from {folder}", flush=True)
-        return
-    if folder.exists():
+        if _is_whole(folder):
+            print(f"going on from {folder}", flush=True)
+            for torn in folder.glob(".*.partial"):  # what was being written when it was killed
+                remove(torn)
+            return
+        print(f"{folder} lacks a shard that it had; beginning anew", flush=True)
+    elif folder.exists():
         print(f"{folder} is of other inputs or options; beginning anew", flush=True)
     new_folder(folder)
     write_json(marker, {"identity": identity})
+
+
+def _is_whole(folder: Path) -> bool:
+    """Whether all finished shards are there: one that became the output is not."""
+    return all(
+        (folder / _shard_name(int(path.stem.partition("_")[2]), number)).is_file()
+        for path in folder.glob("rank_*.json")
+        for number in range(read_json(path)["shards"])
+    )
 
 
 def _import_run(
@@ -141,7 +152,11 @@ def _import_run(
 
 
 def _shard(world: World, number: int) -> str:
-    return f"shard_{world.rank:04d}_{number:05d}.h5"
+    return _shard_name(world.rank, number)
+
+
+def _shard_name(rank: int, number: int) -> str:
+    return f"shard_{rank:04d}_{number:05d}.h5"
 
 
 def _ids(path: Path) -> list[str]:
@@ -185,6 +200,8 @@ def _write_shard(
                 bad.append(_fault(source, number, error, store))
                 if len(bad) > wishes.skip_bad:
                     raise ImportFault(_stopped(bad, wishes)) from None
+                if store is not None and not store.images:  # a bad row does not say what the others are like
+                    store = _discarded(store)
                 continue
             seen.add(record.image_id)
             texts, again = joined(record.captions, found)
@@ -196,20 +213,23 @@ def _write_shard(
         if store is not None and store.images:
             store.close()
             done.shards += 1
-        elif store is not None:
-            store.__exit__(ImportFault)
     except BaseException:
         if store is not None:
-            store.__exit__(ImportFault)
+            _discarded(store)
         raise
     done.next, done.bad = row, bad
     for name, count in counted.items():
         setattr(done, name, getattr(done, name) + count)
 
 
+def _discarded(store: StoreWriter) -> None:
+    store.__exit__(ImportFault)
+
+
 def _open(path: Path, record: ImageRecord, wishes: Wishes, source: Source) -> StoreWriter:
     """A store for rows like this one."""
-    class_names = source.class_names if wishes.class_names is None else list(wishes.class_names)
+    class_names = list(wishes.class_names or source.class_names or ()) or None
+    attribute_names = list(wishes.attribute_names or source.attribute_names or ()) or None
     evidence, classes = None, 0
     if record.class_probs_NK is not None:
         evidence, classes = "class_probs", record.class_probs_NK.shape[1]
@@ -217,7 +237,7 @@ def _open(path: Path, record: ImageRecord, wishes: Wishes, source: Source) -> St
         evidence, classes = "labels", len(class_names or ()) or wishes.classes
     if class_names is not None and len(class_names) == classes - 1:
         class_names = [BACKGROUND, *class_names]
-    attributes = 0 if record.attributes_N is None else len(wishes.attribute_names or ()) or ANY_ATTRIBUTES
+    attributes = 0 if record.attributes_N is None else len(attribute_names or ()) or ANY_ATTRIBUTES
     return StoreWriter(
         path,
         record.features_ND.shape[1],
@@ -227,7 +247,7 @@ def _open(path: Path, record: ImageRecord, wishes: Wishes, source: Source) -> St
         class_names=class_names if classes else None,
         features_of=wishes.features_of,
         attributes=attributes,
-        attribute_names=wishes.attribute_names if attributes else None,
+        attribute_names=attribute_names if attributes else None,
     )
 
 
@@ -281,10 +301,11 @@ def _settle(folder: Path, output: Path, report: dict[str, object]) -> None:
         shutil.rmtree(folder)
         return
     Corpus([folder]).close()  # what only shows between shards: widths, evidence, an image twice
-    for number, shard in enumerate(shards):
-        shard.rename(folder / f"shard_{number:05d}.h5")
-    for file in folder.glob("*.json"):
-        file.unlink()
-    remove(folder / _CAPTIONS)
     write_json(folder / "import.json", report)
+    remove(folder / _CAPTIONS)
     settle_folder(folder, output)
+    # Only now, for what is killed before can still be gone on from.
+    for number, shard in enumerate(shards):
+        (output / shard.name).rename(output / f"shard_{number:05d}.h5")
+    for file in [*output.glob("rank_*.json"), output / "job.json"]:
+        file.unlink()

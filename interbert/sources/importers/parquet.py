@@ -19,7 +19,7 @@ _CAPTIONS = ("caption", "captions", "sentences")
 class TableSource:
     """Files, or folders of them; a row an image."""
 
-    class_names = None
+    class_names = attribute_names = None
 
     def __init__(self, inputs: list[Path], choices: Choices) -> None:
         self._choices = choices

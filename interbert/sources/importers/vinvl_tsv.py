@@ -6,15 +6,16 @@ object with rect, class, conf, attributes, attr_scores, and its feature where no
 """
 
 import json
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from interbert.sources.importers.choices import Choices
+from interbert.sources.importers.choices import BACKGROUND, Choices
 from interbert.sources.importers.fields import habits_of_rows, record_of
-from interbert.sources.importers.numbers import boxes_from, from_base64
+from interbert.sources.importers.numbers import boxes_from, from_base64, unquoted
 from interbert.sources.importers.record import ImageRecord, ImportFault
 from interbert.sources.importers.text_files import Lines, parts_of
 
@@ -30,7 +31,7 @@ class VinvlSource:
         kinds: dict[str, list[Lines]] = {"features": [], "objects": [], "sizes": []}
         for part in parts_of(self.files):
             lines = Lines(part)
-            kinds[kind_of(lines.read(0)) if len(lines) else "sizes"].append(lines)
+            kinds[_kind_of_file(lines)].append(lines)
         self._features = kinds["features"] or kinds["objects"]
         if not self._features:
             raise ImportFault(f"{', '.join(map(str, inputs))}: no features in it")
@@ -40,16 +41,24 @@ class VinvlSource:
             (place, line) for place, lines in enumerate(self._features) for line in range(len(lines))
         ]
         self.notes: list[str] = []
-        self._names, self._attributes = choices.class_names, choices.attribute_names
-        if kinds["objects"] and self._names is None:
-            self._names, self._attributes = _found_names(kinds["objects"])
-            self.notes.append(
-                f"classes: the {len(self._names)} names that are found here, by the alphabet; give --class-names "
-                "FILE for numbers that other files have too"
+        names, attributes = choices.class_names, choices.attribute_names
+        if kinds["objects"] and (names is None or attributes is None):
+            found, found_attributes = _found_names(kinds["objects"])
+            told = [f"{len(found)} names of classes"] if names is None else []
+            told += (
+                [f"{len(found_attributes)} of attributes"] if attributes is None and found_attributes else []
             )
-        self.class_names = list(self._names) if self._names else None
-        self._numbers = {name: number for number, name in enumerate(self._names or ())}
-        self._attribute_numbers = {name: number for number, name in enumerate(self._attributes or ())}
+            names = found if names is None else names
+            attributes = found_attributes if attributes is None else attributes
+            if told:
+                self.notes.append(
+                    f"classes: the {' and '.join(told)} that are found here, by the alphabet; give --class-names "
+                    "FILE for numbers that other files have too"
+                )
+        self.class_names = list(names) if names else None
+        self.attribute_names = list(attributes) if attributes else None
+        self._numbers = {name: number for number, name in enumerate(names or ())}
+        self._attribute_numbers = {name: number for number, name in enumerate(attributes or ())}
         self._habits = habits_of_rows(self.row, len(self.keys), choices, self._features[0].part.name)
         self.notes += self._habits.notes
 
@@ -100,11 +109,11 @@ class VinvlSource:
         """What the list of objects says, as fields."""
         if found is None:
             return {}
-        count = row.get("num_boxes", len(found))
-        if int(count) != len(found):
-            raise ImportFault(f"{len(found)} objects are predicted, but there are {count} features")
         try:
-            fields: dict[str, Any] = {"num_boxes": len(found), "boxes": [item["rect"] for item in found]}
+            count = int(row.get("num_boxes", len(found)))
+            if count != len(found):
+                raise ImportFault(f"{len(found)} objects are predicted, but there are {count} features")
+            fields: dict[str, Any] = {"num_boxes": count, "boxes": [item["rect"] for item in found]}
             if "features" not in row:
                 texts = [from_base64(item["feature"], "feature") for item in found]
                 fields["features"] = np.stack([np.frombuffer(text, "<f4") for text in texts])
@@ -112,22 +121,40 @@ class VinvlSource:
                 fields["obj_ids"] = [_number(item["class"], self._numbers, "class") for item in found]
             if all("conf" in item for item in found):
                 fields["obj_conf"] = [item["conf"] for item in found]
-            if self._attribute_numbers and all(item.get("attributes") for item in found):
-                surest = [int(np.argmax(item["attr_scores"])) for item in found]
-                names = [item["attributes"][best] for item, best in zip(found, surest, strict=True)]
-                fields["attr_ids"] = [_number(name, self._attribute_numbers, "attribute") for name in names]
-                fields["attr_conf"] = [
-                    item["attr_scores"][best] for item, best in zip(found, surest, strict=True)
-                ]
-        except (KeyError, TypeError) as error:
+            if self._attribute_numbers:
+                surest = [_surest_attribute(item, self._attribute_numbers) for item in found]
+                fields["attr_ids"], fields["attr_conf"] = map(list, zip(*surest, strict=True))
+        except KeyError as error:
             raise ImportFault(f"an object without {error}") from None
+        except (TypeError, AttributeError, IndexError) as error:
+            raise ImportFault(f"objects that are none ({error})") from None
         return fields
+
+
+def _surest_attribute(item: dict[str, Any], numbers: dict[str, int]) -> tuple[int, float]:
+    """(number, confidence); an object that the detector saw no attribute of has number 0, with confidence 0."""
+    names, scores = item.get("attributes") or (), item.get("attr_scores") or ()
+    if not names:
+        return 0, 0.0
+    best = int(np.argmax(scores))
+    return _number(names[best], numbers, "attribute"), scores[best]
+
+
+def _kind_of_file(lines: Lines) -> str:
+    if not len(lines):
+        return "sizes"
+    try:
+        return kind_of(lines.read(0))
+    except ImportFault as error:
+        raise ImportFault(f"{lines.part.name}, line 1: {error}") from None
 
 
 def kind_of(line: bytes) -> str:
     """What a file of such rows is: of `features`, `objects` or `sizes`."""
     _, rest = _cells(line)
     if len(rest) == 2:
+        if not unquoted(rest[0]).isdigit():
+            raise ImportFault(f"{rest[0]!r:.40} is not the number of its regions")
         return "features"
     row = _json(rest[0])
     if "objects" in row:
@@ -148,7 +175,7 @@ def _json(text: bytes) -> dict[str, Any]:
     """The object; of a list the objects in it, or the one that says a size."""
     try:
         found = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ImportFault(f"not JSON ({error})") from None
     if isinstance(found, list):
         whole = found[0] if len(found) == 1 and isinstance(found[0], dict) else {}
@@ -184,13 +211,23 @@ def _line(places: Places, image_id: str) -> list[bytes]:
 
 
 def _found_names(files: list[Lines]) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    names, attributes = set(), set()
-    for lines in files:
-        for line in range(len(lines)):
-            for item in _json(_cells(lines.read(line))[1][0]).get("objects", ()):
-                names.add(str(item.get("class", "")))
-                attributes.update(map(str, item.get("attributes", ())))
-    return tuple(sorted(names - {""})), tuple(sorted(attributes))
+    """Of classes and attributes, in all lines that can be read: of the others it is told when they are imported."""
+    names, attributes, some_lack_them = set(), set(), False
+    for item in (item for lines in files for item in _objects_of(lines) if isinstance(item, dict)):
+        names.add(str(item.get("class", "")))
+        found = item.get("attributes") or ()
+        attributes.update(map(str, found))
+        some_lack_them |= not found
+    none = (BACKGROUND,) if attributes and some_lack_them else ()
+    return tuple(sorted(names - {""})), (*none, *sorted(attributes))
+
+
+def _objects_of(lines: Lines) -> Iterator[Any]:
+    for line in range(len(lines)):
+        try:
+            yield from _json(_cells(lines.read(line))[1][0]).get("objects") or ()
+        except (ImportFault, TypeError):
+            continue
 
 
 def _number(name: Any, numbers: dict[str, int], what: str) -> int:
