@@ -79,6 +79,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="numbers of a region, where base64 leaves it open whether they are float16 or float32",
     )
     parser.add_argument(
+        "--features-of",
+        metavar="NAME",
+        help="the detector, by any name: a model is refused the features of another than it was trained on",
+    )
+    parser.add_argument(
         "--boxes",
         default="whole",
         choices=("whole", "grid"),
@@ -113,6 +118,7 @@ def run(arguments: argparse.Namespace) -> int:
             arguments.classes,
             f"{name}: {', '.join(path.name for path in arguments.input)}",
             arguments.skip_bad,
+            arguments.features_of,
             class_names=choices.class_names,
             attribute_names=choices.attribute_names,
         )
@@ -193,6 +199,7 @@ def summary(output: Path, report: dict[str, Any], seconds: float) -> str:
     ]
     told = {
         "without_captions": "images have no caption",
+        "without_size": "images are of unknown size, their boxes shares of 1 (--sizes FILE says sizes by id)",
         "captions_without_image": "images with captions have no features here",
         "captions_again": "captions came again, word for word, and are stored once",
         "other_split": "rows have no caption in the split and were left out",

@@ -27,7 +27,7 @@ from interbert.store.shards import SUFFIXES
 from interbert.store.store import Store
 from interbert.store.writer import StoreWriter
 
-_METHOD = 3
+_METHOD = 4
 """Counts up when rows are read in another way, so that no old shards are joined to new ones."""
 _CAPTIONS = "captions"
 """Folder of their index."""
@@ -67,6 +67,7 @@ class Done:
     """Of a file, in the words of a caption that the image had already."""
     other_split: int = 0
     without_captions: int = 0
+    without_size: int = 0
     bad: list[str] = field(default_factory=list)
 
 
@@ -99,7 +100,7 @@ def _identity(source: Source, captions: CaptionFiles, wishes: Wishes, world: Wor
     stats = [(str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in files]
     of_captions = (captions.splits, captions.encoding, captions.match, captions.allow_unmatched)
     names = wishes.class_names, wishes.attribute_names
-    options = (wishes.shard_bytes, wishes.classes, names, *of_captions, world.size)
+    options = (wishes.shard_bytes, wishes.classes, names, wishes.features_of, *of_captions, world.size)
     return key(_METHOD, what, stats, options)
 
 
@@ -206,9 +207,8 @@ def _write_shard(
             seen.add(record.image_id)
             texts, again = joined(record.captions, found)
             store.add_captions(image, texts)
-            counted.update(
-                images=1, captions=len(texts), without_captions=int(not texts), captions_again=again
-            )
+            counted.update(images=1, captions=len(texts), captions_again=again)
+            counted.update(without_captions=int(not texts), without_size=int(not record.width))
             written += record.features_ND.size * 2 + len(record.features_ND) * 2 * store.classes
         if store is not None and store.images:
             store.close()
@@ -279,7 +279,7 @@ def _stopped(bad: list[str], wishes: Wishes) -> str:
 
 
 def _report(done: list[Done], captions: MatchedCaptions | None) -> dict[str, object]:
-    names = ("images", "captions", "without_captions", "other_split", "captions_again")
+    names = ("images", "captions", "without_captions", "without_size", "other_split", "captions_again")
     total = {name: sum(getattr(d, name) for d in done) for name in names}
     matches = captions.matches if captions else []
     total["captions_without_image"] = sum(match.images - match.matched for match in matches)

@@ -95,7 +95,7 @@ def pyarrow() -> Any:
     try:
         import pyarrow
     except ImportError:
-        raise ImportFault("parquet and arrow files need pyarrow: pip install pyarrow") from None
+        raise ImportFault("parquet and arrow files need pyarrow: pip install pyarrow==26.0.1") from None
     return pyarrow
 
 

@@ -341,6 +341,32 @@ def test_uniters_counts_must_be_of_all_images(tmp_path, capsys):
         assert str(counts) in capsys.readouterr().err
 
 
+def test_sizes_that_fit_no_image_are_told(tmp_path, capsys):
+    (tmp_path / "in").mkdir()
+    foreign_files.LAYOUTS["cocobu"].write(tmp_path / "in", foreign.images(3))
+    (tmp_path / "sizes").write_text("image_id,width,height\n17,200,100\n")
+    bring("--input", tmp_path / "in", "--output", tmp_path / "a.h5", "--sizes", tmp_path / "sizes")
+    assert "3 images are of unknown size, their boxes shares of 1" in capsys.readouterr().out
+
+
+def test_whose_features_they_are_can_be_said(tmp_path):
+    foreign.write_tsv(tmp_path / "a.tsv", foreign.images(3))
+    words = ("--input", tmp_path / "a.tsv", "--features-of", "vinvl")
+    bring(*words, "--output", tmp_path / "a.h5")
+    bring(*words, "--output", tmp_path / "b.h5", "--shard-gb", 1e-9)  # joined of several
+    for name in ("a.h5", "b.h5"):
+        with Store(tmp_path / name) as store:
+            assert store.features_of == "vinvl"
+
+
+def test_a_width_that_arrays_do_not_have_is_a_fault(tmp_path, capsys):
+    foreign.write_lmdb(tmp_path / "l", records(foreign.images(3)))
+    words = ("--input", tmp_path / "l", "--output", tmp_path / "a.h5", "--feature-width")
+    bring(*words, WIDTH + 1, code=2)
+    assert f"{WIDTH} numbers a region, --feature-width {WIDTH + 1}" in capsys.readouterr().err
+    bring(*words, WIDTH)
+
+
 def stopped(monkeypatch, rows: int, *words: object) -> None:
     """The import, interrupted at its row of that number."""
     order, calls = driver.surest_first, []
