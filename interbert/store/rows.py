@@ -1,6 +1,6 @@
 """What may be written: images and their rows, checked and brought into the stored types."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -35,7 +35,7 @@ class RowShape:
         return tuple(sizes[letter] for letter in FIELDS[dataset].dims)
 
 
-def encode_ids(path: Path, ids: Sequence[str], known: Iterable[bytes]) -> list[bytes]:
+def encode_ids(path: Path, ids: Sequence[str], known: Container[bytes]) -> list[bytes]:
     """The ids as UTF-8, each new and fit to be stored."""
     names, seen = [], set()
     for image_id in ids:

@@ -23,6 +23,7 @@ from interbert.sources.importers.captions_of_rows import matched_captions
 from interbert.sources.importers.choices import BACKGROUND
 from interbert.sources.importers.record import ImageRecord, ImportFault, Source, surest_first
 from interbert.store.format import ANY_ATTRIBUTES
+from interbert.store.known_names import KnownNames
 from interbert.store.shards import SUFFIXES
 from interbert.store.store import Store
 from interbert.store.writer import StoreWriter
@@ -141,7 +142,9 @@ def _import_run(
     state = folder / f"rank_{world.rank:04d}.json"
     done = Done(**read_json(state)) if state.is_file() else Done()
     shards = [folder / _shard(world, number) for number in range(done.shards)]
-    seen = {image_id for path in shards for image_id in _ids(path)}
+    seen = KnownNames()
+    for path in shards:
+        _add_ids(path, seen)
     title = wishes.work if world.size == 1 else f"{wishes.work}, rank {world.rank} of {world.size}"
     shown = world.rank == 0
     with Progress(title, len(rows), wishes.rows, shown=shown, before=done.next) as progress:
@@ -160,9 +163,11 @@ def _shard_name(rank: int, number: int) -> str:
     return f"shard_{rank:04d}_{number:05d}.h5"
 
 
-def _ids(path: Path) -> list[str]:
+def _add_ids(path: Path, seen: KnownNames) -> None:
     with Store(path) as store:
-        return store.image_ids
+        for block in store.ids.blocks():
+            for name in block:
+                seen.add(name)
 
 
 def _write_shard(
@@ -170,7 +175,7 @@ def _write_shard(
     source: Source,
     rows: range,
     done: Done,
-    seen: set[str],
+    seen: KnownNames,
     captions: MatchedCaptions | None,
     of_split: bool,
     wishes: Wishes,
@@ -192,7 +197,7 @@ def _write_shard(
                 if of_split and not found:
                     counted["other_split"] += 1
                     continue
-                if record.image_id in seen:
+                if (name := record.image_id.encode("utf-8", "surrogatepass")) in seen:
                     raise ImportFault(f"image id {record.image_id!r} came before; leave one of them out")
                 if store is None:
                     store = _open(path, record, wishes, source)
@@ -204,7 +209,7 @@ def _write_shard(
                 if store is not None and not store.images:  # a bad row does not say what the others are like
                     store = _discarded(store)
                 continue
-            seen.add(record.image_id)
+            seen.add(name)
             texts, again = joined(record.captions, found)
             store.add_captions(image, texts)
             counted.update(images=1, captions=len(texts), captions_again=again)
