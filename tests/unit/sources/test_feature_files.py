@@ -16,10 +16,11 @@ import torch
 from foreign import CLASSES, WIDTH, Image, b64
 from foreign_files import LAYOUTS, Layout, attribute_confidence, attributes
 from made_batches import tiny_config
+from rank_pair import on_two_ranks
 from small_world import WordTokenizer, settings
 
 from interbert import __main__ as program
-from interbert import objectives
+from interbert import mpi, objectives
 from interbert.batches.endless import Position
 from interbert.batches.loader import Loader
 from interbert.batches.masking import Vocabulary
@@ -29,6 +30,7 @@ from interbert.corpus.corpus import Corpus
 from interbert.corpus.tokens import token_table
 from interbert.mining.negatives import candidates_for
 from interbert.model import InterBertForPreTraining
+from interbert.mpi import World
 from interbert.sources.importers import driver
 from interbert.sources.importers.choices import Choices
 from interbert.sources.importers.formats import source_of
@@ -184,6 +186,30 @@ def three_steps(corpus: Corpus) -> list[float]:
             optimizer.zero_grad()
     assert len(values) == 3
     return values
+
+
+@pytest.mark.parametrize("name", [*FORMATS, *LAYOUTS])
+def test_ranks_share_the_rows(name, tmp_path, monkeypatch):
+    made = images_for(name)
+    inputs = written(name, tmp_path / "in", made)
+    captions = tmp_path / "captions.json"
+    captions.write_text(json.dumps({str(int(image.name)): image.caption for image in made}))
+    words = ["--input", *inputs, "--captions", captions, "--classes", CLASSES]
+
+    def work(world: World) -> None:
+        monkeypatch.setattr(mpi, "mpi_world", lambda: world)
+        bring(*words, "--output", tmp_path / "shared")
+
+    on_two_ranks(tmp_path, work)
+    monkeypatch.undo()
+    bring(*words, "--output", tmp_path / "alone.h5")
+    assert len(list((tmp_path / "shared").glob("*.h5"))) == 2
+    with Corpus([tmp_path / "shared"]) as shared, Corpus([tmp_path / "alone.h5"]) as alone:
+        assert list(shared.texts()) == list(alone.texts())
+        assert [shared.image_id(n) for n in range(12)] == [alone.image_id(n) for n in range(12)]
+        everything = np.arange(len(made)), alone.region_counts
+        for ours, theirs in zip(shared.read(*everything), alone.read(*everything), strict=True):
+            np.testing.assert_array_equal(ours, theirs)
 
 
 @pytest.mark.parametrize("name", [*FORMATS, *LAYOUTS])
