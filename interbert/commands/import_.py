@@ -119,6 +119,7 @@ def run(arguments: argparse.Namespace) -> int:
             f"{name}: {', '.join(path.name for path in arguments.input)}",
             arguments.skip_bad,
             arguments.features_of,
+            read_ahead=True,
             class_names=choices.class_names,
             attribute_names=choices.attribute_names,
         )

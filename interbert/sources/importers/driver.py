@@ -8,6 +8,7 @@ at once.
 import os
 import shutil
 from collections import Counter
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from interbert.sources.captions.files import CaptionFiles
 from interbert.sources.captions.matched import MatchedCaptions, joined
 from interbert.sources.importers.captions_of_rows import matched_captions
 from interbert.sources.importers.choices import BACKGROUND
+from interbert.sources.importers.read_ahead import ReadAhead
 from interbert.sources.importers.record import ImageRecord, ImportFault, Source, surest_first
 from interbert.store.format import ANY_ATTRIBUTES
 from interbert.store.known_names import KnownNames
@@ -50,6 +52,8 @@ class Wishes:
     work: str = "importing"
     rows: str = "rows"
     """What the work and its rows are called while it goes on."""
+    read_ahead: bool = False
+    """Whether a thread reads rows while those before them are stored."""
     class_names: tuple[str, ...] | None = None
     """Of the detector, where the user has them; else the source's."""
     attribute_names: tuple[str, ...] | None = None
@@ -131,7 +135,7 @@ def _is_whole(folder: Path) -> bool:
 
 
 def _import_run(
-    source: Source,
+    source: Source | ReadAhead,
     rows: range,
     captions: MatchedCaptions | None,
     of_split: bool,
@@ -147,7 +151,10 @@ def _import_run(
         _add_ids(path, seen)
     title = wishes.work if world.size == 1 else f"{wishes.work}, rank {world.rank} of {world.size}"
     shown = world.rank == 0
-    with Progress(title, len(rows), wishes.rows, shown=shown, before=done.next) as progress:
+    with (
+        ReadAhead(source, rows[done.next :]) if wishes.read_ahead else nullcontext(source) as source,
+        Progress(title, len(rows), wishes.rows, shown=shown, before=done.next) as progress,
+    ):
         while done.next < len(rows):
             path = folder / _shard(world, done.shards)
             _write_shard(path, source, rows, done, seen, captions, of_split, wishes, progress)
@@ -172,7 +179,7 @@ def _add_ids(path: Path, seen: KnownNames) -> None:
 
 def _write_shard(
     path: Path,
-    source: Source,
+    source: Source | ReadAhead,
     rows: range,
     done: Done,
     seen: KnownNames,

@@ -13,11 +13,12 @@ from typing import Any
 
 import numpy as np
 
-from interbert.sources.importers.choices import BACKGROUND, Choices
+from interbert.sources.importers.choices import Choices
 from interbert.sources.importers.fields import habits_of_rows, record_of
-from interbert.sources.importers.numbers import boxes_from, from_base64, unquoted
+from interbert.sources.importers.numbers import boxes_from, unquoted
 from interbert.sources.importers.record import ImageRecord, ImportFault
 from interbert.sources.importers.text_files import Lines, parts_of
+from interbert.sources.importers.vinvl_objects import Numbering
 
 GEOMETRY = 6
 _SLACK = 2e-3
@@ -40,27 +41,12 @@ class VinvlSource:
         self.keys = [
             (place, line) for place, lines in enumerate(self._features) for line in range(len(lines))
         ]
-        self.notes: list[str] = []
-        names, attributes = choices.class_names, choices.attribute_names
-        if kinds["objects"] and (names is None or attributes is None):
-            found, found_attributes = _found_names(kinds["objects"])
-            told = [f"{len(found)} names of classes"] if names is None else []
-            told += (
-                [f"{len(found_attributes)} of attributes"] if attributes is None and found_attributes else []
-            )
-            names = found if names is None else names
-            attributes = found_attributes if attributes is None else attributes
-            if told:
-                self.notes.append(
-                    f"classes: the {' and '.join(told)} that are found here, by the alphabet; give --class-names "
-                    "FILE for numbers that other files have too"
-                )
-        self.class_names = list(names) if names else None
-        self.attribute_names = list(attributes) if attributes else None
-        self._numbers = {name: number for number, name in enumerate(names or ())}
-        self._attribute_numbers = {name: number for number, name in enumerate(attributes or ())}
+        objects = (item for lines in kinds["objects"] for item in _objects_of(lines))
+        self._numbering = Numbering(objects if kinds["objects"] else None, choices)
+        self.class_names = self._numbering.class_names
+        self.attribute_names = self._numbering.attribute_names
         self._habits = habits_of_rows(self.row, len(self.keys), choices, self._features[0].part.name)
-        self.notes += self._habits.notes
+        self.notes = [*self._numbering.notes, *self._habits.notes]
 
     def where(self, number: int) -> str:
         place, line = self.keys[number]
@@ -89,7 +75,8 @@ class VinvlSource:
 
     def read(self, number: int) -> ImageRecord:
         row = self.row(number)
-        row |= self._evidence(row.pop("found", None), row)
+        found = row.pop("found", None)
+        row |= {} if found is None else self._numbering.fields(found, row)
         boxes = row.pop("boxes", None)
         record = record_of(row, self._habits, self._bare)
         shares_N4 = _shares(record.features_ND)
@@ -104,40 +91,6 @@ class VinvlSource:
         else:
             record.boxes_N4 = shares_N4 * np.array([record.width or 1, record.height or 1] * 2, np.float32)
         return record
-
-    def _evidence(self, found: list[dict] | None, row: dict[str, Any]) -> dict[str, Any]:
-        """What the list of objects says, as fields."""
-        if found is None:
-            return {}
-        try:
-            count = int(row.get("num_boxes", len(found)))
-            if count != len(found):
-                raise ImportFault(f"{len(found)} objects are predicted, but there are {count} features")
-            fields: dict[str, Any] = {"num_boxes": count, "boxes": [item["rect"] for item in found]}
-            if "features" not in row:
-                texts = [from_base64(item["feature"], "feature") for item in found]
-                fields["features"] = np.stack([np.frombuffer(text, "<f4") for text in texts])
-            if all("class" in item for item in found):
-                fields["obj_ids"] = [_number(item["class"], self._numbers, "class") for item in found]
-            if all("conf" in item for item in found):
-                fields["obj_conf"] = [item["conf"] for item in found]
-            if self._attribute_numbers:
-                surest = [_surest_attribute(item, self._attribute_numbers) for item in found]
-                fields["attr_ids"], fields["attr_conf"] = map(list, zip(*surest, strict=True))
-        except KeyError as error:
-            raise ImportFault(f"an object without {error}") from None
-        except (TypeError, AttributeError, IndexError) as error:
-            raise ImportFault(f"objects that are none ({error})") from None
-        return fields
-
-
-def _surest_attribute(item: dict[str, Any], numbers: dict[str, int]) -> tuple[int, float]:
-    """(number, confidence); an object that the detector saw no attribute of has number 0, with confidence 0."""
-    names, scores = item.get("attributes") or (), item.get("attr_scores") or ()
-    if not names:
-        return 0, 0.0
-    best = int(np.argmax(scores))
-    return _number(names[best], numbers, "attribute"), scores[best]
 
 
 def _kind_of_file(lines: Lines) -> str:
@@ -210,32 +163,13 @@ def _line(places: Places, image_id: str) -> list[bytes]:
     return _cells(lines.read(line))[1]
 
 
-def _found_names(files: list[Lines]) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Of classes and attributes, in all lines that can be read: of the others it is told when they are imported."""
-    names, attributes, some_lack_them = set(), set(), False
-    for item in (item for lines in files for item in _objects_of(lines) if isinstance(item, dict)):
-        names.add(str(item.get("class", "")))
-        found = item.get("attributes") or ()
-        attributes.update(map(str, found))
-        some_lack_them |= not found
-    none = (BACKGROUND,) if attributes and some_lack_them else ()
-    return tuple(sorted(names - {""})), (*none, *sorted(attributes))
-
-
 def _objects_of(lines: Lines) -> Iterator[Any]:
+    """In all lines that can be read: of the others it is told when they are imported."""
     for line in range(len(lines)):
         try:
             yield from _json(_cells(lines.read(line))[1][0]).get("objects") or ()
         except (ImportFault, TypeError):
             continue
-
-
-def _number(name: Any, numbers: dict[str, int], what: str) -> int:
-    if isinstance(name, int):
-        return name
-    if name not in numbers:
-        raise ImportFault(f"{what} {name!r} is not among the names of --class-names")
-    return numbers[name]
 
 
 def _shares(features_ND: np.ndarray) -> np.ndarray | None:

@@ -5,31 +5,19 @@ import os
 import pickle
 import re
 import sys
-from itertools import islice
 from pathlib import Path
 
 import foreign
 import h5py
 import numpy as np
 import pytest
-import torch
 from foreign import CLASSES, WIDTH, Image, b64
 from foreign_files import LAYOUTS, Layout, attribute_confidence, attributes
-from made_batches import tiny_config
 from rank_pair import on_two_ranks
-from small_world import WordTokenizer, settings
 
 from interbert import __main__ as program
-from interbert import mpi, objectives
-from interbert.batches.endless import Position
-from interbert.batches.loader import Loader
-from interbert.batches.masking import Vocabulary
-from interbert.batches.plan import Plan
-from interbert.batches.prepare import Preparer
+from interbert import mpi
 from interbert.corpus.corpus import Corpus
-from interbert.corpus.tokens import token_table
-from interbert.mining.negatives import candidates_for
-from interbert.model import InterBertForPreTraining
 from interbert.mpi import World
 from interbert.sources.importers import driver
 from interbert.sources.importers.choices import Choices
@@ -131,6 +119,8 @@ class Died(BaseException):
 
 @pytest.mark.parametrize("name", [*FORMATS, *LAYOUTS])
 def test_killed_and_continued_then_trained_on(name, tmp_path, capsys, monkeypatch):
+    from three_steps import three_steps  # what it imports takes longer than the other tests here together
+
     made = images_for(name)
     inputs = written(name, tmp_path / "in", made)
     captions = tmp_path / "captions.json"
@@ -159,33 +149,6 @@ def test_killed_and_continued_then_trained_on(name, tmp_path, capsys, monkeypatc
         for ours, theirs in zip(apart.read(*everything), whole.read(*everything), strict=True):
             np.testing.assert_array_equal(ours, theirs)
         assert all(np.isfinite(loss) for loss in three_steps(apart))
-
-
-def three_steps(corpus: Corpus) -> list[float]:
-    """Losses of three steps of a tiny model."""
-    names = ["msm", "itm", *{"class_probs": ["mrm"], "labels": ["moc"]}.get(corpus.evidence, [])]
-    wanted = settings(data={"max_regions": 4, "token_budget": 60}, objectives=dict.fromkeys(names, 1.0))
-    words = WordTokenizer()
-    tokens = token_table(corpus, words, wanted.data.max_text_tokens)
-    plan = Plan(corpus, tokens, wanted, candidates_for(corpus, wanted))
-    preparer = Preparer(corpus, tokens, plan, wanted, Vocabulary.of(words))
-    config = tiny_config(
-        vocab_size=words.vocab_size, feature_width=corpus.feature_width, classes=corpus.classes or 2
-    )
-    model = InterBertForPreTraining.from_seed(config, seed=1).train()
-    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3)
-    values = []
-    with Loader(preparer, plan, wanted, 0, 1, Position()) as loader:
-        for step in islice(loader, 3):
-            for batch in step.batches[:1]:
-                found = objectives.losses(names, model.forward_packed(batch), batch)
-                loss = sum(loss.sum / loss.count.clamp(min=1) for loss in found.values())
-                loss.backward()
-                values.append(loss.item())
-            optimizer.step()
-            optimizer.zero_grad()
-    assert len(values) == 3
-    return values
 
 
 @pytest.mark.parametrize("name", [*FORMATS, *LAYOUTS])

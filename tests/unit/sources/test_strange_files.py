@@ -437,3 +437,25 @@ def with_steps(settle, patched, stepped):
         return settle(*given)
 
     return counted
+
+
+def test_a_row_group_as_large_as_its_file_is_not_held(tmp_path, monkeypatch):
+    """What is decoded at a time is a few rows, in whatever group they are."""
+    parquet = pytest.importorskip("pyarrow.parquet")
+    from interbert.sources.images.containers import table_rows
+
+    monkeypatch.setattr(table_rows, "_MOST_ROWS", 5)
+    made = foreign.images(40)
+    parquet.write_table(foreign_files._table(made), tmp_path / "a.parquet")
+    sizes, batches = [], table_rows._Parquet.batches
+
+    def noted(self, columns, start):
+        for first, batch in batches(self, columns, start):
+            sizes.append(batch.num_rows)
+            yield first, batch
+
+    monkeypatch.setattr(table_rows._Parquet, "batches", noted)
+    bring("--input", tmp_path / "a.parquet", "--output", tmp_path / "a.h5", "--classes", CLASSES)
+    assert max(sizes) <= 5 and sum(sizes) < 60
+    with Store(tmp_path / "a.h5") as store:
+        assert store.image_ids == [str(int(image.name)) for image in made]
