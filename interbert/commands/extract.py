@@ -7,6 +7,7 @@ from pathlib import Path
 from interbert.commands.caption_options import add_caption_arguments, caption_files
 from interbert.commands.import_ import DEFAULT_SHARD_GB, store_output, summary
 from interbert.commands.output import add_overwrite
+from interbert.printing import printable
 
 _METHOD = 2
 """Counts up when images are decoded in another way, so that no old shards are joined to new ones."""
@@ -140,7 +141,7 @@ def _extract(arguments: argparse.Namespace, output: Path, captions, world) -> tu
     limits = Limits(arguments.max_megapixels)
     with ImageSource(containers, vision, limits, threads, end) as source:
         if world.rank == 0:
-            print("\n".join(source.told()), flush=True)
+            print("\n".join(map(printable, source.told())), flush=True)
         about = f"{', '.join(path.name for path in arguments.images)} by {Path(arguments.model).name}"
         wishes = Wishes(
             output, int(arguments.shard_gb * 1e9), 0, about, arguments.skip_bad, vision.features_of,

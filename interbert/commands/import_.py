@@ -79,6 +79,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="numbers of a region, where base64 leaves it open whether they are float16 or float32",
     )
     parser.add_argument(
+        "--features-of",
+        metavar="NAME",
+        help="the detector, by any name: a model is refused the features of another than it was trained on",
+    )
+    parser.add_argument(
         "--boxes",
         default="whole",
         choices=("whole", "grid"),
@@ -113,13 +118,15 @@ def run(arguments: argparse.Namespace) -> int:
             arguments.classes,
             f"{name}: {', '.join(path.name for path in arguments.input)}",
             arguments.skip_bad,
+            arguments.features_of,
+            read_ahead=True,
             class_names=choices.class_names,
             attribute_names=choices.attribute_names,
         )
         source = source_of(name)(arguments.input, choices)
         if world.rank == 0:
             for note in source.notes:
-                print(note, flush=True)
+                print(printable(note), flush=True)
         report = import_rows(source, captions, wishes, world, key(name, choices))
     except BaseException as error:
         if world.size > 1:  # the others would wait for ever
@@ -141,7 +148,7 @@ def _format(arguments: argparse.Namespace, inputs: list[Path], shown: bool) -> s
     if seen.format is None:
         raise ValueError(f"{', '.join(map(str, inputs))}: {seen.what}")
     if shown:
-        print(f"{seen.format}: {seen.what}", flush=True)
+        print(printable(f"{seen.format}: {seen.what}"), flush=True)
     return seen.format
 
 
@@ -158,13 +165,14 @@ def _explain(arguments: argparse.Namespace) -> int:
     from interbert.sources.importers.explain import explain
     from interbert.sources.importers.formats import source_of
     from interbert.sources.importers.recognise import look_at
+    from interbert.sources.importers.what_else import what_else
 
     _refuse_missing([*arguments.explain, arguments.class_names, arguments.sizes])
     choices, unknown = _choices(arguments), 0
     for path in arguments.explain:
         seen = look_at(path)
         if seen is None:
-            lines = explain_captions(path)
+            lines = explain_captions(path, arguments.encoding)
         elif seen.format is None:
             lines = [f"  {seen.what}"]
         else:
@@ -174,8 +182,8 @@ def _explain(arguments: argparse.Namespace) -> int:
                 unknown, lines = unknown + 1, [f"  {seen.format}: {seen.what}", f"  {fault}"]
         if lines is None:
             unknown += 1
-            lines = ["  of no format that is known here"]
-        print("\n".join([str(path), *lines]))
+            lines = [f"  {what_else(path)}"]
+        print("\n".join(map(printable, [path, *lines])))
     return 1 if unknown else 0
 
 
@@ -187,9 +195,12 @@ def store_output(arguments: argparse.Namespace, inputs: list[Path]) -> Path:
 
 
 def summary(output: Path, report: dict[str, Any], seconds: float) -> str:
-    lines = [f"{output}: {report['images']:,} images, {report['captions']:,} captions, in {seconds:.0f} s"]
+    lines = [
+        f"{printable(output)}: {report['images']:,} images, {report['captions']:,} captions, in {seconds:.0f} s"
+    ]
     told = {
         "without_captions": "images have no caption",
+        "without_size": "images are of unknown size, their boxes shares of 1 (--sizes FILE says sizes by id)",
         "captions_without_image": "images with captions have no features here",
         "captions_again": "captions came again, word for word, and are stored once",
         "other_split": "rows have no caption in the split and were left out",

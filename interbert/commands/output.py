@@ -46,7 +46,11 @@ MODEL = FolderKind(
     ),
 )
 JUDGED = FolderKind("results", ("results.json", "predictions.jsonl", "results.html"))
-SHARDS = FolderKind("shards", ("shard_*.h5", "import.json"), (".interbert-cache",))
+SHARDS = FolderKind(
+    "shards",
+    ("shard_*.h5", "import.json", "job.json", "rank_*.json"),  # the last two of a work killed at its very end
+    (".interbert-cache",),
+)
 
 
 def add_overwrite(parser: argparse.ArgumentParser) -> None:

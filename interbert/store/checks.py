@@ -78,7 +78,7 @@ def faulty_labels(labels_R: np.ndarray, confidence_R: np.ndarray, classes: int) 
 
 def faulty_sizes(sizes_I2: np.ndarray) -> Fault | None:
     """(image, what is wrong) of the first size that cannot be."""
-    known_I = (sizes_I2 > 0).all(axis=1) | (sizes_I2 == 0).all(axis=1)
+    known_I = (sizes_I2 > 0).all(axis=1) & (sizes_I2 < 1 << 31).all(axis=1) | (sizes_I2 == 0).all(axis=1)
     if not known_I.all():
         image = int(np.flatnonzero(~known_I)[0])
         width, height = sizes_I2[image].tolist()

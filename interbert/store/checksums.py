@@ -1,6 +1,7 @@
 """The checksums of a store: xxh3_64 of an image's rows, of a text, of the index."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from typing import Any
 
 import numpy as np
 import xxhash
@@ -21,11 +22,16 @@ def row_checksums(rows: list[np.ndarray], counts_I: np.ndarray) -> list[int]:
     return digests
 
 
-def index_checksum(arrays: dict[str, np.ndarray], ids: Iterable[bytes]) -> int:
-    """xxh3_64 of what says which rows and texts belong to whom: the INDEX datasets, then the ids."""
-    digest = xxhash.xxh3_64()
+def index_checksum(blocks: Callable[[str], Iterable[Any] | None], ids: Iterable[bytes]) -> int:
+    """xxh3_64 of what says which rows and texts belong to whom: the INDEX datasets, then the ids.
+
+    blocks: of a dataset's bytes, or None where it is not there. ids: many at a time, joined by NUL.
+    """
+    digest, separator = xxhash.xxh3_64(), b""
     for name in INDEX:
-        if name in arrays:
-            digest.update(arrays[name].tobytes())
-    digest.update(b"\0".join(ids))
+        for block in blocks(name) or ():
+            digest.update(block)
+    for block in ids:
+        digest.update(separator + block)
+        separator = b"\0"
     return digest.intdigest()

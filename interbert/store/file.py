@@ -1,61 +1,67 @@
 """Laying a store out as an HDF5 file in which every dataset has one place, and copying spooled rows to it."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import h5py
 import numpy as np
 
 from interbert.files import fsync, replaced
 from interbert.store.checksums import index_checksum
-from interbert.store.format import FIELDS, SCHEMA, VERSION
+from interbert.store.format import SCHEMA, VERSION
+from interbert.store.spool import Names, Spool
 
 _BLOCK = 4 << 20
 _AT_ONCE = 1 << 30
 _PAGE = 4096
 
 
-def write_file(
-    path: Path,
-    attributes: dict[str, Any],
-    ids: list[bytes],
-    arrays: dict[str, np.ndarray],
-    spools: dict[str, tuple[BinaryIO, tuple[int, ...]]],
-) -> None:
-    """Write the store at `path` from small arrays and spooled ones (file, shape); whole or not at all."""
+Content = dict[str, tuple[Spool | np.ndarray, tuple[int, ...]]]
+"""Of each dataset what is in it, and its shape; in the order in which they lie in the file."""
+
+
+def write_file(path: Path, attributes: dict[str, Any], names: Names, content: Content) -> None:
+    """Write the store at `path`; whole or not at all."""
     with replaced(path) as partial:
-        places = _create(
-            partial, attributes, ids, arrays, {name: shape for name, (_, shape) in spools.items()}
-        )
+        places = _create(partial, attributes, names, content)
         with open(partial, "r+b") as target:
-            for name, place in places.items():
-                _copy(spools[name][0], target.fileno(), place)
+            _write_names(names, target.fileno(), places["image_ids"])
+            for name, (values, _) in content.items():
+                if name in places and isinstance(values, Spool):
+                    _copy(values.descriptor(), target.fileno(), places[name])
     fsync(path.parent)
 
 
-def _create(
-    path: Path,
-    attributes: dict[str, Any],
-    ids: list[bytes],
-    arrays: dict[str, np.ndarray],
-    shapes: dict[str, tuple[int, ...]],
-) -> dict[str, int]:
-    """The file with everything but the spooled rows; returns the places in it that are kept for those."""
+def _create(path: Path, attributes: dict[str, Any], names: Names, content: Content) -> dict[str, int]:
+    """The file with everything but what waits in spools; returns the places of all datasets that are not empty."""
     # Version 1.10 of the format is read by every HDF5 since 2016. Large datasets start on a page.
     with _new_file(path) as file:
         file.attrs["schema"] = SCHEMA
         file.attrs["version"] = VERSION
         for name, value in attributes.items():
             file.attrs[name] = value
-        file.attrs["index_checksum"] = np.uint64(index_checksum(arrays, ids))
-        ids_I = np.array(ids, dtype=h5py.string_dtype("utf-8", max(map(len, ids))))
-        for name, values in {"image_ids": ids_I, **arrays}.items():
-            dataset = _contiguous(file, name, values.shape, values.dtype)
-            if values.size:
-                dataset.write_direct(values)
-        spooled = {name: _contiguous(file, name, shape, FIELDS[name].dtype) for name, shape in shapes.items()}
-        return {name: dataset.id.get_offset() for name, dataset in spooled.items() if dataset.size}
+        checksum = index_checksum(lambda name: _blocks(content, name), names.joined())
+        file.attrs["index_checksum"] = np.uint64(checksum)
+        ids = h5py.string_dtype("utf-8", names.widest)
+        datasets = {"image_ids": _contiguous(file, "image_ids", (names.count,), ids)}
+        for name, (values, shape) in content.items():
+            datasets[name] = _contiguous(file, name, shape, values.dtype)
+            if isinstance(values, np.ndarray) and values.size:
+                datasets[name].write_direct(values)
+        return {name: dataset.id.get_offset() for name, dataset in datasets.items() if dataset.size}
+
+
+def _blocks(content: Content, name: str) -> Iterator[bytes] | None:
+    return content[name][0].blocks() if name in content else None
+
+
+def _write_names(names: Names, target: int, place: int) -> None:
+    for joined in names.joined():
+        block = np.array(joined.split(b"\0"), f"S{names.widest}")
+        _write(target, memoryview(block.view(np.uint8)), place)
+        place += block.nbytes
 
 
 def _new_file(path: Path) -> h5py.File:
@@ -90,15 +96,18 @@ def _contiguous(file: h5py.File, name: str, shape: tuple[int, ...], dtype: Any) 
     return h5py.Dataset(h5py.h5d.create(file.id, name.encode(), kind, space, creation))
 
 
-def _copy(source: BinaryIO, target: int, place: int) -> None:
-    source.flush()
-    done = _copy_in_kernel(source.fileno(), target, place)
+def _copy(source: int, target: int, place: int) -> None:
+    done = _copy_in_kernel(source, target, place)
     buffer = memoryview(bytearray(_BLOCK))
-    while count := os.preadv(source.fileno(), [buffer], done):
-        written = 0
-        while written < count:
-            written += os.pwrite(target, buffer[written:count], place + done + written)
+    while count := os.preadv(source, [buffer], done):
+        _write(target, buffer[:count], place + done)
         done += count
+
+
+def _write(target: int, data: memoryview, place: int) -> None:
+    written = 0
+    while written < len(data):
+        written += os.pwrite(target, data[written:], place + written)
 
 
 def _copy_in_kernel(source: int, target: int, place: int) -> int:

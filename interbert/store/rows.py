@@ -1,6 +1,6 @@
 """What may be written: images and their rows, checked and brought into the stored types."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -35,7 +35,7 @@ class RowShape:
         return tuple(sizes[letter] for letter in FIELDS[dataset].dims)
 
 
-def encode_ids(path: Path, ids: Sequence[str], known: Iterable[bytes]) -> list[bytes]:
+def encode_ids(path: Path, ids: Sequence[str], known: Container[bytes]) -> list[bytes]:
     """The ids as UTF-8, each new and fit to be stored."""
     names, seen = [], set()
     for image_id in ids:
@@ -113,6 +113,9 @@ def _convert(shape: RowShape, names: list[bytes], regions: int, given: dict) -> 
         if values.shape != expected:
             raise ValueError(f"{where}: {name} has shape {values.shape}, it must be {expected}")
         with np.errstate(over="ignore", invalid="ignore"):  # what overflows is found and named by the checks
-            halves = FIELDS[name].dtype == "<f2"
-            rows[name] = as_halves(values) if halves else np.ascontiguousarray(values, FIELDS[name].dtype)
+            kind = FIELDS[name].dtype
+            rows[name] = as_halves(values) if kind == "<f2" else np.ascontiguousarray(values, kind)
+        if kind == "<i4" and not np.array_equal(rows[name], values):
+            row = int(np.flatnonzero(rows[name] != values)[0])
+            raise ValueError(f"{where}: {name}: region {row}: {values[row]} is no number of a class")
     return rows

@@ -9,7 +9,7 @@ import xxhash
 
 from interbert.store import checks
 from interbert.store.checksums import index_checksum, row_checksums
-from interbert.store.format import ANY_ATTRIBUTES, ATTRIBUTE_ROWS, INDEX, StoreError
+from interbert.store.format import ANY_ATTRIBUTES, ATTRIBUTE_ROWS, StoreError
 from interbert.store.store import Store
 
 _BLOCK_BYTES = 64 << 20
@@ -85,13 +85,9 @@ def _index_faults(store: Store) -> Iterator[str]:
         if not np.isfinite(head).all():
             yield "group 'class_head' holds NaN or infinity; export it from the detector again"
     stored = store.layout.index_checksum
-    arrays = {
-        name: store.read_rows(name, 0, extent.shape[0])
-        for name, extent in store.extents.items()
-        if name in INDEX
-    }
     if stored is not None and stored != index_checksum(
-        arrays, (name for block in store.ids.blocks() for name in block)
+        lambda name: store.blocks(name) if name in store.extents else None,
+        map(b"\0".join, store.ids.blocks()),
     ):
         yield (
             "attribute 'index_checksum' does not match: image_ids, sizes, offsets or a caption's image "

@@ -3,27 +3,29 @@
 A contiguous HDF5 dataset cannot grow, and one that was never written has no place in the file: so nothing is
 given to HDF5 before all sizes are known. The spools have no name (the system frees them whatever happens to
 the process), the store itself is written under a partial name, fsynced and renamed: it is whole or not there.
-The disk holds the rows twice for a moment; memory never does, it holds the index (some 200 bytes an image).
+The disk holds the rows twice for a moment; memory holds none of them, only which ids are known (some 30 bytes an
+image).
 """
 
 import json
-import tempfile
-from array import array
 from collections.abc import Iterable, Sequence
+from itertools import accumulate
 from pathlib import Path
-from typing import BinaryIO
 
 import numpy as np
 import xxhash
 
 from interbert.store.checksums import row_checksums
-from interbert.store.file import write_file
+from interbert.store.file import Content, write_file
 from interbert.store.format import ATTRIBUTE_ROWS, EVIDENCE, FIELDS
 from interbert.store.rows import RowShape, checked_rows, encode_ids
+from interbert.store.spool import Names, Spool
 
-_INDEX_OF_IMAGES = ("offsets", "sizes", "checksums")
-_INDEX_OF_CAPTIONS = ("captions/offsets", "captions/image", "captions/checksums", "captions/kind")
-_INDEX_OF_SWAPPED = ("swapped/offsets", "swapped/caption", "swapped/checksums")
+_INDEX = (
+    *("offsets", "sizes", "checksums"),
+    *("captions/offsets", "captions/image", "captions/checksums", "captions/kind"),
+    *("swapped/offsets", "swapped/caption", "swapped/checksums"),
+)
 
 
 class StoreWriter:
@@ -67,13 +69,16 @@ class StoreWriter:
         self.attribute_names = None if attribute_names is None else [str(name) for name in attribute_names]
         self.images = self.captions = self.swapped = 0
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        rows = (*self._shape.datasets, "captions/text", "swapped/text")
-        self._spools = {name: _spool(self.path.parent) for name in rows}
-        self._ids: dict[bytes, int] = {}
-        self._index = {
-            name: array("Q" if name.endswith("checksums") else "q", [0] if name.endswith("offsets") else [])
-            for name in _INDEX_OF_IMAGES + _INDEX_OF_CAPTIONS + _INDEX_OF_SWAPPED
+        self._spools = {
+            name: Spool(self.path.parent, FIELDS[name].dtype)
+            for name in (*_INDEX, *self._shape.datasets, "captions/text", "swapped/text")
         }
+        for name in _INDEX:
+            if name.endswith("offsets"):
+                self._spools[name].add([0])
+        self._names = Names(self.path.parent)
+        self._ends = {"": 0, "captions": 0, "swapped": 0}
+        """Rows, and bytes of texts, so far."""
         self._class_head: dict[str, np.ndarray] = {}
 
     def add_image(
@@ -115,18 +120,19 @@ class StoreWriter:
         given = {"features": features_RD, "boxes": boxes_R4}
         given |= {"class_probs": class_probs_RK, "labels": labels_R, "confidence": confidence_R}
         given |= dict(zip(ATTRIBUTE_ROWS, (attributes_R, attribute_confidence_R), strict=True))
-        names = encode_ids(self.path, ids, self._ids)
+        names = encode_ids(self.path, ids, self._names)
         sizes_I2 = np.asarray(sizes_I2, dtype=np.int64).reshape(-1, 2)
         counts_I = np.asarray(counts_I, dtype=np.int64)
         rows = checked_rows(self._shape, names, sizes_I2, counts_I, given)
         first = self.images
         ends_I = np.cumsum(counts_I)
-        self._index["checksums"].extend(row_checksums(list(rows.values()), counts_I))
+        self._spools["checksums"].add(row_checksums(list(rows.values()), counts_I))
         for name, values in rows.items():
-            self._spools[name].write(values.data if values.size else b"")
-        self._index["offsets"].frombytes((ends_I + self._index["offsets"][-1]).tobytes())
-        self._index["sizes"].frombytes(sizes_I2.tobytes())
-        self._ids.update(zip(names, range(first, first + len(names)), strict=True))
+            self._spools[name].add(values.data if values.size else b"")
+        self._spools["offsets"].add((ends_I + self._ends[""]).astype("<i8"))
+        self._ends[""] += int(counts_I.sum())
+        self._spools["sizes"].add(sizes_I2.astype("<i4"))
+        self._names.add(names)
         self.images += len(names)
         return first
 
@@ -144,8 +150,8 @@ class StoreWriter:
             )
         first = self.captions
         self._add_texts("captions", texts, f"caption of image {image_index}")
-        self._index["captions/image"].extend([image_index] * len(texts))
-        self._index["captions/kind"].extend(kinds)
+        self._spools["captions/image"].add([image_index] * len(texts))
+        self._spools["captions/kind"].add(kinds)
         self.captions += len(texts)
         return first
 
@@ -157,7 +163,7 @@ class StoreWriter:
                 "add the caption first"
             )
         self._add_texts("swapped", [text], f"swapped caption of caption {caption_index}")
-        self._index["swapped/caption"].append(caption_index)
+        self._spools["swapped/caption"].add([caption_index])
         self.swapped += 1
         return self.swapped - 1
 
@@ -204,7 +210,7 @@ class StoreWriter:
             self._discard()
 
     def _discard(self) -> None:
-        for spool in self._spools.values():
+        for spool in (*self._spools.values(), self._names):
             spool.close()
 
     def _add_texts(self, group: str, texts: list[str], what: str) -> None:
@@ -214,25 +220,21 @@ class StoreWriter:
             raise ValueError(f"{self.path}: {what}: not valid Unicode ({error}); clean the text") from None
         if any(not text.strip() for text in encoded):
             raise ValueError(f"{self.path}: {what}: empty; leave empty captions out")
-        offsets = self._index[f"{group}/offsets"]
-        for text in encoded:
-            offsets.append(offsets[-1] + len(text))
-        self._index[f"{group}/checksums"].extend(map(xxhash.xxh3_64_intdigest, encoded))
-        self._spools[f"{group}/text"].write(b"".join(encoded))
+        ends = list(accumulate(map(len, encoded), initial=self._ends[group]))
+        self._spools[f"{group}/offsets"].add(ends[1:])
+        self._ends[group] = ends[-1]
+        self._spools[f"{group}/checksums"].add(list(map(xxhash.xxh3_64_intdigest, encoded)))
+        self._spools[f"{group}/text"].add(b"".join(encoded))
 
     def _lay_out(self) -> None:
-        arrays = {**self._class_head}
-        for name in _INDEX_OF_IMAGES + _INDEX_OF_CAPTIONS + (_INDEX_OF_SWAPPED if self.swapped else ()):
-            arrays[name] = np.asarray(self._index[name]).astype(FIELDS[name].dtype)
-        arrays["sizes"] = arrays["sizes"].reshape(-1, 2)
-        sizes = {"R": self._index["offsets"][-1], "D": self.feature_width, "K": self.classes, "4": 4}
-        spools = {}
+        sizes = {"R": self._ends[""], "D": self.feature_width, "K": self.classes}
+        sizes |= {"I": self.images, "J": self.images + 1, "4": 4, "2": 2}
+        content: Content = {name: (values, values.shape) for name, values in self._class_head.items()}
         for name, spool in self._spools.items():
-            group = name.removesuffix("/text")
-            if group == name:
-                spools[name] = (spool, tuple(sizes[letter] for letter in FIELDS[name].dims))
-            elif f"{group}/offsets" in arrays:
-                spools[name] = (spool, (self._index[f"{group}/offsets"][-1],))
+            dims = FIELDS[name].dims
+            shape = tuple(sizes[letter] for letter in dims) if set(dims) <= set(sizes) else (len(spool),)
+            if self.swapped or not name.startswith("swapped/"):
+                content[name] = spool, shape
         attributes = {"feature_width": self.feature_width, "classes": self.classes, "source": self.source}
         if self.features_of:
             attributes["features_of"] = self.features_of
@@ -240,9 +242,4 @@ class StoreWriter:
             attributes["class_names"] = json.dumps(self.class_names, ensure_ascii=False)
         if self.attribute_names is not None:
             attributes["attribute_names"] = json.dumps(self.attribute_names, ensure_ascii=False)
-        write_file(self.path, attributes, list(self._ids), arrays, spools)
-
-
-def _spool(folder: Path) -> BinaryIO:
-    """A file without a name, beside the target: that is where there must be room."""
-    return tempfile.TemporaryFile(dir=folder, buffering=1 << 20)
+        write_file(self.path, attributes, self._names, content)

@@ -49,7 +49,7 @@ class ImageSource:
         self._prefixes = prefixes(containers)
         self.files: list = []  # whose stamps the containers have
         self.keys = range(self._first[-1])
-        self.class_names = vision.class_names
+        self.class_names, self.attribute_names = vision.class_names, None
         self.seconds_of_encoder = 0.0
         self.images = 0
         """Encoded since it was opened."""

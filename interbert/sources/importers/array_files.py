@@ -10,17 +10,17 @@ import numpy as np
 from numpy.lib import format as npy
 
 from interbert.sources.importers import safe_pickle
-from interbert.sources.importers.record import ImportFault
+from interbert.sources.importers.record import MOST_BYTES, ImportFault
 
 SIGNATURE = npy.MAGIC_PREFIX
 _BROKEN = (ValueError, OSError, EOFError, zipfile.BadZipFile, zlib.error, KeyError, NotImplementedError)
+_BROKEN += (RuntimeError,)  # encrypted
 
 
 def read_npy(source: bytes | Path) -> Any:
     """The array; the object itself where it was a single one, such as a dictionary."""
-    data = source.read_bytes() if isinstance(source, Path) else source
     try:
-        return _array(data)
+        return _array(source.read_bytes() if isinstance(source, Path) else source)
     except ImportFault:
         raise
     except _BROKEN as error:
@@ -34,6 +34,9 @@ def read_npz(source: bytes | Path) -> dict[str, Any]:
         with zipfile.ZipFile(file) as archive:
             names = {name.removesuffix(".npy"): name for name in archive.namelist()}
             names.pop("allow_pickle", None)
+            size = sum(archive.getinfo(member).file_size for member in names.values())
+            if size > MOST_BYTES:
+                raise ImportFault(f"{size:,} bytes when unpacked; {MOST_BYTES:,} are the most of an image")
             return {name: _array(archive.read(member)) for name, member in names.items()}
     except ImportFault:
         raise

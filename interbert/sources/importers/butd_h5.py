@@ -3,13 +3,14 @@
 from pathlib import Path
 from typing import Any
 
+import h5py
 import numpy as np
 
 from interbert.sources.importers import safe_pickle
 from interbert.sources.importers.choices import Choices
 from interbert.sources.importers.fields import habits_of_rows, record_of
+from interbert.sources.importers.foreign_hdf5 import dataset_in, open_hdf5, rows_of, told_if_damaged
 from interbert.sources.importers.record import ImageRecord, ImportFault
-from interbert.sources.importers.volta_h5 import open_hdf5
 
 _ARRAYS = ("image_features", "image_bb", "spatial_features")
 
@@ -17,7 +18,7 @@ _ARRAYS = ("image_features", "image_bb", "spatial_features")
 class ButdSource:
     """One file. Its boxes stand there in pixels and in shares of the image: so the image's size is known too."""
 
-    class_names = None
+    class_names = attribute_names = None
 
     def __init__(self, inputs: list[Path], choices: Choices) -> None:
         self.path, ids = _file_and_ids(inputs)
@@ -26,9 +27,13 @@ class ButdSource:
         missing = [name for name in ("image_features", "image_bb") if name not in self._file]
         if missing:
             raise ImportFault(f"{self.path}: lacks {', '.join(missing)}; it has {', '.join(self._file)}")
-        self._arrays = {name: self._file[name] for name in _ARRAYS if name in self._file}
-        self._ranges = self._file["pos_boxes"][()] if "pos_boxes" in self._file else None
-        images = len(self._file["image_features"] if self._ranges is None else self._ranges)
+        try:
+            with told_if_damaged():
+                self._arrays = {name: dataset_in(self._file, name) for name in _ARRAYS if name in self._file}
+                self._ranges = _ranges(self._file)
+        except ImportFault as error:
+            raise ImportFault(f"{self.path}: {error}") from None
+        images = len(self._arrays["image_features"] if self._ranges is None else self._ranges)
         self.keys = _ids_in_order(ids, images)
         self._habits = habits_of_rows(self.row, min(1, images), choices, str(self.path))
         self.notes = list(self._habits.notes)
@@ -44,13 +49,27 @@ class ButdSource:
 
     def row(self, number: int) -> dict[str, Any]:
         rows = number if self._ranges is None else slice(*self._ranges[number].tolist())
-        return {"image_id": self.keys[number]} | {name: array[rows] for name, array in self._arrays.items()}
+        with told_if_damaged():
+            found = {name: rows_of(array, rows, name) for name, array in self._arrays.items()}
+        return {"image_id": self.keys[number]} | found
 
     def read(self, number: int) -> ImageRecord:
         row = self.row(number)
         if self._has_shares:
             row["image_w"], row["image_h"] = _size(row["image_bb"], row["spatial_features"])
         return record_of(row, self._habits, self._choices)
+
+
+def _ranges(file: h5py.File) -> np.ndarray | None:
+    """[images, 2]: the first row of each image and the one behind its last, where they have as many as they like."""
+    if "pos_boxes" not in file:
+        return None
+    found = dataset_in(file, "pos_boxes")
+    if found.ndim != 2 or found.shape[1] != 2 or found.dtype.kind not in "iu":
+        raise ImportFault(
+            f"pos_boxes: {found.shape} of {found.dtype}; two whole numbers an image are expected"
+        )
+    return rows_of(found, slice(0, len(found)), "pos_boxes")
 
 
 def _size(boxes_N4: np.ndarray, shares_NS: np.ndarray) -> tuple[int, int]:

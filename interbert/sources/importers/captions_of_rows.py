@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from interbert.mpi import World
+from interbert.printing import printable_lines
 from interbert.progress import Progress
 from interbert.sources.captions.files import CaptionFiles
 from interbert.sources.captions.index import MATCHES, build_index
@@ -28,7 +29,7 @@ def matched_captions(
     captions = MatchedCaptions(folder)
     if world.rank == 0:
         for match in captions.matches:
-            print("\n".join(match.lines()), flush=True)
+            print(printable_lines("\n".join(match.lines())), flush=True)
     return captions
 
 

@@ -9,6 +9,8 @@ from typing import Any
 from interbert.sources.importers.record import ImportFault
 
 BOXES = ("whole", "grid")
+BACKGROUND = "__background__"
+"""The name of number 0 where a list of names leaves it out."""
 _IDS = ("image_id", "id", "img_id", "file_name", "filename")
 _WIDTHS, _HEIGHTS = ("width", "image_w", "img_w"), ("height", "image_h", "img_h")
 
@@ -52,7 +54,7 @@ def _by_number(path: Path, field: str, numbers: dict[str, int]) -> list[str]:
     names = {int(number): name for name, number in numbers.items()}
     if not names or len(names) != len(numbers) or not set(names) | {0} == set(range(max(names) + 1)):
         raise ImportFault(f"{path}: {field} does not number its names one by one")
-    return [names.get(number, "__background__") for number in range(max(names) + 1)]
+    return [names.get(number, BACKGROUND) for number in range(max(names) + 1)]
 
 
 def _names(path: Path, names: list[Any]) -> tuple[str, ...]:

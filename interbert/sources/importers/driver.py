@@ -8,6 +8,7 @@ at once.
 import os
 import shutil
 from collections import Counter
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -20,19 +21,19 @@ from interbert.progress import Progress
 from interbert.sources.captions.files import CaptionFiles
 from interbert.sources.captions.matched import MatchedCaptions, joined
 from interbert.sources.importers.captions_of_rows import matched_captions
+from interbert.sources.importers.choices import BACKGROUND
+from interbert.sources.importers.read_ahead import ReadAhead
 from interbert.sources.importers.record import ImageRecord, ImportFault, Source, surest_first
 from interbert.store.format import ANY_ATTRIBUTES
+from interbert.store.known_names import KnownNames
 from interbert.store.shards import SUFFIXES
 from interbert.store.store import Store
 from interbert.store.writer import StoreWriter
 
-_METHOD = 3
+_METHOD = 4
 """Counts up when rows are read in another way, so that no old shards are joined to new ones."""
 _CAPTIONS = "captions"
 """Folder of their index."""
-
-BACKGROUND = "__background__"
-"""The name of class 0 where a list of names leaves it out."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +52,8 @@ class Wishes:
     work: str = "importing"
     rows: str = "rows"
     """What the work and its rows are called while it goes on."""
+    read_ahead: bool = False
+    """Whether a thread reads rows while those before them are stored."""
     class_names: tuple[str, ...] | None = None
     """Of the detector, where the user has them; else the source's."""
     attribute_names: tuple[str, ...] | None = None
@@ -69,6 +72,7 @@ class Done:
     """Of a file, in the words of a caption that the image had already."""
     other_split: int = 0
     without_captions: int = 0
+    without_size: int = 0
     bad: list[str] = field(default_factory=list)
 
 
@@ -101,7 +105,7 @@ def _identity(source: Source, captions: CaptionFiles, wishes: Wishes, world: Wor
     stats = [(str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in files]
     of_captions = (captions.splits, captions.encoding, captions.match, captions.allow_unmatched)
     names = wishes.class_names, wishes.attribute_names
-    options = (wishes.shard_bytes, wishes.classes, names, *of_captions, world.size)
+    options = (wishes.shard_bytes, wishes.classes, names, wishes.features_of, *of_captions, world.size)
     return key(_METHOD, what, stats, options)
 
 
@@ -109,16 +113,29 @@ def _provide(folder: Path, identity: str) -> None:
     """The folder of unfinished work: that of an earlier start, if it was the same work."""
     marker = folder / "job.json"
     if marker.is_file() and read_json(marker)["identity"] == identity:
-        print(f"going on from {folder}", flush=True)
-        return
-    if folder.exists():
+        if _is_whole(folder):
+            print(f"going on from {folder}", flush=True)
+            for torn in folder.glob(".*.partial"):  # what was being written when it was killed
+                remove(torn)
+            return
+        print(f"{folder} lacks a shard that it had; beginning anew", flush=True)
+    elif folder.exists():
         print(f"{folder} is of other inputs or options; beginning anew", flush=True)
     new_folder(folder)
     write_json(marker, {"identity": identity})
 
 
+def _is_whole(folder: Path) -> bool:
+    """Whether all finished shards are there: one that became the output is not."""
+    return all(
+        (folder / _shard_name(int(path.stem.partition("_")[2]), number)).is_file()
+        for path in folder.glob("rank_*.json")
+        for number in range(read_json(path)["shards"])
+    )
+
+
 def _import_run(
-    source: Source,
+    source: Source | ReadAhead,
     rows: range,
     captions: MatchedCaptions | None,
     of_split: bool,
@@ -129,10 +146,15 @@ def _import_run(
     state = folder / f"rank_{world.rank:04d}.json"
     done = Done(**read_json(state)) if state.is_file() else Done()
     shards = [folder / _shard(world, number) for number in range(done.shards)]
-    seen = {image_id for path in shards for image_id in _ids(path)}
+    seen = KnownNames()
+    for path in shards:
+        _add_ids(path, seen)
     title = wishes.work if world.size == 1 else f"{wishes.work}, rank {world.rank} of {world.size}"
     shown = world.rank == 0
-    with Progress(title, len(rows), wishes.rows, shown=shown, before=done.next) as progress:
+    with (
+        ReadAhead(source, rows[done.next :]) if wishes.read_ahead else nullcontext(source) as source,
+        Progress(title, len(rows), wishes.rows, shown=shown, before=done.next) as progress,
+    ):
         while done.next < len(rows):
             path = folder / _shard(world, done.shards)
             _write_shard(path, source, rows, done, seen, captions, of_split, wishes, progress)
@@ -141,20 +163,26 @@ def _import_run(
 
 
 def _shard(world: World, number: int) -> str:
-    return f"shard_{world.rank:04d}_{number:05d}.h5"
+    return _shard_name(world.rank, number)
 
 
-def _ids(path: Path) -> list[str]:
+def _shard_name(rank: int, number: int) -> str:
+    return f"shard_{rank:04d}_{number:05d}.h5"
+
+
+def _add_ids(path: Path, seen: KnownNames) -> None:
     with Store(path) as store:
-        return store.image_ids
+        for block in store.ids.blocks():
+            for name in block:
+                seen.add(name)
 
 
 def _write_shard(
     path: Path,
-    source: Source,
+    source: Source | ReadAhead,
     rows: range,
     done: Done,
-    seen: set[str],
+    seen: KnownNames,
     captions: MatchedCaptions | None,
     of_split: bool,
     wishes: Wishes,
@@ -176,7 +204,7 @@ def _write_shard(
                 if of_split and not found:
                     counted["other_split"] += 1
                     continue
-                if record.image_id in seen:
+                if (name := record.image_id.encode("utf-8", "surrogatepass")) in seen:
                     raise ImportFault(f"image id {record.image_id!r} came before; leave one of them out")
                 if store is None:
                     store = _open(path, record, wishes, source)
@@ -185,31 +213,35 @@ def _write_shard(
                 bad.append(_fault(source, number, error, store))
                 if len(bad) > wishes.skip_bad:
                     raise ImportFault(_stopped(bad, wishes)) from None
+                if store is not None and not store.images:  # a bad row does not say what the others are like
+                    store = _discarded(store)
                 continue
-            seen.add(record.image_id)
+            seen.add(name)
             texts, again = joined(record.captions, found)
             store.add_captions(image, texts)
-            counted.update(
-                images=1, captions=len(texts), without_captions=int(not texts), captions_again=again
-            )
+            counted.update(images=1, captions=len(texts), captions_again=again)
+            counted.update(without_captions=int(not texts), without_size=int(not record.width))
             written += record.features_ND.size * 2 + len(record.features_ND) * 2 * store.classes
         if store is not None and store.images:
             store.close()
             done.shards += 1
-        elif store is not None:
-            store.__exit__(ImportFault)
     except BaseException:
         if store is not None:
-            store.__exit__(ImportFault)
+            _discarded(store)
         raise
     done.next, done.bad = row, bad
     for name, count in counted.items():
         setattr(done, name, getattr(done, name) + count)
 
 
+def _discarded(store: StoreWriter) -> None:
+    store.__exit__(ImportFault)
+
+
 def _open(path: Path, record: ImageRecord, wishes: Wishes, source: Source) -> StoreWriter:
     """A store for rows like this one."""
-    class_names = source.class_names if wishes.class_names is None else list(wishes.class_names)
+    class_names = list(wishes.class_names or source.class_names or ()) or None
+    attribute_names = list(wishes.attribute_names or source.attribute_names or ()) or None
     evidence, classes = None, 0
     if record.class_probs_NK is not None:
         evidence, classes = "class_probs", record.class_probs_NK.shape[1]
@@ -217,7 +249,7 @@ def _open(path: Path, record: ImageRecord, wishes: Wishes, source: Source) -> St
         evidence, classes = "labels", len(class_names or ()) or wishes.classes
     if class_names is not None and len(class_names) == classes - 1:
         class_names = [BACKGROUND, *class_names]
-    attributes = 0 if record.attributes_N is None else len(wishes.attribute_names or ()) or ANY_ATTRIBUTES
+    attributes = 0 if record.attributes_N is None else len(attribute_names or ()) or ANY_ATTRIBUTES
     return StoreWriter(
         path,
         record.features_ND.shape[1],
@@ -227,7 +259,7 @@ def _open(path: Path, record: ImageRecord, wishes: Wishes, source: Source) -> St
         class_names=class_names if classes else None,
         features_of=wishes.features_of,
         attributes=attributes,
-        attribute_names=wishes.attribute_names if attributes else None,
+        attribute_names=attribute_names if attributes else None,
     )
 
 
@@ -259,7 +291,7 @@ def _stopped(bad: list[str], wishes: Wishes) -> str:
 
 
 def _report(done: list[Done], captions: MatchedCaptions | None) -> dict[str, object]:
-    names = ("images", "captions", "without_captions", "other_split", "captions_again")
+    names = ("images", "captions", "without_captions", "without_size", "other_split", "captions_again")
     total = {name: sum(getattr(d, name) for d in done) for name in names}
     matches = captions.matches if captions else []
     total["captions_without_image"] = sum(match.images - match.matched for match in matches)
@@ -281,10 +313,11 @@ def _settle(folder: Path, output: Path, report: dict[str, object]) -> None:
         shutil.rmtree(folder)
         return
     Corpus([folder]).close()  # what only shows between shards: widths, evidence, an image twice
-    for number, shard in enumerate(shards):
-        shard.rename(folder / f"shard_{number:05d}.h5")
-    for file in folder.glob("*.json"):
-        file.unlink()
-    remove(folder / _CAPTIONS)
     write_json(folder / "import.json", report)
+    remove(folder / _CAPTIONS)
     settle_folder(folder, output)
+    # Only now, for what is killed before can still be gone on from.
+    for number, shard in enumerate(shards):
+        (output / shard.name).rename(output / f"shard_{number:05d}.h5")
+    for file in [*output.glob("rank_*.json"), output / "job.json"]:
+        file.unlink()

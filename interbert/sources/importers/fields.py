@@ -128,7 +128,10 @@ def _matrix(
         rows = len(plain(value, theirs))
     if not is_text(value):
         rows = row.count() or rows
-    return matrix_from(value, theirs, rows, kind, width)
+    found = matrix_from(value, theirs, rows, kind, width)
+    if width not in (None, found.shape[1]):
+        raise ImportFault(f"{theirs}: {found.shape[1]} numbers a region, --feature-width {width}")
+    return found
 
 
 def _first(array: np.ndarray, field: str, count: int) -> np.ndarray:
@@ -139,11 +142,19 @@ def _first(array: np.ndarray, field: str, count: int) -> np.ndarray:
 
 def _size(row: Row, image_id: str, choices: Choices) -> tuple[int, int]:
     if "width" in row or "height" in row:
-        return row.whole("width"), row.whole("height")
-    if "size" in row:
-        height, width = plain(*row.get("size")).reshape(-1)[:2].tolist()
-        return round(width), round(height)
-    return choices.sizes.get(image_id, (0, 0))
+        width, height = row.whole("width"), row.whole("height")
+    elif "size" in row:
+        sides = plain(*row.get("size")).reshape(-1)
+        if sides.size < 2 or not np.isfinite(sides).all():
+            raise ImportFault(
+                f"{row.get('size')[1]}: {sides.tolist()!r:.40}; a height and a width are expected"
+            )
+        height, width = (round(side) for side in sides[:2].tolist())
+    else:
+        return choices.sizes.get(image_id, (0, 0))
+    if not max(abs(width), abs(height)) < 1 << 31:
+        raise ImportFault(f"an image of {width:,} x {height:,} pixels")
+    return width, height
 
 
 def _placed(record: ImageRecord, are_shares: bool, count: int, choices: Choices) -> np.ndarray:

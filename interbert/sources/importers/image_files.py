@@ -24,7 +24,7 @@ class ImageFiles:
     """Folders, with all folders in them; the id is the file's name without ending, behind its folder's where there
     are several."""
 
-    class_names = None
+    class_names = attribute_names = None
 
     def __init__(self, inputs: list[Path], choices: Choices) -> None:
         self._choices = choices
@@ -38,7 +38,7 @@ class ImageFiles:
             raise ImportFault(
                 f"{', '.join(map(str, inputs))}: no file ends in .npz, or in .npy; give the folder of them"
             )
-        self.files = self.keys
+        self.files = [file for path in self.keys for file in (path, _info_of(path), _boxes_of(path)) if file]
         self._habits = habits_of_rows(self.row, len(self.keys), choices, str(inputs[0]))
         self.notes = [*self._habits.notes, *_missing(self.row, choices)]
 
@@ -83,16 +83,27 @@ def row_of(path: Path) -> dict[str, Any]:
     else:
         found = read_npy(path)
         row = dict(found) if isinstance(found, dict) else {"features": _listed(found)}
-    info = path.with_name(path.stem + _INFO)
-    if path.suffix == ".npy" and info.is_file():
+    if (info := _info_of(path)) is not None:
         beside = read_npy(info)
         if not isinstance(beside, dict):
             raise ImportFault(f"{info.name} holds a {type(beside).__name__}, not a dictionary")
         row = dict(beside) | row
-    if path.parent.name.endswith(_FEATURES):
-        boxes = path.parent.with_name(path.parent.name.removesuffix(_FEATURES) + _BOXES) / f"{path.stem}.npy"
-        row |= {"boxes": read_npy(boxes)} if boxes.is_file() else {}
+    if (boxes := _boxes_of(path)) is not None:
+        row["boxes"] = read_npy(boxes)
     return row
+
+
+def _info_of(path: Path) -> Path | None:
+    info = path.with_name(path.stem + _INFO)
+    return info if path.suffix == ".npy" and info.is_file() else None
+
+
+def _boxes_of(path: Path) -> Path | None:
+    if not path.parent.name.endswith(_FEATURES):
+        return None
+    folder = path.parent.with_name(path.parent.name.removesuffix(_FEATURES) + _BOXES)
+    boxes = folder / f"{path.stem}.npy"
+    return boxes if boxes.is_file() else None
 
 
 def _listed(array: Any) -> Any:

@@ -23,7 +23,7 @@ SIGNATURE = b"\xde\xc0\xef\xbe"
 class LmdbSource:
     """The records of one LMDB or several, each in the order of its own list of keys where it has one."""
 
-    class_names = None
+    class_names = attribute_names = None
 
     def __init__(
         self,
@@ -61,8 +61,11 @@ class LmdbSource:
 
     def row(self, number: int) -> dict[str, Any]:
         key = self.keys[number]
-        with self._open[self._place(number)].begin(buffers=False) as transaction:
-            value = transaction.get(key)
+        try:
+            with self._open[self._place(number)].begin(buffers=False) as transaction:
+                value = transaction.get(key)
+        except lmdb.Error as error:
+            raise ImportFault(f"cannot be read ({error}); copy the LMDB again") from None
         if value is None:
             raise ImportFault("the list of keys names it, but there is no such record")
         return self._row_of(key, value)
@@ -139,7 +142,10 @@ def unpacked(value: bytes) -> Any:
     if is_pickle(value):
         return safe_pickle.loads(value)
     if value[:1] in (b"[", b"{") and value[-1:] in (b"]", b"}"):
-        return json.loads(value)
+        try:
+            return json.loads(value)
+        except (ValueError, RecursionError) as error:
+            raise ImportFault(f"not readable JSON ({error})") from None
     return safe_msgpack.loads(value)
 
 

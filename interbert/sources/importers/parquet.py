@@ -1,12 +1,12 @@
 """Hugging Face data sets of LXMERT's features: parquet, and the arrow files that `save_to_disk` leaves."""
 
-from collections.abc import Callable
-from functools import partial
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from interbert.sources.images.containers.table_rows import open_rows
 from interbert.sources.importers.choices import Choices
 from interbert.sources.importers.fields import NAMES, Row, habits_of_rows, record_of
 from interbert.sources.importers.record import ImageRecord, ImportFault
@@ -19,43 +19,43 @@ _CAPTIONS = ("caption", "captions", "sentences")
 class TableSource:
     """Files, or folders of them; a row an image."""
 
-    class_names = None
+    class_names = attribute_names = None
 
     def __init__(self, inputs: list[Path], choices: Choices) -> None:
         self._choices = choices
         self.files = [file for path in inputs for file in files_of(path)]
         if not self.files:
             raise ImportFault(f"{', '.join(map(str, inputs))}: no file ends in .parquet or .arrow")
-        self._blocks = [block for file in self.files for block in _blocks(file)]
-        self._first = np.cumsum([0, *(block.rows for block in self._blocks)])
+        counts, names = [], []
+        for file in self.files:
+            with open_rows(file) as rows:
+                counts.append(rows.count)
+                names.append(rows.schema.names)
+        self._first = np.cumsum([0, *counts])
         self.keys = range(int(self._first[-1]))
-        self._held: tuple[int, Any] = (-1, None)
-        self._held_ids: tuple[int, Any] = (-1, None)
-        self._names = self._blocks[0].names if self._blocks else []
+        self._rows = [_Rows(path, columns) for path, columns in zip(self.files, names, strict=True)]
+        self._ids = [
+            _Rows(path, [name for name in _IDS if name in columns])
+            for path, columns in zip(self.files, names, strict=True)
+        ]
         self._habits = habits_of_rows(self.row, len(self.keys), choices, str(inputs[0]))
         self.notes = list(self._habits.notes)
 
     def where(self, number: int) -> str:
-        block, row = self._place(number)
-        return f"{self._blocks[block].path}, row {self._blocks[block].first + row}"
+        file, row = self._place(number)
+        return f"{self.files[file]}, row {row}"
 
     def name(self, number: int) -> str | None:
-        """Out of the column of ids alone."""
-        place, row = self._place(number)
-        if self._held_ids[0] != place:
-            self._held_ids = (place, self._blocks[place].read([name for name in _IDS if name in self._names]))
-        found = Row(
-            {name: _value(self._held_ids[1].column(name), row) for name in self._held_ids[1].schema.names}
-        )
+        """Out of the columns of ids alone."""
+        file, row = self._place(number)
+        found = Row(self._ids[file].row(row)) if self._ids[file].columns else Row({})
         return found.text("image_id") if "image_id" in found else None
 
     def row(self, number: int) -> dict[str, Any]:
-        place, row = self._place(number)
-        if self._held[0] != place:
-            self._held = (place, None)  # the one before goes first
-            self._held = (place, self._blocks[place].read(None))
-        table = self._held[1]
-        return {name: _value(table.column(name), row) for name in table.schema.names}
+        file, row = self._place(number)
+        for other in (*self._rows[:file], *self._rows[file + 1 :]):
+            other.close()
+        return self._rows[file].row(row)
 
     def read(self, number: int) -> ImageRecord:
         row = self.row(number)
@@ -69,18 +69,43 @@ class TableSource:
         return record
 
     def _place(self, number: int) -> tuple[int, int]:
-        block = int(np.searchsorted(self._first, number, side="right")) - 1
-        return block, int(number - self._first[block])
+        """(file, row in it)"""
+        file = int(np.searchsorted(self._first, number, side="right")) - 1
+        return file, int(number - self._first[file])
 
 
-class _Block:
-    """Rows that are read together: a row group of a parquet file, a batch of an arrow file."""
+class _Rows:
+    """Rows of one file, quick one after another; a few megabytes of them are held, however large their group is."""
 
-    def __init__(
-        self, path: Path, first: int, rows: int, names: list[str], read: Callable[[list[str] | None], Any]
-    ) -> None:
-        """read: these columns, or all."""
-        self.path, self.first, self.rows, self.names, self.read = path, first, rows, names, read
+    def __init__(self, path: Path, columns: list[str]) -> None:
+        self.path, self.columns = path, columns
+        self._reading: Iterator[tuple[int, Any]] | None = None
+        self._first, self._batch = 0, None
+
+    def row(self, row: int) -> dict[str, Any]:
+        if self._batch is None or row < self._first or row > self._first + self._batch.num_rows:
+            self._begin(row)
+        while row >= self._first + self._batch.num_rows:
+            self._next()
+        return {name: _value(self._batch.column(name), row - self._first) for name in self.columns}
+
+    def close(self) -> None:
+        self._reading = self._batch = None
+
+    def _begin(self, row: int) -> None:
+        self._reading = self._from(row)
+        self._next()
+
+    def _next(self) -> None:
+        self._batch = None  # the one before goes first
+        found = next(self._reading, None)
+        if found is None:
+            raise ImportFault("the table ends before it")
+        self._first, self._batch = found
+
+    def _from(self, row: int) -> Iterator[tuple[int, Any]]:
+        with open_rows(self.path) as rows:
+            yield from rows.batches(self.columns, row)
 
 
 def files_of(path: Path) -> list[Path]:
@@ -89,62 +114,6 @@ def files_of(path: Path) -> list[Path]:
     return sorted(
         file for file in path.rglob("*") if file.suffix in ENDINGS and not file.name.startswith(".")
     )
-
-
-def pyarrow() -> Any:
-    try:
-        import pyarrow
-    except ImportError:
-        raise ImportFault("parquet and arrow files need pyarrow: pip install pyarrow") from None
-    return pyarrow
-
-
-def _blocks(path: Path) -> list[_Block]:
-    arrow = pyarrow()
-    try:
-        with open(path, "rb") as file:
-            parquet = file.read(4) == b"PAR1"
-        return _parquet_blocks(path) if parquet else _arrow_blocks(path)
-    except (arrow.ArrowException, OSError) as error:
-        raise ImportFault(f"{path}: not a readable parquet or arrow file ({error})") from None
-
-
-def _parquet_blocks(path: Path) -> list[_Block]:
-    from pyarrow import parquet
-
-    file, blocks, first = parquet.ParquetFile(path, memory_map=True), [], 0
-    for group in range(file.num_row_groups):
-        rows = file.metadata.row_group(group).num_rows
-        read = partial(_read_group, file, group)
-        blocks.append(_Block(path, first, rows, file.schema_arrow.names, read))
-        first += rows
-    return blocks
-
-
-def _arrow_blocks(path: Path) -> list[_Block]:
-    arrow = pyarrow()
-    source = arrow.memory_map(str(path))
-    try:
-        file = arrow.ipc.open_file(source)
-        batches = [file.get_batch(number) for number in range(file.num_record_batches)]
-    except arrow.ArrowInvalid:
-        source.seek(0)
-        batches = list(arrow.ipc.open_stream(source))  # mapped: no bytes are read for this
-    blocks, first = [], 0
-    for batch in batches:
-        read = partial(_read_batch, batch)
-        blocks.append(_Block(path, first, batch.num_rows, batch.schema.names, read))
-        first += batch.num_rows
-    return blocks
-
-
-def _read_group(file: Any, group: int, columns: list[str] | None) -> Any:
-    """A table of one batch, so that a row is found at once."""
-    return file.read_row_group(group, columns=columns).combine_chunks()
-
-
-def _read_batch(batch: Any, columns: list[str] | None) -> Any:
-    return batch if columns is None else batch.select(columns)
 
 
 def _value(column: Any, row: int) -> Any:
@@ -159,7 +128,9 @@ def _value(column: Any, row: int) -> Any:
     while hasattr(values.type, "value_type"):
         values = values.flatten()
         shape.append(len(values) // max(int(np.prod(shape)), 1))
-    if not pyarrow().types.is_primitive(values.type) or values.null_count:
+    import pyarrow
+
+    if not pyarrow.types.is_primitive(values.type) or values.null_count:
         return scalar.as_py()
     array = values.to_numpy(zero_copy_only=False)
     return array.reshape(shape) if array.size == np.prod(shape) else scalar.as_py()

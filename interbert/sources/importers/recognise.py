@@ -7,19 +7,21 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import h5py
+import lmdb
 
 from interbert.sources.importers import array_files, lmdb_source
 from interbert.sources.importers.fields import Row
+from interbert.sources.importers.foreign_hdf5 import open_hdf5
 from interbert.sources.importers.image_files import files_of as files_of_images
 from interbert.sources.importers.image_files import row_of
 from interbert.sources.importers.parquet import ENDINGS
 from interbert.sources.importers.parquet import files_of as table_files
-from interbert.sources.importers.record import ImportFault
+from interbert.sources.importers.record import MOST_BYTES, ImportFault
 from interbert.sources.importers.text_files import Part, parts_of
 from interbert.sources.importers.tsv import columns_of
 from interbert.sources.importers.uniter import lmdb_of
 from interbert.sources.importers.vinvl_tsv import kind_of
-from interbert.sources.importers.volta_h5 import open_hdf5
+from interbert.sources.importers.what_else import what_else
 from interbert.store.format import SCHEMA
 
 
@@ -36,21 +38,22 @@ def recognise(inputs: list[Path]) -> Seen:
     for path in inputs:
         if (found := look_at(path)) is not None:
             return found
-    raise ImportFault(
-        f"{', '.join(map(str, inputs))}: {_start(inputs[0])}; of no format of features that is known here: name the "
-        "format where it is one all the same (`python -m interbert import --help` lists them)"
-    )
+    raise ImportFault(f"{', '.join(map(str, inputs))}: {what_else(inputs[0])}")
 
 
 def look_at(path: Path) -> Seen | None:
     for look in LOOKS:
         try:
             found = look(path)
-        except (ImportFault, zipfile.BadZipFile, OSError):
+        except _BROKEN:
             continue  # of another kind, or broken: whoever reads it in earnest says how
         if found is not None:
             return found
     return None
+
+
+_BROKEN = (ValueError, OSError, KeyError, RuntimeError, lmdb.Error, zipfile.BadZipFile)
+"""What a file of another kind than it was taken for makes a reader say."""
 
 
 def _is_lmdb(path: Path) -> bool:
@@ -126,6 +129,8 @@ def _rows(path: Path) -> Seen | None:
                 return Seen("vinvl-tsv", f"{part.name}: tab-separated rows of an id and {kind}")
             continue
         columns, has_header = columns_of(part.name, first)
+        if not has_header:  # any table has so many columns now and then
+            Row(dict(zip(columns, first.split(b"\t"), strict=True))).whole("count")
         how = "by its header" if has_header else f"{len(columns)} columns, no header"
         return Seen("bottom-up-tsv", f"{part.name}: tab-separated, {how}: {', '.join(columns)}")
     return None
@@ -136,7 +141,7 @@ LOOKS: tuple[Callable[[Path], Seen | None], ...] = (_lmdb, _hdf5, _table, _array
 
 def _first_line(part: Part) -> bytes:
     with part.open() as file:
-        return file.readline().rstrip(b"\r\n")
+        return file.readline(MOST_BYTES).rstrip(b"\r\n")
 
 
 def _bytes(path: Path, count: int) -> bytes:
@@ -146,10 +151,3 @@ def _bytes(path: Path, count: int) -> bytes:
 
 def _shown(key: bytes) -> str:
     return repr(key.decode(errors="replace"))[:60]
-
-
-def _start(path: Path) -> str:
-    if path.is_dir():
-        names = sorted(file.name for file in path.iterdir())
-        return f"a folder of {', '.join(names[:4]) or 'nothing'}{' …' if len(names) > 4 else ''}"
-    return f"it begins with {_bytes(path, 24)!r}"

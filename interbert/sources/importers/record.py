@@ -10,6 +10,9 @@ from typing import Any, Protocol
 
 import numpy as np
 
+MOST_BYTES = 1 << 28
+"""Of one image's row: more is a mistake, or meant to fill the memory."""
+
 
 class ImportFault(ValueError):
     """Something in a foreign file that cannot be imported."""
@@ -56,6 +59,7 @@ class Source(Protocol):
     """What it is read from: together with their sizes and times the identity of the data."""
     keys: Sequence[Any]
     class_names: list[str] | None
+    attribute_names: list[str] | None
     """Of the detector, where they are known."""
 
     def where(self, number: int) -> str:

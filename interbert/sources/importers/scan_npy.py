@@ -20,7 +20,7 @@ _EACH = 5
 
 
 class ScanSource:
-    class_names = None
+    class_names = attribute_names = None
 
     def __init__(self, inputs: list[Path], choices: Choices) -> None:
         self._choices = choices

@@ -6,6 +6,7 @@ import mmap
 import os
 import zipfile
 import zlib
+from array import array
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +14,7 @@ from typing import BinaryIO
 
 import numpy as np
 
-from interbert.sources.importers.record import ImportFault
+from interbert.sources.importers.record import MOST_BYTES, ImportFault
 
 _BLOCK = 1 << 24
 _SMALL = 4096
@@ -71,26 +72,35 @@ class Lines:
         try:
             self._file = part.open()
             self._mapped = _map(self._file)
-            self.starts = _line_starts(self._file) if self._mapped is None else _mapped_starts(self._mapped)
+            starts = _line_starts(self._file) if self._mapped is None else _mapped_starts(self._mapped)
+            self._starts = starts
+            """int64 [lines + 1]: where each that is not empty begins, and the end of all."""
         except _BROKEN as error:
             raise ImportFault(f"{part.name}: cannot be read to its end ({error})") from None
 
     def __len__(self) -> int:
-        return len(self.starts)
+        return len(self._starts) - 1
 
     def read(self, number: int, most: int = -1) -> bytes:
         """Without its end; no more than `most` bytes of it."""
+        start = self._start(number, most)
         try:
-            self._file.seek(int(self.starts[number]))
+            self._file.seek(start)
             return self._file.readline(most).rstrip(b"\r\n")
         except _BROKEN as error:
             raise ImportFault(f"cannot be read ({error})") from None
+
+    def _start(self, number: int, most: int = -1) -> int:
+        start, end = self._starts[number : number + 2].tolist()
+        if most < 0 and end - start > MOST_BYTES:
+            raise ImportFault(f"a line of {end - start:,} bytes; {MOST_BYTES:,} are the most of an image")
+        return start
 
     def cells(self, number: int) -> list[bytes | memoryview]:
         """What stands between the tabs of a line."""
         if self._mapped is None:
             return self.read(number).split(b"\t")
-        start, view, cells = int(self.starts[number]), memoryview(self._mapped), []
+        start, view, cells = self._start(number), memoryview(self._mapped), []
         end = self._mapped.find(b"\n", start)
         end = len(view) if end < 0 else end
         while end > start and view[end - 1] == 13:  # \r
@@ -111,20 +121,17 @@ def _map(file: BinaryIO) -> mmap.mmap | None:
 
 
 def _mapped_starts(data: mmap.mmap) -> np.ndarray:
-    """int64: where each line that is not empty begins."""
-    starts, begin = [], 0
+    starts, begin = array("q"), 0
     while (at := data.find(b"\n", begin)) >= 0:
         if at > begin:
             starts.append(begin)
         begin = at + 1
-    if begin < len(data):
-        starts.append(begin)
-    return np.array(starts, np.int64)
+    return _ended(starts, begin, len(data))
 
 
 def _line_starts(file: BinaryIO) -> np.ndarray:
     """The same of a file that cannot be mapped."""
-    starts, begin, place = [], 0, 0
+    starts, begin, place = array("q"), 0, 0
     while block := file.read(_BLOCK):
         at = block.find(b"\n")
         while at >= 0:
@@ -133,6 +140,12 @@ def _line_starts(file: BinaryIO) -> np.ndarray:
             begin = place + at + 1
             at = block.find(b"\n", at + 1)
         place += len(block)
-    if place > begin:
+    return _ended(starts, begin, place)
+
+
+def _ended(starts: array, begin: int, size: int) -> np.ndarray:
+    """With the last line, which may lack its end, and the end of all."""
+    if size > begin:
         starts.append(begin)
+    starts.append(size)
     return np.array(starts, np.int64)

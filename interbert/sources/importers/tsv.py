@@ -24,7 +24,7 @@ _NEEDED = ("image_id", "width", "height", "count", "boxes", "features")
 
 
 class TsvSource:
-    class_names = None
+    class_names = attribute_names = None
 
     def __init__(self, inputs: list[Path], choices: Choices) -> None:
         self._choices = choices

@@ -70,8 +70,7 @@ def _counter(lmdb: Path) -> tuple[Counter, list[Path], list[str]]:
     if len(found) > 1:
         raise ImportFault(f"{folder}: {', '.join(path.name for path in found)}; leave one of them there")
     if found:
-        counts = json.loads(found[0].read_text())
-        return (lambda name, _: counts.get(name)), found, [f"boxes: as many of an image as {found[0]} says"]
+        return _counts_in(found[0]), found, [f"boxes: as many of an image as {found[0]} says"]
     if name.startswith("feat_numbb") and name.removeprefix("feat_numbb").isdigit():
         most = int(name.removeprefix("feat_numbb"))
         return (lambda _, row: min(most, len(row["features"]))), [], []
@@ -79,6 +78,22 @@ def _counter(lmdb: Path) -> tuple[Counter, list[Path], list[str]]:
         return (lambda *_: None), [], []
     told = f"boxes: of all, those surer than {_SURE}, {_FEWEST} to {_MOST} of an image, as UNITER's reader takes them"
     return _surest, [], [told]
+
+
+def _counts_in(path: Path) -> Counter:
+    try:
+        counts = json.loads(path.read_text())
+    except (ValueError, RecursionError) as error:
+        raise ImportFault(f"{path}: not JSON ({error})") from None
+    if not isinstance(counts, dict) or not all(isinstance(count, int) for count in counts.values()):
+        raise ImportFault(f"{path}: an object from NAME.npz to a number of boxes is expected")
+
+    def count_of(name: str, _: dict[str, Any]) -> int:
+        if name not in counts:
+            raise ImportFault(f"{path} does not say how many of its boxes are kept")
+        return counts[name]
+
+    return count_of
 
 
 def _surest(_: str, row: dict[str, Any]) -> int | None:

@@ -6,6 +6,7 @@ object with rect, class, conf, attributes, attr_scores, and its feature where no
 """
 
 import json
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,9 +15,10 @@ import numpy as np
 
 from interbert.sources.importers.choices import Choices
 from interbert.sources.importers.fields import habits_of_rows, record_of
-from interbert.sources.importers.numbers import boxes_from, from_base64
+from interbert.sources.importers.numbers import boxes_from, unquoted
 from interbert.sources.importers.record import ImageRecord, ImportFault
 from interbert.sources.importers.text_files import Lines, parts_of
+from interbert.sources.importers.vinvl_objects import Numbering
 
 GEOMETRY = 6
 _SLACK = 2e-3
@@ -30,7 +32,7 @@ class VinvlSource:
         kinds: dict[str, list[Lines]] = {"features": [], "objects": [], "sizes": []}
         for part in parts_of(self.files):
             lines = Lines(part)
-            kinds[kind_of(lines.read(0)) if len(lines) else "sizes"].append(lines)
+            kinds[_kind_of_file(lines)].append(lines)
         self._features = kinds["features"] or kinds["objects"]
         if not self._features:
             raise ImportFault(f"{', '.join(map(str, inputs))}: no features in it")
@@ -39,19 +41,12 @@ class VinvlSource:
         self.keys = [
             (place, line) for place, lines in enumerate(self._features) for line in range(len(lines))
         ]
-        self.notes: list[str] = []
-        self._names, self._attributes = choices.class_names, choices.attribute_names
-        if kinds["objects"] and self._names is None:
-            self._names, self._attributes = _found_names(kinds["objects"])
-            self.notes.append(
-                f"classes: the {len(self._names)} names that are found here, by the alphabet; give --class-names "
-                "FILE for numbers that other files have too"
-            )
-        self.class_names = list(self._names) if self._names else None
-        self._numbers = {name: number for number, name in enumerate(self._names or ())}
-        self._attribute_numbers = {name: number for number, name in enumerate(self._attributes or ())}
+        objects = (item for lines in kinds["objects"] for item in _objects_of(lines))
+        self._numbering = Numbering(objects if kinds["objects"] else None, choices)
+        self.class_names = self._numbering.class_names
+        self.attribute_names = self._numbering.attribute_names
         self._habits = habits_of_rows(self.row, len(self.keys), choices, self._features[0].part.name)
-        self.notes += self._habits.notes
+        self.notes = [*self._numbering.notes, *self._habits.notes]
 
     def where(self, number: int) -> str:
         place, line = self.keys[number]
@@ -80,7 +75,8 @@ class VinvlSource:
 
     def read(self, number: int) -> ImageRecord:
         row = self.row(number)
-        row |= self._evidence(row.pop("found", None), row)
+        found = row.pop("found", None)
+        row |= {} if found is None else self._numbering.fields(found, row)
         boxes = row.pop("boxes", None)
         record = record_of(row, self._habits, self._bare)
         shares_N4 = _shares(record.features_ND)
@@ -96,38 +92,22 @@ class VinvlSource:
             record.boxes_N4 = shares_N4 * np.array([record.width or 1, record.height or 1] * 2, np.float32)
         return record
 
-    def _evidence(self, found: list[dict] | None, row: dict[str, Any]) -> dict[str, Any]:
-        """What the list of objects says, as fields."""
-        if found is None:
-            return {}
-        count = row.get("num_boxes", len(found))
-        if int(count) != len(found):
-            raise ImportFault(f"{len(found)} objects are predicted, but there are {count} features")
-        try:
-            fields: dict[str, Any] = {"num_boxes": len(found), "boxes": [item["rect"] for item in found]}
-            if "features" not in row:
-                texts = [from_base64(item["feature"], "feature") for item in found]
-                fields["features"] = np.stack([np.frombuffer(text, "<f4") for text in texts])
-            if all("class" in item for item in found):
-                fields["obj_ids"] = [_number(item["class"], self._numbers, "class") for item in found]
-            if all("conf" in item for item in found):
-                fields["obj_conf"] = [item["conf"] for item in found]
-            if self._attribute_numbers and all(item.get("attributes") for item in found):
-                surest = [int(np.argmax(item["attr_scores"])) for item in found]
-                names = [item["attributes"][best] for item, best in zip(found, surest, strict=True)]
-                fields["attr_ids"] = [_number(name, self._attribute_numbers, "attribute") for name in names]
-                fields["attr_conf"] = [
-                    item["attr_scores"][best] for item, best in zip(found, surest, strict=True)
-                ]
-        except (KeyError, TypeError) as error:
-            raise ImportFault(f"an object without {error}") from None
-        return fields
+
+def _kind_of_file(lines: Lines) -> str:
+    if not len(lines):
+        return "sizes"
+    try:
+        return kind_of(lines.read(0))
+    except ImportFault as error:
+        raise ImportFault(f"{lines.part.name}, line 1: {error}") from None
 
 
 def kind_of(line: bytes) -> str:
     """What a file of such rows is: of `features`, `objects` or `sizes`."""
     _, rest = _cells(line)
     if len(rest) == 2:
+        if not unquoted(rest[0]).isdigit():
+            raise ImportFault(f"{rest[0]!r:.40} is not the number of its regions")
         return "features"
     row = _json(rest[0])
     if "objects" in row:
@@ -148,7 +128,7 @@ def _json(text: bytes) -> dict[str, Any]:
     """The object; of a list the objects in it, or the one that says a size."""
     try:
         found = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ImportFault(f"not JSON ({error})") from None
     if isinstance(found, list):
         whole = found[0] if len(found) == 1 and isinstance(found[0], dict) else {}
@@ -183,22 +163,13 @@ def _line(places: Places, image_id: str) -> list[bytes]:
     return _cells(lines.read(line))[1]
 
 
-def _found_names(files: list[Lines]) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    names, attributes = set(), set()
-    for lines in files:
-        for line in range(len(lines)):
-            for item in _json(_cells(lines.read(line))[1][0]).get("objects", ()):
-                names.add(str(item.get("class", "")))
-                attributes.update(map(str, item.get("attributes", ())))
-    return tuple(sorted(names - {""})), tuple(sorted(attributes))
-
-
-def _number(name: Any, numbers: dict[str, int], what: str) -> int:
-    if isinstance(name, int):
-        return name
-    if name not in numbers:
-        raise ImportFault(f"{what} {name!r} is not among the names of --class-names")
-    return numbers[name]
+def _objects_of(lines: Lines) -> Iterator[Any]:
+    """In all lines that can be read: of the others it is told when they are imported."""
+    for line in range(len(lines)):
+        try:
+            yield from _json(_cells(lines.read(line))[1][0]).get("objects") or ()
+        except (ImportFault, TypeError):
+            continue
 
 
 def _shares(features_ND: np.ndarray) -> np.ndarray | None:

@@ -4,15 +4,15 @@ from pathlib import Path
 from typing import Any
 
 import h5py
-import numpy as np
 
 from interbert.sources.importers.choices import Choices
 from interbert.sources.importers.fields import NAMES, habits_of_rows, record_of
+from interbert.sources.importers.foreign_hdf5 import open_hdf5, refuse_link, told_if_damaged, values_in
 from interbert.sources.importers.record import ImageRecord, ImportFault
 
 
 class VoltaSource:
-    class_names = None
+    class_names = attribute_names = None
 
     def __init__(self, inputs: list[Path], choices: Choices) -> None:
         self.files, self._choices = inputs, choices
@@ -30,30 +30,14 @@ class VoltaSource:
 
     def row(self, number: int) -> dict[str, Any]:
         file, name = self.keys[number]
-        group = self._open[file][name]
-        if not isinstance(group, h5py.Group):
-            raise ImportFault("a data set, not a group; VOLTA's files have one group an image")
-        row = dict(group.attrs) if h5py.h5a.get_num_attrs(group.id) else {}
-        row |= {field: _values(group, field) for field in group if field in NAMES}
+        with told_if_damaged():
+            refuse_link(self._open[file], name)
+            group = self._open[file][name]
+            if not isinstance(group, h5py.Group):
+                raise ImportFault("a data set, not a group; VOLTA's files have one group an image")
+            row = dict(group.attrs) if h5py.h5a.get_num_attrs(group.id) else {}
+            row |= {field: values_in(group, field) for field in group if field in NAMES}
         return row | {"image_id": name}
 
     def read(self, number: int) -> ImageRecord:
         return record_of(self.row(number), self._habits, self._choices)
-
-
-def _values(group: h5py.Group, field: str) -> Any:
-    """group[field][()], several times as quick for the plain arrays that these are."""
-    dataset = h5py.h5d.open(group.id, field.encode())
-    if dataset.dtype.kind not in "fiu" or dataset.dtype.metadata:
-        return group[field][()]
-    values = np.empty(dataset.shape, dataset.dtype)
-    if values.size:
-        dataset.read(h5py.h5s.ALL, h5py.h5s.ALL, values)
-    return values
-
-
-def open_hdf5(path: Path) -> h5py.File:
-    try:
-        return h5py.File(path, "r", locking=False)
-    except OSError as error:
-        raise ImportFault(f"{path}: not a readable HDF5 file ({error})") from None

@@ -5,30 +5,20 @@ import os
 import pickle
 import re
 import sys
-from itertools import islice
 from pathlib import Path
 
 import foreign
 import h5py
 import numpy as np
 import pytest
-import torch
 from foreign import CLASSES, WIDTH, Image, b64
 from foreign_files import LAYOUTS, Layout, attribute_confidence, attributes
-from made_batches import tiny_config
-from small_world import WordTokenizer, settings
+from rank_pair import on_two_ranks
 
 from interbert import __main__ as program
-from interbert import objectives
-from interbert.batches.endless import Position
-from interbert.batches.loader import Loader
-from interbert.batches.masking import Vocabulary
-from interbert.batches.plan import Plan
-from interbert.batches.prepare import Preparer
+from interbert import mpi
 from interbert.corpus.corpus import Corpus
-from interbert.corpus.tokens import token_table
-from interbert.mining.negatives import candidates_for
-from interbert.model import InterBertForPreTraining
+from interbert.mpi import World
 from interbert.sources.importers import driver
 from interbert.sources.importers.choices import Choices
 from interbert.sources.importers.formats import source_of
@@ -129,6 +119,8 @@ class Died(BaseException):
 
 @pytest.mark.parametrize("name", [*FORMATS, *LAYOUTS])
 def test_killed_and_continued_then_trained_on(name, tmp_path, capsys, monkeypatch):
+    from three_steps import three_steps  # what it imports takes longer than the other tests here together
+
     made = images_for(name)
     inputs = written(name, tmp_path / "in", made)
     captions = tmp_path / "captions.json"
@@ -159,31 +151,28 @@ def test_killed_and_continued_then_trained_on(name, tmp_path, capsys, monkeypatc
         assert all(np.isfinite(loss) for loss in three_steps(apart))
 
 
-def three_steps(corpus: Corpus) -> list[float]:
-    """Losses of three steps of a tiny model."""
-    names = ["msm", "itm", *{"class_probs": ["mrm"], "labels": ["moc"]}.get(corpus.evidence, [])]
-    wanted = settings(data={"max_regions": 4, "token_budget": 60}, objectives=dict.fromkeys(names, 1.0))
-    words = WordTokenizer()
-    tokens = token_table(corpus, words, wanted.data.max_text_tokens)
-    plan = Plan(corpus, tokens, wanted, candidates_for(corpus, wanted))
-    preparer = Preparer(corpus, tokens, plan, wanted, Vocabulary.of(words))
-    config = tiny_config(
-        vocab_size=words.vocab_size, feature_width=corpus.feature_width, classes=corpus.classes or 2
-    )
-    model = InterBertForPreTraining.from_seed(config, seed=1).train()
-    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3)
-    values = []
-    with Loader(preparer, plan, wanted, 0, 1, Position()) as loader:
-        for step in islice(loader, 3):
-            for batch in step.batches[:1]:
-                found = objectives.losses(names, model.forward_packed(batch), batch)
-                loss = sum(loss.sum / loss.count.clamp(min=1) for loss in found.values())
-                loss.backward()
-                values.append(loss.item())
-            optimizer.step()
-            optimizer.zero_grad()
-    assert len(values) == 3
-    return values
+@pytest.mark.parametrize("name", [*FORMATS, *LAYOUTS])
+def test_ranks_share_the_rows(name, tmp_path, monkeypatch):
+    made = images_for(name)
+    inputs = written(name, tmp_path / "in", made)
+    captions = tmp_path / "captions.json"
+    captions.write_text(json.dumps({str(int(image.name)): image.caption for image in made}))
+    words = ["--input", *inputs, "--captions", captions, "--classes", CLASSES]
+
+    def work(world: World) -> None:
+        monkeypatch.setattr(mpi, "mpi_world", lambda: world)
+        bring(*words, "--output", tmp_path / "shared")
+
+    on_two_ranks(tmp_path, work)
+    monkeypatch.undo()
+    bring(*words, "--output", tmp_path / "alone.h5")
+    assert len(list((tmp_path / "shared").glob("*.h5"))) == 2
+    with Corpus([tmp_path / "shared"]) as shared, Corpus([tmp_path / "alone.h5"]) as alone:
+        assert list(shared.texts()) == list(alone.texts())
+        assert [shared.image_id(n) for n in range(12)] == [alone.image_id(n) for n in range(12)]
+        everything = np.arange(len(made)), alone.region_counts
+        for ours, theirs in zip(shared.read(*everything), alone.read(*everything), strict=True):
+            np.testing.assert_array_equal(ours, theirs)
 
 
 @pytest.mark.parametrize("name", [*FORMATS, *LAYOUTS])

@@ -224,6 +224,44 @@ def test_archives_beside_images_are_told(tmp_path):
     assert "1 archives and tables, such as more.tar, are left alone" in "\n".join(container.told)
 
 
+@pytest.mark.parametrize("kind", ["folder", "tar", "zip"])
+def test_what_is_not_read_is_told_whatever_it_is_in(kind, tmp_path):
+    image = encoded(drawn(8, 8))
+    names = ["a.jpg", "a.png", ".b.jpg", "c.HEIC", "d.heic", "e.mp4", "f.jfif", "7.cls"]
+    (tmp_path / "in").mkdir()
+    if kind == "tar":
+        write_tar(tmp_path / "in" / "a.tar", ((name, image) for name in names))
+    elif kind == "zip":
+        with zipfile.ZipFile(tmp_path / "in" / "a.zip", "w") as archive:
+            for name in names:
+                archive.writestr(name, image)
+    else:
+        for name in names:
+            (tmp_path / "in" / name).write_bytes(image)
+    (container,) = opened(tmp_path / "in", id="name")
+    assert list(container.ids) == ["a.jpg", "a.png", "f"]
+    told = "\n".join(container.told)
+    for words in (
+        "1 hidden images are left out", "1 names have several images, such as a.jpg and a.png",
+        "4 files of other kinds are not read (.heic 2, ", "--id-field is for tables",
+    ):  # fmt: skip
+        assert words in told
+
+
+def test_a_folder_of_archives_is_that_whatever_lies_beside_them(tmp_path):
+    write_tar(tmp_path / "a.tar", picture_files.with_captions(pictures()))
+    for name in (".cover.jpg", "b.tar.gz", "README.md", ".c.tar"):
+        (tmp_path / name).write_bytes(b"?")
+    (tmp_path / "link").symlink_to(tmp_path)
+    (container,) = opened(tmp_path)
+    assert container.path.name == "a.tar"
+    told = "\n".join(container.told)
+    assert "4 other files below" in told and "1 links to folders, such as link, are not followed" in told
+    (tmp_path / "a.tar").unlink()
+    with pytest.raises(ImageError, match=r"no image there; .*; there are .md 1, .gz 1 \(2 hidden"):
+        opened(tmp_path)
+
+
 def tsv(path: Path, rows: list[list[bytes]]) -> Path:
     path.write_bytes(b"".join(b"\t".join(row) + b"\n" for row in rows))
     return path

@@ -21,7 +21,7 @@ class Folder:
         self._listing = Listing(path, names, fields)
         self.ids, self.told = self._listing.ids, self._listing.told
         if links:
-            self.told.append(f"{len(links):,} links to folders, such as {links[0]}, are not followed")
+            self.told.append(told_of_links(links))
         self._images = Names(names[place] for place in self._listing.images.tolist())
         beside = np.unique(self._listing.beside)
         self._beside = {place: names[place] for place in beside[beside >= 0].tolist()}
@@ -55,6 +55,10 @@ class Folder:
                 f"{name}\0{found.st_size}\0{found.st_mtime_ns}\0".encode("utf-8", "surrogateescape")
             )
         return sizes[: len(self._images)], digest.hexdigest()
+
+
+def told_of_links(links: Sequence[str]) -> str:
+    return f"{len(links):,} links to folders, such as {links[0]}, are not followed"
 
 
 def names_below(folder: Path, links: list[str]) -> Iterator[str]:

@@ -15,8 +15,9 @@ from interbert.sources.images.containers.container import Fields, ImageError
 from interbert.sources.images.containers.names import Names
 from interbert.sources.images.containers.sentences import sentences_of_json, sentences_of_text
 
-ENDINGS = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff")
+ENDINGS = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff")
 _BESIDE = (".txt", ".json")
+_KINDS = 5
 MOST_BYTES = 1 << 20
 """Of a file of captions."""
 
@@ -26,11 +27,15 @@ class Listing:
 
     def __init__(self, path: Path, names: list[str], fields: Fields) -> None:
         self._fields, self.told = fields, []
-        seen = [place for place, name in enumerate(names) if not _is_hidden(name)]
+        seen = [place for place, name in enumerate(names) if not is_hidden(name)]
         ending = _Ending(fields.image)
         found = sorted((place for place in seen if ending.is_of(names[place])), key=names.__getitem__)
         if not found:
-            raise ImageError(f"{path}: no image there; endings looked for: {ending}{_hidden(names, seen)}")
+            there = _kinds(names[place] for place in seen)
+            there = f"; there are {there}" if there else ""
+            raise ImageError(
+                f"{path}: no image there; endings looked for: {ending}{there}{_hidden(names, seen)}"
+            )
         self._tell_hidden(names, len(seen), ending)
         self.images = np.array(found, np.int64)
         stems = [ending.without(names[place]) for place in found]
@@ -38,6 +43,7 @@ class Listing:
         self.beside = np.full((len(found), len(_BESIDE)), -1, np.int64)
         if fields.beside:
             self._find_beside(names, seen, stems)
+        self._tell_others(names, seen, ending)
 
     def beside_of(self, number: int) -> list[int]:
         """Places in the list of names."""
@@ -54,11 +60,23 @@ class Listing:
         return list(dict.fromkeys(found))
 
     def _tell_hidden(self, names: list[str], seen: int, ending: "_Ending") -> None:
-        hidden = sum(ending.is_of(name) for name in names if _is_hidden(name)) if seen < len(names) else 0
+        hidden = sum(ending.is_of(name) for name in names if is_hidden(name)) if seen < len(names) else 0
         if hidden:
             self.told.append(
                 f"{hidden:,} hidden images are left out (a name in their path begins with a dot)"
             )
+
+    def _tell_others(self, names: list[str], seen: list[int], ending: "_Ending") -> None:
+        kept = _BESIDE if self._fields.beside else ()
+        others = [
+            names[p] for p in seen if not ending.is_of(names[p]) and not names[p].lower().endswith(kept)
+        ]
+        if others:
+            self.told.append(
+                f"{len(others):,} files of other kinds are not read ({_kinds(others)}); images end in {ending}"
+            )
+        if self._fields.id:
+            self.told.append("--id-field is for tables: here an image's id is its path")
 
     def _ids(self, names: list[str], found: list[int], stems: list[str]) -> Iterable[str]:
         twice = {stem for stem, count in Counter(stems).items() if count > 1}
@@ -115,7 +133,13 @@ class _Ending:
         return ", ".join(self._endings)
 
 
-def _is_hidden(name: str) -> bool:
+def _kinds(names: Iterable[str]) -> str:
+    """The endings of names, the commonest first."""
+    count = Counter(Path(name).suffix.lower() or "without ending" for name in names)
+    return ", ".join(f"{kind} {number:,}" for kind, number in count.most_common(_KINDS))
+
+
+def is_hidden(name: str) -> bool:
     return name.startswith((".", "__MACOSX/")) or "/." in name
 
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from interbert.sources.images.containers.base64_tsv import Base64Tsv
 from interbert.sources.images.containers.container import Container, Fields, ImageError
-from interbert.sources.images.containers.folder import Folder, names_below
-from interbert.sources.images.containers.listing import ENDINGS
+from interbert.sources.images.containers.folder import Folder, names_below, told_of_links
+from interbert.sources.images.containers.listing import ENDINGS, is_hidden
 from interbert.sources.images.containers.signatures import Kind, kind_of, packing_of
 from interbert.sources.images.containers.table import ImageTable
 from interbert.sources.images.containers.tar_shard import TarShard
@@ -63,12 +63,9 @@ def _of_folder(path: Path, fields: Fields) -> list[Container]:
     links: list[str] = []
     names = sorted(names_below(path, links))
     endings = ENDINGS if fields.image is None else (f".{fields.image.lower().lstrip('.')}", *ENDINGS)
-    archives = [
-        name
-        for name in names
-        if name.lower().endswith(_ARCHIVES) and not name.startswith(".") and "/." not in name
-    ]
-    images = any(name.lower().endswith(endings) for name in names)
+    visible = [name for name in names if not is_hidden(name)]
+    archives = [name for name in visible if name.lower().endswith(_ARCHIVES)]
+    images = any(name.lower().endswith(endings) for name in visible)
     if images or not archives:
         folder = Folder(path, fields, names, links)
         if archives:
@@ -78,7 +75,18 @@ def _of_folder(path: Path, fields: Fields) -> list[Container]:
             )
         return [folder]
     _refuse_several_splits(path, archives)
-    return [_of_file(path / name, fields) for name in archives]
+    found = [_of_file(path / name, fields) for name in archives]
+    found[0].told.extend(_left_alone(path, names, archives, links))
+    return found
+
+
+def _left_alone(path: Path, names: list[str], read: list[str], links: list[str]) -> list[str]:
+    """What is said of all but the archives in a folder of them."""
+    others = sorted(set(names) - set(read))
+    told = (
+        [f"{len(others):,} other files below {path}, such as {others[0]}, are left alone"] if others else []
+    )
+    return told + ([told_of_links(links)] if links else [])
 
 
 def _refuse_several_splits(path: Path, archives: list[str]) -> None:

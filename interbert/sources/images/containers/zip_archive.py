@@ -4,59 +4,34 @@ import os
 import struct
 import zipfile
 import zlib
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 
-from interbert.sources.images.containers.container import Fields, Found, ImageError
-from interbert.sources.images.containers.listing import Listing, refuse_long
-from interbert.sources.images.containers.names import Names
-from interbert.sources.images.containers.stamp import stamp_of
+from interbert.sources.images.containers.archive import Archive
+from interbert.sources.images.containers.container import Fields, ImageError
 
 _LOCAL = struct.Struct("<4s22xHH")
 """The header before a file's bytes: signature, lengths of name and extra field."""
 _LOCAL_SIGNATURE = b"PK\x03\x04"
 
 
-class ZipArchive:
-    """Its list of files is read by the standard library; the files themselves by any number of threads at once."""
-
-    in_order = False
+class ZipArchive(Archive):
+    """Its list of files is read by the standard library, the files themselves where they lie."""
 
     def __init__(self, path: Path, fields: Fields) -> None:
-        self.path, self.stamp = path, stamp_of(path)
         files = _files(path)
-        names = [info.filename.removeprefix("./") for info in files]
-        self._listing = Listing(path, names, fields)
-        self.ids, self.told = self._listing.ids, self._listing.told
-        self._names = Names(names)
+        super().__init__(path, [info.filename.removeprefix("./") for info in files], fields)
         self._table = np.array([_row(info) for info in files], np.int64).reshape(-1, 5)
         """[F, 5]: place of the local header, bytes there, bytes unpacked, CRC, way of packing."""
 
-    def where(self, number: int) -> str:
-        return f"{self.path}, {self._names[int(self._listing.images[number])]}"
-
     def size(self, number: int) -> int:
-        return int(self._table[self._listing.images[number], 1:3].sum())
+        return int(self._table[self.place_of(number), 1:3].sum())
 
-    def read(self, number: int) -> Found:
-        handle = os.open(self.path, os.O_RDONLY)
-        try:
-            data = self._part(handle, int(self._listing.images[number]))
-            return Found(data, self._listing.captions(self._beside(handle, number)))
-        finally:
-            os.close(handle)
+    def bytes_of(self, place: int) -> int:
+        return int(self._table[place, 2])
 
-    def close(self) -> None:
-        """Nothing is held open."""
-
-    def _beside(self, handle: int, number: int) -> Iterator[tuple[str, bytes]]:
-        for place in self._listing.beside_of(number):
-            refuse_long(self._names[place], int(self._table[place, 2]))
-            yield self._names[place], self._part(handle, place)
-
-    def _part(self, handle: int, place: int) -> bytes:
+    def part(self, handle: int, place: int) -> bytes:
         header, packed, size, crc, way = self._table[place].tolist()
         signature, name, extra = _LOCAL.unpack(os.pread(handle, _LOCAL.size, header))
         if signature != _LOCAL_SIGNATURE:

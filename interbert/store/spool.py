@@ -1,0 +1,84 @@
+"""Rows that wait for their place in a store, in a file without a name: memory holds none of them."""
+
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+
+from interbert.store.known_names import KnownNames
+
+_BUFFER = 1 << 18
+_BLOCK = 4 << 20
+
+
+class Spool:
+    """Bytes of one dataset, in the order that they came."""
+
+    def __init__(self, folder: Path, dtype: str) -> None:
+        """folder: beside the target, for that is where there must be room."""
+        self.dtype = np.dtype(dtype)
+        self._file = _nameless(folder)
+        self.bytes = 0
+
+    def add(self, values: Any) -> None:
+        """An array or bytes; whole numbers in a list are brought to the dataset's type."""
+        data = np.asarray(values, self.dtype).data if isinstance(values, list) else values
+        size = memoryview(data).nbytes
+        if size:
+            self._file.write(data)
+            self.bytes += size
+
+    def __len__(self) -> int:
+        """Numbers, not rows."""
+        return self.bytes // self.dtype.itemsize
+
+    def blocks(self) -> Iterator[bytes]:
+        self._file.seek(0)
+        while block := self._file.read(_BLOCK):
+            yield block
+
+    def descriptor(self) -> int:
+        """Of a file that has everything."""
+        self._file.flush()
+        return self._file.fileno()
+
+    def close(self) -> None:
+        self._file.close()
+
+
+def _nameless(folder: Path) -> BinaryIO:
+    return tempfile.TemporaryFile(dir=folder, buffering=_BUFFER)
+
+
+class Names:
+    """The ids of images: their bytes wait on disk, joined by NUL; memory tells of each whether it is known."""
+
+    def __init__(self, folder: Path) -> None:
+        self._spool, self._known = Spool(folder, "S1"), KnownNames()
+        self.count = self.widest = 0
+
+    def __contains__(self, name: bytes) -> bool:
+        return name in self._known
+
+    def add(self, names: list[bytes]) -> None:
+        if names:
+            self._spool.add(b"\0" * bool(self.count) + b"\0".join(names))
+            self.count += len(names)
+            self.widest = max(self.widest, max(map(len, names)))
+        for name in names:
+            self._known.add(name)
+
+    def joined(self) -> Iterator[bytes]:
+        """Many at a time, joined by NUL."""
+        rest = b""
+        for block in self._spool.blocks():
+            whole, cut, rest_of_block = (rest + block).rpartition(b"\0")
+            if cut:
+                yield whole
+            rest = rest_of_block
+        yield rest
+
+    def close(self) -> None:
+        self._spool.close()

@@ -1,0 +1,65 @@
+import threading
+
+import numpy as np
+import pytest
+
+from interbert.sources.importers.read_ahead import ReadAhead
+from interbert.sources.importers.record import ImageRecord, ImportFault
+
+
+class Counted:
+    """A source that only one at a time may use, and that notes who does."""
+
+    files, class_names, attribute_names = (), None, None
+
+    def __init__(self, kind: str = "<f4") -> None:
+        self.keys, self.kind = range(40), kind
+        self.read_numbers: list[int] = []
+        self.readers: set[int] = set()
+        self._used = threading.Lock()
+
+    def where(self, number: int) -> str:
+        return f"row {number}"
+
+    def name(self, number: int) -> str:
+        assert self._used.acquire(blocking=False), "used by two at once"
+        self._used.release()
+        return str(number)
+
+    def read(self, number: int) -> ImageRecord:
+        assert self._used.acquire(blocking=False), "used by two at once"
+        try:
+            self.readers.add(threading.get_ident())
+            self.read_numbers.append(number)
+            if number == 17:
+                raise ImportFault("bad")
+            features = np.full((2, 3), number + 1 / 3, self.kind)
+            return ImageRecord(str(number), 0, 0, np.zeros((2, 4)), features)
+        finally:
+            self._used.release()
+
+
+@pytest.mark.parametrize("kind", ["<f2", "<f4", "<f8"])
+def test_rows_come_in_their_order_out_of_one_thread(kind):
+    source = Counted(kind)
+    with ReadAhead(source, range(10, 30)) as ahead:
+        for number in range(10, 30):
+            assert ahead.name(number) == str(number) and ahead.where(number) == f"row {number}"
+            if number == 17:
+                with pytest.raises(ImportFault, match="bad"):
+                    ahead.read(number)
+                continue
+            record = ahead.read(number)
+            assert record.image_id == str(number)
+            assert record.features_ND.dtype == (np.float16 if kind != "<f8" else np.float64)
+            np.testing.assert_array_equal(record.features_ND.astype("<f2"), np.float16(number + 1 / 3))
+    assert source.read_numbers == list(range(10, 30))
+    assert len(source.readers) == 1 and threading.get_ident() not in source.readers
+
+
+def test_it_reads_no_further_than_a_few_rows_and_ends_with_its_context():
+    source = Counted()
+    with ReadAhead(source, range(40)) as ahead:
+        ahead.read(0)
+    assert len(source.read_numbers) <= 8
+    assert not any(thread.name.startswith("rows") for thread in threading.enumerate())
