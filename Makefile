@@ -1,6 +1,8 @@
 # Everything runs in .venv, which each target makes for itself. `make help` lists the targets.
 
 PYTHON ?= python3
+# What `make pretrain` trains: scenes, or scenes_zh, the same in Chinese.
+RECIPE ?= scenes
 VENV := .venv
 BIN := $(VENV)/bin
 RUN := PATH="$(CURDIR)/$(BIN):$$PATH"
@@ -20,9 +22,9 @@ help: ## This list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 18
 
 pretrain: $(VENV)/ready ## Make the embedded data, pretrain on it, evaluate before and after
-	$(RUN) deepspeed --num_gpus $(RANKS) launch/pretrain.py --recipe scenes --deepspeed_config $(DS_CONFIG)
-	$(RUN) deepspeed --num_gpus $(RANKS) launch/evaluate.py --task retrieval --run runs/scenes
-	$(RUN) python -m interbert summary runs/scenes
+	$(RUN) deepspeed --num_gpus $(RANKS) launch/pretrain.py --recipe $(RECIPE) --deepspeed_config $(DS_CONFIG)
+	$(RUN) deepspeed --num_gpus $(RANKS) launch/evaluate.py --task retrieval --run runs/$(RECIPE)
+	$(RUN) python -m interbert summary runs/$(RECIPE)
 
 finetune: $(VENV)/ready ## Fine-tune the model of `make pretrain` for retrieval, evaluate before and after
 	$(RUN) deepspeed --num_gpus $(RANKS) launch/finetune.py --recipe scenes_retrieval --deepspeed_config $(DS_CONFIG)

@@ -346,11 +346,16 @@ class StepSettings(Closed):
     """Most tokens of each."""
 
 
+Tongue = Literal["en", "zh"]
+Language = Literal["en", "zh", "both"]
 World = Literal["vqa", "entailment", "nlvr2", "referring", "text", "vcr"]
 
 
 class SceneSettings(Closed):
     """The embedded data set, for recipes that make their own data when none is given."""
+
+    language: Language = "en"
+    """What captions are in: English, Chinese, or every caption in both."""
 
     folder: PathText = "data/scenes"
     """Where the stores are written, or found."""
@@ -363,6 +368,15 @@ class SceneSettings(Closed):
     """Also make examples of this task about the scenes, to train and be judged on."""
     train_examples: int = Field(20_000, ge=1)
     validation_examples: int = Field(2000, ge=1)
+
+    @model_validator(mode="after")
+    def _examples_are_english(self) -> "SceneSettings":
+        if self.world and self.language != "en":
+            raise ValueError(
+                f"world is {self.world!r} and language {self.language!r}: examples are asked in English; "
+                "leave language out"
+            )
+        return self
 
 
 class Settings(Closed):
