@@ -97,9 +97,16 @@ class DataSettings(Closed):
         return self
 
 
+Words = Literal["character", "word"]
+"""What stands for a word where none is between spaces: a Chinese character, or what rjieba cuts."""
+
+
 class MaskSettings(Closed):
     text: Literal["msm_paper", "msm_released", "mlm"] = "msm_paper"
     """msm_paper: anchors with p = 0.10 and 0-2 following words. msm_released: one span a caption. mlm: 15 %."""
+    words: Words = "character"
+    """What a word is to be masked: character, each WordPiece token for itself (of Chinese each character), or word,
+    whole words as rjieba cuts them (of English all pieces of a word): each is drawn, and masked, as one."""
     regions: Literal["mrm_paper", "mrm_released", "moc"] = "mrm_paper"
     """mrm_paper: anchors 0.15, IoU > 0.4. mrm_released: 0.10, IoU >= 0.4. moc: single regions 15 %, 90/10."""
     sides: Literal["both", "alternate"] = "both"
@@ -118,6 +125,9 @@ class MismatchSettings(Closed):
     """How many nearest captions are candidates."""
     hard_max_similarity: float = Field(0.5, gt=0, le=1)
     """Captions at least this similar are left out: they may be true of the image."""
+    hard_words: Words = "character"
+    """What captions are compared by: character, words between spaces and each Chinese character for itself, or word,
+    as rjieba cuts them."""
     hard_table: PathText | None = None
     """Candidates mined beforehand by `python -m interbert mine`. Default: mined when the run begins (small sets)."""
     swap_share: float = Field(0.0, ge=0, le=1)

@@ -65,6 +65,10 @@ class Tokenizer:
     def _words_of(self, texts: list[str]) -> list[list[int]]:
         return [one.ids for one in self._backend.encode_batch_fast(texts, add_special_tokens=False)]
 
+    def spans(self, texts: Sequence[str]) -> list[list[tuple[int, int]]]:
+        """Of each text: the characters that its word pieces stand for, whatever the length."""
+        return [one.offsets for one in self._backend.encode_batch(list(texts), add_special_tokens=False)]
+
     def words(self, ids: Sequence[int]) -> list[str]:
         """The word pieces with these ids, as a reader wants to see them."""
         return self.fast.convert_ids_to_tokens([int(i) for i in ids])

@@ -38,6 +38,8 @@ class TokenTable:
     """int64 [captions + swapped + 1]."""
     firsts: np.ndarray | None = None
     """int32: how many tokens of each are of its first segment; None where all are."""
+    begins_flat: np.ndarray | None = None
+    """bool: which tokens begin a word; None where each is taken for one."""
 
     @cached_property
     def lengths(self) -> np.ndarray:
@@ -48,10 +50,21 @@ class TokenTable:
         """The ids of these captions one after another (int32 [T]), and their offsets (int32 [P + 1])."""
         cu_text = np.zeros(len(captions_P) + 1, dtype=np.int32)
         np.cumsum(self.lengths[captions_P], out=cu_text[1:])
+        return self.ids_flat[self._rows(captions_P, cu_text)], cu_text
+
+    def gather_words(self, captions_P: np.ndarray, cu_text: np.ndarray) -> np.ndarray | None:
+        """The number of the word, from 0, that each token of these captions is of (int64 [T]); None where each token
+        is one."""
+        if self.begins_flat is None:
+            return None
+        return np.cumsum(self.begins_flat[self._rows(captions_P, cu_text)]) - 1
+
+    def _rows(self, captions_P: np.ndarray, cu_text: np.ndarray) -> np.ndarray:
+        """Where the tokens of these captions stand."""
         shift = self.offsets[captions_P] - cu_text[:-1]
         rows = np.repeat(shift, np.diff(cu_text))
         rows += np.arange(cu_text[-1])
-        return self.ids_flat[rows], cu_text
+        return rows
 
     def gather_types(self, captions_P: np.ndarray, cu_text: np.ndarray) -> np.ndarray:
         """The segment, 0 or 1, of each token of these captions (int64 [T])."""

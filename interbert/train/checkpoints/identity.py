@@ -9,7 +9,7 @@ import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from interbert.config import Settings, SettingsError, TrainSettings
+from interbert.config import MaskSettings, MismatchSettings, Settings, SettingsError, TrainSettings
 from interbert.recipe import read_config
 
 if TYPE_CHECKING:  # light to import: the command line asks before the seconds that torch takes
@@ -76,7 +76,15 @@ def compare_identity(
         saved = saved | {_COVERS: now[_COVERS]}
         if saved.get(_DATA) == earlier_fingerprint:
             saved[_DATA] = now[_DATA]
-    plain = {f"train.{field}": value for field, value in TrainSettings().model_dump(mode="json").items()}
+    plain = {
+        f"{section}.{field}": value
+        for section, own in (
+            ("train", TrainSettings),
+            ("masks", MaskSettings),
+            ("mismatch", MismatchSettings),
+        )
+        for field, value in own().model_dump(mode="json").items()
+    }
     saved = {key: plain[key] for key in now if key in plain} | saved
     free = {_DATA} if other_data else set()
     changed = [
