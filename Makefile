@@ -76,9 +76,9 @@ benchmark: $(VENV)/ready ## Speed of the training step and of the loader, as tab
 	$(RUN) python benchmarks/train_step.py
 	$(RUN) python benchmarks/loader.py
 
-debian-packages: ## What some tests need from the system (as root): mpirun, a browser
+debian-packages: ## What some tests need from the system (as root): mpirun, a browser, Chinese letters
 	apt-get update -qq
-	DEBIAN_FRONTEND=noninteractive apt-get install -y -qq openmpi-bin chromium
+	DEBIAN_FRONTEND=noninteractive apt-get install -y -qq openmpi-bin chromium fonts-wqy-microhei
 
 cluster-packages: ## What the tests of clusters need from the system (as root): SLURM, sshd, pdsh
 	@for program in slurmctld sshd pdsh munged tc mpirun; do command -v $$program >/dev/null || missing=1; done; \

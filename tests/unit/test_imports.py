@@ -57,6 +57,7 @@ FOUNDATION = {
     "plain_bert",
     "printing",
     "progress",
+    "script",
     "segmenter",
     "tokenizer",
     "__init__",

@@ -5,6 +5,7 @@ from html import escape
 import numpy as np
 
 from interbert.show.scene import read_scene, scene_svg
+from interbert.show.style import said
 from interbert.tasks.results.answers import boxes_of
 from interbert.tasks.results.page.judged import Judged
 
@@ -100,7 +101,7 @@ def _words(judged: Judged, number: int) -> str:
 
 
 def _text(segments: tuple[str, ...]) -> str:
-    return "".join(f"<span class=segment>{escape(segment)}</span>" for segment in segments)
+    return "".join(said("span", segment, " class=segment") for segment in segments)
 
 
 def _bar(name: str, value: float, answer: bool, right: bool) -> str:
@@ -143,7 +144,7 @@ def _bars_of_choices(judged: Judged, number: int) -> str:
     first, place = int(examples.first_pair[number]), int(judged.answers.place_N[number])
     label = int(examples.labels_N[number])
     return "".join(
-        _bar(escape(examples.texts[examples.text_P[first + at]][-1]), value, at == place, at == label)
+        _bar(said("span", examples.texts[examples.text_P[first + at]][-1]), value, at == place, at == label)
         for at, value in enumerate(row)
     )
 
