@@ -2,12 +2,12 @@
 
 import re
 
-_HAN = r"\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003134f"
+HAN = r"\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003134f"
 _MARKS = r"\u3000-\u303f\uff00-\uff0f\uff1a-\uff20\uff3b-\uff40\uff5b-\uff65"
-_KANA_AND_HANGUL = r"\u3040-\u30ff\uac00-\ud7af"
-_WORDS = re.compile(rf"[{_HAN}]|[^\s{_HAN}{_MARKS}]+")
-_WIDE = re.compile(rf"[\u2e80-\u2fdf{_MARKS}{_KANA_AND_HANGUL}{_HAN}\uff10-\uffef]")
-_PIECES = re.compile(rf"(\s*)([{_HAN}{_KANA_AND_HANGUL}][{_MARKS}]*|[^\s{_HAN}{_KANA_AND_HANGUL}]+)")
+_KANA_ANDHANGUL = r"\u3040-\u30ff\uac00-\ud7af"
+_WORDS = re.compile(rf"[{HAN}]|[^\s{HAN}{_MARKS}]+")
+_WIDE = re.compile(rf"[\u2e80-\u2fdf{_MARKS}{_KANA_ANDHANGUL}{HAN}\uff10-\uffef]")
+_PIECES = re.compile(rf"(\s*)([{HAN}{_KANA_ANDHANGUL}][{_MARKS}]*|[^\s{HAN}{_KANA_ANDHANGUL}]+)")
 
 
 def words_in(text: str) -> int:
@@ -22,7 +22,7 @@ def is_wide(text: str) -> bool:
 
 def language_of(text: str) -> str | None:
     """zh where it is Chinese, for whoever chooses among the ways to draw a character; None: nothing is known."""
-    return "zh" if re.search(f"[{_HAN}]", text) and not re.search(f"[{_KANA_AND_HANGUL}]", text) else None
+    return "zh" if re.search(f"[{HAN}]", text) and not re.search(f"[{_KANA_ANDHANGUL}]", text) else None
 
 
 def breakable(line: str) -> list[tuple[str, str]]:
