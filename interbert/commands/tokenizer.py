@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from interbert.commands.output import TOKENIZER, add_overwrite, output_path
+from interbert.tokenizer import NORMALISED
 
 if TYPE_CHECKING:
     from interbert.corpus.corpus import Corpus
@@ -25,6 +26,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--size", type=int, default=30522, metavar="N", help="most entries it may have (30522)"
     )
+    parser.add_argument(
+        "--normalise",
+        nargs="+",
+        default=[],
+        choices=NORMALISED,
+        help="make alike what Chinese texts write in two ways: width, letters, digits and marks of full width those "
+        "of half width (NFKC); quotes, curled ones straight ones",
+    )
     parser.add_argument("--output", type=Path, required=True, metavar="DIR", help="new directory for it")
     add_overwrite(parser)
 
@@ -37,7 +46,7 @@ def run(args: argparse.Namespace) -> int:
     output = output_path(args.output, args.overwrite, args.data, folder=TOKENIZER)
     with Corpus(args.data) as corpus:
         partial = new_folder(partial_folder(output))
-        tokenizer = train_wordpiece(_Captions(corpus), args.size, partial)
+        tokenizer = train_wordpiece(_Captions(corpus), args.size, partial, args.normalise)
         settle_folder(partial, output)
         print(f"{output}: {tokenizer.vocab_size} entries from {corpus.captions} captions")
     return 0

@@ -11,6 +11,7 @@ from interbert.config import Kind, Settings, SettingsError
 from interbert.corpus.corpus import Corpus
 from interbert.corpus.examples import Examples, open_examples
 from interbert.corpus.tokens import text_table
+from interbert.corpus.unknown import warn_of_unknown
 from interbert.files import read_json
 from interbert.kernels.cpu.bf16 import has_bf16
 from interbert.model.loading import load_ours
@@ -65,6 +66,7 @@ def evaluate_examples(
     longest = settings.data.max_text_tokens
     ranks.main_only(lambda: text_table(examples, tokenizer, longest) and None)
     _must_fit(head, examples, folder)
+    warn_of_unknown(text_table(examples, tokenizer, longest), tokenizer, str(path))
     judge = ExampleJudge(examples, text_table(examples, tokenizer, longest), corpus, settings, head.soft)
     best = "bf16" if has_bf16(ranks.device) else "fp32"
     asked = best if precision == "auto" else precision

@@ -12,6 +12,7 @@ from interbert.config import Settings, SettingsError
 from interbert.corpus.corpus import Corpus
 from interbert.corpus.examples import Examples, open_examples
 from interbert.corpus.tokens import TokenTable, text_table
+from interbert.corpus.unknown import refuse_unknown
 from interbert.model.shape.shape import TaskShape
 from interbert.ranks.distributed import Ranks
 from interbert.tasks.finetuning.headed import HeadedTask
@@ -132,7 +133,15 @@ def open_judged(
     examples = open_examples(path, corpus, settings.task.kind, classes or None)
     longest = settings.data.max_text_tokens
     ranks.main_only(lambda: text_table(examples, tokenizer, longest) and None)  # once, by one rank
-    return Judged(examples, text_table(examples, tokenizer, longest))
+    tokens = text_table(examples, tokenizer, longest)
+    refuse_unknown(
+        tokens,
+        tokenizer,
+        path,
+        lambda number: " / ".join(examples.texts[number]),
+        settings.data.max_unknown,
+    )
+    return Judged(examples, tokens)
 
 
 def classes_of_model(settings: Settings) -> list[str]:

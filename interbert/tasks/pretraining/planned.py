@@ -8,6 +8,7 @@ from interbert.batches.plan import Plan
 from interbert.config import Settings
 from interbert.corpus.corpus import Corpus
 from interbert.corpus.tokens import TokenTable
+from interbert.corpus.unknown import refuse_unknown
 from interbert.corpus.words import table_for
 from interbert.mining.negatives import candidates_for, needs_candidates, refuse_too_many
 from interbert.ranks.distributed import Ranks
@@ -25,6 +26,9 @@ def open_data(
     # Token ids, like hard negatives, are computed once, by one rank, and then read by all.
     ranks.main_only(lambda: table_for(corpus, tokenizer, settings) and None)
     tokens = table_for(corpus, tokenizer, settings)
+    refuse_unknown(
+        tokens, tokenizer, ", ".join(settings.data.train), corpus.caption_text, settings.data.max_unknown
+    )
     images_C = corpus.caption_image[: corpus.captions]
     lengths = Lengths.of_captions(tokens, images_C, corpus.region_counts, settings.data.max_regions)
     return corpus, tokenizer, tokens, lengths

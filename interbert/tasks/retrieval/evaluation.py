@@ -17,6 +17,7 @@ import xxhash
 
 from interbert.corpus.corpus import DISTINCTIVE, Corpus
 from interbert.corpus.tokens import token_table, tokenise_texts
+from interbert.corpus.unknown import warn_of_unknown
 from interbert.files import read_json, write_json, write_text
 from interbert.kernels.cpu.bf16 import has_bf16
 from interbert.model.interbert import InterBertForPreTraining
@@ -100,6 +101,7 @@ def evaluate_queries(
         model, tokenizer = load_for(folder, corpus)
         queries = read_queries(path, corpus)
         tokens = tokenise_texts([(text,) for text in queries.texts], tokenizer, _longest(model, options))
+        warn_of_unknown(tokens, tokenizer, str(path))
         images, damaged = _whole_images(corpus, options, ranks)
         everyone, shortlist = np.arange(len(queries)), None
         if options.shortlist:
@@ -243,6 +245,7 @@ def _retrieval(
     max_tokens = _longest(model, options)
     ranks.main_only(lambda: token_table(corpus, tokenizer, max_tokens) and None)  # one rank fills the cache
     tokens = token_table(corpus, tokenizer, max_tokens)
+    warn_of_unknown(tokens, tokenizer, title)
     images, damaged = _whole_images(corpus, options, ranks)
     captions, vague = choose_captions(corpus, images, options.split_captions)
     vectors = read_vectors(Path(options.vectors), corpus) if options.vectors else None

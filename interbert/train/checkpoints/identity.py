@@ -18,7 +18,7 @@ if TYPE_CHECKING:  # light to import: the command line asks before the seconds t
 FREE_TO_CHANGE = {
     "data": {
         *("threads", "validation", "verify_checksums", "skip_damaged"),
-        *("train", "tokenizer", "allow_changed"),
+        *("train", "tokenizer", "allow_changed", "max_unknown"),
     },
     "train": {
         *("log_every", "validate_every", "validation_micro_batches", "picture_every"),

@@ -1,11 +1,10 @@
 """Files of text-based image retrieval: MUGE's, Chinese-CLIP's, the KDD Cup's, Flickr30k-CN's and COCO-CN's."""
 
-import base64
 import json
 
-import foreign
 import numpy as np
 import pytest
+from kdd_files import write_kdd as write_products
 from official_files import write_rows
 from small_store import write_named
 
@@ -15,46 +14,13 @@ from interbert.corpus.examples import open_examples
 from interbert.sources.captions.layouts import recognise
 from interbert.sources.official.negatives import Negatives
 
-HEADER = [
-    "product_id",
-    "image_h",
-    "image_w",
-    "num_boxes",
-    "boxes",
-    "features",
-    "class_labels",
-    "query",
-    "query_id",
-]
-
 
 def bring(*words: object, code: int = 0) -> None:
     assert program.main([str(word) for word in words]) == code
 
 
-def b64(values: np.ndarray) -> str:
-    return base64.b64encode(values.tobytes()).decode()
-
-
-def write_kdd(path, rows: list[tuple[int, str, int]]) -> None:
-    """(product, query, query_id) with two regions each."""
-    lines = ["\t".join(HEADER)]
-    boxes = np.array([[5, 10, 50, 60], [0, 0, 90, 99]], np.float32)  # y1 x1 y2 x2
-    for product, query, query_id in rows:
-        features = np.full((2, foreign.WIDTH), product % 7, np.float32)
-        cells = [
-            product,
-            100,
-            120,
-            2,
-            b64(boxes),
-            b64(features),
-            b64(np.array([3, 12], np.int64)),
-            query,
-            query_id,
-        ]
-        lines.append("\t".join(map(str, cells)))
-    path.write_text("\n".join(lines) + "\n")
+def write_kdd(path, rows) -> None:
+    write_products(path, rows, width=8)
 
 
 def lines_of(path) -> list[dict]:
