@@ -152,6 +152,8 @@ def fault_of(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> 
         ]
         if arguments.queries and (of_captions or arguments.run):
             return f"{flag_of([*of_captions, 'run'][0])} does not go with --queries: leave it out"
+        if arguments.queries and not arguments.queries.is_file():
+            return f"--queries {arguments.queries}: no such file"
         if arguments.model and not arguments.data:
             return "--model needs --data: one or more stores"
     else:

@@ -4,6 +4,7 @@ import logging
 import os
 import shutil
 import subprocess
+from collections.abc import Iterable
 from functools import lru_cache
 from pathlib import Path
 
@@ -77,7 +78,7 @@ def _files() -> list[str]:
     return _best_first(path for path in files if Path(path).name.startswith(_NAMES))
 
 
-def _best_first(paths) -> list[str]:
+def _best_first(paths: Iterable[str]) -> list[str]:
     """In an order of their own: what a folder lists first is chance."""
 
     def place(path: str) -> tuple[int, bool, str]:

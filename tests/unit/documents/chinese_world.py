@@ -18,7 +18,7 @@ from interbert.sources.scenes.write import write_scenes
 from interbert.tokenizer import load_tokenizer
 
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
-QUERY = "一颗红色的大星星"
+QUERIES = [f"{colour}色的{shape}" for colour in "红绿蓝黄" for shape in ("球", "星星", "方块")]
 ITEMS = list(range(101, 113))
 
 
@@ -48,16 +48,18 @@ def _bert(folder: Path) -> None:
 
 def _muge(folder: Path) -> None:
     for split in ("train", "valid", "test"):
-        queries = [{"query_id": n, "query_text": QUERY, "item_ids": [item]} for n, item in enumerate(ITEMS)]
+        queries = [
+            {"query_id": n, "query_text": QUERIES[n], "item_ids": [item]} for n, item in enumerate(ITEMS)
+        ]
         if split == "test":
-            queries = [{"query_id": n, "query_text": QUERY} for n in range(3)]
+            queries = [{"query_id": n, "query_text": QUERIES[n]} for n in range(3)]
         write_rows(folder / f"{split}_queries.jsonl", queries)
         made = foreign.images(len(ITEMS))
         named = [replace(image, name=str(item)) for image, item in zip(made, ITEMS, strict=True)]
         foreign.write_tsv(folder / f"muge_{split}.tsv", named)
     write_rows(folder / "first_stage.jsonl", [{"query_id": n, "item_ids": ITEMS} for n in range(3)])
     shutil.copy(folder / "muge_train.tsv", folder / "flickr30k.tsv")
-    lines = [f"{item}#zhm#0 {QUERY}" for item in ITEMS]
+    lines = [f"{item}#zhm#0 {text}" for item, text in zip(ITEMS, QUERIES, strict=True)]
     (folder / "flickr30k_cn_train.txt").write_text("\n".join(lines) + "\n")
 
 
