@@ -87,7 +87,7 @@ class DataSettings(Closed):
     skip_damaged: int = Field(0, ge=0)
     """How many pairs whose image is damaged may be left out in the whole run, on all ranks; checksums are then
     checked. They stay in their micro-batch and count for nothing. 0: the first one ends the run."""
-    max_unknown: float = Field(0.1, ge=0, le=1)
+    max_unknown: float = Field(0.2, ge=0, le=1)
     """Largest share of words that may be [UNK], unknown to the tokenizer: more, and it is of another language."""
     allow_changed: bool = False
     """Resume although the data set is not the one that the run began with; the position in it then means less."""

@@ -13,7 +13,7 @@ from interbert.corpus.tokens import TokenTable
 
 log = logging.getLogger(__name__)
 
-USUAL = 0.1
+USUAL = 0.2
 """A larger share is refused, unless it is asked for."""
 _AT_A_TIME = 1 << 22
 _SHOWN = 60
