@@ -1,6 +1,8 @@
 # Everything runs in .venv, which each target makes for itself. `make help` lists the targets.
 
 PYTHON ?= python3
+# What `make pretrain` trains: scenes, or scenes_zh, the same in Chinese.
+RECIPE ?= scenes
 VENV := .venv
 BIN := $(VENV)/bin
 RUN := PATH="$(CURDIR)/$(BIN):$$PATH"
@@ -20,9 +22,9 @@ help: ## This list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 18
 
 pretrain: $(VENV)/ready ## Make the embedded data, pretrain on it, evaluate before and after
-	$(RUN) deepspeed --num_gpus $(RANKS) launch/pretrain.py --recipe scenes --deepspeed_config $(DS_CONFIG)
-	$(RUN) deepspeed --num_gpus $(RANKS) launch/evaluate.py --task retrieval --run runs/scenes
-	$(RUN) python -m interbert summary runs/scenes
+	$(RUN) deepspeed --num_gpus $(RANKS) launch/pretrain.py --recipe $(RECIPE) --deepspeed_config $(DS_CONFIG)
+	$(RUN) deepspeed --num_gpus $(RANKS) launch/evaluate.py --task retrieval --run runs/$(RECIPE)
+	$(RUN) python -m interbert summary runs/$(RECIPE)
 
 finetune: $(VENV)/ready ## Fine-tune the model of `make pretrain` for retrieval, evaluate before and after
 	$(RUN) deepspeed --num_gpus $(RANKS) launch/finetune.py --recipe scenes_retrieval --deepspeed_config $(DS_CONFIG)
@@ -78,9 +80,9 @@ benchmark: $(VENV)/ready ## Speed of the training step and of the loader, as tab
 	$(RUN) python benchmarks/train_step.py
 	$(RUN) python benchmarks/loader.py
 
-debian-packages: ## What some tests need from the system (as root): mpirun, a browser
+debian-packages: ## What some tests need from the system (as root): mpirun, a browser, Chinese letters
 	apt-get update -qq
-	DEBIAN_FRONTEND=noninteractive apt-get install -y -qq openmpi-bin chromium
+	DEBIAN_FRONTEND=noninteractive apt-get install -y -qq openmpi-bin chromium fonts-wqy-microhei
 
 cluster-packages: ## What the tests of clusters need from the system (as root): SLURM, sshd, pdsh
 	@for program in slurmctld sshd pdsh munged tc mpirun; do command -v $$program >/dev/null || missing=1; done; \

@@ -87,6 +87,8 @@ class DataSettings(Closed):
     skip_damaged: int = Field(0, ge=0)
     """How many pairs whose image is damaged may be left out in the whole run, on all ranks; checksums are then
     checked. They stay in their micro-batch and count for nothing. 0: the first one ends the run."""
+    max_unknown: float = Field(0.2, ge=0, le=1)
+    """Largest share of words that may be [UNK], unknown to the tokenizer: more, and it is of another language."""
     allow_changed: bool = False
     """Resume although the data set is not the one that the run began with; the position in it then means less."""
 
@@ -97,9 +99,16 @@ class DataSettings(Closed):
         return self
 
 
+Words = Literal["character", "word"]
+"""What stands for a word where none is between spaces: a Chinese character, or what rjieba cuts."""
+
+
 class MaskSettings(Closed):
     text: Literal["msm_paper", "msm_released", "mlm"] = "msm_paper"
     """msm_paper: anchors with p = 0.10 and 0-2 following words. msm_released: one span a caption. mlm: 15 %."""
+    words: Words = "character"
+    """What a word is to be masked: character, each WordPiece token for itself (of Chinese each character), or word,
+    whole words as rjieba cuts them (of English all pieces of a word): each is drawn, and masked, as one."""
     regions: Literal["mrm_paper", "mrm_released", "moc"] = "mrm_paper"
     """mrm_paper: anchors 0.15, IoU > 0.4. mrm_released: 0.10, IoU >= 0.4. moc: single regions 15 %, 90/10."""
     sides: Literal["both", "alternate"] = "both"
@@ -118,6 +127,9 @@ class MismatchSettings(Closed):
     """How many nearest captions are candidates."""
     hard_max_similarity: float = Field(0.5, gt=0, le=1)
     """Captions at least this similar are left out: they may be true of the image."""
+    hard_words: Words = "character"
+    """What captions are compared by: character, words between spaces and each Chinese character for itself, or word,
+    as rjieba cuts them."""
     hard_table: PathText | None = None
     """Candidates mined beforehand by `python -m interbert mine`. Default: mined when the run begins (small sets)."""
     swap_share: float = Field(0.0, ge=0, le=1)
@@ -369,11 +381,16 @@ class StepSettings(Closed):
     """Most tokens of each."""
 
 
+Tongue = Literal["en", "zh"]
+Language = Literal["en", "zh", "both"]
 World = Literal["vqa", "entailment", "nlvr2", "referring", "text", "vcr"]
 
 
 class SceneSettings(Closed):
     """The embedded data set, for recipes that make their own data when none is given."""
+
+    language: Language = "en"
+    """What captions are in: English, Chinese, or every caption in both."""
 
     folder: PathText = "data/scenes"
     """Where the stores are written, or found."""
@@ -386,6 +403,15 @@ class SceneSettings(Closed):
     """Also make examples of this task about the scenes, to train and be judged on."""
     train_examples: int = Field(20_000, ge=1)
     validation_examples: int = Field(2000, ge=1)
+
+    @model_validator(mode="after")
+    def _examples_are_english(self) -> "SceneSettings":
+        if self.world and self.language != "en":
+            raise ValueError(
+                f"world is {self.world!r} and language {self.language!r}: examples are asked in English; "
+                "leave language out"
+            )
+        return self
 
 
 class Settings(Closed):

@@ -78,6 +78,8 @@ def _vocabulary(directory: Path) -> dict[str, int] | None:
     kept = (
         tree["truncation"] is None and tree["padding"] is None and all(map(_is_berts, tree["added_tokens"]))
     )
+    own = tree.get("normalizer")
+    kept = kept and (own is None or own["type"] == "BertNormalizer")
     return tree["model"]["vocab"] if kept and tree["model"]["type"] == "WordPiece" else None
 
 

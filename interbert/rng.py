@@ -26,6 +26,7 @@ class Purpose(IntEnum):
     MIXTURE = 11
     RESAMPLE = 12
     SETS = 13
+    NEGATIVES = 14
 
 
 def generator(seed: int, purpose: Purpose, *where: int) -> np.random.Generator:

@@ -14,11 +14,15 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from interbert.files import read_json
 from interbert.plain_bert import plain_bert
 
 SPECIALS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 _FILES = ("tokenizer.json", "vocab.txt")
 _WORD = re.compile(r"\S+")
+NORMALISED = ("width", "quotes")
+"""What may be made alike: letters, digits and marks of full width those of half; curled quotes straight ones."""
+_QUOTES = (("[\u201c\u201d\u201e\u300c\u300d\u300e\u300f]", '"'), ("[\u2018\u2019]", "'"))
 _LETTERS = "abcdefghijklmnopqrstuvwxyz0123456789"
 
 
@@ -100,6 +104,10 @@ class Tokenizer:
             found.append([max(0, bisect_right(starts, start) - 1) for start, _ in one.offsets])
         return found
 
+    def spans(self, texts: Sequence[str]) -> list[list[tuple[int, int]]]:
+        """Of each text: the characters that its word pieces stand for, whatever the length."""
+        return [one.offsets for one in self._backend.encode_batch(list(texts), add_special_tokens=False)]
+
     def words(self, ids: Sequence[int]) -> list[str]:
         """The word pieces with these ids, as a reader wants to see them."""
         return self.fast.convert_ids_to_tokens([int(i) for i in ids])
@@ -159,13 +167,30 @@ def load_tokenizer(directory: str | Path) -> Tokenizer:
         raise TokenizerError(
             f"tokenizer {directory}: {type(fast).__name__} has no fast form; save it with a tokenizer.json"
         )
+    normalizer = own_normalizer(directory)
+    if normalizer is not None:
+        fast.backend_tokenizer.normalizer = normalizer
     return Tokenizer(fast, f"tokenizer {directory}")
 
 
-def train_wordpiece(texts: Iterable[str], size: int, directory: str | Path) -> Tokenizer:
+def own_normalizer(directory: Path) -> Any:
+    """What tokenizer.json does to texts before they are cut, where that is not BERT's own rules alone: transformers'
+    BertTokenizer would leave it out. None else."""
+    path = directory / "tokenizer.json"
+    said = read_json(path).get("normalizer") if path.is_file() else None
+    if said is None or said.get("type") == "BertNormalizer":
+        return None
+    from tokenizers import Tokenizer as Backend
+
+    return Backend.from_file(str(path)).normalizer
+
+
+def train_wordpiece(
+    texts: Iterable[str], size: int, directory: str | Path, normalise: Sequence[str] = ()
+) -> Tokenizer:
     """Train a lower-case WordPiece of at most `size` entries on the texts and save it as a directory.
 
-    Same texts, same bytes.
+    Same texts, same bytes. normalise: of NORMALISED, what is made alike before a text is cut.
     """
     from tokenizers import Tokenizer as Backend
     from tokenizers.models import WordPiece
@@ -173,7 +198,7 @@ def train_wordpiece(texts: Iterable[str], size: int, directory: str | Path) -> T
 
     if iter(texts) is texts:
         texts = list(texts)  # they are read twice
-    backend = _with_bert_rules(Backend(WordPiece(unk_token="[UNK]")))
+    backend = _with_bert_rules(Backend(WordPiece(unk_token="[UNK]")), normalise)
     letters = _letters(texts, backend)
     # The trainer numbers letters in the order of a hash table and breaks ties between pairs by those numbers.
     # Given beforehand, their numbers are fixed.
@@ -187,7 +212,7 @@ def train_wordpiece(texts: Iterable[str], size: int, directory: str | Path) -> T
     if found == len(SPECIALS):
         raise TokenizerError("no text to train a tokenizer on: the data set has no captions")
     vocabulary = backend.get_vocab()
-    return _write(sorted(vocabulary, key=vocabulary.__getitem__), Path(directory))
+    return _write(sorted(vocabulary, key=vocabulary.__getitem__), Path(directory), normalise)
 
 
 def write_word_vocabulary(words: Sequence[str], directory: str | Path) -> Tokenizer:
@@ -207,7 +232,7 @@ def _check_directory(directory: Path) -> None:
         )
 
 
-def _write(words: list[str], directory: Path) -> Tokenizer:
+def _write(words: list[str], directory: Path, normalise: Sequence[str] = ()) -> Tokenizer:
     from tokenizers import Tokenizer as Backend
     from tokenizers.models import WordPiece
     from transformers import BertTokenizerFast
@@ -217,8 +242,9 @@ def _write(words: list[str], directory: Path) -> Tokenizer:
             f"tokenizer {directory}: the directory is not empty; name another one or remove it"
         )
     vocabulary = {word: place for place, word in enumerate(words)}
-    backend = _with_bert_rules(Backend(WordPiece(vocabulary, unk_token="[UNK]")))
+    backend = _with_bert_rules(Backend(WordPiece(vocabulary, unk_token="[UNK]")), normalise)
     fast = BertTokenizerFast(tokenizer_object=backend, do_lower_case=True)
+    fast.backend_tokenizer.normalizer = backend.normalizer
 
     def fill(folder: Path) -> None:
         fast.save_pretrained(str(folder))
@@ -228,10 +254,16 @@ def _write(words: list[str], directory: Path) -> Tokenizer:
     return load_tokenizer(directory)
 
 
-def _with_bert_rules(backend: Any) -> Any:
-    from tokenizers import decoders, normalizers, pre_tokenizers, processors
+def _with_bert_rules(backend: Any, normalise: Sequence[str] = ()) -> Any:
+    from tokenizers import Regex, decoders, normalizers, pre_tokenizers, processors
 
-    backend.normalizer = normalizers.BertNormalizer(lowercase=True)
+    rules = normalizers.BertNormalizer(lowercase=True)
+    before = {
+        "width": [normalizers.NFKC()],
+        "quotes": [normalizers.Replace(Regex(marks), plain) for marks, plain in _QUOTES],
+    }
+    steps = [step for name in NORMALISED if name in normalise for step in before[name]]
+    backend.normalizer = normalizers.Sequence([*steps, rules]) if steps else rules
     backend.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
     backend.decoder = decoders.WordPiece(prefix="##")
     if backend.token_to_id("[SEP]") is not None:

@@ -21,7 +21,16 @@ if TYPE_CHECKING:
     from interbert.ranks.distributed import Ranks
 
 RETRIEVAL = "retrieval"
-OF_RETRIEVAL = ("split_captions", "max_images", "folds", "within_folds", "shortlist", "vectors", "work")
+OF_RETRIEVAL = (
+    "split_captions",
+    "max_images",
+    "folds",
+    "within_folds",
+    "shortlist",
+    "vectors",
+    "work",
+    "queries",
+)
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -39,7 +48,7 @@ def parse_arguments() -> argparse.Namespace:
         parser.error(fault)
     inputs = [
         *map(Path, arguments.data),
-        *filter(None, (arguments.model or arguments.run, arguments.examples)),
+        *filter(None, (arguments.model or arguments.run, arguments.examples, arguments.queries)),
     ]
     if arguments.output:
         kind = None if arguments.task == RETRIEVAL else JUDGED
@@ -76,7 +85,8 @@ def add_what_is_judged(parser: argparse.ArgumentParser) -> None:
         help="retrieval: file for the figures as JSON; of examples: folder for figures, predictions and their page",
     )
     submission = (
-        "of official examples: also the file that the task's server takes (a .zip gathers those of GLUE)"
+        "of official examples, and of --queries: also the file that the task's server takes (a .zip gathers those of "
+        "GLUE)"
     )
     add("--submission", type=Path, metavar="FILE", help=submission)
     add_overwrite(parser)
@@ -114,6 +124,10 @@ def add_how_pairs_are_ranked(parser: argparse.ArgumentParser) -> None:
         metavar="K",
         help="score the K nearest images of each caption and captions of each image only, by --vectors",
     )
+    queries = (
+        "rank these, of MUGE's or Chinese-CLIP's files, against all images instead of the data's captions"
+    )
+    add("--queries", type=Path, metavar="FILE", help=queries)
     vectors = ".npz or .h5 with arrays images and captions: a vector of each, in the order of the data"
     add("--vectors", metavar="FILE", help=vectors)
     add(
@@ -130,10 +144,19 @@ def fault_of(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> 
     if arguments.task == RETRIEVAL:
         if arguments.examples:
             return "--examples are of a task: give --task KIND"
-        if arguments.submission:
-            return "--submission is of a task: give --task KIND"
+        if arguments.submission and not arguments.queries:
+            return "--submission is of a task, or of --queries: give --task KIND, or queries"
         if arguments.metric != "auto":
             return "--metric is of a task: give --task KIND"
+        of_captions = [
+            name
+            for name in ("split_captions", "folds", "within_folds")
+            if getattr(arguments, name) != parser.get_default(name)
+        ]
+        if arguments.queries and (of_captions or arguments.run):
+            return f"{flag_of([*of_captions, 'run'][0])} does not go with --queries: leave it out"
+        if arguments.queries and not arguments.queries.is_file():
+            return f"--queries {arguments.queries}: no such file"
         if arguments.model and not arguments.data:
             return "--model needs --data: one or more stores"
     else:
@@ -218,7 +241,14 @@ def evaluate_task(arguments: argparse.Namespace) -> None:
 def evaluate_retrieval(arguments: argparse.Namespace) -> None:
     """All pairs of images and captions, of a model or of a run."""
     from interbert.files import write_json
-    from interbert.tasks.retrieval.evaluation import Options, evaluate_model, evaluate_run, format_table
+    from interbert.tasks.retrieval.evaluation import (
+        Options,
+        evaluate_model,
+        evaluate_queries,
+        evaluate_run,
+        format_queries,
+        format_table,
+    )
     from interbert.tasks.retrieval.tile_folder import clear
 
     options = Options(**{field.name: getattr(arguments, field.name) for field in fields(Options)})
@@ -226,13 +256,17 @@ def evaluate_retrieval(arguments: argparse.Namespace) -> None:
     beside = output_file.with_name(f"{output_file.name}.tiles") if output_file else None
     work = arguments.work or beside
     with ranks_of_launch() as ranks:
-        if arguments.run:
+        if arguments.queries:
+            output = evaluate_queries(
+                arguments.model, arguments.data, arguments.queries, ranks, options, work, arguments.submission
+            )
+        elif arguments.run:
             results = output = evaluate_run(arguments.run, arguments.data, ranks, options, work)
         else:
             output = evaluate_model(arguments.model, arguments.data, ranks, options, work)
             results = {"": output}
         if ranks.is_main:
-            print(format_table(results), flush=True)
+            print(format_queries(output) if arguments.queries else format_table(results), flush=True)
             if arguments.output:
                 write_json(arguments.output, output)
             if beside is not None and work == beside:

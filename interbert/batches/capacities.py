@@ -18,6 +18,10 @@ _ROWS_AT_A_TIME = 1 << 18
 _TEXT_SHARES = {"msm_paper": (0.19, 0.15), "msm_released": (0.40, 0.30), "mlm": (0.15, 0.12)}
 
 
+# How much wider the share spreads where a draw takes several tokens at once.
+_WHOLE_WORDS = 1.5
+
+
 @dataclass(frozen=True)
 class Capacities:
     """The most that a micro-batch may hold of each thing."""
@@ -60,6 +64,7 @@ class Capacities:
         text_capacity = data.text_capacity or _within(text, int(text_lengths.max()), budget)
         region_capacity = data.region_capacity or _within(regions, int(region_counts.max()), budget)
         share, share_std = _TEXT_SHARES[masks.text]
+        share_std *= _WHOLE_WORDS if masks.words == "word" else 1
         masked = share * text_capacity + SPREAD * sqrt(likely_pairs) * share_std * text_mean
         # How many regions fall with an anchor depends on how the data's boxes overlap: it may be all.
         anchors = 0.15 * region_capacity + SPREAD * sqrt(0.15 * region_capacity)

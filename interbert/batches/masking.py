@@ -1,11 +1,12 @@
 """What is hidden from the model and asked of it: words and regions, for a whole micro-batch at once.
 
-Words are WordPiece tokens here. The recipes:
+Words are WordPiece tokens here, or whole words of several, if it is known where these begin. The recipes:
 
     msm_paper      each word is an anchor with p = 0.10; it and the 0-2 words after it are masked
     msm_released   one span a caption: start uniform, length uniform in 1..n, cut at the caption's end
     mlm            each word with p = 0.15
-                   (of masked words 80 % become [MASK], 10 % a random word, 10 % stay, drawn for each)
+                   (of masked words 80 % become [MASK], 10 % a random word, 10 % stay, drawn for each; of a whole
+                   word each token becomes a random one of its own)
     mrm_paper      each region is an anchor with p = 0.15; regions with IoU > 0.4 to one are zeroed with it
     mrm_released   the same with p = 0.10 and IoU >= 0.4
     moc            each region with p = 0.15; of these 90 % are zeroed and 10 % stay
@@ -60,17 +61,27 @@ def mask_text(
     masked_P: np.ndarray,
     counted_P: np.ndarray,
     capacity: int,
+    word_T: np.ndarray | None = None,
 ) -> TextMask:
-    """Mask words of the pairs `masked_P`; those of `counted_P` are predicted, at most `capacity` of them.
+    """Mask words of the pairs `masked_P`; those of `counted_P` are predicted, at most `capacity` tokens of them.
 
-    What is drawn beyond the capacity is left as it was.
+    What is drawn beyond the capacity is left as it was. word_T: numbers of the words from 0, where a word may be
+    several tokens.
     """
     lengths = np.diff(cu_text)
     pair_T = np.repeat(np.arange(len(lengths)), lengths)
-    chosen = _choose_words(recipe, rng, cu_text, pair_T) & masked_P[pair_T]
-    rows, counted = _within_capacity(chosen, counted_P[pair_T], capacity)
+    if word_T is None:
+        chosen = _choose_words(recipe, rng, cu_text, pair_T) & masked_P[pair_T]
+        rows, counted = _within_capacity(chosen, counted_P[pair_T], capacity)
+        fate = rng.random(len(ids_T))[rows]
+    else:
+        first_W = np.flatnonzero(np.diff(word_T, prepend=-1))
+        cu_words = np.searchsorted(first_W, cu_text)
+        chosen_W = _choose_words(recipe, rng, cu_words, pair_T[first_W])
+        chosen = chosen_W[word_T] & masked_P[pair_T]
+        rows, counted = _within_capacity(chosen, counted_P[pair_T], capacity, word_T)
+        fate = rng.random(len(first_W))[word_T[rows]]
 
-    fate = rng.random(len(ids_T))[rows]
     random_words = vocabulary.words[rng.integers(0, len(vocabulary.words), len(ids_T))[rows]]
     input_ids = ids_T.copy()
     input_ids[rows] = np.where(
@@ -162,9 +173,14 @@ def _choose_words(
     return (word_T >= start_T) & (word_T < start_T + length_P[pair_T]) & is_word
 
 
-def _within_capacity(chosen: np.ndarray, counted: np.ndarray, capacity: int) -> tuple[np.ndarray, np.ndarray]:
-    """The chosen rows without the counted ones past the capacity, and which of them are counted."""
+def _within_capacity(
+    chosen: np.ndarray, counted: np.ndarray, capacity: int, word_T: np.ndarray | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """The chosen rows without the counted ones past the capacity, and which of them are counted. Whole words are kept
+    or not as a whole."""
     rows = np.flatnonzero(chosen)
     counted = counted[rows]
     kept = ~counted | (np.cumsum(counted) <= capacity)
+    if word_T is not None and not kept.all():
+        kept &= ~np.isin(word_T[rows], word_T[rows[~kept]])
     return rows[kept], counted[kept]

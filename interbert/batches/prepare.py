@@ -50,6 +50,7 @@ class Preparer:
             ((rows.mask_kind & MaskKind.TEXT) > 0) & good_P,
             rows.is_match | mismatch.text_loss,
             self._capacities.masked_tokens,
+            self._tokens.gather_words(rows.caption, cu_text),
         )
         region = mask_regions(
             masks.regions,

@@ -99,7 +99,7 @@ class ExamplePreparer(Preparer):
         own = np.arange(len(pair_S)) - np.repeat(np.cumsum(counts_P) - counts_P, counts_P)
         segment_S, word_S, region_S = tags[np.repeat(first_P, counts_P) + own].T
         pair_T = np.repeat(np.arange(len(rows)), np.diff(cu_text))
-        words_T = self._tokens.gather_words(rows.caption, cu_text)
+        words_T = self._tokens.gather_word_numbers(rows.caption, cu_text)
         place_T = np.stack([pair_T, types_T, words_T])
         place_S = np.stack([pair_S, segment_S, word_S])
         row_S = (cu_regions[pair_S] + region_S)[order := np.lexsort(place_S[::-1])]

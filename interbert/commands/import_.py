@@ -37,7 +37,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "Killed at any moment and started again, it goes on behind the last finished shard.\n"
         "Under mpirun each rank imports its part."
     )
-    parser.description += "\nThe official files of a task: import vqa2|nlvr2|snli-ve|vcr|refcoco|glue --help"
+    parser.description += (
+        "\nThe official files of a task: import vqa2|nlvr2|snli-ve|vcr|refcoco|glue|muge|kdd2020 --help"
+    )
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.epilog = "formats:\n" + "\n".join(f"  {name:<16} {text}" for name, text in FORMATS.items())
     parser.add_argument(

@@ -4,8 +4,10 @@ import argparse
 import os
 import time
 from pathlib import Path
+from typing import get_args
 
 from interbert.commands.output import add_overwrite, output_path
+from interbert.config import Words
 
 HELP = "mine hard negatives: near captions of other images, or images that look alike"
 
@@ -35,6 +37,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "millions (0.97)",
     )
     parser.add_argument(
+        "--words",
+        choices=get_args(Words),
+        default="character",
+        help="what captions are compared by: words between spaces and each Chinese character, or words as rjieba "
+        "cuts them (character)",
+    )
+    parser.add_argument(
         "--processes", type=int, metavar="N", help="processes on this machine (as many as cores; under MPI 1)"
     )
 
@@ -62,6 +71,7 @@ def run(arguments: argparse.Namespace) -> int:
                     arguments.mass,
                     processes,
                     world,
+                    arguments.words,
                 )
     except BaseException as error:
         if world.size > 1:  # the others would wait for ever
@@ -85,5 +95,7 @@ def _check(arguments: argparse.Namespace) -> None:
         raise ValueError(f"--max-similarity {arguments.max_similarity}: above 0, at most 1")
     if not 0 < arguments.mass <= 1:
         raise ValueError(f"--mass {arguments.mass}: a share above 0, at most 1")
+    if arguments.of == "images" and arguments.words != "character":
+        raise ValueError("--words is of captions: leave it out with --of images")
     if arguments.processes is not None and arguments.processes < 1:
         raise ValueError(f"--processes {arguments.processes}: at least 1")

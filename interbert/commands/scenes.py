@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import get_args
 
 from interbert.commands.output import add_overwrite, output_path
-from interbert.config import World
+from interbert.config import Language, World
 from interbert.sources.scenes.detector import DEFAULT_REGIONS
 from interbert.sources.scenes.world import SPLITS, WINDOW, image_id, parse_image_id
 
@@ -46,6 +46,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="share of captions that speak of another scene or have lost words, as those of the web (0)",
     )
     parser.add_argument(
+        "--language",
+        choices=get_args(Language),
+        default="en",
+        help="language of the captions; with both each is said in English and in Chinese (en)",
+    )
+    parser.add_argument(
         "--regions",
         type=_span,
         default=DEFAULT_REGIONS,
@@ -76,6 +82,8 @@ def run(args: argparse.Namespace) -> int:
         raise ValueError("--image-id names the scene to draw: give --picture PNG with it")
     if args.examples is not None and (args.output is None or args.picture is not None):
         raise ValueError("--examples writes a file of its own: give --output FILE with it, and no --picture")
+    if args.examples is not None and args.language != "en":
+        raise ValueError("--examples are asked in English: leave --language out")
     if args.count is not None and args.examples is None:
         raise ValueError("--count is the number of examples: give --examples WORLD with it")
     if args.output is not None:
@@ -109,6 +117,7 @@ def _write(args: argparse.Namespace) -> None:
         args.swapped,
         args.regions,
         args.noise,
+        args.language,
     )
     spent = time.perf_counter() - start
     size = args.output.stat().st_size / 1e6
@@ -150,7 +159,9 @@ def _draw(args: argparse.Namespace) -> None:
         if (seed, split) != (args.seed, args.split) or index >= args.images:
             last = image_id(args.seed, args.split, args.images - 1)
             raise ValueError(f"--image-id {name} is not in {args.output}, whose scenes end with {last}")
-    picture = scene_picture(recall(name, args.captions, args.swapped, args.regions, args.noise))
+    picture = scene_picture(
+        recall(name, args.captions, args.swapped, args.regions, args.noise, args.language)
+    )
     with replaced(args.picture) as partial:
         picture.save(partial, format=Image.registered_extensions()[args.picture.suffix.lower()])
     print(f"{args.picture}: {name}")

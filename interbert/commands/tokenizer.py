@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from interbert.commands.output import TOKENIZER, add_overwrite, output_path
+from interbert.tokenizer import NORMALISED
 
 if TYPE_CHECKING:
     from interbert.corpus.corpus import Corpus
@@ -26,6 +27,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--size", type=int, default=30522, metavar="N", help="most entries it may have (30522)"
     )
+    parser.add_argument(
+        "--normalise",
+        nargs="+",
+        default=[],
+        choices=NORMALISED,
+        help="make alike what Chinese texts write in two ways: width, letters, digits and marks of full width those "
+        "of half width (NFKC); quotes, curled ones straight ones",
+    )
     parser.add_argument("--output", type=Path, required=True, metavar="DIR", help="new directory for it")
     add_overwrite(parser)
 
@@ -39,7 +48,7 @@ def run(args: argparse.Namespace) -> int:
     with Corpus(args.data) as corpus:
         partial = new_folder(partial_folder(output))
         try:
-            tokenizer = train_wordpiece(_Captions(corpus), args.size, partial)
+            tokenizer = train_wordpiece(_Captions(corpus), args.size, partial, args.normalise)
             settle_folder(partial, output)
         finally:
             shutil.rmtree(partial, ignore_errors=True)

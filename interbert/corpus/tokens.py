@@ -44,6 +44,8 @@ class TokenTable:
     words_flat: np.ndarray | None = None
     """int32: of each token the word between blanks, in its segment, that it is of; -1 of [CLS] and [SEP]. None where
     nobody asked."""
+    begins_flat: np.ndarray | None = None
+    """bool: which tokens begin a word; None where each is taken for one."""
 
     @cached_property
     def lengths(self) -> np.ndarray:
@@ -56,11 +58,19 @@ class TokenTable:
         np.cumsum(self.lengths[captions_P], out=cu_text[1:])
         return self.ids_flat[self._rows(captions_P, cu_text)], cu_text
 
-    def gather_words(self, captions_P: np.ndarray, cu_text: np.ndarray) -> np.ndarray:
-        """The word of each token of these captions (int32 [T])."""
+    def gather_word_numbers(self, captions_P: np.ndarray, cu_text: np.ndarray) -> np.ndarray:
+        """The word between blanks, in its segment, of each token of these captions (int32 [T])."""
         return self.words_flat[self._rows(captions_P, cu_text)]
 
+    def gather_words(self, captions_P: np.ndarray, cu_text: np.ndarray) -> np.ndarray | None:
+        """The number of the word, from 0, that each token of these captions is of (int64 [T]); None where each token
+        is one."""
+        if self.begins_flat is None:
+            return None
+        return np.cumsum(self.begins_flat[self._rows(captions_P, cu_text)]) - 1
+
     def _rows(self, captions_P: np.ndarray, cu_text: np.ndarray) -> np.ndarray:
+        """Where the tokens of these captions stand."""
         shift = self.offsets[captions_P] - cu_text[:-1]
         rows = np.repeat(shift, np.diff(cu_text))
         rows += np.arange(cu_text[-1])

@@ -47,6 +47,8 @@ def candidates_by(corpus: Any, mismatch: MismatchSettings) -> CandidateTable:
     if mismatch.hard_table:
         return _fitting(read_candidates(mismatch.hard_table, corpus), mismatch)
     what = (corpus.fingerprint, mismatch.hard_top, mismatch.hard_max_similarity, _METHOD)
+    if mismatch.hard_words != "character":
+        what = (*what, mismatch.hard_words)
     name = f"candidates-{cache.key(*what)}.h5"
     for path in cache.find(corpus, name):
         try:
@@ -71,10 +73,10 @@ def mine(corpus: Any, settings: MismatchSettings) -> CandidateTable:
     from interbert.mining.kin import captions_kin
     from interbert.mining.vectors import tfidf
 
-    weights_CW = tfidf(islice(corpus.texts(), corpus.captions), corpus.captions)
+    weights_CW = tfidf(islice(corpus.texts(), corpus.captions), corpus.captions, settings.hard_words)
     top, below = settings.hard_top, settings.hard_max_similarity
     rows = nearest(weights_CW, weights_CW, captions_kin(corpus), top, below)
-    return CandidateTable(rows, corpus.fingerprint, below)
+    return CandidateTable(rows, corpus.fingerprint, below, {"words": settings.hard_words})
 
 
 def refuse_too_many(corpus: Any) -> None:
@@ -133,6 +135,12 @@ def _fitting(table: CandidateTable, mismatch: MismatchSettings) -> CandidateTabl
         raise CandidateError(
             f"{path}: mined below a similarity of {table.max_similarity:g}, mismatch.hard_max_similarity is "
             f"{mismatch.hard_max_similarity:g}; set it so, or mine again with --max-similarity"
+        )
+    by = table.notes.get("words", "character")
+    if by != mismatch.hard_words:
+        raise CandidateError(
+            f"{path}: mined by {by}, mismatch.hard_words is {mismatch.hard_words}; set it so, or mine "
+            "again with --words"
         )
     if wide < mismatch.hard_top:
         raise CandidateError(

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from interbert.config import Words
 from interbert.corpus import cache
 from interbert.files import new_folder, partial_folder, read_json
 from interbert.mining.calibrate import calibrate
@@ -25,21 +26,30 @@ _METHOD = 2
 
 
 def mine_captions(
-    corpus: Any, output: Path, top: int, below: float, wanted: float, processes: int, world: World
+    corpus: Any,
+    output: Path,
+    top: int,
+    below: float,
+    wanted: float,
+    processes: int,
+    world: World,
+    words: Words = "character",
 ) -> CandidateTable | None:
     """The table on the first rank, None on the others."""
-    identity = cache.key(corpus.fingerprint, "captions", top, below, wanted, _METHOD)
+    what = (corpus.fingerprint, "captions", top, below, wanted, _METHOD)
+    identity = cache.key(*what, *([] if words == "character" else [words]))
 
     def prepare(folder: Path) -> Job:
         kin = captions_kin(corpus)
         _say(f"{corpus.captions:,} captions as TF-IDF vectors")
-        weights_CW = tfidf(islice(corpus.texts(), corpus.captions), corpus.captions)
+        weights_CW = tfidf(islice(corpus.texts(), corpus.captions), corpus.captions, words)
         found = calibrate(weights_CW, kin, top, below, wanted)
         notes = {
             "searched_captions": found.pool,
             "dropped_words": found.dropped,
             "mass": found.mass,
             "mass_sample": found.sample,
+            "words": words,
         }
         _say(_describe(found, *weights_CW.shape))
         kin.save(folder)

@@ -3,24 +3,34 @@
 Letters: C captions, W words.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import numpy as np
 from scipy import sparse
 from sklearn.feature_extraction.text import TfidfVectorizer
 
+from interbert.config import Words
+from interbert.segmenter import segmenter
+
 # Chinese and Japanese write no spaces: there each character is a word.
 _WORD = r"[\u3400-\u9fff]|[^\W\u3400-\u9fff]+"
 _PARTS = ("data", "indices", "indptr")
 
 
-def tfidf(texts: Iterable[str], count: int) -> sparse.csr_matrix:
+def tfidf(texts: Iterable[str], count: int, words: Words = "character") -> sparse.csr_matrix:
     """float32 [captions, words], rows of length 1, words in lower case."""
+    how = {"token_pattern": _WORD} if words == "character" else {"analyzer": _by_words()}
     try:
-        return TfidfVectorizer(token_pattern=_WORD, dtype=np.float32).fit_transform(texts).tocsr()
+        return TfidfVectorizer(**how, dtype=np.float32).fit_transform(texts).tocsr()
     except ValueError:  # no word in any caption
         return sparse.csr_matrix((count, 1), dtype=np.float32)
+
+
+def _by_words() -> Callable[[str], list[str]]:
+    """What cuts a text into words, without spaces and marks."""
+    cut, _ = segmenter("comparing captions by word")
+    return lambda text: [word for word, _, _ in cut(text.lower()) if any(map(str.isalnum, word))]
 
 
 def by_frequency(weights_CW: sparse.csr_matrix) -> np.ndarray:

@@ -9,6 +9,9 @@ from collections.abc import Sequence
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from interbert.script import breakable
+from interbert.show.fonts import font_for
+
 PALETTE = (
     (0, 114, 178), (213, 94, 0), (0, 158, 115), (204, 82, 160), (120, 94, 200), (196, 140, 0),
     (31, 160, 200), (176, 48, 64), (96, 130, 40), (100, 110, 125), (150, 90, 50), (60, 70, 160),
@@ -69,7 +72,7 @@ def histogram(values: Sequence[float] | np.ndarray, title: str) -> Image.Image:
     width, height, left, top, bottom = 420 * FINE, 220 * FINE, 46 * FINE, 42 * FINE, 26 * FINE
     picture = Image.new("RGB", (width, height), PAPER)
     draw = ImageDraw.Draw(picture)
-    draw.text((MARGIN * FINE, 10 * FINE), title, INK, _font(15))
+    draw.text((MARGIN * FINE, 10 * FINE), title, INK, _font(15, title))
     if values.size == 0:
         draw.text((width / 2, height / 2), "no values", SOFT, _font(14), anchor="mm")
         return _reduced(picture)
@@ -196,7 +199,7 @@ def attention_picture(
     )
     head, pad = (34 * FINE if title else MARGIN * FINE), MARGIN * FINE
     foot = 24 * FINE if note else 0
-    font, small = _font(16), _font(12)
+    font, small = _font(16, title), _font(12, note)
     width = max(
         scene.width + heat.width + 3 * pad, round(max(font.getlength(title), small.getlength(note))) + 2 * pad
     )
@@ -213,8 +216,9 @@ def attention_picture(
 def _heat_map(words: Sequence[str], attention_WR: np.ndarray, names: Sequence[str]) -> Image.Image:
     rows, columns = attention_WR.shape
     cell = int(np.clip(420 / max(rows, columns, 1), 15, 26)) * FINE
-    font, small = _font(13), _font(10)
-    left = round(max([font.getlength(word) for word in words], default=0)) + 8 * FINE
+    fonts, small = [_font(13, word) for word in words], _font(10)
+    widths = [font.getlength(word) for font, word in zip(fonts, words, strict=True)]
+    left = round(max(widths, default=0)) + 8 * FINE
     top = cell + 3 * FINE
     picture = Image.new("RGB", (left + columns * cell + FINE, top + rows * cell + FINE), PAPER)
     draw = ImageDraw.Draw(picture)
@@ -226,7 +230,7 @@ def _heat_map(words: Sequence[str], attention_WR: np.ndarray, names: Sequence[st
         draw.text((x + cell / 2, cell / 2), name, PAPER, small, anchor="mm")
     for row, word in enumerate(words):
         y = top + row * cell
-        draw.text((left - 5 * FINE, y + cell / 2), word, INK, font, anchor="rm")
+        draw.text((left - 5 * FINE, y + cell / 2), word, INK, fonts[row], anchor="rm")
         peak = attention_WR[row].max(initial=0.0)
         for column, weight in enumerate(attention_WR[row]):
             x = left + column * cell
@@ -253,11 +257,12 @@ def _draw_frames(canvas: Image.Image, boxes: np.ndarray) -> None:
 
 def _draw_tags(canvas: Image.Image, boxes: np.ndarray, labels: Sequence[str]) -> None:
     """Each label goes to that corner of its box where it covers the labels before it least."""
-    draw, font, taken = ImageDraw.Draw(canvas), _font(12), []
+    draw, taken = ImageDraw.Draw(canvas), []
     for index, label in enumerate(labels[: len(boxes)]):
         if not label:
             continue
         x1, y1, x2, y2 = _inside(boxes[index], canvas.size)
+        font = _font(12, label)
         w, h = font.getlength(label) + 8 * FINE, 16 * FINE
         spots = [(x1, y1 - h), (x2 - w, y1 - h), (x1, y2), (x2 - w, y2), (x1, y1), (x2 - w, y1), (x1, y2 - h)]
         tags = [_shifted_inside((x, y, x + w, y + h), canvas.size) for x, y in spots]
@@ -284,7 +289,7 @@ def _overlap(a: Box, b: Box) -> float:
 
 
 def _under(canvas: Image.Image, caption: str) -> Image.Image:
-    font, step, pad = _font(15), 21 * FINE, 8 * FINE
+    font, step, pad = _font(15, caption), 21 * FINE, 8 * FINE
     lines = _wrapped(caption, font, canvas.width - 2 * pad)
     sheet = Image.new("RGB", (canvas.width, canvas.height + len(lines) * step + 2 * pad), PAPER)
     sheet.paste(canvas)
@@ -298,8 +303,8 @@ def _wrapped(text: str, font: ImageFont.FreeTypeFont, width: float) -> list[str]
     lines: list[str] = []
     for paragraph in text.splitlines():
         lines.append("")
-        for word in paragraph.split():
-            longer = f"{lines[-1]} {word}".strip()
+        for space, word in breakable(paragraph):
+            longer = f"{lines[-1]}{space}{word}".strip()
             if lines[-1] and font.getlength(longer) > width:
                 lines.append(word)
             else:
@@ -339,8 +344,8 @@ def _heat(share: float) -> tuple[int, int, int]:
     return tuple(int(c) for c in HEAT[low] + (HEAT[low + 1] - HEAT[low]) * (at - low))
 
 
-def _font(size: int) -> ImageFont.FreeTypeFont:
-    return ImageFont.load_default(size=size * FINE)
+def _font(size: int, text: str = "") -> ImageFont.FreeTypeFont:
+    return font_for(text, size * FINE)
 
 
 def _reduced(picture: Image.Image) -> Image.Image:

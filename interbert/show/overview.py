@@ -7,6 +7,7 @@ import numpy as np
 
 from interbert.corpus.corpus import Corpus
 from interbert.printing import printable
+from interbert.script import words_in
 
 _BAR = 48
 _BINS = 12
@@ -104,7 +105,7 @@ def text_histogram(values: np.ndarray, title: str) -> list[str]:
 
 
 def lengths_in_words(corpus: Corpus) -> np.ndarray:
-    return np.fromiter((len(text.split()) for text in islice(corpus.texts(), corpus.captions)), np.int64)
+    return np.fromiter(map(words_in, islice(corpus.texts(), corpus.captions)), np.int64)
 
 
 def picture(corpus: Corpus, images: Sequence[int]):

@@ -8,7 +8,7 @@ import numpy as np
 from interbert.corpus.corpus import Corpus
 from interbert.show.overview import captions_of, counts_of, lengths_in_words, missing_parts
 from interbert.show.scene import read_scene, scene_svg
-from interbert.show.style import BASE
+from interbert.show.style import BASE, said
 
 _BINS, _WIDTH, _HEIGHT, _BASE = 24, 420, 150, 18
 _STYLE = (
@@ -103,7 +103,7 @@ def _bars(title: str, counts: np.ndarray, ends: tuple[str, str], about: str) -> 
 def _sample(corpus: Corpus, image: int, captions: list[str]) -> str:
     scene = read_scene(corpus, image)
     about = f"{scene.width} × {scene.height}" if scene.width else "of unknown size"
-    lines = "".join(f"<li>{escape(text)}</li>" for text in captions) or "<li class=warn>no caption</li>"
+    lines = "".join(said("li", text) for text in captions) or "<li class=warn>no caption</li>"
     return (
         f"<figure><h3>{escape(corpus.image_id(image))}</h3>{scene_svg(scene)}"
         f"<figcaption>{len(scene.labels)} regions, {about}</figcaption><ul>{lines}</ul></figure>"

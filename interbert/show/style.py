@@ -1,5 +1,9 @@
 """What our pages have in common: colours by day and by night, letters, pictures of regions."""
 
+from html import escape
+
+from interbert.script import language_of
+
 COLOURS = 8
 """--c0 to --c7, of regions."""
 BASE = """
@@ -18,7 +22,8 @@ BASE = """
   }
 }
 body {
-  background: var(--paper); color: var(--ink); font: 15px/1.5 system-ui, sans-serif;
+  background: var(--paper); color: var(--ink);
+  font: 15px/1.5 system-ui, "Noto Sans CJK SC", "Source Han Sans SC", "WenQuanYi Micro Hei", sans-serif;
   margin: 2rem auto; padding: 0 1.2rem;
 }
 h1 { font-size: 1.4rem }
@@ -31,3 +36,9 @@ svg { width: 100%; height: auto; display: block }
 .scene rect:hover { fill: var(--rule); fill-opacity: .5 }
 .scene text { fill: var(--soft); font-size: 3.2px; paint-order: stroke; stroke: var(--paper); stroke-width: .9px }
 """
+
+
+def said(tag: str, text: str, attributes: str = "") -> str:
+    """The text as an element, which says its language where that decides how its characters are drawn."""
+    language = language_of(text)
+    return f"<{tag}{attributes}{f' lang={language}' if language else ''}>{escape(text)}</{tag}>"

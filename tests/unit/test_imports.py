@@ -59,6 +59,8 @@ FOUNDATION = {
     "printing",
     "progress",
     "shipped",
+    "script",
+    "segmenter",
     "tokenizer",
     "__init__",
 }

@@ -285,3 +285,38 @@ def test_the_command_trains_on_the_captions_of_stores(tmp_path, capsys):
     tokenizer = load_tokenizer(tmp_path / "out")
     assert tokenizer.vocab_size <= 150
     assert tokenizer.words(tokenizer.encode(["a red cube"], 9)[0]) == ["[CLS]", "a", "red", "cube", "[SEP]"]
+
+
+TWO_WAYS = ["ＡＢＣ１２，“红色”", 'abc12,"红色"']
+
+
+def pieces(tokenizer, text):
+    return tokenizer.words(tokenizer.encode([text], 30)[0])
+
+
+@pytest.mark.parametrize("normalise", [[], ["width"], ["quotes"], ["width", "quotes"]])
+def test_width_and_quotes_are_made_alike_where_asked(normalise, tmp_path):
+    trained = train_wordpiece(TWO_WAYS * 3, 60, tmp_path / "zh", normalise)
+    alike = [pieces(trained, text) for text in TWO_WAYS]
+    assert (alike[0] == alike[1]) == (len(normalise) == 2)
+    assert ("“" in alike[0]) == ("quotes" not in normalise) and ("，" in alike[0]) == (
+        "width" not in normalise
+    )
+    for again in (load_tokenizer(tmp_path / "zh"), glance_at_tokenizer(tmp_path / "zh")):
+        assert again.fingerprint == trained.fingerprint and pieces(again, TWO_WAYS[0]) == alike[0]
+    trained.save(tmp_path / "copy")
+    assert load_tokenizer(tmp_path / "copy").fingerprint == trained.fingerprint
+
+
+def test_what_the_files_say_of_texts_is_done(folder):
+    """Of a directory of somebody else's, whose tokenizer_config names BERT's class."""
+    description = json.loads((folder / "tokenizer.json").read_text())
+    before = load_tokenizer(folder)
+    assert pieces(before, "“ｒｅｄ”")[2] == "[UNK]"
+    steps = [{"type": "NFKC"}, {"type": "Replace", "pattern": {"String": "“"}, "content": "a "}]
+    description["normalizer"] = {"type": "Sequence", "normalizers": [*steps, description["normalizer"]]}
+    (folder / "tokenizer.json").write_text(json.dumps(description))
+    for tokenizer in (load_tokenizer(folder), glance_at_tokenizer(folder)):
+        assert (
+            pieces(tokenizer, "“ｒｅｄ")[1:-1] == ["a", "red"] and tokenizer.fingerprint != before.fingerprint
+        )

@@ -5,7 +5,7 @@ Verbs of two words, each with flags of its own.
 
 from typing import Any
 
-from interbert.commands.official import glue, nlvr2, refcoco, snli_ve, vcr, vqa2
+from interbert.commands.official import glue, kdd2020, muge, nlvr2, refcoco, snli_ve, vcr, vqa2
 from interbert.commands.output import add_overwrite
 
 TASKS = {
@@ -15,6 +15,8 @@ TASKS = {
     "vcr": vcr,
     "refcoco": refcoco,
     "glue": glue,
+    "muge": muge,
+    "kdd2020": kdd2020,
 }
 """Each has ABOUT, add_arguments(parser) and run(arguments) -> exit code."""
 

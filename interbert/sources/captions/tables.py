@@ -24,6 +24,9 @@ from interbert.sources.importers.record import ImportFault
 
 _DELIMITERS = {"\t": "tabs", "|": "|", ",": "commas", ";": "semicolons"}
 _TOKEN = re.compile(r"([^\t]+)#(\d+)\t(.*)")
+_MARKED = re.compile(r"([^\s#]+)#(\w+)#(\d+)\s+(.*)")
+_TAGGED = re.compile(r"(\S+):[A-Za-z]+")
+"""A word and its part of speech, as the raw files of Flickr30k-CN have them."""
 _LIST_COLUMNS = ("raw", "sentences", "captions", "texts")
 _LOST_BAR = re.compile(r"\s*\d+\s{2,}(.*)")
 """The published results.csv lacks one of its bars, in line 20,001: `| 4   A dog runs across the grass .`"""
@@ -32,6 +35,8 @@ _LOST_BAR = re.compile(r"\s*\d+\s{2,}(.*)")
 def table(path: Path, encoding: str, first_line: str) -> Layout | None:
     if _TOKEN.fullmatch(first_line):
         return _tokens(path, encoding)
+    if _MARKED.fullmatch(first_line):
+        return _marked(path, encoding)
     for delimiter in _DELIMITERS:
         columns = [name.strip().strip('"').lower() for name in first_line.split(delimiter)]
         image = next((name for name in IMAGES if name in columns), None)
@@ -64,6 +69,37 @@ def _tokens(path: Path, encoding: str) -> Layout:
     return Layout(
         "Flickr's tokens", (first_name("file"),), "lines FILE#NUMBER, tab, caption", captions, left_out
     )
+
+
+def _marked(path: Path, encoding: str) -> Layout:
+    left_out: Counter[str] = Counter()
+
+    def captions() -> Iterator[Caption]:
+        left_out.clear()
+        for number, line in lines(path, encoding):
+            where = f"{path}, line {number}"
+            found = _MARKED.fullmatch(line.rstrip())
+            if found is None:
+                raise ImportFault(
+                    f"{where}: {line!r:.{SHOWN}}; NAME#KIND#NUMBER, a space and a caption are expected"
+                )
+            name, _, _, text = found.groups()
+            texts = sentences(_without_tags(text), where)
+            yield from captions_of(image_name(name, where), None, None, texts, left_out)
+
+    return Layout(
+        "captions of Flickr30k-CN or COCO-CN",
+        (first_name("name"),),
+        "lines NAME#KIND#NUMBER, space, caption; of words with their parts of speech the words",
+        captions,
+        left_out,
+    )
+
+
+def _without_tags(text: str) -> str:
+    """Of words with parts of speech, which are Chinese, the sentence; any other text as it is."""
+    words = [_TAGGED.fullmatch(word) for word in text.split()]
+    return "".join(word[1] for word in words if word) if words and all(words) else text
 
 
 def _pairs(path: Path, encoding: str) -> Layout:

@@ -1,5 +1,6 @@
 """The TSV of bottom-up attention: a row an image, arrays as base64."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +38,7 @@ class TsvSource:
             self._headers.append(has_header)
         sizes = [len(lines) - head for lines, head in zip(self._parts, self._headers, strict=True)]
         self._first = np.cumsum([0, *sizes])
-        self.keys = range(int(self._first[-1]))
+        self.keys: Sequence[int] = range(int(self._first[-1]))
         # Each part may come from another program; its rows are of one.
         self._habits = [
             habits_of_rows(lambda row, n=int(first): self.row(n + row), size, choices, lines.part.name)
@@ -48,6 +49,18 @@ class TsvSource:
             self.notes.append(
                 "boxes: those of the KDD cup's files are top, left, bottom, right; turned round"
             )
+            self._keep_products_once()
+
+    def _keep_products_once(self) -> None:
+        """A product has a row for each of its queries."""
+        first: dict[str | None, int] = {}
+        for number in self.keys:
+            first.setdefault(self.name(number) or str(number), number)
+        if len(first) < len(self.keys):
+            self.notes.append(
+                f"{len(self.keys) - len(first):,} rows repeat a product; of each the first is read"
+            )
+        self.keys = list(first.values())
 
     def where(self, number: int) -> str:
         part, line = self._place(number)
@@ -76,6 +89,7 @@ class TsvSource:
 
     def _place(self, number: int) -> tuple[int, int]:
         """(part, line in it)"""
+        number = self.keys[number]
         part = int(np.searchsorted(self._first, number, side="right")) - 1
         return part, int(number - self._first[part]) + self._headers[part]
 

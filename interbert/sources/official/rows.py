@@ -2,7 +2,7 @@
 
 import json
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -109,6 +109,12 @@ def one_of(found: Any, names: Iterable[str], field: str) -> str:
             field, f"{found!r} is none of {', '.join(names)}; correct it, or take the official file anew"
         )
     return found
+
+
+def judged_pairs(candidates: Sequence[str], fits: Sequence[str] | None) -> list[list[int]]:
+    """The pairs of one text with the images of its candidates; None: it is not known which fit."""
+    known = [[] if fits is None else [int(item in fits)] for item in candidates]
+    return [[place, 0, *label] for place, label in enumerate(known)]
 
 
 def write_examples(path: Path, examples: Iterable[Example]) -> int:

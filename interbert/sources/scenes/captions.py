@@ -5,6 +5,7 @@ from typing import NamedTuple, TypeVar
 
 import numpy as np
 
+from interbert.config import Tongue
 from interbert.sources.scenes.forms import (
     ATTRIBUTE_VALUES,
     Form,
@@ -15,7 +16,8 @@ from interbert.sources.scenes.forms import (
     phrase_of,
     related,
 )
-from interbert.sources.scenes.wording import Style, say
+from interbert.sources.scenes.tongues import say_in
+from interbert.sources.scenes.wording import Style
 from interbert.sources.scenes.world import Scene
 
 T = TypeVar("T")
@@ -37,10 +39,15 @@ class Caption(NamedTuple):
     form: Form
     style: Style
     text: str
+    tongue: Tongue = "en"
 
     @classmethod
-    def of(cls, form: Form, style: Style) -> "Caption":
-        return cls(form, style, say(form, style))
+    def of(cls, form: Form, style: Style, tongue: Tongue = "en") -> "Caption":
+        return cls(form, style, say_in(tongue, form, style), tongue)
+
+    def in_tongue(self, tongue: Tongue) -> "Caption":
+        """The same said in that tongue."""
+        return self if tongue == self.tongue else Caption.of(self.form, self.style, tongue)
 
 
 class Draws:
@@ -73,13 +80,15 @@ class Draws:
         return Style(*(self.below(60) for _ in Style._fields))
 
 
-def captions_of(scene: Scene, row: int, uniqueness: Uniqueness, draws: Draws, count: int) -> list[Caption]:
+def captions_of(
+    scene: Scene, row: int, uniqueness: Uniqueness, draws: Draws, count: int, tongue: Tongue = "en"
+) -> list[Caption]:
     """The first is distinctive: true of no other scene of the window. The rest may be vaguer."""
     made: list[Caption] = []
     texts: set[str] = set()
     for _ in range(count + _TRIES):
         form = vaguer(scene, draws) if made else _distinctive(scene, row, uniqueness, draws)
-        caption = Caption.of(form, draws.style())
+        caption = Caption.of(form, draws.style(), tongue)
         if caption.text not in texts:
             texts.add(caption.text)
             made.append(caption)
@@ -93,7 +102,7 @@ def falsified(caption: Caption, scene: Scene, draws: Draws) -> Caption | None:
     for _ in range(_TRIES):
         form = draws.choice(_CHANGES)(caption.form, draws)
         if form is not None and not holds(form, scene):
-            return Caption.of(form, caption.style)
+            return Caption.of(form, caption.style, caption.tongue)
     return None
 
 

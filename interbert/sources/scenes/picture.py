@@ -6,6 +6,7 @@ from math import cos, pi, sin
 import numpy as np
 from PIL import Image, ImageDraw
 
+from interbert.config import Language
 from interbert.show.drawing import draw_regions, grid
 from interbert.sources.scenes.detector import CHUNK, CLASS_NAMES, DEFAULT_REGIONS, detect
 from interbert.sources.scenes.world import COLOURS, SHAPES, WINDOW, Scene, describe, parse_image_id, parts_of
@@ -37,6 +38,7 @@ def recall(
     swapped: int = 0,
     regions: tuple[int, int] = DEFAULT_REGIONS,
     noise: float = 0.0,
+    language: Language = "en",
 ) -> Recalled:
     """The scene with this id, and what a store written with these options says of it."""
     seed, split, index = parse_image_id(image_id)
@@ -44,7 +46,7 @@ def recall(
     found = detect(window, chunk, regions)
     stop = int(found.counts_N[: index % CHUNK + 1].sum())
     rows = slice(stop - int(found.counts_N[index % CHUNK]), stop)
-    *_, told = tell(window, chunk, index % CHUNK + 1, captions, swapped, noise)
+    *_, told = tell(window, chunk, index % CHUNK + 1, captions, swapped, noise, language)
     return Recalled(window.scene(index % WINDOW), found.boxes_R4[rows], found.class_probs_RK[rows], told)
 
 
@@ -86,11 +88,13 @@ def scene_picture(known: Recalled) -> Image.Image:
 
 
 def _true(told: Told) -> list[str]:
-    claims = ["distinctive", *["true"] * (len(told.captions) - 1)]
-    return [
-        f"{'noisy' if noisy else claim}: {caption.text}"
-        for claim, caption, noisy in zip(claims, told.captions, told.noisy, strict=True)
-    ]
+    return [f"{_claim(told, place)}: {caption.text}" for place, caption in enumerate(told.captions)]
+
+
+def _claim(told: Told, place: int) -> str:
+    if told.noisy[place]:
+        return "noisy"
+    return "distinctive" if told.distinctive(place) else "true"
 
 
 def _false(told: Told) -> list[str]:

@@ -21,7 +21,14 @@ def make_scenes(scenes: SceneSettings) -> tuple[str, str]:
         path = scene_store(scenes, split)
         if not path.exists():
             print(f"writing {path}", flush=True)
-            write_scenes(path, images, scenes.seed, split=split, feature_width=scenes.feature_width)
+            write_scenes(
+                path,
+                images,
+                scenes.seed,
+                split=split,
+                feature_width=scenes.feature_width,
+                language=scenes.language,
+            )
     return str(scene_store(scenes, "train")), str(scene_store(scenes, "validation"))
 
 
@@ -54,7 +61,8 @@ def scene_images(scenes: SceneSettings) -> dict[Split, int]:
 def scene_store(scenes: SceneSettings, split: str) -> Path:
     """The name tells all that decides the content, so a changed setting never meets another one's file."""
     images = scene_images(scenes)[split]
-    return Path(scenes.folder) / f"{split}_{images}x{scenes.feature_width}_seed{scenes.seed}.h5"
+    spoken = "" if scenes.language == "en" else f"_{scenes.language}"
+    return Path(scenes.folder) / f"{split}_{images}x{scenes.feature_width}_seed{scenes.seed}{spoken}.h5"
 
 
 def scene_examples(scenes: SceneSettings, split: Split) -> Path:

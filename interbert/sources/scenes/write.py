@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from interbert.config import Language, Tongue
 from interbert.rng import Purpose, generator
 from interbert.sources.scenes.captions import Caption, Draws, captions_of, falsified
 from interbert.sources.scenes.detector import (
@@ -21,7 +22,7 @@ from interbert.sources.scenes.detector import (
 )
 from interbert.sources.scenes.forms import Uniqueness
 from interbert.sources.scenes.noise import disturbed
-from interbert.sources.scenes.wording import vocabulary
+from interbert.sources.scenes.tongues import tongues_of, vocabulary_of
 from interbert.sources.scenes.world import WINDOW, Scene, Split, Window, check_split, sample_window, stream
 from interbert.store.writer import StoreWriter
 from interbert.tokenizer import write_word_vocabulary
@@ -34,10 +35,14 @@ class Told(NamedTuple):
     """What is said of one scene."""
 
     captions: list[Caption]
-    """The first one is distinctive, unless it is noisy."""
+    """The first one is distinctive, unless it is noisy; in two languages the same is said in each, one after the
+    other."""
     noisy: list[bool]
     swapped: list[tuple[int, Caption]]
     """Falsified versions, each with the number (within the scene) of the caption it was made from."""
+
+    def distinctive(self, place: int) -> bool:
+        return self.captions[place].form is self.captions[0].form and not self.noisy[place]
 
 
 def write_scenes(
@@ -50,17 +55,20 @@ def write_scenes(
     swapped: int = 0,
     regions: tuple[int, int] = DEFAULT_REGIONS,
     noise: float = 0.0,
+    language: Language = "en",
 ) -> None:
     """Write a store of scenes and, where it is missing, the folder `tokenizer` beside it.
 
     `swapped`: falsified captions a scene. `regions`: fewest and most regions of an image. `noise`: the share of
-    captions that speak of another scene or have lost words.
+    captions that speak of another scene or have lost words. `language`: with `both` each caption, true or false, is
+    said in English and in Chinese.
     """
     _check(images, seed, split, captions, swapped, noise)
     check_regions(regions)
     path = Path(path)
     source = f"scenes seed={seed} split={split} regions={regions[0]}:{regions[1]}"
     source += f" noise={noise}" if noise else ""
+    source += f" language={language}" if language != "en" else ""
     with StoreWriter(
         path, feature_width, classes=CLASSES, evidence="class_probs", source=source, class_names=CLASS_NAMES
     ) as store:
@@ -71,24 +79,35 @@ def write_scenes(
             features_RD = features_of(found, window, chunk, feature_width)
             _add_images(store, window, chunk, count, found, features_RD)
             first = chunk * CHUNK
-            of_scenes = tell(window, chunk, count, captions, swapped, noise)
+            of_scenes = tell(window, chunk, count, captions, swapped, noise, language)
             for image, told in enumerate(of_scenes, start=first):
                 _add_captions(store, image, told)
     if not (path.parent / "tokenizer").exists():
-        write_word_vocabulary(vocabulary(), path.parent / "tokenizer")
+        write_word_vocabulary(vocabulary_of(language), path.parent / "tokenizer")
 
 
-def tell(window: Window, chunk: int, count: int, captions: int, swapped: int, noise: float) -> Iterator[Told]:
+def tell(
+    window: Window,
+    chunk: int,
+    count: int,
+    captions: int,
+    swapped: int,
+    noise: float,
+    language: Language = "en",
+) -> Iterator[Told]:
     """The captions of the first `count` images of a chunk, one image after another."""
     draws = Draws(generator(window.seed, Purpose.SCENES, stream(window.split, "captions"), chunk))
     swaps = Draws(generator(window.seed, Purpose.SCENES, stream(window.split, "swapped"), chunk))
     faults = Draws(generator(window.seed, Purpose.SCENES, stream(window.split, "faults"), chunk))
     uniqueness = uniqueness_in(window.seed, window.split, window.number)
     start = chunk * CHUNK - window.number * WINDOW
+    tongues = tongues_of(language)
     for row in range(start, start + count):
         scene = uniqueness.scene(row)
-        made = captions_of(scene, row, uniqueness, draws, captions)
+        made = captions_of(scene, row, uniqueness, draws, captions, tongues[0])
         false = _falsify(scene, made, swapped, swaps)
+        if len(tongues) > 1:
+            made, false = _in_each(made, false, tongues)
         noisy = [bool(noise) and faults.unit() < noise for _ in made]
         for place in np.flatnonzero(noisy):
             made[place] = disturbed(made[place], scene, uniqueness, faults)
@@ -139,6 +158,20 @@ def _falsify(scene: Scene, made: list[Caption], count: int, draws: Draws) -> lis
     return found
 
 
+def _in_each(
+    made: list[Caption], false: list[tuple[int, Caption]], tongues: tuple[Tongue, ...]
+) -> tuple[list[Caption], list[tuple[int, Caption]]]:
+    """Every caption in each tongue, one after the other."""
+    many = len(tongues)
+    said = [caption.in_tongue(tongue) for caption in made for tongue in tongues]
+    swapped = [
+        (place * many + which, caption.in_tongue(tongue))
+        for place, caption in false
+        for which, tongue in enumerate(tongues)
+    ]
+    return said, swapped
+
+
 def _add_images(
     store: StoreWriter, window: Window, chunk: int, count: int, found: Detections, features_RD: np.ndarray
 ) -> None:
@@ -155,7 +188,7 @@ def _add_images(
 
 
 def _add_captions(store: StoreWriter, image: int, told: Told) -> None:
-    kinds = [int(not told.noisy[0])] + [0] * (len(told.captions) - 1)
+    kinds = [int(told.distinctive(place)) for place in range(len(told.captions))]
     first = store.add_captions(image, [caption.text for caption in told.captions], kinds)
     for place, false in told.swapped:
         store.add_swapped(first + place, false.text)

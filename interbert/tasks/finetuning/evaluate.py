@@ -11,6 +11,7 @@ from interbert.config import Kind, Settings, SettingsError
 from interbert.corpus.corpus import Corpus
 from interbert.corpus.examples import Examples, open_examples
 from interbert.corpus.tokens import text_table
+from interbert.corpus.unknown import warn_of_unknown
 from interbert.kernels.cpu.bf16 import has_bf16
 from interbert.model.loading import load_ours
 from interbert.model.shape.shape import TaskShape
@@ -69,6 +70,7 @@ def evaluate_examples(
     _must_fit(head, examples, folder)
     tokens = text_table(examples, tokenizer, longest, head.tags)
     judge = ExampleJudge(examples, tokens, corpus, settings, head.soft)
+    warn_of_unknown(tokens, tokenizer, str(path))
     best = "bf16" if has_bf16(ranks.device) else "fp32"
     asked = best if precision == "auto" else precision
     model = model.to(ranks.device, torch.bfloat16 if asked == "bf16" else torch.float32)

@@ -10,6 +10,7 @@ from interbert.batches.set_plan import SetPlan, pairs_of_a_set, random_in_place_
 from interbert.config import Settings
 from interbert.corpus.corpus import Corpus
 from interbert.corpus.tokens import TokenTable, token_table
+from interbert.corpus.unknown import refuse_unknown
 from interbert.mining.negatives import candidates_by
 from interbert.mining.neighbours import neighbours_for
 from interbert.model.shape.shape import TaskShape
@@ -72,4 +73,8 @@ def open_sets(settings: Settings, ranks: Ranks, read_tokenizer: Callable[[Path],
     corpus = Corpus(settings.data.train)
     tokenizer, longest = read_tokenizer(words_of(settings)), settings.data.max_text_tokens
     ranks.main_only(lambda: token_table(corpus, tokenizer, longest) and None)  # once, by one rank
-    return SetTuning(settings, corpus, tokenizer, token_table(corpus, tokenizer, longest))
+    tokens = token_table(corpus, tokenizer, longest)
+    refuse_unknown(
+        tokens, tokenizer, ", ".join(settings.data.train), corpus.caption_text, settings.data.max_unknown
+    )
+    return SetTuning(settings, corpus, tokenizer, tokens)

@@ -13,6 +13,7 @@ from interbert.corpus.corpus import Corpus
 from interbert.corpus.example_line import NAME_IT
 from interbert.corpus.examples import Examples, open_examples
 from interbert.corpus.tokens import TokenTable, text_table
+from interbert.corpus.unknown import refuse_unknown
 from interbert.model.shape.shape import TaskShape
 from interbert.ranks.distributed import Ranks
 from interbert.tasks.finetuning.headed import HeadedTask
@@ -146,7 +147,15 @@ def open_judged(
     longest = settings.data.max_text_tokens
     tags = settings.task.tags
     ranks.main_only(lambda: text_table(examples, tokenizer, longest, tags) and None)  # once, by one rank
-    return Judged(examples, text_table(examples, tokenizer, longest, tags))
+    tokens = text_table(examples, tokenizer, longest, tags)
+    refuse_unknown(
+        tokens,
+        tokenizer,
+        path,
+        lambda number: " / ".join(examples.texts[number]),
+        settings.data.max_unknown,
+    )
+    return Judged(examples, tokens)
 
 
 def classes_of_model(settings: Settings) -> list[str]:

@@ -13,7 +13,7 @@ from typing import Any
 from interbert.files import write_text
 from interbert.sources.official.glue_tasks import SUBMISSIONS
 from interbert.sources.official.rows import OFFICIAL
-from interbert.tasks.official import glue, nlvr2, refcoco, snli_ve, vcr, vqa2
+from interbert.tasks.official import glue, kdd2020, muge, nlvr2, refcoco, snli_ve, vcr, vqa2
 from interbert.tasks.official.archive import put_in
 
 Lines = list[dict[str, Any]]
@@ -33,6 +33,8 @@ SCORERS = {
     "snli-ve": Scorer(snli_ve.figures),
     "vcr": Scorer(vcr.figures, vcr.submission),
     "refcoco": Scorer(refcoco.figures),
+    "muge": Scorer(muge.figures, muge.submission),
+    "kdd2020": Scorer(kdd2020.figures, kdd2020.submission),
 } | {name: Scorer(metrics, glue.submission) for name, metrics in glue.METRICS.items()}
 
 

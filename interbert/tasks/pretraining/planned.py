@@ -7,7 +7,9 @@ from interbert.batches.evidence import refuse_unserved
 from interbert.batches.plan import Plan
 from interbert.config import Settings
 from interbert.corpus.corpus import Corpus
-from interbert.corpus.tokens import TokenTable, token_table
+from interbert.corpus.tokens import TokenTable
+from interbert.corpus.unknown import refuse_unknown
+from interbert.corpus.words import table_for
 from interbert.mining.negatives import candidates_for, needs_candidates, refuse_too_many
 from interbert.ranks.distributed import Ranks
 from interbert.tokenizer import Tokenizer
@@ -21,10 +23,12 @@ def open_data(
     corpus = Corpus(settings.data.train)
     refuse_unserved(settings.objectives, corpus.evidence)
     tokenizer = read_tokenizer(tokenizer_folder(settings))
-    longest = settings.data.max_text_tokens
     # Token ids, like hard negatives, are computed once, by one rank, and then read by all.
-    ranks.main_only(lambda: token_table(corpus, tokenizer, longest) and None)
-    tokens = token_table(corpus, tokenizer, longest)
+    ranks.main_only(lambda: table_for(corpus, tokenizer, settings) and None)
+    tokens = table_for(corpus, tokenizer, settings)
+    refuse_unknown(
+        tokens, tokenizer, ", ".join(settings.data.train), corpus.caption_text, settings.data.max_unknown
+    )
     images_C = corpus.caption_image[: corpus.captions]
     lengths = Lengths.of_captions(tokens, images_C, corpus.region_counts, settings.data.max_regions)
     return corpus, tokenizer, tokens, lengths

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from interbert.config import Settings
+from interbert.corpus.words import segmenter_name
 from interbert.ranks.distributed import Ranks
 from interbert.tasks.pretraining.planned import build_plan, open_data, plan_without_mining
 from interbert.tasks.pretraining.wanted_model import wanted_shape
@@ -37,6 +38,10 @@ class Pretraining(Task):
 
     def described(self) -> str:
         return f"{self.corpus.captions} pairs of {self.corpus.images} images"
+
+    def fingerprints(self) -> dict[str, str]:
+        name = segmenter_name(self.settings)
+        return super().fingerprints() | ({"words cut by": name} if name else {})
 
     def shape(self) -> Shape:
         return wanted_shape(self.settings, self.corpus, self.tokenizer)

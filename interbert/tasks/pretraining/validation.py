@@ -12,7 +12,7 @@ from interbert.batches.fixed import fixed_batches
 from interbert.batches.masking import Vocabulary
 from interbert.config import Settings, SettingsError
 from interbert.corpus.corpus import Corpus
-from interbert.corpus.tokens import token_table
+from interbert.corpus.words import table_for
 from interbert.ranks.distributed import Ranks
 from interbert.store.features_of import refuse_other_features
 from interbert.tasks.pretraining.class_head import class_head_of
@@ -65,7 +65,7 @@ def open_validation(settings: Settings, training: Corpus, tokenizer: Tokenizer) 
 def validation_batches(settings: Settings, training: Corpus, tokenizer: Tokenizer) -> list[Batch]:
     corpus = Corpus(settings.data.validation)
     _check_alike(corpus, training, settings)
-    tokens = token_table(corpus, tokenizer, settings.data.max_text_tokens)
+    tokens = table_for(corpus, tokenizer, settings)
     count = settings.train.validation_micro_batches
     try:
         batches = fixed_batches(corpus, tokens, _plain(settings), Vocabulary.of(tokenizer), count)

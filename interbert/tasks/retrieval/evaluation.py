@@ -4,6 +4,7 @@ Either one model on given stores, or a run: its model before and after training,
 given stores, into its evaluation.json.
 """
 
+import json
 import logging
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -15,8 +16,9 @@ import torch
 import xxhash
 
 from interbert.corpus.corpus import DISTINCTIVE, Corpus
-from interbert.corpus.tokens import token_table
-from interbert.files import read_json, write_json
+from interbert.corpus.tokens import token_table, tokenise_texts
+from interbert.corpus.unknown import warn_of_unknown
+from interbert.files import read_json, write_json, write_text
 from interbert.kernels.cpu.bf16 import has_bf16
 from interbert.model.interbert import InterBertForPreTraining
 from interbert.model.loading import load_ours
@@ -26,8 +28,11 @@ from interbert.sources.scenes.splits import make_scenes, scene_store
 from interbert.store.features_of import refuse_other_features
 from interbert.tasks.retrieval.found import Found
 from interbert.tasks.retrieval.lineup import captions_of
+from interbert.tasks.retrieval.pairs import PairScorer
+from interbert.tasks.retrieval.queries import rank_all, read_queries
 from interbert.tasks.retrieval.retrieval import evaluate_retrieval
-from interbert.tasks.retrieval.shortlist import read_vectors
+from interbert.tasks.retrieval.shortlist import make_shortlist, read_vectors
+from interbert.tasks.retrieval.tile_work import score_tiles
 from interbert.tokenizer import Tokenizer, load_tokenizer
 from interbert.train.checkpoints.tuned_on import read_note
 from interbert.train.folder.run_folder import RunFolder
@@ -86,6 +91,55 @@ def evaluate_model(
         found = _retrieval(model, tokenizer, corpus, ranks, options, work, str(folder), told)
         found |= {"model": str(folder), "checkpoint": noted.checkpoint, **noted.of(corpus.fingerprint)}
         return found
+
+
+def evaluate_queries(
+    folder: Path,
+    data: Sequence[str | Path],
+    path: Path,
+    ranks: Ranks,
+    options: Options,
+    work: Path | None = None,
+    submission: Path | None = None,
+) -> dict[str, Any]:
+    """Figures of the queries in a file, each ranked against all images of the data; the same on every rank.
+
+    submission: also a line for each query with its ten best images.
+    """
+    with Corpus(data) as corpus:
+        model, tokenizer = load_for(folder, corpus)
+        queries = read_queries(path, corpus)
+        tokens = tokenise_texts([(text,) for text in queries.texts], tokenizer, _longest(model, options))
+        warn_of_unknown(tokens, tokenizer, str(path))
+        images, damaged = _whole_images(corpus, options, ranks)
+        everyone, shortlist = np.arange(len(queries)), None
+        if options.shortlist:
+            of_images, of_queries = read_vectors(Path(options.vectors), corpus, len(queries))
+            all_pairs = [(np.arange(len(images)), everyone)]
+            shortlist = make_shortlist(of_images[images], of_queries, options.shortlist, all_pairs)
+        model, precision = _placed(model, options, ranks)
+        scorer = PairScorer(
+            model,
+            corpus,
+            tokens,
+            images,
+            everyone,
+            token_budget=options.token_budget or TOKEN_BUDGET[ranks.device.type],
+            max_regions=options.max_regions,
+            device=ranks.device,
+            shortlist=shortlist,
+            text_of=queries.texts.__getitem__,
+        )
+        scored = score_tiles(scorer, ranks, work, progress=ranks.is_main, title=str(folder))
+        found = rank_all(scored, queries, images, ranks)
+        if submission is not None:
+            lines = [json.dumps(line, ensure_ascii=False) + "\n" for line in found.predictions(corpus)]
+            ranks.main_only(lambda: write_text(submission, "".join(lines)))
+        left_out = {"left_out": len(damaged)} if damaged else {}
+        noted = read_note(folder)
+        told = {"precision": precision, "data": [str(path) for path in corpus.paths], "model": str(folder)}
+        told |= {"checkpoint": noted.checkpoint, **noted.of(corpus.fingerprint)}
+        return found.figures() | left_out | told
 
 
 def evaluate_run(
@@ -149,6 +203,18 @@ def choose_captions(corpus: Corpus, images: np.ndarray, split: str | None) -> tu
     return distinctive, captions_of(corpus, images, 1 - DISTINCTIVE, first_only=True)
 
 
+def format_queries(result: dict[str, Any]) -> str:
+    """For people."""
+    rows = []
+    if "text_to_image" in result:
+        found = result["text_to_image"]
+        names = {"r1": "R@1", "r5": "R@5", "r10": "R@10", "mean_recall": "mean"}
+        rows.append("   ".join(f"{told} {100 * found[name]:.1f} %" for name, told in names.items()))
+    counted = "{images:,} images, {queries:,} queries, {precision}".format(**result)
+    without = result["without_answer"]
+    return "\n".join([*rows, counted + (f"; of {without:,} it is not known what fits" if without else "")])
+
+
 def format_table(results: dict[str, dict[str, Any]]) -> str:
     """Results by name (may be empty), one line for each direction."""
     width = max(len(name) + (32 if "folds" in result else 24) for name, result in results.items())
@@ -188,22 +254,14 @@ def _retrieval(
     title: str,
     told: Found | None,
 ) -> dict[str, Any]:
-    positions = model.config.max_position_embeddings
-    max_tokens = options.max_text_tokens or positions
-    if max_tokens > positions:
-        raise EvaluationError(f"--max-text-tokens is {max_tokens}, but the model has {positions} positions")
+    max_tokens = _longest(model, options)
     ranks.main_only(lambda: token_table(corpus, tokenizer, max_tokens) and None)  # one rank fills the cache
     tokens = token_table(corpus, tokenizer, max_tokens)
-    images = np.arange(min(options.max_images or corpus.images, corpus.images))
-    damaged = ranks.main_only(lambda: corpus.damaged_images(images)) if options.skip_damaged else {}
-    for fault in damaged.values():
-        log.info("left out: %s", fault)
-    images = images[~np.isin(images, np.array(list(damaged), np.int64))]
+    warn_of_unknown(tokens, tokenizer, title)
+    images, damaged = _whole_images(corpus, options, ranks)
     captions, vague = choose_captions(corpus, images, options.split_captions)
     vectors = read_vectors(Path(options.vectors), corpus) if options.vectors else None
-    best = "bf16" if has_bf16(ranks.device) else "fp32"
-    precision = best if options.precision == "auto" else options.precision
-    model = model.to(ranks.device, torch.bfloat16 if precision == "bf16" else torch.float32)
+    model, precision = _placed(model, options, ranks)
     result = evaluate_retrieval(
         model,
         corpus,
@@ -226,6 +284,32 @@ def _retrieval(
     )
     left_out = {"left_out": len(damaged)} if damaged else {}
     return result | left_out | {"precision": precision, "data": [str(path) for path in corpus.paths]}
+
+
+def _longest(model: InterBertForPreTraining, options: Options) -> int:
+    positions = model.config.max_position_embeddings
+    max_tokens = options.max_text_tokens or positions
+    if max_tokens > positions:
+        raise EvaluationError(f"--max-text-tokens is {max_tokens}, but the model has {positions} positions")
+    return max_tokens
+
+
+def _whole_images(corpus: Corpus, options: Options, ranks: Ranks) -> tuple[np.ndarray, dict[int, str]]:
+    """Those that are evaluated, and what is said of each that is left out."""
+    images = np.arange(min(options.max_images or corpus.images, corpus.images))
+    damaged = ranks.main_only(lambda: corpus.damaged_images(images)) if options.skip_damaged else {}
+    for told in damaged.values():
+        log.info("left out: %s", told)
+    return images[~np.isin(images, np.array(list(damaged), np.int64))], damaged
+
+
+def _placed(
+    model: InterBertForPreTraining, options: Options, ranks: Ranks
+) -> tuple[InterBertForPreTraining, str]:
+    """The model on its device, and its precision."""
+    best = "bf16" if has_bf16(ranks.device) else "fp32"
+    precision = best if options.precision == "auto" else options.precision
+    return model.to(ranks.device, torch.bfloat16 if precision == "bf16" else torch.float32), precision
 
 
 def _identify(model: Path, data: Sequence[str | Path], options: Options) -> str:

@@ -46,14 +46,17 @@ class PairScorer:
         device: torch.device | str = "cpu",
         parts: list[tuple[np.ndarray, np.ndarray]] | None = None,
         shortlist: Shortlist | None = None,
+        text_of: Callable[[int], str] | None = None,
         replayed: bool = False,
     ) -> None:
         """parts: images and captions (as places in images_I and captions_C) whose pairs are wanted; default: all.
+        text_of: what caption a number is, where captions are not the corpus's own.
         replayed: micro-batches are filled up to a few shapes, which CUDA graphs replay.
         """
         self.model, self.corpus, self.tokens, self.device = model, corpus, tokens, torch.device(device)
         self.images_I, self.captions_C = images_I, captions_C
         self.token_budget, self.shortlist = token_budget, shortlist
+        self._text_of = text_of or corpus.caption_text
         counts_I = np.asarray(corpus.region_counts)[images_I].astype(np.int64)
         self.regions_I = counts_I if max_regions is None else np.minimum(counts_I, max_regions)
         self.lengths_C = tokens.lengths[captions_C].astype(np.int64)
@@ -175,7 +178,7 @@ class PairScorer:
             caption = int(self.captions_C[tile.columns_E[captions_P[bad[0]]]])
             raise ValueError(
                 f"the model gives {len(bad):,} of {len(scores_P):,} pairs a score that is no number, the first "
-                f"one image {self.corpus.image_id(image)!r} with {self.corpus.caption_text(caption)!r}: are the "
+                f"one image {self.corpus.image_id(image)!r} with {self._text_of(caption)!r}: are the "
                 "model's weights and the data's features all finite?"
             )
 

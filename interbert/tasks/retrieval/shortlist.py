@@ -75,8 +75,9 @@ def make_shortlist(
     return Shortlist(nearest, cu_I, captions_S, captions)
 
 
-def read_vectors(path: Path, corpus: Any) -> tuple[np.ndarray, np.ndarray]:
-    """float32 vectors of all images and of all captions of the data."""
+def read_vectors(path: Path, corpus: Any, captions: int | None = None) -> tuple[np.ndarray, np.ndarray]:
+    """float32 vectors of all images and of all captions of the data, or of so many others."""
+    texts = corpus.captions if captions is None else captions
     try:
         if path.suffix == ".npz":
             with np.load(path) as file:
@@ -88,7 +89,7 @@ def read_vectors(path: Path, corpus: Any) -> tuple[np.ndarray, np.ndarray]:
         raise ShortlistError(f"{path}: not there; give --vectors a .npz or .h5 file") from None
     except (OSError, ValueError) as error:
         raise ShortlistError(f"{path}: neither a .npz nor an HDF5 file that can be read ({error})") from None
-    for name, count in (("images", corpus.images), ("captions", corpus.captions)):
+    for name, count in (("images", corpus.images), ("captions", texts)):
         if name not in found:
             raise ShortlistError(
                 f"{path}: no array {name!r} there, only {', '.join(sorted(found)) or 'nothing'}; it must hold "

@@ -9,7 +9,14 @@ import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from interbert.config import Settings, SettingsError, TaskSettings, TrainSettings
+from interbert.config import (
+    MaskSettings,
+    MismatchSettings,
+    Settings,
+    SettingsError,
+    TaskSettings,
+    TrainSettings,
+)
 from interbert.recipe import read_config
 
 if TYPE_CHECKING:  # light to import: the command line asks before the seconds that torch takes
@@ -18,7 +25,7 @@ if TYPE_CHECKING:  # light to import: the command line asks before the seconds t
 FREE_TO_CHANGE = {
     "data": {
         *("threads", "validation", "verify_checksums", "skip_damaged"),
-        *("train", "tokenizer", "allow_changed"),
+        *("train", "tokenizer", "allow_changed", "max_unknown"),
     },
     "train": {
         *("log_every", "validate_every", "validation_micro_batches", "picture_every"),
@@ -78,7 +85,12 @@ def compare_identity(
             saved[_DATA] = now[_DATA]
     plain = {
         f"{section}.{field}": value
-        for section, defaults in (("train", TrainSettings()), ("task", TaskSettings(kind="classify")))
+        for section, defaults in (
+            ("train", TrainSettings()),
+            ("task", TaskSettings(kind="classify")),
+            ("masks", MaskSettings()),
+            ("mismatch", MismatchSettings()),
+        )
         for field, value in defaults.model_dump(mode="json", exclude={"kind"}).items()
     }
     saved = {key: plain[key] for key in now if key in plain} | saved

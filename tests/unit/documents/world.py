@@ -21,9 +21,11 @@ from interbert.model.loading import load_ours
 from interbert.model.shape.configuration import InterBertConfig
 from interbert.model.shape.shape import TaskShape
 from interbert.model.task_head import InterBertFineTuned
+from interbert.sources.scenes.tongues import vocabulary_of
 from interbert.sources.scenes.write import write_scenes
 from interbert.tasks.finetuning.starting import shape_with_head
 from interbert.tokenizer import load_tokenizer
+from tests.unit.documents.chinese_world import fill_chinese
 from tests.unit.documents.official_world import fill_official
 from tests.unit.documents.text import ROOT, blocks
 from tests.unit.sources.test_extract import detr
@@ -51,6 +53,7 @@ def fill(folder: Path) -> None:
     _examples(folder)
     fill_official(folder, WIDTH, CLASSES)
     _released_and_bert(folder)
+    fill_chinese(folder, WIDTH)
 
 
 def _runs(folder: Path) -> None:
@@ -144,6 +147,7 @@ def _released_and_bert(folder: Path) -> None:
     sizes = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 64}
     BertForPreTraining(BertConfig(vocab_size=words, **sizes)).save_pretrained(bert)
     special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
-    vocabulary = {word: n for n, word in enumerate(special + [f"w{n}" for n in range(words - len(special))])}
+    own = [*special, *vocabulary_of("en")]
+    vocabulary = {word: n for n, word in enumerate([*own, *(f"w{n}" for n in range(words - len(own)))])}
     BertTokenizerFast(vocab=vocabulary).save_pretrained(bert)
     (bert / "vocab.txt").write_text("\n".join(vocabulary) + "\n")

@@ -6,17 +6,21 @@ import pytest
 from sklearn.feature_extraction.text import TfidfVectorizer
 from small_world import open_world, settings
 
+from interbert.config import MismatchSettings
 from interbert.corpus import cache
+from interbert.corpus.corpus import Corpus
 from interbert.mining import dense, negatives
 from interbert.mining.kin import kin_of_captions
 from interbert.mining.negatives import (
     CandidateError,
+    candidates_by,
     candidates_for,
     mine,
     read_candidates,
     write_candidates,
 )
 from interbert.mining.vectors import tfidf
+from interbert.sources.scenes.write import write_scenes
 
 
 @pytest.fixture
@@ -156,3 +160,27 @@ def test_a_table_is_mapped_and_names_captions_that_there_are(corpus, tmp_path):
         file["candidates"] = h5py.ExternalLink(str(tmp_path / "other.h5"), "candidates")
     with pytest.raises(CandidateError, match="'candidates': a link"):
         read_candidates(path, corpus)
+
+
+def test_chinese_by_characters_and_by_words():
+    texts = ["红色的大星星", "一颗红色星星, Left", "大人"]
+    characters, by_word = tfidf(texts, 3), tfidf(texts, 3, "word")
+    assert characters.shape[1] == len(set("".join(texts)) - set(", Left")) + 1
+    similar = (by_word @ by_word.T).toarray()
+    assert similar[0, 1] > 0.3 and similar[0, 2] == 0, "大 of 大人 is no word of its own"
+    assert (characters @ characters.T).toarray()[0, 2] > 0
+
+
+def test_a_table_by_words_is_not_taken_for_one_by_characters(tmp_path):
+    write_scenes(tmp_path / "a.h5", 8, seed=1, feature_width=2, captions=3, language="zh")
+    with Corpus([tmp_path / "a.h5"]) as corpus:
+        by = {words: MismatchSettings(hard_words=words, hard_top=5) for words in ("character", "word")}
+        tables = {words: candidates_by(corpus, mismatch) for words, mismatch in by.items()}
+        assert not np.array_equal(tables["character"].rows, tables["word"].rows)
+        assert len(list((tmp_path / ".interbert-cache").glob("candidates-*.h5"))) == 2
+        write_candidates(tmp_path / "table.h5", tables["word"])
+        table = {"hard_table": str(tmp_path / "table.h5"), "hard_top": 5}
+        again = candidates_by(corpus, MismatchSettings(hard_words="word", **table))
+        assert np.array_equal(again.rows, tables["word"].rows)
+        with pytest.raises(CandidateError, match=r"mined by word, .* is character"):
+            candidates_by(corpus, MismatchSettings(**table))

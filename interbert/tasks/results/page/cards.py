@@ -6,6 +6,7 @@ import numpy as np
 
 from interbert.corpus.examples import Examples
 from interbert.show.scene import read_scene, scene_svg
+from interbert.show.style import said
 from interbert.tasks.results.answers import boxes_of
 from interbert.tasks.results.page.judged import Judged
 
@@ -107,7 +108,7 @@ def _one_text(examples: Examples, number: int) -> bool:
 
 
 def _text(segments: tuple[str, ...]) -> str:
-    return "".join(f"<span class=segment>{escape(segment)}</span>" for segment in segments)
+    return "".join(said("span", segment, " class=segment") for segment in segments)
 
 
 def _bar(name: str, value: float, answer: bool, right: bool) -> str:
@@ -150,7 +151,7 @@ def _bars_of_choices(judged: Judged, number: int) -> str:
     first, place = int(examples.first_pair[number]), int(judged.answers.place_N[number])
     label = int(examples.labels_N[number])
     return "".join(
-        _bar(escape(examples.texts[examples.text_P[first + at]][-1]), value, at == place, at == label)
+        _bar(said("span", examples.texts[examples.text_P[first + at]][-1]), value, at == place, at == label)
         for at, value in enumerate(row)
     )
 
