@@ -19,6 +19,7 @@ from interbert.store.store import StoreWriter
 from interbert.tasks.finetuning.starting import shape_with_head
 from interbert.tokenizer import load_tokenizer, write_word_vocabulary
 
+VCR_IMAGES = ("3005_A_FILM_1", "3005_A_FILM_2")
 HEADS = {
     "vqa2": TaskShape("classify", "mlp", classes=["red", "two"], soft=True),
     "nlvr2": TaskShape("classify", "mlp", 2, ["False", "True"]),
@@ -51,15 +52,16 @@ def fill_official(folder: Path, width: int, classes: int) -> None:
         write_rows(folder / f"snli_ve_{name}.jsonl", rows)
     (folder / "vcr").mkdir()
     for name in ("train", "val", "test"):
-        row = made.vcr_row(1, name)
-        made.write_vcr_metadata(folder / "vcr" / "vcr1images", row)
+        rows = [made.vcr_row(1, name), made.vcr_row(2, name, question=["Who", "is", [0], "?"])]
         lacking = ("answer_label", "rationale_label") if name == "test" else ()
-        own = {field: value for field, value in row.items() if field not in lacking}
-        write_rows(folder / "vcr" / f"{name}.jsonl", [own])
+        for row in rows:
+            made.write_vcr_metadata(folder / "vcr" / "vcr1images", row)
+        own = [{field: value for field, value in row.items() if field not in lacking} for row in rows]
+        write_rows(folder / "vcr" / f"{name}.jsonl", own)
     made.write_refcoco(folder / "refcoco+", [made.ref(1, "train", "he", "she"), made.ref(2, "val", "they")])
     made.write_glue(folder / "glue_data", "rte")
     stores = {"coco": coco, "nlvr2": nlvr2, "flickr30k": ["1000092795"]}
-    stores |= {name: ["3005_A_FILM_1"] for name in ("vcr", "vcr_detected")}
+    stores |= dict.fromkeys(("vcr", "vcr_detected"), VCR_IMAGES)
     with patch.multiple(small_store, WIDTH=width, CLASSES=classes):
         for name, ids in stores.items():
             small_store.write_named(folder / f"{name}.h5", *ids)
@@ -99,7 +101,8 @@ def _given_boxes(path: Path) -> None:
     rows = small_store.rows(np.random.default_rng(1), 3) | {"boxes_N4": np.tile([1.0, 2, 30, 40], (3, 1))}
     kinds = {"classes": small_store.CLASSES, "evidence": "class_probs"}
     with StoreWriter(path, small_store.WIDTH, **kinds) as store:
-        store.add_image("3005_A_FILM_1", *small_store.SIZE, **rows)
+        for name in VCR_IMAGES:
+            store.add_image(name, *small_store.SIZE, **rows)
 
 
 def _models(folder: Path) -> None:
