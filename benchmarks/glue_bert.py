@@ -14,6 +14,7 @@ from transformers import BertForSequenceClassification
 from interbert.batches.batch import Batch
 from interbert.batches.endless import Position
 from interbert.config import Settings
+from interbert.corpus.example_line import NAME_IT
 from interbert.hub import local_folder
 from interbert.model.padded import pad
 from interbert.model.shape.shape import TaskShape
@@ -55,7 +56,9 @@ def bert_itself(settings: Settings, folder: Path, others: dict[str, Path]) -> No
     _train(step, task, settings, plan, ranks)
     judged = {"": task.held_out}
     for name, path in others.items():
-        judged[name] = open_judged(str(path), settings, None, task.tokenizer, task.head.classes or [], ranks)
+        judged[name] = open_judged(
+            str(path), settings, None, task.tokenizer, task.head.classes or [], ranks, NAME_IT
+        )
     for name, held_out in reversed(judged.items()):  # its own results last: they say that all is there
         _judge(step, task, settings, held_out, folder / name, ranks)
 

@@ -115,7 +115,7 @@ def open_lmdb(path: Path) -> lmdb.Environment:
 
 
 def first_records(path: Path, most: int) -> Iterator[tuple[bytes, bytes]]:
-    with open_lmdb(path).begin() as transaction:
+    with open_lmdb(path) as environment, environment.begin() as transaction:
         for key, value in transaction.cursor():
             if key not in LISTS:
                 yield key, value

@@ -30,7 +30,7 @@ def parsed(monkeypatch, tmp_path):
     ("words", "told"),
     [
         ([*ALL_PAIRS, "--examples", "a.jsonl"], "--examples are of a task: give --task KIND"),
-        ([*ALL_PAIRS, "--submission", "a.json"], "--submission is of a task: give --task KIND"),
+        ([*ALL_PAIRS, "--submission", "a.json"], "--submission is of a task, or of --queries"),
         ([*ALL_PAIRS, "--metric", "auc"], "--metric is of a task: give --task KIND"),
         (["--task", "retrieval", *MODEL], "--model needs --data"),
         (["--task", "choose", *MODEL], "--task choose needs --examples, --output"),

@@ -147,7 +147,9 @@ def _released_and_bert(folder: Path) -> None:
     sizes = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 64}
     BertForPreTraining(BertConfig(vocab_size=words, **sizes)).save_pretrained(bert)
     special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
-    own = [*special, *vocabulary_of("en")]
+    letters = "abcdefghijklmnopqrstuvwxyz"
+    pieces = [*special, *".,?!'-0123456789", *letters, *(f"##{one}" for one in letters)]
+    own = list(dict.fromkeys([*pieces, *vocabulary_of("en")]))[:words]
     vocabulary = {word: n for n, word in enumerate([*own, *(f"w{n}" for n in range(words - len(own)))])}
     BertTokenizerFast(vocab=vocabulary).save_pretrained(bert)
     (bert / "vocab.txt").write_text("\n".join(vocabulary) + "\n")

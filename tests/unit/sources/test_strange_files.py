@@ -1,5 +1,6 @@
 """Files of features that are not what they seem: of other kinds, damaged, hostile, or with what nobody thinks of."""
 
+import gc
 import io
 import json
 import os
@@ -64,9 +65,9 @@ def as_zip(path: Path) -> Path:
 
 def as_tar(path: Path) -> Path:
     with tarfile.open(path, "w") as archive:
-        member = tarfile.TarInfo("a.jpg")
-        member.size = len(jpeg())
-        archive.addfile(member, io.BytesIO(jpeg()))
+        picture, member = jpeg(), tarfile.TarInfo("a.jpg")
+        member.size = len(picture)
+        archive.addfile(member, io.BytesIO(picture))
     return path
 
 
@@ -364,6 +365,7 @@ def test_a_width_that_arrays_do_not_have_is_a_fault(tmp_path, capsys):
     words = ("--input", tmp_path / "l", "--output", tmp_path / "a.h5", "--feature-width")
     bring(*words, WIDTH + 1, code=2)
     assert f"{WIDTH} numbers a region, --feature-width {WIDTH + 1}" in capsys.readouterr().err
+    gc.collect()  # what failed lets go of its LMDB, which a process has open once
     bring(*words, WIDTH)
 
 
