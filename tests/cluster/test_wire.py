@@ -12,7 +12,7 @@ from interbert.model.interbert import InterBertForPreTraining
 from interbert.train.start.scale import wire_bytes
 
 pytestmark = pytest.mark.cluster
-MEGABITS, DELAY = 20, 0.005
+MEGABITS, DELAY = 5, 0.005
 PLAIN, NARROW, FAR = range(6, 26), range(30, 46), range(50, 66)
 """Steps measured on the wire as it is, on one of a given rate, and on one with a delay."""
 SETS = (
@@ -93,5 +93,5 @@ def test_the_wire_carries_what_is_foretold(wire, runs, stage, accumulation, reco
     print(said)
     record_property("wire", said)
     assert found["bytes"] == pytest.approx(foretold, rel=0.2), said
-    # Behind a bucket packets come singly, and a slow host works on each: half a step's own work may be seen besides.
-    assert 0.7 * expected < added < 1.3 * expected + found["plain"] / 2, said
+    # A step's own work hides behind the wire at best, and at worst stands before all of it; a slow host works on packets too.
+    assert 0.9 * max(expected, found["plain"]) < found["narrow"] < 1.3 * expected + 1.5 * found["plain"], said
