@@ -93,5 +93,5 @@ def test_the_wire_carries_what_is_foretold(wire, runs, stage, accumulation, reco
     print(said)
     record_property("wire", said)
     assert found["bytes"] == pytest.approx(foretold, rel=0.2), said
-    # A step's own work hides behind the wire at best; at worst it stands before it, and a slow host works on packets too.
+    # A step's own work hides behind the wire at best, stands before it at worst; a slow host works on packets too.
     assert 0.9 * max(expected, found["plain"]) < found["narrow"] < 1.3 * expected + 1.5 * found["plain"], said
