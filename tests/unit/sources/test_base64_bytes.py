@@ -4,7 +4,7 @@ import binascii
 import numpy as np
 import pytest
 
-from interbert.sources.importers.base64_bytes import _BLOCK, decoded
+from interbert.sources.features.fields.base64_bytes import _BLOCK, decoded
 
 SIZES = [
     0,

@@ -19,10 +19,10 @@ from interbert import __main__ as program
 from interbert import mpi
 from interbert.corpus.corpus import Corpus
 from interbert.mpi import World
-from interbert.sources.importers import driver
-from interbert.sources.importers.choices import Choices
-from interbert.sources.importers.formats import source_of
-from interbert.sources.importers.recognise import recognise
+from interbert.sources.features.fields.choices import Choices
+from interbert.sources.features.formats import source_of
+from interbert.sources.features.looks.recognise import recognise
+from interbert.sources.importing import driver
 from interbert.store.store import Store
 from interbert.store.verify import verify
 

@@ -3,8 +3,8 @@ import threading
 import numpy as np
 import pytest
 
-from interbert.sources.importers.read_ahead import ReadAhead
-from interbert.sources.importers.record import ImageRecord, ImportFault
+from interbert.sources.importing.read_ahead import ReadAhead
+from interbert.sources.record import ImageRecord, ImportFault
 
 
 class Counted:
