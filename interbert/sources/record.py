@@ -35,8 +35,13 @@ class ImageRecord:
     attribute_confidence_N: np.ndarray | None = None
 
 
-_ROWS = ("boxes_N4", "features_ND", "class_probs_NK", "labels_N", "confidence_N", "attributes_N")
-_ROWS += ("attribute_confidence_N",)
+ROWS = ("boxes_N4", "features_ND", "class_probs_NK", "labels_N", "confidence_N", "attributes_N")
+ROWS += ("attribute_confidence_N",)
+
+
+def is_even(record: ImageRecord) -> bool:
+    """Whether all that it has is of as many regions; else whoever stores it says what does not fit."""
+    return len({len(value) for name in ROWS if (value := getattr(record, name)) is not None}) == 1
 
 
 def surest_first(record: ImageRecord) -> ImageRecord:
@@ -44,11 +49,11 @@ def surest_first(record: ImageRecord) -> ImageRecord:
     sure_N = record.confidence_N
     if sure_N is None or (sure_N[:-1] >= sure_N[1:]).all():
         return record
-    rows = {name: value for name in _ROWS if (value := getattr(record, name)) is not None}
-    if len({len(value) for value in rows.values()}) == 1:  # else whoever stores it says what does not fit
+    if is_even(record):
         order_N = np.argsort(-sure_N, kind="stable")
-        for name, value in rows.items():
-            setattr(record, name, value[order_N])
+        for name in ROWS:
+            if (values := getattr(record, name)) is not None:
+                setattr(record, name, values[order_N])
     return record
 
 

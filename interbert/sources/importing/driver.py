@@ -7,7 +7,7 @@ at once.
 
 import os
 import shutil
-from collections import Counter
+import sys
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -19,44 +19,20 @@ from interbert.files import new_folder, partial_folder, read_json, remove, settl
 from interbert.mpi import World
 from interbert.progress import Progress
 from interbert.sources.captions.files import CaptionFiles
-from interbert.sources.captions.matched import MatchedCaptions, joined
-from interbert.sources.features.fields.choices import BACKGROUND
+from interbert.sources.captions.matched import MatchedCaptions
 from interbert.sources.importing.captions_of_rows import matched_captions
 from interbert.sources.importing.read_ahead import ReadAhead
-from interbert.sources.record import ImageRecord, ImportFault, Source, surest_first
-from interbert.store.format import ANY_ATTRIBUTES
+from interbert.sources.importing.shard import Shard, Wishes
+from interbert.sources.record import ImportFault, Source, surest_first
+from interbert.store import halves
 from interbert.store.known_names import KnownNames
 from interbert.store.shards import SUFFIXES
 from interbert.store.store import Store
-from interbert.store.writer import StoreWriter
 
 _METHOD = 4
 """Counts up when rows are read in another way, so that no old shards are joined to new ones."""
 _CAPTIONS = "captions"
 """Folder of their index."""
-
-
-@dataclass(frozen=True)
-class Wishes:
-    output: Path
-    """A store (FILE.h5), or a folder of shards."""
-    shard_bytes: int
-    classes: int
-    """Of hard labels; distributions tell it themselves."""
-    source: str
-    """Where the data is said to come from."""
-    skip_bad: int = 0
-    """How many bad rows (of each rank's) are left out before it stops."""
-    features_of: str | None = None
-    """The detector or encoder, where it is known."""
-    work: str = "importing"
-    rows: str = "rows"
-    """What the work and its rows are called while it goes on."""
-    read_ahead: bool = False
-    """Whether a thread reads rows while those before them are stored."""
-    class_names: tuple[str, ...] | None = None
-    """Of the detector, where the user has them; else the source's."""
-    attribute_names: tuple[str, ...] | None = None
 
 
 @dataclass
@@ -86,6 +62,8 @@ def import_rows(
         _provide(folder, identity)
     world.barrier()
     rows = rows_of_rank(len(source.keys), world)
+    if "torch" in sys.modules or sum(path.stat().st_size for path in source.files) > halves.WORTH:
+        halves.hasten()
     matched = matched_captions(source, rows, captions, folder / _CAPTIONS, world)
     done = _import_run(source, rows, matched, bool(captions.splits), wishes, folder, world)
     report = _report(world.gather(done), matched)
@@ -192,102 +170,28 @@ def _write_shard(
 
     of_split: only images that have captions in the files are wanted.
     """
-    counted: Counter[str] = Counter()
-    bad, row, written, store = list(done.bad), done.next, 0, None
-    try:
-        while row < len(rows) and written < wishes.shard_bytes:
+    row, other_split = done.next, 0
+    with Shard(path, source, seen, wishes, list(done.bad)) as shard:
+        while row < len(rows) and shard.bytes < wishes.shard_bytes:
             number, row = rows[row], row + 1
             progress.advance(1)
             try:
                 record = surest_first(source.read(number))
                 found = captions.of(record.image_id) if captions else []
-                if of_split and not found:
-                    counted["other_split"] += 1
-                    continue
-                if (name := record.image_id.encode("utf-8", "surrogatepass")) in seen:
-                    raise ImportFault(f"image id {record.image_id!r} came before; leave one of them out")
-                if store is None:
-                    store = _open(path, record, wishes, source)
-                image = _add(store, record)
             except ValueError as error:
-                bad.append(_fault(source, number, error, store))
-                if len(bad) > wishes.skip_bad:
-                    raise ImportFault(_stopped(bad, wishes)) from None
-                if store is not None and not store.images:  # a bad row does not say what the others are like
-                    store = _discarded(store)
+                shard.refuse(number, error)
                 continue
-            seen.add(name)
-            texts, again = joined(record.captions, found)
-            store.add_captions(image, texts)
-            counted.update(images=1, captions=len(texts), captions_again=again)
-            counted.update(without_captions=int(not texts), without_size=int(not record.width))
-            written += record.features_ND.size * 2 + len(record.features_ND) * 2 * store.classes
-        if store is not None and store.images:
-            store.close()
-            done.shards += 1
-    except BaseException:
-        if store is not None:
-            _discarded(store)
-        raise
-    done.next, done.bad = row, bad
-    for name, count in counted.items():
+            if of_split and not found:
+                other_split += 1
+                continue
+            shard.add(number, record, found)
+            if row == len(rows) or shard.bytes >= wishes.shard_bytes:
+                shard.settle()  # of which some may be bad, so that there is room
+        done.shards += shard.close()
+    done.next, done.bad = row, shard.bad
+    done.other_split += other_split
+    for name, count in shard.counted.items():
         setattr(done, name, getattr(done, name) + count)
-
-
-def _discarded(store: StoreWriter) -> None:
-    store.__exit__(ImportFault)
-
-
-def _open(path: Path, record: ImageRecord, wishes: Wishes, source: Source) -> StoreWriter:
-    """A store for rows like this one."""
-    class_names = list(wishes.class_names or source.class_names or ()) or None
-    attribute_names = list(wishes.attribute_names or source.attribute_names or ()) or None
-    evidence, classes = None, 0
-    if record.class_probs_NK is not None:
-        evidence, classes = "class_probs", record.class_probs_NK.shape[1]
-    elif record.labels_N is not None:
-        evidence, classes = "labels", len(class_names or ()) or wishes.classes
-    if class_names is not None and len(class_names) == classes - 1:
-        class_names = [BACKGROUND, *class_names]
-    attributes = 0 if record.attributes_N is None else len(attribute_names or ()) or ANY_ATTRIBUTES
-    return StoreWriter(
-        path,
-        record.features_ND.shape[1],
-        classes=classes,
-        evidence=evidence,
-        source=wishes.source,
-        class_names=class_names if classes else None,
-        features_of=wishes.features_of,
-        attributes=attributes,
-        attribute_names=attribute_names if attributes else None,
-    )
-
-
-def _add(store: StoreWriter, record: ImageRecord) -> int:
-    return store.add_image(
-        record.image_id,
-        record.width,
-        record.height,
-        record.boxes_N4,
-        record.features_ND,
-        record.class_probs_NK,
-        record.labels_N,
-        record.confidence_N if record.labels_N is not None else None,
-        record.attributes_N,
-        record.attribute_confidence_N,
-    )
-
-
-def _fault(source: Source, number: int, error: ValueError, store: StoreWriter | None) -> str:
-    name = source.name(number)
-    told = str(error).removeprefix(f"{store.path}: ") if store is not None else str(error)
-    return f"{source.where(number)}{f', image {name!r}' if name else ''}: {told}"
-
-
-def _stopped(bad: list[str], wishes: Wishes) -> str:
-    if wishes.skip_bad == 0:
-        return f"{bad[-1]}; correct it, or give --skip-bad MAX to leave up to MAX such rows out"
-    return f"{len(bad)} bad rows, more than --skip-bad {wishes.skip_bad}; the last one: {bad[-1]}"
 
 
 def _report(done: list[Done], captions: MatchedCaptions | None) -> dict[str, object]:

@@ -4,8 +4,8 @@ import binascii
 from typing import Any
 
 import numpy as np
+import pybase64
 
-from interbert.sources.features.fields.base64_bytes import decoded
 from interbert.sources.record import ImportFault
 
 FLOATS = {2: "<f2", 4: "<f4", 8: "<f8"}
@@ -18,13 +18,13 @@ def is_text(value: Any) -> bool:
     return isinstance(value, bytes | str | bytearray | memoryview)
 
 
-def from_base64(text: bytes | memoryview | str, field: str) -> bytes | memoryview:
+def from_base64(text: bytes | memoryview | str, field: str) -> bytes:
     try:
         text = text.encode("ascii") if isinstance(text, str) else text
         text = unquoted(text)
         if b"\n" in bytes(text[:100]):  # as `encodestring` breaks lines
             text = bytes(text).replace(b"\n", b"")
-        return decoded(text)
+        return pybase64.b64decode(text, validate=True)
     except (binascii.Error, ValueError) as error:
         raise ImportFault(f"{field}: not base64 ({error})") from None
 
