@@ -69,7 +69,8 @@ class ReadAhead:
                 with self._alone:
                     record = self._source.read(number)
             except ValueError as error:
-                found.append(error.with_traceback(None))  # which would hold this list, and the source
+                error.__traceback__ = error.__context__ = None  # which would hold this list, and the source
+                found.append(error)
                 continue
             record.features_ND = _halves(record.features_ND)
             record.class_probs_NK = _halves(record.class_probs_NK)
