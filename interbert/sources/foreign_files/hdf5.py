@@ -53,13 +53,14 @@ def values_in(group: h5py.Group, name: str) -> Any:
     found = h5py.h5o.open(group.id, name.encode())
     if not isinstance(found, h5py.h5d.DatasetID):
         raise ImportFault(f"{name} is a group, not an array")
-    _refuse_elsewhere(found, name)
     shape, kind, place = found.shape or (), found.dtype, found.get_offset()
     _refuse_large(shape, kind, name)
+    _refuse_elsewhere(found, name)
     if place is None or kind.kind not in "fiu" or kind.metadata:
         return group[name][()]
     values = np.empty(shape, kind)
-    if os.preadv(group.file.id.get_vfd_handle(), [values.reshape(-1).view(np.uint8)], place) < values.nbytes:
+    handle = h5py.h5i.get_file_id(group.id).get_vfd_handle()
+    if os.preadv(handle, [values.reshape(-1).view(np.uint8)], place) < values.nbytes:
         raise ImportFault(f"{name}: the file ends within it; copy the file again")
     return values
 
