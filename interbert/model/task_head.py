@@ -19,7 +19,7 @@ from interbert.model.shape.shape import TaskShape
 @dataclass
 class FineTunedOutput(InterBertOutput):
     logits: Tensor | None = None
-    """[B, classes] of each pair; of pairs of images [B / 2, classes]; [B, 1] a score; [B, R] of each region."""
+    """[B, classes] of each pair; of pairs of images [B / 2, classes]; [B, 1] a score; [B, R] of each image token."""
 
 
 class InterBertFineTuned(InterBertForPreTraining):
@@ -38,9 +38,9 @@ class InterBertFineTuned(InterBertForPreTraining):
     def pointing(self) -> Pointing | None:
         return self.task.pointing if self.shape.tags else None
 
-    def forward(self, *arguments, **named) -> FineTunedOutput:
-        """As InterBertForPreTraining.forward. The two images of an example are two pairs, one after the other."""
-        output = FineTunedOutput(**super().forward(*arguments, **named))
+    def predict(self, *given, **asked) -> FineTunedOutput:
+        """The two images of an example are two pairs, one after the other."""
+        output = FineTunedOutput(**super().predict(*given, **asked))
         if self.shape.kind == "point":
             output.logits = self.task(output.region_hidden)[..., 0]
             return output

@@ -24,6 +24,10 @@ class Streams:
         """The joint rows, or image rows and text rows, whichever are there."""
         return (self._joint,) if self._apart is None else self._apart
 
+    def apart(self) -> tuple[Tensor, Tensor]:
+        """Image rows and text rows."""
+        return self._split()
+
     @property
     def joint_JH(self) -> Tensor:
         if self._joint is None:
