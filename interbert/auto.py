@@ -12,7 +12,7 @@ from typing import Any
 
 OURS = {
     "transformers.models.auto.configuration_auto": ("interbert.model.shape.configuration",),
-    "transformers.models.auto.modeling_auto": ("interbert.model.base", "interbert.model.tasks"),
+    "transformers.models.auto.modeling_auto": ("interbert.model.register",),
     "transformers.models.auto.processing_auto": ("interbert.inference.processor",),
 }
 """What registers there when it is imported."""

@@ -6,7 +6,7 @@ from typing import Self
 
 import torch
 from torch import Tensor, nn
-from transformers import AutoModel, PreTrainedModel
+from transformers import PreTrainedModel
 from transformers import initialization as init
 from transformers.utils import can_return_tuple
 
@@ -264,6 +264,3 @@ def unpack_text(inputs: PackedInputs, x_TH: Tensor | None) -> Tensor | None:
 
 def unpack_image(inputs: PackedInputs, x_VH: Tensor | None) -> Tensor | None:
     return unpack(x_VH, inputs.image_places_V, inputs.pairs, inputs.image_width)
-
-
-AutoModel.register(InterBertConfig, InterBertModel)

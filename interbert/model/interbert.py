@@ -3,7 +3,6 @@
 from collections.abc import Callable, Collection
 
 from torch import Tensor, nn
-from transformers import AutoModelForPreTraining
 from transformers.utils import can_return_tuple
 
 from interbert.batches.batch import Batch
@@ -213,6 +212,3 @@ def _of_regions(logits_BRK: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
 def _summed(losses: list[Tensor | None]) -> Tensor | None:
     found = [loss for loss in losses if loss is not None]
     return sum(found) if found else None
-
-
-AutoModelForPreTraining.register(InterBertConfig, InterBertForPreTraining)

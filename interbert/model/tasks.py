@@ -10,11 +10,6 @@ from typing import ClassVar
 
 import torch
 from torch import Tensor
-from transformers import (
-    AutoModelForMultipleChoice,
-    AutoModelForSequenceClassification,
-    AutoModelForVisualQuestionAnswering,
-)
 from transformers.utils import can_return_tuple
 
 from interbert.model.interbert import InterBertForPreTraining
@@ -247,8 +242,3 @@ def _paired(given: PaddedInputs, pairs: int) -> PaddedInputs:
             raise ValueError(f"{name} are of {x.shape[1]} to an example; the others are of {pairs}")
         found[name] = x.flatten(0, 1)
     return PaddedInputs(**found)
-
-
-AutoModelForVisualQuestionAnswering.register(InterBertConfig, InterBertForQuestionAnswering)
-AutoModelForSequenceClassification.register(InterBertConfig, InterBertForSequenceClassification)
-AutoModelForMultipleChoice.register(InterBertConfig, InterBertForMultipleChoice)
