@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from functools import partial
-from typing import Self
+from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
@@ -12,6 +12,7 @@ from transformers.utils import can_return_tuple
 
 from interbert.batches.batch import Batch
 from interbert.model.beginning import beginning, drawn, fill
+from interbert.model.card import carry_card
 from interbert.model.layers.embeddings import ImageEmbeddings, Pointing, TextEmbeddings
 from interbert.model.layers.encoder import layers_of
 from interbert.model.layers.heads import Pooler
@@ -62,6 +63,11 @@ class InterBertPreTrainedModel(PreTrainedModel):
                     init.zeros_(parameter)
                 case "ones":
                     init.ones_(parameter)
+
+    def _upload_modified_files(self, working_dir: str, repo_id: str, *rest: Any, **named: Any) -> Any:
+        """Whatever goes to a hub goes with a card."""
+        carry_card(self.config, self.name_or_path, working_dir, repo_id)
+        return super()._upload_modified_files(working_dir, repo_id, *rest, **named)
 
     @classmethod
     def empty(cls, config: InterBertConfig) -> Self:

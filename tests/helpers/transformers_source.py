@@ -21,7 +21,7 @@ from types import ModuleType
 import pytest
 import transformers
 
-PACKAGE = "transformers_source"
+PACKAGE = "source_of_transformers"
 MIXINS_LEFT_OUT_THERE = {
     "exporters.test_export": "ExportTesterMixin",
     "generation.test_utils": "GenerationTesterMixin",

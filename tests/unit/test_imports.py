@@ -38,7 +38,7 @@ MAY_KNOW["tasks.results"] = BELOW_TASKS | {"tasks.official"}
 MAY_KNOW["tasks.retrieval"] = BELOW_TASKS
 MAY_KNOW["tasks.blind"] = BELOW_TASKS | {"tasks.results"}
 MAY_KNOW["tasks.sweep"] = BELOW_TASKS | {"tasks.results"}
-MAY_KNOW["tasks.pretraining"] = BELOW_TASKS
+MAY_KNOW["tasks.pretraining"] = BELOW_TASKS | {"tasks.results"}
 MAY_KNOW["tasks.finetuning"] = BELOW_TASKS | {
     "tasks.results",
     "tasks.retrieval",
