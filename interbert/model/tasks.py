@@ -64,10 +64,9 @@ class _ForTask(InterBertFineTuned):
             tags=tags,
         )
         output = self.predict(self.as_pairs(given), output_attentions, output_hidden_states)
-        output.logits = self.of_examples(output.logits, given)
-        if labels is not None:
-            output.loss = mean(self.cost(output.logits, labels))
-        return output
+        logits = self.of_examples(output.logits, given)
+        loss = None if labels is None else mean(self.cost(logits, labels))
+        return replace(output, loss=loss, logits=logits)
 
     def as_pairs(self, given: PaddedInputs) -> PaddedInputs:
         """One text and one image each, whatever an example is."""
@@ -195,11 +194,9 @@ class InterBertForImageTextRetrieval(InterBertForPreTraining):
         )
         if given.words is None or region_features is None:
             raise ValueError("a match is of a text and an image: give input_ids and region_features")
-        output = FineTunedOutput(**self.predict(given, output_attentions, output_hidden_states))
-        output.logits = match_log_odds(output.itm_logits)
-        if labels is not None:
-            output.loss = mean(itm(output.itm_logits, labels))
-        return output
+        output = self.predict(given, output_attentions, output_hidden_states)
+        loss = None if labels is None else mean(itm(output.itm_logits, labels))
+        return FineTunedOutput(**output, loss=loss, logits=match_log_odds(output.itm_logits))
 
 
 def _with_head(config: InterBertConfig, wanted: TaskShape, asked_by: str) -> InterBertConfig:

@@ -5,9 +5,11 @@ rows, padded ones, and whatever a test wants to look at.
 """
 
 from collections.abc import Callable
+from functools import partial
+from typing import Any
 
+import torch
 from torch import Tensor, nn
-from transformers.modeling_layers import GradientCheckpointingLayer
 
 from interbert.model.layers.linear import Linear, activated
 from interbert.model.layers.norm import AddNorm
@@ -20,7 +22,7 @@ Ask = Callable[[str, Tensor, Tensor, float], Tensor]
 """(who asks: image or text, its queries, the other's qkv, dropout probability) -> [N, heads, width]"""
 
 
-class Layer(GradientCheckpointingLayer):
+class Layer(nn.Module):
     def __init__(self, hidden_size: int, stage: Stage, eps: float) -> None:
         super().__init__()
         self.heads, self.head_width = stage.heads, hidden_size // stage.heads
@@ -54,7 +56,19 @@ class Layer(GradientCheckpointingLayer):
         return qkv_N.unflatten(-1, (3, self.heads, self.head_width))
 
 
-class StageLayers(nn.ModuleList):
+class _Layers(nn.ModuleList):
+    """Layers that may be told, by the names that transformers has for it, to keep only what goes into each."""
+
+    gradient_checkpointing = False
+    _gradient_checkpointing_func: Callable
+
+    def run(self, layer: Callable, *inputs: Any) -> Any:
+        if self.gradient_checkpointing and self.training and torch.is_grad_enabled():
+            return self._gradient_checkpointing_func(layer, *inputs)
+        return layer(*inputs)
+
+
+class StageLayers(_Layers):
     """The layers of one stage."""
 
     def __init__(self, hidden_size: int, stage: Stage, eps: float) -> None:
@@ -64,40 +78,38 @@ class StageLayers(nn.ModuleList):
     def forward(self, x_NH: Tensor, attend: Attend, seen: Callable | None = None) -> Tensor:
         """seen: is shown what each layer makes."""
         for layer in self:
-            x_NH = layer(x_NH, attend)
+            x_NH = self.run(layer, x_NH, attend)
             if seen is not None:
                 seen(x_NH)
         return x_NH
 
 
-class CrossLayer(nn.ModuleDict, GradientCheckpointingLayer):
-    """One layer of co-attention: each stream's queries ask the other stream."""
-
-    def __init__(self, hidden_size: int, stage: Stage, eps: float) -> None:
-        super().__init__({name: Layer(hidden_size, stage, eps) for name in ("text", "image")})
-
-    def forward(self, image_VH: Tensor, text_TH: Tensor, ask: Ask) -> tuple[Tensor, Tensor]:
-        of_image, of_text = self["image"].split_heads(image_VH), self["text"].split_heads(text_TH)
-        seen_by_image = ask("image", of_image[:, 0], of_text, self["image"].dropout_of_attention)
-        seen_by_text = ask("text", of_text[:, 0], of_image, self["text"].dropout_of_attention)
-        return self["image"].finish(image_VH, seen_by_image), self["text"].finish(text_TH, seen_by_text)
-
-
-class CrossLayers(nn.ModuleList):
+class CrossLayers(_Layers):
     """Layers in which each stream's queries ask the other stream (ViLBERT's co-attention)."""
 
     def __init__(self, hidden_size: int, stage: Stage, eps: float) -> None:
-        super().__init__(CrossLayer(hidden_size, stage, eps) for _ in range(stage.layers))
+        super().__init__(
+            nn.ModuleDict({name: Layer(hidden_size, stage, eps) for name in ("text", "image")})
+            for _ in range(stage.layers)
+        )
         self.kind = stage.kind
 
     def forward(
         self, image_VH: Tensor, text_TH: Tensor, ask: Ask, seen: Callable | None = None
     ) -> tuple[Tensor, Tensor]:
         for layer in self:
-            image_VH, text_TH = layer(image_VH, text_TH, ask)
+            image_VH, text_TH = self.run(partial(meet, layer), image_VH, text_TH, ask)
             if seen is not None:
                 seen(image_VH, text_TH)
         return image_VH, text_TH
+
+
+def meet(layer: nn.ModuleDict, image_VH: Tensor, text_TH: Tensor, ask: Ask) -> tuple[Tensor, Tensor]:
+    """One layer of co-attention."""
+    of_image, of_text = layer["image"].split_heads(image_VH), layer["text"].split_heads(text_TH)
+    seen_by_image = ask("image", of_image[:, 0], of_text, layer["image"].dropout_of_attention)
+    seen_by_text = ask("text", of_text[:, 0], of_image, layer["text"].dropout_of_attention)
+    return layer["image"].finish(image_VH, seen_by_image), layer["text"].finish(text_TH, seen_by_text)
 
 
 def layers_of(hidden_size: int, stage: Stage, eps: float) -> nn.ModuleList:

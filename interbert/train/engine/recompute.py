@@ -5,7 +5,7 @@ from functools import partial
 from torch import nn
 from torch.utils.checkpoint import checkpoint
 
-from interbert.model.layers.encoder import CrossLayer, Layer
+from interbert.model.layers.encoder import CrossLayers, StageLayers
 
 
 def recompute_layers(model: nn.Module) -> None:
@@ -14,7 +14,9 @@ def recompute_layers(model: nn.Module) -> None:
     The same numbers: the second time torch's generator stands where it stood at the first, and dropout draws its
     seeds from it.
     """
-    again = partial(checkpoint, use_reentrant=False, preserve_rng_state=True)
     for module in model.modules():
-        if isinstance(module, Layer | CrossLayer):
-            module.gradient_checkpointing, module._gradient_checkpointing_func = True, again
+        if isinstance(module, StageLayers | CrossLayers):
+            module.gradient_checkpointing = True
+            module._gradient_checkpointing_func = partial(
+                checkpoint, use_reentrant=False, preserve_rng_state=True
+            )

@@ -15,6 +15,8 @@ pytestmark = pytest.mark.thorough
 
 OF_MODELS_LEFT_OUT = {
     "test_attention_outputs": "attentions are by stream, of each pair's real tokens, and no tuple of padded tensors",
+    "test_gradient_checkpointing_enable_disable": "it looks for transformers' own class of layers; that they are computed "
+    "twice is tested by its other checks and ours",
     "test_retain_grad_hidden_states_attentions": "hidden states are put together from packed rows to be looked at: "
     "later layers read the rows",
     "test_sdpa_can_dispatch_non_composite_models": "what is not asked for is what we choose for the device, not sdpa",
@@ -24,6 +26,21 @@ OF_PROCESSORS_LEFT_OUT = {
     "test_model_input_names": AN_IMAGE,
     "test_flat_kwarg_applied_when_modality_dict_lacks_it": AN_IMAGE,
 }
+
+
+MARKS_OF_THEIRS = (
+    "accelerate_tests",
+    "flash_attn_test",
+    "flash_attn_3_test",
+    "flash_attn_4_test",
+    "torch_compile_test",
+)
+
+
+@pytest.fixture(autouse=True)
+def known_marks(request):
+    for name in MARKS_OF_THEIRS:
+        request.config.addinivalue_line("markers", f"{name}: of transformers, without a meaning here")
 
 
 @cache
