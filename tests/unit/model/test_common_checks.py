@@ -15,8 +15,8 @@ pytestmark = pytest.mark.thorough
 
 OF_MODELS_LEFT_OUT = {
     "test_attention_outputs": "attentions are by stream, of each pair's real tokens, and no tuple of padded tensors",
-    "test_gradient_checkpointing_enable_disable": "it looks for transformers' own class of layers; that they are computed "
-    "twice is tested by its other checks and ours",
+    "test_gradient_checkpointing_enable_disable": "it looks for transformers' own class of layers; "
+    "that ours are computed twice other checks see, and our own",
     "test_retain_grad_hidden_states_attentions": "hidden states are put together from packed rows to be looked at: "
     "later layers read the rows",
     "test_sdpa_can_dispatch_non_composite_models": "what is not asked for is what we choose for the device, not sdpa",
