@@ -18,8 +18,8 @@ from interbert.config import Kind, Settings
 from interbert.ranks.script import leave, obey
 from interbert.recipe import load_recipe
 from interbert.sources.scenes.splits import examples_of
+from interbert.tasks.finetuning.provide import name_examples
 from interbert.train.start.flags import add_run_flags, sections_of, start
-from interbert.train.start.provide import name_examples
 
 OWN = "finetune"
 """The recipe of who brings examples instead of one."""
