@@ -53,6 +53,7 @@ FOUNDATION = {
     "rng",
     "files",
     "hub",
+    "idle",
     "mpi",
     "plain_bert",
     "plugins",
