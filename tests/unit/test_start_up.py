@@ -46,6 +46,41 @@ def test_verbs_that_only_tell_import_nothing_slow(arguments, words):
     assert heavy <= {"numpy"} and words in printed
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["pretrain", "--recipe", "scenes", "--deepspeed_config", "cpu", "--num_gpus", "2", "--unheard-of"],
+        [
+            "finetune",
+            "--recipe",
+            "scenes_retrieval",
+            "--deepspeed_config",
+            "cpu",
+            "--set",
+            "task.unheard_of=1",
+        ],
+        [
+            "evaluate",
+            "--task",
+            "retrieval",
+            "--model",
+            "m",
+            "--data",
+            "a.h5",
+            "--output",
+            "o",
+            "--unheard-of",
+        ],
+    ],
+    ids=lambda words: words[0],
+)
+def test_what_launch_refuses_it_refuses_before_ranks_start(words):
+    told = "sys.stderr = sys.stdout\n" + RUN_VERB
+    heavy, printed = imported(told, "launch", *words)
+    assert heavy <= {"numpy"}
+    assert printed.splitlines()[-1].count("unheard") == 1
+
+
 def test_verify_imports_what_reads_stores(tmp_path):
     write_scenes(tmp_path / "a.h5", 4, seed=1, feature_width=8)
     heavy, printed = imported(RUN_VERB, "verify", str(tmp_path / "a.h5"))
