@@ -83,6 +83,7 @@ def test_the_wheel_holds_what_runs_read(installed):
         assert len(files) > 5
         inside = installed if folder.startswith("interbert") else installed / "interbert"
         assert all((inside / path).is_file() for path in files), folder
+    assert (installed / "interbert" / "py.typed").is_file()
     (entry,) = importlib.metadata.distributions(name="interbert", path=[str(installed)])
     assert entry.version == interbert.__version__
     (command,) = entry.entry_points
