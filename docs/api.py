@@ -63,6 +63,14 @@ PUBLIC: dict[str, list[tuple[str, str, tuple[str, ...]]]] = {
         ("interbert.kernels", "interbert.kernels.attend.cross_attention", ("cross_attention",)),
         ("interbert.kernels", "interbert.kernels.attend.fused_table", ("supported",)),
     ],
+    "Pictures": [
+        ("interbert.show.drawing", "interbert.show.drawing", ("draw_regions", "attention_picture")),
+        (
+            "interbert.tasks.pretraining.pictures",
+            "interbert.tasks.pretraining.pictures",
+            ("PairPicture", "validation_picture"),
+        ),
+    ],
     "A task of your own": [
         ("interbert.train.task", "interbert.train.task", ("Task", "Term", "Judge", "Kind")),
         ("interbert.train.start.flags", "interbert.train.start.flags", ("start", "add_run_flags")),
@@ -71,8 +79,8 @@ PUBLIC: dict[str, list[tuple[str, str, tuple[str, ...]]]] = {
 HEAD = """# Python names
 
 What other programs may import. Until version 1 a new MINOR may change these names, and
-[CHANGELOG.md](../CHANGELOG.md) says so; of all others nothing is said. `interbert/batches/batch.py` has a legend of the
-letters behind tensors' names. `python docs/api.py` writes this page from the sources' own docstrings.
+[CHANGELOG.md](../CHANGELOG.md) says so; of all others nothing is said. The letters behind tensors' names are those of
+`interbert/batches/batch.py`. `python docs/api.py` writes this page from the sources' own docstrings.
 """
 Definition = ast.ClassDef | ast.FunctionDef
 

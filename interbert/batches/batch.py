@@ -137,6 +137,7 @@ class Batch(Tensors):
         }
 
     def tensors(self) -> list[Tensor]:
+        """All that it holds."""
         found: list[Tensor] = []
         self._map(lambda tensor: found.append(tensor) or tensor)
         return found
