@@ -22,9 +22,8 @@ def test_the_tour_goes_from_scenes_to_a_page(tmp_path, monkeypatch):
 
     shown = [kind for cell in tour.cells for one in cell.get("outputs", []) for kind in one.get("data", {})]
     assert shown.count("image/png") == 3  # scenes, the curve, attention
-    assert "right" in (tmp_path / "tour" / "retrieval" / "results.html").read_text()
-    losses = [json.loads(line) for line in (tmp_path / "tour" / "pretrained" / "metrics.jsonl").open()]
-    losses = [line["loss"] for line in losses if line.get("loss") is not None]
-    assert losses[-1] < 0.8 * losses[0]
-    results = json.loads((tmp_path / "tour" / "retrieval" / "results.json").read_text())
-    assert results["figures"]["text_to_image.r1"]["value"] > 0.03  # among 100
+    tuned = tmp_path / "tour" / "retrieval"
+    figures = json.loads((tuned / "results.json").read_text())["figures"]
+    assert figures["text_to_image.r1"]["value"] > 0.1  # among 100
+    first = json.loads((tuned / "predictions.jsonl").read_text().splitlines()[0])
+    assert first["text"] in (tuned / "results.html").read_text()
