@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import get_args
 
 from interbert.commands.output import add_overwrite, output_path
-from interbert.config import Words
 
 HELP = "mine hard negatives: near captions of other images, or images that look alike"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
+    from interbert.config import Words
+
     parser.description = (
         "For each caption the nearest captions of other images by TF-IDF, without those so near that they may be "
         "true; a run takes the table by mismatch.hard_table. Stopped at any moment, it goes on where it was; "

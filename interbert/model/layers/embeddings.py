@@ -33,6 +33,7 @@ class TextEmbeddings(nn.Module):
         """whole_TD: the feature of each word's whole image. pointed: words [S], and what is added to each [S, H]."""
         x_TH = self.words(input_ids_T) + self.positions(positions_T) + self.types(types_T)
         if self.image is not None:
+            assert whole_TD is not None
             x_TH = x_TH + self.image(whole_TD.to(x_TH.dtype))
         if pointed is not None:
             x_TH = x_TH.index_add(0, pointed[0], pointed[1].to(x_TH.dtype))
