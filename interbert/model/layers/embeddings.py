@@ -36,6 +36,7 @@ class TextEmbeddings(nn.Module):
         words_TH = self.words(input_ids_T) if words_TH is None else words_TH
         x_TH = words_TH + self.positions(positions_T) + self.types(types_T)
         if self.image is not None:
+            assert whole_TD is not None
             x_TH = x_TH + self.image(whole_TD.to(x_TH.dtype))
         if pointed is not None:
             x_TH = x_TH.index_add(0, pointed[0], pointed[1].to(x_TH.dtype))

@@ -73,7 +73,8 @@ def model_case() -> type[unittest.TestCase]:
 
     class InterBertTest(mixin, unittest.TestCase):
         all_model_classes = CLASSES
-        additional_model_inputs = ("token_type_ids", "region_features", "region_boxes", "region_mask")
+        test_can_init_all_missing_weights_before_2023 = True
+        additional_model_inputs = ("region_features", "region_boxes")
 
         def setUp(self) -> None:
             self.model_tester = Tester()
