@@ -14,14 +14,38 @@ PAGE = ROOT / "docs" / "api.md"
 # Under each heading: where a name is imported from, the module that has its source, the names.
 PUBLIC: dict[str, list[tuple[str, str, tuple[str, ...]]]] = {
     "Models": [
-        ("interbert.model.interbert", "interbert.model.interbert", ("InterBertPreTrainedModel",)),
-        ("interbert.model", "interbert.model.interbert", ("InterBertModel", "InterBertForPreTraining")),
+        ("interbert.model.interbert", "interbert.model.base", ("InterBertPreTrainedModel",)),
+        ("interbert.model", "interbert.model.base", ("InterBertModel",)),
+        ("interbert.model", "interbert.model.interbert", ("InterBertForPreTraining",)),
+        (
+            "interbert.model",
+            "interbert.model.tasks",
+            (
+                "InterBertForImageTextRetrieval",
+                "InterBertForQuestionAnswering",
+                "InterBertForSequenceClassification",
+                "InterBertForVisualReasoning",
+                "InterBertForMultipleChoice",
+                "InterBertForRegionChoice",
+            ),
+        ),
         ("interbert.model", "interbert.model.outputs", ("InterBertOutput",)),
         ("interbert.model", "interbert.model.shape.configuration", ("InterBertConfig",)),
         ("interbert.model", "interbert.model.shape.shape", ("Stage", "ConfigurationError")),
         ("interbert.model.shape.shape", "interbert.model.shape.shape", ("Shape", "TaskShape")),
         ("interbert.model.task_head", "interbert.model.task_head", ("InterBertFineTuned", "FineTunedOutput")),
         ("interbert.model.loading", "interbert.model.loading", ("load_ours",)),
+    ],
+    "Texts and images in": [
+        ("interbert.inference.processor", "interbert.inference.processor", ("InterBertProcessor",)),
+        ("interbert", "interbert.inference.regions", ("ImageRegions",)),
+        (
+            "interbert.inference.regions",
+            "interbert.inference.regions",
+            ("regions_of_store", "regions_of_images"),
+        ),
+        ("interbert", "interbert.inference.calls", ("score", "answer")),
+        ("interbert.inference.calls", "interbert.inference.calls", ("Answer",)),
     ],
     "Weights from elsewhere": [
         (
@@ -53,8 +77,13 @@ PUBLIC: dict[str, list[tuple[str, str, tuple[str, ...]]]] = {
     "Objectives": [
         (
             "interbert.objectives",
+            "interbert.model.losses",
+            ("msm", "moc", "mrm", "mrfr", "itm"),
+        ),
+        (
             "interbert.objectives",
-            ("msm", "moc", "mrm", "mrfr", "itm", "losses", "Loss"),
+            "interbert.objectives",
+            ("losses", "Loss"),
         ),
         ("interbert.batches.batch", "interbert.batches.batch", ("Batch",)),
     ],

@@ -52,7 +52,7 @@ def answer(
     if tuned.shape.kind == "score":
         return logits[:, 0].tolist()
     shares = logits.sigmoid() if tuned.shape.soft else logits.softmax(-1)
-    return [_likeliest(row, tuned.shape.classes, most) for row in shares]
+    return [_likeliest(row, tuned.shape.classes or [], most) for row in shares]
 
 
 def _likeliest(shares_K: Tensor, classes: list[str], most: int) -> list[Answer]:

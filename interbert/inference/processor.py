@@ -4,13 +4,14 @@ Letters: B pairs, L words of the longest, R regions of the image with most, D wi
 """
 
 import json
+import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, ClassVar, Unpack
+from typing import Any, Unpack
 
 import numpy as np
 from transformers import AutoProcessor, BatchFeature, ProcessorMixin
-from transformers.processing_utils import ProcessingKwargs
+from transformers.processing_utils import ProcessingKwargs, TextKwargs
 
 from interbert.batches.prepare import box_shares
 from interbert.inference.regions import ImageRegions, regions_of_images, regions_of_store
@@ -28,7 +29,7 @@ class InterBertProcessor(ProcessorMixin):
     """Texts by the model's tokenizer, cut as in training; regions of arrays, of a store, or of images through a
     detector or encoder, rounded as stores keep them."""
 
-    text_kwargs: ClassVar = {"padding": "longest", "return_tensors": "pt"}
+    text_kwargs: TextKwargs = {"padding": "longest", "return_tensors": "pt"}  # noqa: RUF012
 
     def __init__(
         self,
@@ -143,17 +144,22 @@ class InterBertProcessor(ProcessorMixin):
         return ImageRegions(features[: self.max_regions], boxes[: self.max_regions], one.size)
 
     @classmethod
-    def get_processor_dict(cls, name: Any, **kwargs: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+    def get_processor_dict(
+        cls, pretrained_model_name_or_path: str | os.PathLike, **kwargs: Any
+    ) -> tuple[dict[str, Any], dict[str, Any]]:
         """What a directory does not say of its processor follows from its model."""
-        if Path(name).is_dir() and not (Path(name) / "processor_config.json").is_file():
-            return _of_model(Path(name)), kwargs
-        said, rest = super().get_processor_dict(name, **kwargs)
-        return said, rest
+        folder = Path(pretrained_model_name_or_path)
+        if folder.is_dir() and not (folder / "processor_config.json").is_file():
+            return _of_model(folder), kwargs
+        return super().get_processor_dict(pretrained_model_name_or_path, **kwargs)
 
     @classmethod
-    def _load_tokenizer_from_pretrained(cls, kind: str, name: Any, **kwargs: Any) -> Any:
+    def _load_tokenizer_from_pretrained(
+        cls, sub_processor_type: str, pretrained_model_name_or_path: Any, subfolder: str = "", **kwargs: Any
+    ) -> Any:
         """With all that its file says is done to a text before it is cut, as training has it."""
-        tokenizer = super()._load_tokenizer_from_pretrained(kind, name, **kwargs)
+        name = pretrained_model_name_or_path
+        tokenizer = super()._load_tokenizer_from_pretrained(sub_processor_type, name, subfolder, **kwargs)
         own = own_normalizer(Path(name)) if Path(name).is_dir() else None
         if own is not None:
             tokenizer.backend_tokenizer.normalizer = own

@@ -36,15 +36,16 @@ def regions_of_store(data: str | Path | Sequence[str | Path], image_ids: Sequenc
             image = corpus.image_of(image_id)
             if image is None:
                 raise ValueError(f"{', '.join(map(str, paths))}: no image with id {image_id!r}")
-            features_RD, boxes_R4 = corpus.read([image], corpus.region_counts[[image]])
-            size = tuple(corpus.sizes[image].tolist())
-            found.append(ImageRegions(features_RD, boxes_R4, size, corpus.features_of))
+            features_RD, boxes_R4 = corpus.read(np.array([image]), corpus.region_counts[[image]])
+            assert features_RD is not None and boxes_R4 is not None
+            width, height = corpus.sizes[image].tolist()
+            found.append(ImageRegions(features_RD, boxes_R4, (width, height), corpus.features_of))
         return found
 
 
 def regions_of_images(images: Sequence[Any], detector: str | Vision) -> list[ImageRegions]:
     """Of files, or of Pillow's images. detector: a directory or a name of the hub, a detector or a patch encoder."""
-    vision = _vision(detector) if isinstance(detector, str | Path) else detector
+    vision: Vision = _vision(detector) if isinstance(detector, str | Path) else detector
     prepared = [_prepared(image, vision) for image in images]
     return [
         ImageRegions(found.features_ND, found.boxes_N4, one.size, vision.features_of)
@@ -52,7 +53,8 @@ def regions_of_images(images: Sequence[Any], detector: str | Vision) -> list[Ima
     ]
 
 
-def _vision(name: str | Path) -> Vision:
+def _vision(name: str | Path) -> Any:
+    """A Vision, on a GPU where there is one."""
     import torch
 
     from interbert.hub import local_folder

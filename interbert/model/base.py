@@ -1,5 +1,6 @@
 """What every model of ours is, and the encoder without heads."""
 
+import os
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Self
@@ -14,7 +15,7 @@ from interbert.batches.batch import Batch
 from interbert.model.beginning import beginning, drawn, fill
 from interbert.model.card import carry_card
 from interbert.model.layers.embeddings import ImageEmbeddings, Pointing, TextEmbeddings
-from interbert.model.layers.encoder import layers_of
+from interbert.model.layers.encoder import CrossLayers, StageLayers, layers_of
 from interbert.model.layers.heads import Pooler
 from interbert.model.outputs import InterBertOutput
 from interbert.model.packing.attention import BACKENDS, Maps, WithinPairs, ask_packed
@@ -29,10 +30,13 @@ States = list[tuple[Tensor, Tensor]]
 
 
 class InterBertPreTrainedModel(PreTrainedModel):
+    """How weights begin, attention is chosen, and cards are carried, which all models have in common."""
+
     config_class = InterBertConfig
+    config: InterBertConfig
     base_model_prefix = "interbert"
     main_input_name = "input_ids"
-    input_modalities = ("text", "image")
+    input_modalities = ["text", "image"]  # noqa: RUF012
     supports_gradient_checkpointing = True
     _supports_sdpa = True
     _supports_flash_attn = True
@@ -65,10 +69,17 @@ class InterBertPreTrainedModel(PreTrainedModel):
                 case "ones":
                     init.ones_(parameter)
 
-    def _upload_modified_files(self, working_dir: str, repo_id: str, *rest: Any, **named: Any) -> Any:
+    def _upload_modified_files(
+        self,
+        working_dir: str | os.PathLike,
+        repo_id: str,
+        files_timestamps: dict[str, float],
+        *rest: Any,
+        **named: Any,
+    ) -> Any:
         """Whatever goes to a hub goes with a card."""
-        carry_card(self.config, self.name_or_path, working_dir, repo_id)
-        return super()._upload_modified_files(working_dir, repo_id, *rest, **named)
+        carry_card(self.config, self.name_or_path or "", working_dir, repo_id)
+        return super()._upload_modified_files(working_dir, repo_id, files_timestamps, *rest, **named)
 
     @classmethod
     def empty(cls, config: InterBertConfig) -> Self:
@@ -98,9 +109,12 @@ class InterBertModel(InterBertPreTrainedModel):
         self.post_init()
 
     def get_input_embeddings(self) -> nn.Module:
+        """Those of words."""
         return self.text_embeddings.words
 
     def set_input_embeddings(self, value: nn.Module) -> None:
+        """Those of words."""
+        assert isinstance(value, nn.Embedding)
         self.text_embeddings.words = value
 
     def encode(
@@ -118,8 +132,9 @@ class InterBertModel(InterBertPreTrainedModel):
         if states is not None:
             states.append(streams.apart())
         for stage in self.stages:
+            assert isinstance(stage, CrossLayers | StageLayers)
             seen = None if states is None else partial(_note, states, streams, stage.kind)
-            if stage.kind == "cross":
+            if isinstance(stage, CrossLayers):
                 ask = ask_packed(layout, maps)
                 streams.put_apart(*stage(streams.image_VH, streams.text_TH, ask, seen))
             else:
@@ -128,6 +143,7 @@ class InterBertModel(InterBertPreTrainedModel):
         return streams
 
     def embed(self, batch: Batch | PackedInputs, layout: Layout, pointing: Pointing | None = None) -> Streams:
+        """What the first layer is given of a packed batch."""
         global_token = batch.global_token if isinstance(batch, PackedInputs) else self._global_token(batch)
         features_RD = batch.features_RD
         if isinstance(batch, Batch) and batch.text_only:
@@ -151,6 +167,7 @@ class InterBertModel(InterBertPreTrainedModel):
         return Streams(image_VH, text_TH, layout)
 
     def layout_of(self, batch: Batch) -> Layout:
+        """Where the tokens of a batch stand among text, image and joint rows."""
         return layout(
             batch.cu_text,
             batch.cu_regions,
@@ -167,7 +184,7 @@ class InterBertModel(InterBertPreTrainedModel):
 
     def pool(self, streams: Streams, layout: Layout) -> tuple[Tensor | None, Tensor | None]:
         """Text and image vector of each pair; None for a stream without tokens, or if the match head takes none."""
-        if self.config.match_head != "fused":
+        if self.text_pooler is None or self.image_pooler is None:
             return None, None
         text = self.text_pooler(streams.text_TH, layout.text_first_P) if layout.text_tokens else None
         image = self.image_pooler(streams.image_VH, layout.image_first_P) if layout.image_tokens else None
@@ -183,7 +200,7 @@ class InterBertModel(InterBertPreTrainedModel):
         """What is not said is as the configuration has it."""
         asked = self.config
         maps = {} if _or(output_attentions, asked.output_attentions) else None
-        states = [] if _or(output_hidden_states, asked.output_hidden_states) else None
+        states = [] if _or(output_hidden_states, bool(asked.output_hidden_states)) else None
         inputs = pack(asked, given)
         streams = self.encode(inputs, inputs.layout, maps, pointing, states)
         return Read(inputs, streams, *self.pool(streams, inputs.layout), maps, states)
@@ -220,7 +237,7 @@ class InterBertModel(InterBertPreTrainedModel):
 
 def tags_of(batch: Batch | PackedInputs) -> tuple[Tensor, Tensor]:
     """Words and the regions that they mean; none where nothing is tagged."""
-    if batch.tagged_words_S is None:
+    if batch.tagged_words_S is None or batch.tagged_regions_S is None:
         nothing = batch.input_ids_T.new_zeros(0)
         return nothing, nothing
     return batch.tagged_words_S, batch.tagged_regions_S

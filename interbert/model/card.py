@@ -1,5 +1,6 @@
 """What is told of a model on a hub, where no run has left a card of its own."""
 
+import os
 from pathlib import Path
 
 import yaml
@@ -13,7 +14,7 @@ _OF_NOTHING = "This model card has been automatically generated"
 """What transformers writes where it knows nothing."""
 
 
-def carry_card(config: InterBertConfig, came_from: str | Path, folder: str | Path, name: str) -> None:
+def carry_card(config: InterBertConfig, came_from: str | Path, folder: str | os.PathLike, name: str) -> None:
     """Into a folder that is about to be published: the card of the directory that the model came from, or a plain
     one. One that someone wrote on the hub stays. name: what it will be called."""
     here = Path(folder) / CARD
@@ -30,7 +31,7 @@ def card_of(config: InterBertConfig, name: str) -> str:
     facts = [
         f"- layers: {stages}, {config.hidden_size} wide",
         f"- words: {config.vocab_size:,}; positions: {config.max_position_embeddings}",
-        f"- heads: {', '.join(config.prediction_heads) or 'that of a task'}",
+        f"- heads: {', '.join(config.prediction_heads or ()) or 'that of a task'}",
     ]
     if config.task is not None and config.task.get("classes"):
         facts.append(f"- classes: {len(config.task['classes']):,}")

@@ -3,184 +3,22 @@
 from collections.abc import Callable, Collection
 from dataclasses import replace
 
+import torch
 from torch import Tensor, nn
 from transformers.utils import can_return_tuple
 
 from interbert.batches.batch import Batch
-<<<<<<< HEAD
 from interbert.model.base import InterBertModel, InterBertPreTrainedModel, unpack_image, unpack_text
 from interbert.model.layers.embeddings import Pointing
 from interbert.model.layers.heads import ClsMatchHead, FusedMatchHead, PredictionHead, match_probability
 from interbert.model.losses import itm, mean, moc, mrm, msm, rows_with_mass
-=======
-from interbert.model.beginning import beginning, drawn, fill
-from interbert.model.layers.embeddings import ImageEmbeddings, Pointing, TextEmbeddings
-from interbert.model.layers.encoder import CrossLayers, StageLayers, layers_of
-from interbert.model.layers.heads import (
-    ClsMatchHead,
-    FusedMatchHead,
-    Pooler,
-    PredictionHead,
-    match_probability,
-)
->>>>>>> main
 from interbert.model.outputs import InterBertOutput, PackedOutput
 from interbert.model.packing.layout import Layout
 from interbert.model.packing.padding import PaddedInputs
 from interbert.model.packing.streams import Streams
 from interbert.model.shape.configuration import InterBertConfig
 
-<<<<<<< HEAD
 __all__ = ["InterBertForPreTraining", "InterBertModel"]
-=======
-
-class InterBertPreTrainedModel(PreTrainedModel):
-    """How weights begin, which all models have in common."""
-
-    config_class = InterBertConfig
-    config: InterBertConfig
-    base_model_prefix = "interbert"
-    main_input_name = "input_ids"
-
-    def _init_weights(self, module: nn.Module) -> None:
-        """Of a module that transformers found no weights for."""
-        for key, parameter in module.named_parameters(recurse=False):
-            match beginning(module, key):
-                case "normal":
-                    init.normal_(parameter, std=self.config.initializer_range)
-                case "zeros":
-                    init.zeros_(parameter)
-                case "ones":
-                    init.ones_(parameter)
-
-    @classmethod
-    def empty(cls, config: InterBertConfig) -> Self:
-        """Shapes without numbers."""
-        with torch.device("meta"):
-            return cls(config)
-
-    @classmethod
-    def from_seed(cls, config: InterBertConfig, seed: int) -> Self:
-        """A fresh model whose weights depend on `seed` alone."""
-        model = cls.empty(config)
-        return fill(model, drawn(model, seed, config.initializer_range))
-
-
-class InterBertModel(InterBertPreTrainedModel):
-    """Embeddings, encoder and poolers."""
-
-    def __init__(self, config: InterBertConfig) -> None:
-        super().__init__(config)
-        self.text_embeddings = TextEmbeddings(config)
-        self.image_embeddings = ImageEmbeddings(config)
-        stages = config.encoder_stages
-        self.stages = nn.ModuleList(layers_of(config.hidden_size, s, config.layer_norm_eps) for s in stages)
-        pools = config.match_head == "fused"
-        self.text_pooler = Pooler(config) if pools else None
-        self.image_pooler = Pooler(config) if pools else None
-        self.post_init()
-
-    def get_input_embeddings(self) -> nn.Module:
-        """Those of words."""
-        return self.text_embeddings.words
-
-    def set_input_embeddings(self, value: nn.Module) -> None:
-        """Those of words."""
-        assert isinstance(value, nn.Embedding)
-        self.text_embeddings.words = value
-
-    def encode(
-        self,
-        batch: Batch | PackedInputs,
-        layout: Layout,
-        maps: Maps | None = None,
-        pointing: Pointing | None = None,
-    ) -> Streams:
-        """Hidden states of a packed batch. maps: takes what each layer attends to. pointing: what words are given of
-        the regions that they are said to mean; without, they are given nothing."""
-        streams = self.embed(batch, layout, pointing)
-        for stage in self.stages:
-            if isinstance(stage, CrossLayers):
-                streams.put_apart(*stage(streams.image_VH, streams.text_TH, ask_packed(layout, maps)))
-            else:
-                assert isinstance(stage, StageLayers)
-                attend = WithinPairs(layout, stage.kind, maps)
-                streams.put(stage.kind, stage(streams.get(stage.kind), attend))
-        return streams
-
-    def embed(self, batch: Batch | PackedInputs, layout: Layout, pointing: Pointing | None = None) -> Streams:
-        """What the first layer is given of a packed batch."""
-        global_token = batch.global_token if isinstance(batch, PackedInputs) else self._global_token(batch)
-        features_RD = batch.features_RD
-        if isinstance(batch, Batch) and batch.text_only:
-            # The image side runs on zero rows, so that every rank runs the same modules.
-            features_RD = features_RD.new_zeros(0, self.config.feature_width)
-        features_VD, boxes_V5 = image_tokens(
-            features_RD, batch.boxes_R5, batch.zeroed_R, batch.cu_regions, layout, global_token
-        )
-        whole_TD = None
-        if self.config.words_see_image:
-            whole_TD = whole_images(features_RD, batch.zeroed_R, batch.cu_regions)[layout.text_pair_T]
-        image_VH = self.image_embeddings(features_VD, boxes_V5)
-        pointed = None
-        if pointing is not None:
-            words_S, regions_S = tags_of(batch)
-            pointed = words_S, pointing(image_VH[layout.region_rows_R[regions_S]])
-        text_TH = self.text_embeddings(
-            batch.input_ids_T, layout.positions_T, batch.token_types_T, whole_TD, pointed
-        )
-        return Streams(image_VH, text_TH, layout)
-
-    def layout_of(self, batch: Batch) -> Layout:
-        """Where the tokens of a batch stand among text, image and joint rows."""
-        return layout(
-            batch.cu_text,
-            batch.cu_regions,
-            tokens=batch.input_ids_T.numel(),
-            regions=batch.boxes_R5.shape[0],
-            max_text=batch.max_text,
-            max_regions=batch.max_regions,
-            global_token=self._global_token(batch) != "none",
-            order_3P=batch.order_3P,
-        )
-
-    def _global_token(self, batch: Batch) -> str:
-        return "none" if batch.text_only else self.config.global_token
-
-    def pool(self, streams: Streams, layout: Layout) -> tuple[Tensor | None, Tensor | None]:
-        """Text and image vector of each pair; None for a stream without tokens, or if the match head takes none."""
-        if self.text_pooler is None or self.image_pooler is None:
-            return None, None
-        text = self.text_pooler(streams.text_TH, layout.text_first_P) if layout.text_tokens else None
-        image = self.image_pooler(streams.image_VH, layout.image_first_P) if layout.image_tokens else None
-        return text, image
-
-    def forward(
-        self,
-        input_ids: Tensor | None = None,
-        attention_mask: Tensor | None = None,
-        token_type_ids: Tensor | None = None,
-        region_features: Tensor | None = None,
-        region_boxes: Tensor | None = None,
-        region_mask: Tensor | None = None,
-        add_global: bool = False,
-        output_attentions: bool = False,
-    ) -> InterBertOutput:
-        """Hidden states and pooled vectors; the arguments are those of InterBertForPreTraining.forward."""
-        inputs = pack(
-            self.config,
-            input_ids,
-            attention_mask,
-            token_type_ids,
-            region_features,
-            region_boxes,
-            region_mask,
-            add_global,
-        )
-        maps = {} if output_attentions else None
-        streams = self.encode(inputs, inputs.layout, maps)
-        return padded_output(inputs, streams, *self.pool(streams, inputs.layout), maps)
->>>>>>> main
 
 
 class InterBertForPreTraining(InterBertPreTrainedModel):
@@ -206,10 +44,12 @@ class InterBertForPreTraining(InterBertPreTrainedModel):
         """The word head's last layer, whose weight is that of the input embeddings; None without such a head."""
         return self.heads.get_submodule("tokens.decoder") if "tokens" in self.heads else None
 
-    def set_output_embeddings(self, value: nn.Module) -> None:
-        """The layer stays one of ours."""
-        decoder = self.heads["tokens"].decoder
-        decoder.weight, decoder.bias, decoder.out_features = value.weight, value.bias, value.out_features
+    def set_output_embeddings(self, new_embeddings: nn.Module) -> None:
+        """Of other words: the layer itself stays one of ours."""
+        decoder = self.heads.get_submodule("tokens.decoder")
+        assert isinstance(decoder, nn.Linear) and isinstance(new_embeddings, nn.Linear)
+        decoder.weight, decoder.bias = new_embeddings.weight, new_embeddings.bias
+        decoder.out_features = new_embeddings.out_features
 
     @can_return_tuple
     def forward(
@@ -276,6 +116,7 @@ class InterBertForPreTraining(InterBertPreTrainedModel):
         output_hidden_states: bool | None = None,
         heads: Collection[str] | None = None,
     ) -> InterBertOutput:
+        """What the heads make of padded inputs, without a loss."""
         pointing = self.pointing()
         if given.tags is not None and pointing is None:
             raise ValueError("tags are given, and this model was not tuned with task.tags; leave them out")
@@ -347,7 +188,6 @@ class InterBertForPreTraining(InterBertPreTrainedModel):
         return heads
 
 
-<<<<<<< HEAD
 def _loss(
     name: str,
     head: str,
@@ -363,14 +203,6 @@ def _loss(
             f"{name} are given, but the head `{head}` did not run: give its inputs, or leave them out"
         )
     return mean(of(logits, labels))
-=======
-def tags_of(batch: Batch | PackedInputs) -> tuple[Tensor, Tensor]:
-    """Words and the regions that they mean; none where nothing is tagged."""
-    if batch.tagged_words_S is None or batch.tagged_regions_S is None:
-        nothing = batch.input_ids_T.new_zeros(0)
-        return nothing, nothing
-    return batch.tagged_words_S, batch.tagged_regions_S
->>>>>>> main
 
 
 def _of_words(logits_BLW: Tensor, labels_BL: Tensor) -> tuple[Tensor, Tensor]:
@@ -386,4 +218,4 @@ def _of_regions(logits_BRK: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
 
 def _summed(losses: list[Tensor | None]) -> Tensor | None:
     found = [loss for loss in losses if loss is not None]
-    return sum(found) if found else None
+    return torch.stack(found).sum() if found else None

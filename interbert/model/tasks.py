@@ -6,7 +6,7 @@ the other. A model without such a head gets a new one, for as many classes as `n
 
 from copy import deepcopy
 from dataclasses import asdict, fields, replace
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -64,6 +64,7 @@ class _ForTask(InterBertFineTuned):
             tags=tags,
         )
         output = self.predict(self.as_pairs(given), output_attentions, output_hidden_states)
+        assert output.logits is not None
         logits = self.of_examples(output.logits, given)
         loss = None if labels is None else mean(self.cost(logits, labels))
         return replace(output, loss=loss, logits=logits)
@@ -73,6 +74,7 @@ class _ForTask(InterBertFineTuned):
         return given
 
     def of_examples(self, logits: Tensor, given: PaddedInputs) -> Tensor:
+        """Logits of pairs as those of examples."""
         return logits
 
     def cost(self, logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
@@ -95,6 +97,7 @@ class InterBertForSequenceClassification(_ForTask):
     SHAPE = TaskShape("classify")
 
     def cost(self, logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        """Sum and count."""
         if self.shape.kind == "score":
             return value(logits[:, 0], labels.flatten().float())
         return super().cost(logits, labels)
@@ -123,11 +126,14 @@ class InterBertForMultipleChoice(_ForTask):
     SHAPE = TaskShape("choose")
 
     def as_pairs(self, given: PaddedInputs) -> PaddedInputs:
+        """One a choice."""
         if given.words is None or given.words.dim() < 3:
             raise ValueError("input_ids are to be [examples, choices, words]")
         return _paired(given, given.words.shape[1])
 
     def of_examples(self, logits: Tensor, given: PaddedInputs) -> Tensor:
+        """[B, choices]"""
+        assert given.words is not None
         return logits.view(-1, given.words.shape[1])
 
 
@@ -138,12 +144,14 @@ class InterBertForRegionChoice(_ForTask):
     SHAPE = TaskShape("point")
 
     def of_examples(self, logits: Tensor, given: PaddedInputs) -> Tensor:
+        """Without the global token; where there is no region the least of numbers."""
         logits_BR = logits[:, given.added :]
         if given.region_mask is None:
             return logits_BR
         return logits_BR.masked_fill(~given.region_mask.bool(), torch.finfo(logits.dtype).min)
 
     def cost(self, logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        """Sum and count."""
         if labels.is_floating_point():
             real_BR = logits > torch.finfo(logits.dtype).min
             return overlap(logits, labels.masked_fill(~real_BR, float("nan")))
@@ -195,6 +203,7 @@ class InterBertForImageTextRetrieval(InterBertForPreTraining):
         if given.words is None or region_features is None:
             raise ValueError("a match is of a text and an image: give input_ids and region_features")
         output = self.predict(given, output_attentions, output_hidden_states)
+        assert output.itm_logits is not None
         loss = None if labels is None else mean(itm(output.itm_logits, labels))
         return FineTunedOutput(**output, loss=loss, logits=match_log_odds(output.itm_logits))
 
@@ -214,7 +223,8 @@ def _with_head(config: InterBertConfig, wanted: TaskShape, asked_by: str) -> Int
                 "example); take the class of that task, or start from a model that was only pretrained"
             )
     if shape.kind == "classify":
-        shape = replace(shape, classes=[config.id2label[n] for n in range(config.num_labels)])
+        names: dict[Any, str] = config.id2label or {}
+        shape = replace(shape, classes=[names[number] for number in sorted(names)])
     task = asdict(shape)
     if config.task == task and not config.prediction_heads:
         return config

@@ -71,40 +71,15 @@ class PackedInputs:
     tagged_regions_S: Tensor | None = None
 
 
-<<<<<<< HEAD
 def pack(config: InterBertConfig, given: PaddedInputs) -> PackedInputs:
     _check(config, given)
     words, region_features, region_boxes = given.words, given.region_features, given.region_boxes
     has_text, has_image = words is not None, region_features is not None
-    some = words if has_text else region_features
-    pairs, device, added = some.shape[0], some.device, given.added
-    width = words.shape[1] if has_text else 0
-    if not has_image:
-=======
-def pack(
-    config: InterBertConfig,
-    input_ids: Tensor | None,
-    attention_mask: Tensor | None,
-    token_type_ids: Tensor | None,
-    region_features: Tensor | None,
-    region_boxes: Tensor | None,
-    region_mask: Tensor | None,
-    add_global: bool,
-    tags: Tensor | None = None,
-) -> PackedInputs:
-    """tags [S, 3]: pair, token, region."""
-    _check(config, input_ids, region_features, region_boxes, add_global)
-    some = input_ids if input_ids is not None else region_features
+    some = words if words is not None else region_features
     assert some is not None
-    pairs, device = some.shape[0], some.device
-    has_text, has_image = input_ids is not None, region_features is not None
-    added = int(add_global and has_image)
-
-    if input_ids is None:
-        input_ids = torch.zeros(pairs, 0, dtype=torch.int64, device=device)
-        attention_mask = token_type_ids = None
+    pairs, device, added = some.shape[0], some.device, given.added
+    width = words.shape[1] if words is not None else 0
     if region_features is None or region_boxes is None:
->>>>>>> main
         region_features = torch.zeros(pairs, 0, config.feature_width, device=device)
         region_boxes = torch.zeros(pairs, 0, 5, device=device)
     real_BL = _mask(given.attention_mask if has_text else None, (pairs, width), device)
@@ -173,11 +148,7 @@ def unpack(x_NH: Tensor | None, places_N: Tensor | None, pairs: int, width: int)
     return padded.index_copy(0, places_N, x_NH).view(pairs, width, -1)
 
 
-<<<<<<< HEAD
 def _mask(mask: Tensor | None, shape: Sequence[int], device: torch.device) -> Tensor:
-=======
-def _mask(mask: Tensor | None, shape: tuple[int, ...], device: torch.device) -> Tensor:
->>>>>>> main
     if mask is None:
         return torch.ones(shape, dtype=torch.bool, device=device)
     return mask.bool()

@@ -23,12 +23,12 @@ class InterBertConfig(Shape, PreTrainedConfig):
             self.id2label = dict(enumerate(self.task["classes"]))
             self.label2id = {name: number for number, name in self.id2label.items()}
 
-    def __setattr__(self, name: str, value: Any) -> None:
-        if name in _OF_STAGES:
+    def __setattr__(self, key: str, value: Any) -> None:
+        if key in _OF_STAGES:
             raise ConfigurationError(
-                f"{name} follows from `stages`; give those, with layers and heads of each"
+                f"{key} follows from `stages`; give those, with layers and heads of each"
             )
-        super().__setattr__(name, value)
+        super().__setattr__(key, value)
 
     @property
     def num_hidden_layers(self) -> int:
@@ -48,7 +48,7 @@ class InterBertConfig(Shape, PreTrainedConfig):
     @property
     def output_attentions(self) -> bool:
         """Our maps are computed beside the attention, whichever implementation that has."""
-        return self._output_attentions
+        return bool(self._output_attentions)
 
     @output_attentions.setter
     def output_attentions(self, value: bool) -> None:

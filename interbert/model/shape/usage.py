@@ -13,7 +13,7 @@ _OF_KIND = {
 def class_of(shape: Shape) -> tuple[str, str]:
     """The class that a model of this shape is best loaded as, and which of its outputs is asked for first."""
     if shape.task is None:
-        heads = shape.prediction_heads
+        heads = shape.prediction_heads or []
         if heads == ["match"]:
             return "InterBertForImageTextRetrieval", "match_probability"
         return "InterBertForPreTraining", "match_probability" if "match" in heads else "text_hidden"

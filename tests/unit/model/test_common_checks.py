@@ -13,10 +13,14 @@ from tests.unit.model.common_case import model_case, processor_case
 
 pytestmark = pytest.mark.thorough
 
+LAYERS = "it looks for transformers' own class of layers, which brings its whole registry; test_hugging_face.py sees "
+LAYERS += "that ours are computed twice, and learn the same"
 OF_MODELS_LEFT_OUT = {
     "test_attention_outputs": "attentions are by stream, of each pair's real tokens, and no tuple of padded tensors",
-    "test_gradient_checkpointing_enable_disable": "it looks for transformers' own class of layers; "
-    "that ours are computed twice other checks see, and our own",
+    "test_gradient_checkpointing_enable_disable": LAYERS,
+    "test_training_gradient_checkpointing": LAYERS,
+    "test_training_gradient_checkpointing_use_reentrant_false": LAYERS,
+    "test_training_gradient_checkpointing_use_reentrant_true": LAYERS,
     "test_retain_grad_hidden_states_attentions": "hidden states are put together from packed rows to be looked at: "
     "later layers read the rows",
     "test_sdpa_can_dispatch_non_composite_models": "what is not asked for is what we choose for the device, not sdpa",
