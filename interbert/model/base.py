@@ -133,13 +133,14 @@ class InterBertModel(InterBertPreTrainedModel):
             states.append(streams.apart())
         for stage in self.stages:
             assert isinstance(stage, CrossLayers | StageLayers)
-            seen = None if states is None else partial(_note, states, streams, stage.kind)
+            # Of a stage that a graph has taken over nobody asks for its layers.
+            seen = () if states is None else (partial(_note, states, streams, stage.kind),)
             if isinstance(stage, CrossLayers):
                 ask = ask_packed(layout, maps)
-                streams.put_apart(*stage(streams.image_VH, streams.text_TH, ask, seen))
+                streams.put_apart(*stage(streams.image_VH, streams.text_TH, ask, *seen))
             else:
                 attend = WithinPairs(layout, stage.kind, maps, self.config._attn_implementation)
-                streams.put(stage.kind, stage(streams.get(stage.kind), attend, seen))
+                streams.put(stage.kind, stage(streams.get(stage.kind), attend, *seen))
         return streams
 
     def embed(self, batch: Batch | PackedInputs, layout: Layout, pointing: Pointing | None = None) -> Streams:
