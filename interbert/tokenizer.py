@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from interbert.adapter_folder import adapter_config, base_of
 from interbert.files import read_json
 from interbert.plain_bert import plain_bert
 
@@ -152,8 +153,11 @@ def glance_at_tokenizer(directory: str | Path) -> Tokenizer:
 
 
 def load_tokenizer(directory: str | Path) -> Tokenizer:
-    """The tokenizer in a local directory; TokenizerError says what is missing there."""
+    """The tokenizer in a local directory (of peft's adapters without one, that of their model); TokenizerError says
+    what is missing there."""
     directory = Path(directory)
+    if adapter_config(directory) is not None and not any((directory / name).is_file() for name in _FILES):
+        directory = base_of(directory)
     _check_directory(directory)
     from transformers import AutoTokenizer, BertTokenizerFast
 

@@ -39,19 +39,7 @@ def forward_padded(
         whole = mean_BD.repeat_interleave(text_width, 0)
     text = base.text_embeddings(text_BL.flatten(), positions.flatten(), types_BL.flatten(), whole)
     text = text.view(*text_real.shape, -1)
-    real = {"image": image_real, "text": text_real, "joint": torch.cat([image_real, text_real], 1)}
-    for stage in base.stages:
-        if stage.kind == "joint":
-            joint = _run(stage, torch.cat([image, text], 1), real["joint"])
-            image, text = joint.split([image.shape[1], text.shape[1]], 1)
-        elif stage.kind == "cross":
-            ask = ask_padded(image_real, text_real)
-            rows = stage(image.flatten(0, 1), text.flatten(0, 1), ask)
-            image, text = rows[0].view_as(image), rows[1].view_as(text)
-        elif stage.kind == "text":
-            text = _run(stage, text, text_real)
-        else:
-            image = _run(stage, image, image_real)
+    image, text = run_stages(base.stages, image, text, image_real, text_real)
 
     output = PackedOutput(text[text_real], image[image_real])
     places = torch.arange(pairs, device=text.device)
@@ -65,6 +53,26 @@ def forward_padded(
     regions_RH = image[:, image.shape[1] - region_width :][image_real[:, image.shape[1] - region_width :]]
     output.region_logits_NK = model.heads["regions"](regions_RH[batch.masked_regions_N])
     return output
+
+
+def run_stages(
+    stages: torch.nn.ModuleList, image_BVH: Tensor, text_BLH: Tensor, image_real: Tensor, text_real: Tensor
+) -> tuple[Tensor, Tensor]:
+    real = {"image": image_real, "text": text_real, "joint": torch.cat([image_real, text_real], 1)}
+    image, text = image_BVH, text_BLH
+    for stage in stages:
+        if stage.kind == "joint":
+            joint = _run(stage, torch.cat([image, text], 1), real["joint"])
+            image, text = joint.split([image.shape[1], text.shape[1]], 1)
+        elif stage.kind == "cross":
+            ask = ask_padded(image_real, text_real)
+            rows = stage(image.flatten(0, 1), text.flatten(0, 1), ask)
+            image, text = rows[0].view_as(image), rows[1].view_as(text)
+        elif stage.kind == "text":
+            text = _run(stage, text, text_real)
+        else:
+            image = _run(stage, image, image_real)
+    return image, text
 
 
 def _run(stage: torch.nn.Module, x_BLH: Tensor, real_BL: Tensor) -> Tensor:
