@@ -71,7 +71,7 @@ class PaddedModel(nn.Module):
             whole_B5 = boxes_BR5.new_tensor(WHOLE_IMAGE).expand(pairs, 1, 5)
             boxes_BR5 = torch.cat([whole_B5, boxes_BR5], 1)
             real_BR = torch.cat([torch.ones_like(real_BR[:, :1]), real_BR], 1)
-        embed = self.model.interbert.image_embeddings
+        embed = self.model.interbert.embed_image
         rows_NH = embed(features_BRD.flatten(0, 1), boxes_BR5.flatten(0, 1))
         return rows_NH.view(*real_BR.shape, self.config.hidden_size), real_BR
 
@@ -86,13 +86,13 @@ class PaddedModel(nn.Module):
         return rows_NH.view(*ids_BL.shape, self.config.hidden_size)
 
     def _match_inputs(self, text_BLH: Tensor, image_BVH: Tensor) -> tuple[Tensor, ...]:
-        if self.config.match_head != "fused":
+        base = self.model.interbert
+        if base.text_pooler is None:
             return (text_BLH[:, 0],)
-        return self._pooled("text", text_BLH), self._pooled("image", image_BVH)
-
-    def _pooled(self, stream: str, x_BNH: Tensor) -> Tensor:
-        pooler = getattr(self.model.interbert, f"{stream}_pooler")
-        return pooler.dense(x_BNH[:, 0]).relu()
+        text_BQ = base.text_pooler.of_first(text_BLH[:, 0])
+        if base.image_pooler is None:
+            return (text_BQ,)
+        return text_BQ, base.image_pooler.of_first(image_BVH[:, 0])
 
     def _output(
         self,
@@ -121,7 +121,8 @@ class PaddedModel(nn.Module):
         vector_BQ = rows[0]
         if len(rows) == 2:
             vector_BQ = rows[0] * rows[1] if self.config.fusion == "mul" else rows[0] + rows[1]
-        return self.model.task(vector_BQ.view(-1, self.images, vector_BQ.shape[1]).flatten(1))
+        # The pairs of an example side by side; a view would forbid the tracer a single example.
+        return self.model.task(torch.cat([vector_BQ[n :: self.images] for n in range(self.images)], 1))
 
 
 def possible_outputs(model: InterBertForPreTraining) -> tuple[str, ...]:

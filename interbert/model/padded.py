@@ -28,7 +28,7 @@ def forward_padded(
     features_BVD, boxes_BV5, image_real = _pad_image(model.config.global_token, batch, region_width)
     positions = torch.arange(text_width, device=text_BL.device).expand(pairs, -1)
 
-    image = base.image_embeddings(features_BVD.flatten(0, 1), boxes_BV5.flatten(0, 1))
+    image = base.embed_image(features_BVD.flatten(0, 1), boxes_BV5.flatten(0, 1))
     image = image.view(*image_real.shape, -1)
     whole = None
     if model.config.words_see_image:
@@ -47,6 +47,9 @@ def forward_padded(
         output.text_pooled_PQ = base.text_pooler(text.flatten(0, 1), places * text.shape[1])
         output.image_pooled_PQ = base.image_pooler(image.flatten(0, 1), places * image.shape[1])
         output.match_logits_P2 = model.heads["match"](output.text_pooled_PQ, output.image_pooled_PQ)
+    elif model.config.match_head == "pooled":
+        output.text_pooled_PQ = base.text_pooler(text.flatten(0, 1), places * text.shape[1])
+        output.match_logits_P2 = model.heads["match"](output.text_pooled_PQ)
     elif model.config.match_head == "cls":
         output.match_logits_P2 = model.heads["match"](text[:, 0])
     output.token_logits_MW = model.heads["tokens"](output.text_hidden_TH[batch.masked_tokens_M])

@@ -28,7 +28,7 @@ class InterBertFineTuned(InterBertForPreTraining):
     def __init__(self, config: InterBertConfig) -> None:
         super().__init__(config)
         self.shape = TaskShape(**config.task)
-        width = config.pooler_size if config.match_head == "fused" else config.hidden_size
+        width = config.pooler_size if config.match_head in ("fused", "pooled") else config.hidden_size
         width = config.hidden_size if self.shape.kind == "point" else width * self.shape.images
         self.task = TaskHead(width, self.shape, config.pooled_dropout, config.layer_norm_eps)
         if self.shape.tags:
@@ -44,7 +44,7 @@ class InterBertFineTuned(InterBertForPreTraining):
         if self.shape.kind == "point":
             output.logits = self.task(output.region_hidden)[..., 0]
             return output
-        if self.config.match_head == "fused":
+        if self.config.match_head in ("fused", "pooled"):
             vector_BQ = self._fused(output.text_pooled, output.region_pooled)
         else:
             vector_BQ = output.text_hidden[:, 0]
@@ -62,7 +62,7 @@ class InterBertFineTuned(InterBertForPreTraining):
         return logits + self._nothing(streams, layout)
 
     def _vector(self, streams: Streams, layout: Layout) -> Tensor:
-        if self.config.match_head == "fused":
+        if self.config.match_head in ("fused", "pooled"):
             return self._fused(*self.interbert.pool(streams, layout))
         return streams.text_TH.index_select(0, layout.text_first_P)
 
@@ -70,14 +70,15 @@ class InterBertFineTuned(InterBertForPreTraining):
         """An exact 0 that reaches every weight: with a gradient of 0 those that a kind has no use for are treated
         alike at every ZeRO stage."""
         unread = [streams.text_TH[:0].sum(), streams.image_VH[:0].sum()]
-        if self.config.match_head == "fused":
-            base = self.interbert
+        base = self.interbert
+        if base.text_pooler is not None:
             unread.append(base.text_pooler(streams.text_TH, layout.text_first_P[:0]).sum())
+        if base.image_pooler is not None:
             unread.append(base.image_pooler(streams.image_VH, layout.image_first_P[:0]).sum())
         return sum(unread)
 
     def _fused(self, text_PQ: Tensor, image_PQ: Tensor | None) -> Tensor:
-        """Of text alone, the text's."""
+        """Of text alone, and where nothing else is pooled, the text's."""
         if image_PQ is None:
             return text_PQ
         return text_PQ * image_PQ if self.config.fusion == "mul" else text_PQ + image_PQ

@@ -60,12 +60,19 @@ class ImageEmbeddings(nn.Module):
         self.boxes = nn.Linear(5, config.hidden_size)
         # Segment and position of image tokens: each image token has the same ones.
         self.places = nn.Embedding(2, config.hidden_size) if config.visual_place else None
-        self.norm = LayerNorm(config.hidden_size, config.layer_norm_eps)
+        kinds = {"own": ("norm",), "text": (), "parts": ("features_norm", "boxes_norm", "norm")}
+        for name in kinds[config.image_norm]:
+            self.add_module(name, LayerNorm(config.hidden_size, config.layer_norm_eps))
+        self.image_norm = config.image_norm
         self.dropout = config.embedding_dropout
 
-    def forward(self, features_VD: Tensor, boxes_V5: Tensor) -> Tensor:
+    def forward(self, features_VD: Tensor, boxes_V5: Tensor, norm_of_words: nn.Module) -> Tensor:
         dtype = self.features.weight.dtype
-        x_VH = self.features(features_VD.to(dtype)) + self.boxes(boxes_V5.to(dtype))
+        features_VH, boxes_VH = self.features(features_VD.to(dtype)), self.boxes(boxes_V5.to(dtype))
+        if self.image_norm == "parts":
+            features_VH, boxes_VH = self.features_norm(features_VH), self.boxes_norm(boxes_VH)
+        x_VH = features_VH + boxes_VH
         if self.places is not None:
             x_VH = x_VH + self.places(torch.arange(2, device=x_VH.device)).sum(0)
-        return dropout(self.norm(x_VH), self.dropout, self.training)
+        norm = norm_of_words if self.image_norm == "text" else self.norm
+        return dropout(norm(x_VH), self.dropout, self.training)

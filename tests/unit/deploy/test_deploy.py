@@ -59,6 +59,10 @@ CONFIGS = {
     "every kind of stage": config_of(),
     "no global token": config_of(global_token="none"),
     **{name: of_architecture(name) for name in ("interbert", "imagebert", "vlbert", "vilbert")},
+    "VisualBERT": config_of(
+        stages=[STAGES[2]], global_token="none", visual_place=True, match_head="pooled", image_norm="text"
+    ),
+    "UNITER": config_of(stages=[STAGES[2]], visual_place=True, match_head="pooled", image_norm="parts"),
     "classify": config_of(task={"kind": "classify", "classes": ["a", "b", "c"], "head": "mlp"}),
     "two images": config_of(task={"kind": "classify", "classes": ["a", "b"], "images": 2}),
     "score from [CLS]": config_of(task={"kind": "score"}, match_head="cls"),
