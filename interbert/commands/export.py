@@ -15,7 +15,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model", required=True, type=Path, metavar="DIR", help="such as runs/<name>/export")
     parser.add_argument("--format", required=True, choices=("onnx", "torch-export"), help="of the program")
     parser.add_argument("--output", required=True, type=Path, metavar="DIR", help="new folder")
-    parser.add_argument("--quantise", choices=("int8",), help="the products' weights, for a CPU")
+    parser.add_argument(
+        "--quantise", choices=("int8",), help="the encoder's weights; in ONNX its products too"
+    )
     parser.add_argument(
         "--outputs",
         nargs="+",

@@ -1,27 +1,29 @@
-"""Linear layers in int8 by torch's own product: weights once, what they are multiplied with as it comes."""
+"""Linear layers whose weights lie in int8, a quarter of their size; products stay fp32.
+
+torch's own product of int8 took longer than that of fp32 on the CPUs it was tried on; onnxruntime's does not.
+"""
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 STEPS = 127
 """Of each sign."""
 
 
 class Int8Linear(nn.Module):
-    """One scale for each row of the weight, and one for each row that comes."""
+    """One scale for each row of the weight."""
 
     def __init__(self, layer: nn.Linear) -> None:
         super().__init__()
         weight_OI = layer.weight.detach()
-        scale_O = weight_OI.abs().amax(1).clamp(min=torch.finfo(torch.float32).tiny) / STEPS
-        self.register_buffer("weight_OI", (weight_OI / scale_O[:, None]).round().to(torch.int8))
-        self.register_buffer("scale_O", scale_O)
+        scale_O1 = weight_OI.abs().amax(1, keepdim=True).clamp(min=torch.finfo(torch.float32).tiny) / STEPS
+        self.register_buffer("weight_OI", (weight_OI / scale_O1).round().to(torch.int8))
+        self.register_buffer("scale_O1", scale_O1)
         self.register_buffer("bias_O", layer.bias.detach())
 
     def forward(self, x_NI: Tensor) -> Tensor:
-        scale_N1 = x_NI.abs().amax(1, keepdim=True).clamp(min=torch.finfo(torch.float32).tiny) / STEPS
-        rows_NI = (x_NI / scale_N1).round().to(torch.int8)
-        return torch._int_mm(rows_NI, self.weight_OI.t()).float() * scale_N1 * self.scale_O + self.bias_O
+        return F.linear(x_NI, self.weight_OI.float() * self.scale_O1, self.bias_O)
 
 
 def quantised(model: nn.Module) -> nn.Module:

@@ -11,7 +11,7 @@ BOTH = ("", "v_")
 """Words, regions."""
 
 
-def configuration(kind: str, layers: list[str]) -> dict:
+def configuration(kind: str, layers: list[str], words: int = WORDS) -> dict:
     """layers: joint, cross, text, image, or apart (both streams, each for itself), from the bottom."""
     sublayers = {
         f"{name}_sublayers": [] for name in ("tt_attn", "tv_attn", "vt_attn", "vv_attn", "t_ff", "v_ff")
@@ -42,7 +42,7 @@ def configuration(kind: str, layers: list[str]) -> dict:
         "initializer_range": 0.02,
         "max_position_embeddings": 16,
         "type_vocab_size": 2,
-        "vocab_size": WORDS,
+        "vocab_size": words,
         "bert_model": "bert-base-uncased",
         "num_locs": 5,
         "add_global_imgfeat": "first",
@@ -69,7 +69,7 @@ class Volta(nn.Module):
         super().__init__()
         self.kind, self.config = config["image_embeddings"], config
         embeddings = {
-            "word_embeddings": nn.Embedding(WORDS, HIDDEN),
+            "word_embeddings": nn.Embedding(config["vocab_size"], HIDDEN),
             "position_embeddings": nn.Embedding(16, HIDDEN),
             "token_type_embeddings": nn.Embedding(2, HIDDEN),
             "LayerNorm": norm(),
@@ -102,7 +102,7 @@ class Volta(nn.Module):
         self.cls = rooms(
             predictions=rooms(
                 transform=rooms(dense=linear(), LayerNorm=norm()),
-                decoder=nn.Linear(HIDDEN, WORDS, bias=False),
+                decoder=nn.Linear(HIDDEN, config["vocab_size"], bias=False),
             ),
             bi_seq_relationship=linear(POOLED, 2),
             imagePredictions=rooms(
@@ -111,7 +111,7 @@ class Volta(nn.Module):
             ),
         )
         self.cls.predictions.decoder.weight = embeddings["word_embeddings"].weight
-        self.cls.predictions.bias = nn.Parameter(torch.zeros(WORDS))
+        self.cls.predictions.bias = nn.Parameter(torch.zeros(config["vocab_size"]))
 
     def _has(self, number: int, *names: str) -> bool:
         return any(number in self.config[f"{name}_sublayers"] for name in names)

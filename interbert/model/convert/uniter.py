@@ -1,7 +1,7 @@
 """UNITER's pretrained weights.
 
-Its model of a pair is ours exactly: one stream, features and boxes normed apart, BERT's pooler. Its seven numbers of a
-box are our five, for width and height follow from the corners. What it adds to masked regions has no place here.
+Its model of a pair is ours exactly: one stream, features and boxes normed apart, BERT's pooler. Its seven numbers of
+a box are our five, for width and height follow from the corners. What it adds to masked regions has no place here.
 """
 
 from typing import Any

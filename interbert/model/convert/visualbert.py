@@ -221,9 +221,9 @@ def _notes(model: InterBertForPreTraining, inexact: bool) -> list[str]:
         alike = torch.equal(words.weight, own.weight) and torch.equal(words.bias, own.bias)
         if not (alike or inexact):
             raise WeightsError(
-                "regions have a LayerNorm of their own here (image_norm 'own'), in VisualBERT that of the words, so "
-                "its outputs would be others; train with --set model.override.image_norm=text (recipe visualbert_base "
-                "does), or give --inexact to start something new from these weights"
+                "regions have a LayerNorm of their own here (image_norm 'own'), in VisualBERT that of the words: its "
+                "outputs would be others; train with --set model.override.image_norm=text (as the recipe "
+                "visualbert_base does), or give --inexact to start something new from these weights"
             )
         if not alike:
             notes.append("not exact: the LayerNorm of regions is left out, they get that of the words")

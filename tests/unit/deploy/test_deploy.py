@@ -12,6 +12,7 @@ from torch import nn
 from interbert.__main__ import main
 from interbert.commands.export import PROGRAM
 from interbert.deploy import formats
+from interbert.deploy.export import export
 from interbert.deploy.formats import ExportError
 from interbert.deploy.int8 import Int8Linear, quantised
 from interbert.deploy.padded_model import PaddedModel, possible_outputs
@@ -113,14 +114,16 @@ def test_only_what_is_asked_for_runs():
         PaddedModel(tagged)
 
 
-def test_a_product_in_int8():
+def test_weights_in_int8():
     torch.manual_seed(0)
     layer, x_NI = nn.Linear(64, 48), torch.randn(33, 64)
-    x_NI[3] = 0
     with torch.no_grad():
-        exact, found = layer(x_NI), Int8Linear(layer)(x_NI)
-    assert torch.equal(found[3], exact[3])
-    assert 0 < (found - exact).norm() / exact.norm() < 0.02
+        layer.weight[5] = 0
+        exact, small = layer(x_NI), Int8Linear(layer)
+        found = small(x_NI)
+    assert small.weight_OI.dtype == torch.int8 and small.weight_OI.abs().max() == 127
+    assert torch.equal(found[:, 5], exact[:, 5])
+    assert 0 < (found - exact).norm() / exact.norm() < 0.01
 
 
 def test_int8_is_of_the_encoder_alone():
@@ -169,13 +172,15 @@ def test_torch_export(saved, tmp_path, capsys):
 @pytest.mark.slow
 def test_torch_export_of_two_images_and_in_int8(tmp_path):
     model = all_outputs(config_of(task={"kind": "classify", "classes": ["a", "b"], "images": 2}))
-    whole = PaddedModel(model.model)
-    quantised(model.model)
-    formats.write(formats.traced(whole), whole.outputs, tmp_path / "model.pt2", "torch-export")
-    run = formats.opened(tmp_path / "model.pt2", 1)
     pairs = drawn(model.config, 6)
-    assert run(padded(pairs))[0].shape == (3, 2)
-    check(parity(whole, run, pairs))
+    told = export(model.model, tmp_path, "torch-export", pairs, int8=True, rounds=0)
+    run = formats.opened(tmp_path / told.file, 1)
+    assert [len(run(padded(pairs[:n]))[0]) for n in (2, 6)] == [1, 3]
+    (logits,) = told.parity
+    assert 1e-4 < logits.largest / logits.scale < 0.1
+    # All of the difference is the weights'.
+    small = PaddedModel(quantised(model.model))
+    check(parity(small, run, pairs))
 
 
 @pytest.mark.slow
