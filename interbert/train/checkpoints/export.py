@@ -11,7 +11,6 @@ from interbert.model.beginning import fill
 from interbert.ranks.distributed import Ranks
 from interbert.train.engine import whole_state
 from interbert.train.engine.adapters import merged, write_adapter
-from interbert.train.engine.optimizer import head_of
 
 
 def full_weights(engine, keep: bool = True) -> dict[str, Tensor]:
@@ -47,8 +46,8 @@ def export_adapter(engine, tokenizer, folder: Path, ranks: Ranks) -> None:
         tokenizer.save(partial)
 
     weights, base = full_weights(engine, keep=ranks.is_main), settings.model.inherit_from
-    head = head_of(settings)
-    ranks.main_only(lambda: write_adapter(weights, settings.train.lora, head, base, folder, describe))
+    lora, head = settings.train.lora, engine.head
+    ranks.main_only(lambda: write_adapter(weights, lora, head, base, folder, describe))
 
 
 def _write(model_class, config, weights: dict[str, Tensor], tokenizer, folder: Path) -> None:
