@@ -68,9 +68,10 @@ prove: SLICE := 1
 prove: MARKED := thorough
 prove: test test-fault test-cluster test-kernels ## The whole of every matrix, an hour and more (as root)
 
-lint: $(VENV)/ready ## ruff, format and lint
+lint: $(VENV)/ready ## ruff, format and lint; types of what is public
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
+	$(BIN)/ty check
 
 format: $(VENV)/ready ## Put the code into ruff's format
 	$(BIN)/ruff format .

@@ -36,6 +36,15 @@ def _has_sets(settings: Settings) -> bool:
     return settings.task is not None and settings.task.sets is not None
 
 
+def _has_near_captions(settings: Settings) -> bool:
+    sets = settings.task.sets if settings.task is not None else None
+    return sets is not None and sets.near_captions > 0
+
+
+def _has_triplets(settings: Settings) -> bool:
+    return settings.task is not None and (settings.task.kind, settings.task.loss) == ("match", "triplet")
+
+
 USES = (
     Use(
         ("train.decay_at", "train.decay_factor"),
@@ -54,7 +63,7 @@ USES = (
     Use(
         ("task.margin",),
         "the triplet loss of the kind match",
-        lambda settings: settings.task.kind == "match" and settings.task.loss == "triplet",
+        _has_triplets,
         "task.kind=match with task.loss=triplet",
     ),
     Use(
@@ -78,7 +87,7 @@ USES = (
     Use(
         ("mismatch.hard_top", "mismatch.hard_max_similarity", "mismatch.hard_words", "mismatch.hard_table"),
         "pretraining, and sets with near_captions",
-        lambda settings: _pretrains(settings) or (_has_sets(settings) and settings.task.sets.near_captions),
+        lambda settings: _pretrains(settings) or _has_near_captions(settings),
         "task.sets.near_captions",
     ),
     Use(

@@ -20,6 +20,8 @@ IGNORED = -100
 
 
 class Loss(NamedTuple):
+    """Of one objective on one batch; the mean is taken over a whole step."""
+
     sum: Tensor
     count: Tensor
     correct: Tensor
@@ -106,8 +108,14 @@ def losses(names: Iterable[str], output: PackedOutput, batch: Batch) -> dict[str
     return {name: _OF_BATCH[name](output, batch) for name in names}
 
 
+def _made(by_a_head: Tensor | None) -> Tensor:
+    """What an objective reads, its head has been asked for."""
+    assert by_a_head is not None
+    return by_a_head
+
+
 def _words(output: PackedOutput, batch: Batch) -> Loss:
-    return _classes(output.token_logits_MW, batch.token_targets_M)
+    return _classes(_made(output.token_logits_MW), batch.token_targets_M)
 
 
 def _region_distribution(output: PackedOutput, batch: Batch) -> Loss:
@@ -115,7 +123,7 @@ def _region_distribution(output: PackedOutput, batch: Batch) -> Loss:
         raise ValueError(
             "mrm needs class distributions, which this data does not hold; moc takes hard labels"
         )
-    logits_NK, probs_NK = output.region_logits_NK, batch.class_probs_NK
+    logits_NK, probs_NK = _made(output.region_logits_NK), batch.class_probs_NK
     # The detector's own first choice is what counts as right.
     return Loss(*mrm(logits_NK, probs_NK), _correct(logits_NK, probs_NK.argmax(-1)))
 
@@ -125,17 +133,17 @@ def _region_class(output: PackedOutput, batch: Batch) -> Loss:
         raise ValueError(
             "moc needs the detector's classes, which this data does not hold; mrfr takes features"
         )
-    return _classes(output.region_logits_NK, batch.class_labels_N)
+    return _classes(_made(output.region_logits_NK), batch.class_labels_N)
 
 
 def _region_features(output: PackedOutput, batch: Batch) -> Loss:
     targets_ND = batch.features_RD.index_select(0, batch.masked_regions_N)
-    total, count = mrfr(output.region_features_ND, targets_ND)
+    total, count = mrfr(_made(output.region_features_ND), targets_ND)
     return Loss(total, count, torch.zeros_like(count))
 
 
 def _matches(output: PackedOutput, batch: Batch) -> Loss:
-    logits_P2, is_match_P = output.match_logits_P2, batch.is_match_P
+    logits_P2, is_match_P = _made(output.match_logits_P2), batch.is_match_P
     if logits_P2.shape[-1] == 1:
         return Loss(*itm(logits_P2, is_match_P), ((logits_P2[:, 0] > 0) == is_match_P).sum())
     return _classes(logits_P2, match_classes(is_match_P))

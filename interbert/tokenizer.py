@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from interbert.adapter_folder import adapter_config, base_of
+from interbert.adapter_folder import base_of
 from interbert.files import read_json
 from interbert.plain_bert import plain_bert
 
@@ -114,6 +114,7 @@ class Tokenizer:
         return self.fast.convert_ids_to_tokens([int(i) for i in ids])
 
     def save(self, directory: str | Path) -> None:
+        """As transformers does it: `load_tokenizer` and `AutoTokenizer` read it."""
         self.fast.save_pretrained(str(directory))
 
 
@@ -156,15 +157,15 @@ def load_tokenizer(directory: str | Path) -> Tokenizer:
     """The tokenizer in a local directory (of peft's adapters without one, that of their model); TokenizerError says
     what is missing there."""
     directory = Path(directory)
-    if adapter_config(directory) is not None and not any((directory / name).is_file() for name in _FILES):
-        directory = base_of(directory)
+    if not any((directory / name).is_file() for name in _FILES):
+        directory = base_of(directory) or directory
     _check_directory(directory)
-    from transformers import AutoTokenizer, BertTokenizerFast
+    from transformers import AutoTokenizer, BertTokenizer
 
     described = any((directory / name).is_file() for name in ("tokenizer_config.json", "config.json"))
-    kind = AutoTokenizer if described else BertTokenizerFast
+    kind = AutoTokenizer if described else BertTokenizer
     try:
-        fast = kind.from_pretrained(str(directory), local_files_only=True)
+        fast: Any = kind.from_pretrained(str(directory), local_files_only=True)
     except Exception as error:  # transformers and tokenizers raise bare Exception for damaged files
         raise TokenizerError(f"tokenizer {directory}: damaged ({error}); copy or make it again") from None
     if not getattr(fast, "is_fast", False):
@@ -239,7 +240,7 @@ def _check_directory(directory: Path) -> None:
 def _write(words: list[str], directory: Path, normalise: Sequence[str] = ()) -> Tokenizer:
     from tokenizers import Tokenizer as Backend
     from tokenizers.models import WordPiece
-    from transformers import BertTokenizerFast
+    from transformers import BertTokenizer
 
     if directory.exists() and any(directory.iterdir()):
         raise TokenizerError(
@@ -247,7 +248,7 @@ def _write(words: list[str], directory: Path, normalise: Sequence[str] = ()) -> 
         )
     vocabulary = {word: place for place, word in enumerate(words)}
     backend = _with_bert_rules(Backend(WordPiece(vocabulary, unk_token="[UNK]")), normalise)
-    fast = BertTokenizerFast(tokenizer_object=backend, do_lower_case=True)
+    fast = BertTokenizer(tokenizer_object=backend, do_lower_case=True)
     fast.backend_tokenizer.normalizer = backend.normalizer
 
     def fill(folder: Path) -> None:

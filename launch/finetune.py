@@ -76,6 +76,11 @@ def settings_of(arguments: argparse.Namespace, more: list[str] = ()) -> Settings
     settings = name_examples(settings)
     if settings.task.examples is None and settings.task.sets is None:
         raise ValueError("no examples to train on: give --examples FILE (docs/examples.md has the format)")
+    return settings
+
+
+def refuse_missing(settings: Settings) -> Settings:
+    """The same settings, where what they begin from and learn from is there."""
     own = examples_of(settings.scenes) if settings.scenes and settings.scenes.world else ()
     for path in (settings.task.examples, settings.task.validation, settings.model.inherit_from):
         if path and path not in own and not Path(path).exists():
@@ -85,7 +90,7 @@ def settings_of(arguments: argparse.Namespace, more: list[str] = ()) -> Settings
 
 
 def finetune(arguments: argparse.Namespace) -> int:
-    settings = settings_of(arguments)
+    settings = refuse_missing(settings_of(arguments))
     if arguments.seeds or arguments.grid:
         return sweep(settings, arguments)
     return start(finetuning, settings, arguments)
@@ -102,7 +107,9 @@ def sweep(settings: Settings, arguments: argparse.Namespace) -> int:
     refuse_said_twice(arguments)
     if not (settings.task.validation or settings.data.validation or settings.scenes):
         raise ValueError("runs of a sweep are compared on validation examples: give --validation FILE")
-    return start_sweep(finetuning(), settings, arguments, lambda words: settings_of(arguments, words))
+    return start_sweep(
+        finetuning(), settings, arguments, lambda words: refuse_missing(settings_of(arguments, words))
+    )
 
 
 FLAGS = {

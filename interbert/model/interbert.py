@@ -11,7 +11,7 @@ from transformers import initialization as init
 from interbert.batches.batch import Batch
 from interbert.model.beginning import beginning, drawn, fill
 from interbert.model.layers.embeddings import ImageEmbeddings, Pointing, TextEmbeddings
-from interbert.model.layers.encoder import layers_of
+from interbert.model.layers.encoder import CrossLayers, StageLayers, layers_of
 from interbert.model.layers.heads import (
     MATCH_HEADS,
     Pooler,
@@ -28,7 +28,10 @@ from interbert.model.shape.configuration import InterBertConfig
 
 
 class InterBertPreTrainedModel(PreTrainedModel):
+    """How weights begin, which all models have in common."""
+
     config_class = InterBertConfig
+    config: InterBertConfig
     base_model_prefix = "interbert"
     main_input_name = "input_ids"
 
@@ -70,9 +73,12 @@ class InterBertModel(InterBertPreTrainedModel):
         self.post_init()
 
     def get_input_embeddings(self) -> nn.Module:
+        """Those of words."""
         return self.text_embeddings.words
 
     def set_input_embeddings(self, value: nn.Module) -> None:
+        """Those of words."""
+        assert isinstance(value, nn.Embedding)
         self.text_embeddings.words = value
 
     def encode(
@@ -86,14 +92,16 @@ class InterBertModel(InterBertPreTrainedModel):
         the regions that they are said to mean; without, they are given nothing."""
         streams = self.embed(batch, layout, pointing)
         for stage in self.stages:
-            if stage.kind == "cross":
+            if isinstance(stage, CrossLayers):
                 streams.put_apart(*stage(streams.image_VH, streams.text_TH, ask_packed(layout, maps)))
             else:
+                assert isinstance(stage, StageLayers)
                 attend = WithinPairs(layout, stage.kind, maps)
                 streams.put(stage.kind, stage(streams.get(stage.kind), attend))
         return streams
 
     def embed(self, batch: Batch | PackedInputs, layout: Layout, pointing: Pointing | None = None) -> Streams:
+        """What the first layer is given of a packed batch."""
         global_token = batch.global_token if isinstance(batch, PackedInputs) else self._global_token(batch)
         features_RD = batch.features_RD
         if isinstance(batch, Batch) and batch.text_only:
@@ -119,6 +127,7 @@ class InterBertModel(InterBertPreTrainedModel):
         return self.image_embeddings(features_VD, boxes_V5, self.text_embeddings.norm)
 
     def layout_of(self, batch: Batch) -> Layout:
+        """Where the tokens of a batch stand among text, image and joint rows."""
         return layout(
             batch.cu_text,
             batch.cu_regions,
@@ -183,13 +192,14 @@ class InterBertForPreTraining(InterBertPreTrainedModel):
             "features": lambda: PredictionHead(config, config.feature_width),
             "match": lambda: MATCH_HEADS[config.match_head](config),
         }
-        self.heads = nn.ModuleDict({name: make[name]() for name in config.prediction_heads})
+        self.heads = nn.ModuleDict({name: make[name]() for name in config.prediction_heads or ()})
         if "tokens" not in self.heads:
             self._tied_weights_keys = {}
         self.post_init()
 
     def get_output_embeddings(self) -> nn.Module | None:
-        return self.heads["tokens"].decoder if "tokens" in self.heads else None
+        """The word head's last layer, whose weight is that of the input embeddings; None without such a head."""
+        return self.heads.get_submodule("tokens.decoder") if "tokens" in self.heads else None
 
     def forward(
         self,
@@ -280,9 +290,9 @@ class InterBertForPreTraining(InterBertPreTrainedModel):
         self, streams: Streams, layout: Layout, text_PQ: Tensor | None, image_PQ: Tensor | None
     ) -> tuple[Tensor, ...]:
         """What the match head reads of each pair."""
-        if self.config.match_head == "fused":
+        if text_PQ is not None and image_PQ is not None:
             return text_PQ, image_PQ
-        if self.config.match_head == "pooled":
+        if text_PQ is not None:
             return (text_PQ,)
         return (streams.text_TH.index_select(0, layout.text_first_P),)
 
@@ -292,7 +302,7 @@ class InterBertForPreTraining(InterBertPreTrainedModel):
 
 def tags_of(batch: Batch | PackedInputs) -> tuple[Tensor, Tensor]:
     """Words and the regions that they mean; none where nothing is tagged."""
-    if batch.tagged_words_S is None:
+    if batch.tagged_words_S is None or batch.tagged_regions_S is None:
         nothing = batch.input_ids_T.new_zeros(0)
         return nothing, nothing
     return batch.tagged_words_S, batch.tagged_regions_S

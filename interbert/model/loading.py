@@ -54,7 +54,7 @@ def open_ours(folder: str | Path) -> tuple[InterBertForPreTraining, Read]:
 def _open_base(folder: Path) -> tuple[InterBertForPreTraining, Read]:
     """The model that the adapters of this folder were made for; with the head that they bring, if the folder has a
     configuration of its own that names one."""
-    base, read = _open_whole(base_of(folder))
+    base, read = _open_whole(base_of(folder) or folder)
     if not (folder / "config.json").is_file():
         return base, read
     config = AutoConfig.from_pretrained(folder)

@@ -43,11 +43,11 @@ def forward_padded(
 
     output = PackedOutput(text[text_real], image[image_real])
     places = torch.arange(pairs, device=text.device)
-    if model.config.match_head == "fused":
+    if base.text_pooler is not None and base.image_pooler is not None:
         output.text_pooled_PQ = base.text_pooler(text.flatten(0, 1), places * text.shape[1])
         output.image_pooled_PQ = base.image_pooler(image.flatten(0, 1), places * image.shape[1])
         output.match_logits_P2 = model.heads["match"](output.text_pooled_PQ, output.image_pooled_PQ)
-    elif model.config.match_head == "pooled":
+    elif base.text_pooler is not None:
         output.text_pooled_PQ = base.text_pooler(text.flatten(0, 1), places * text.shape[1])
         output.match_logits_P2 = model.heads["match"](output.text_pooled_PQ)
     elif model.config.match_head == "cls":

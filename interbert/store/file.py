@@ -54,13 +54,17 @@ def _create(path: Path, attributes: dict[str, Any], names: Names, content: Conte
 
 
 def _blocks(content: Content, name: str) -> Iterator[bytes] | None:
-    return content[name][0].blocks() if name in content else None
+    if name not in content:
+        return None
+    values = content[name][0]
+    assert isinstance(values, Spool)  # as is all that the checksum is of
+    return values.blocks()
 
 
 def _write_names(names: Names, target: int, place: int) -> None:
     for joined in names.joined():
         block = np.array(joined.split(b"\0"), f"S{names.widest}")
-        _write(target, memoryview(block.view(np.uint8)), place)
+        _write(target, block.view(np.uint8).data, place)
         place += block.nbytes
 
 

@@ -3,7 +3,7 @@
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import IO, Any
 
 import numpy as np
 
@@ -48,7 +48,7 @@ class Spool:
         self._file.close()
 
 
-def _nameless(folder: Path) -> BinaryIO:
+def _nameless(folder: Path) -> IO[bytes]:
     return tempfile.TemporaryFile(dir=folder, buffering=_BUFFER)
 
 

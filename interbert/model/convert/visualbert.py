@@ -35,6 +35,7 @@ SMALL = 2.0**-10
 """tanh(x SMALL) / SMALL is x to 3e-7 of x^3; a power of two, so that going there and back changes no number."""
 IMAGE_TYPE = 1
 """The token type that transformers gives regions."""
+KINDS = ("weight", "bias")
 OURS = "interbert"
 """Where in their config.json we note what of ours the weights hold."""
 
@@ -182,18 +183,18 @@ def _theirs(model: InterBertForPreTraining) -> list[Part]:
 
 
 def _match(model: InterBertForPreTraining) -> dict[str, Tensor]:
-    hidden = model.config.hidden_size
+    hidden, own = model.config.hidden_size, dict(model.named_parameters())
     found = {f"{POOLER}.weight": torch.zeros(hidden, hidden), f"{POOLER}.bias": torch.zeros(hidden)}
     found |= {f"{MATCH}.weight": torch.zeros(2, hidden), f"{MATCH}.bias": torch.zeros(2)}
     if model.config.match_head == "pooled":
-        dense = model.interbert.text_pooler.dense
-        found |= {f"{POOLER}.weight": dense.weight, f"{POOLER}.bias": dense.bias}
+        found |= {f"{POOLER}.{kind}": own[f"interbert.text_pooler.dense.{kind}"] for kind in KINDS}
     if "match" not in model.heads:
         return found
-    head = model.heads["match"].classifier
+    head = {kind: own[f"heads.match.classifier.{kind}"] for kind in KINDS}
     if model.config.match_head == "pooled":
-        return found | {f"{MATCH}.weight": head.weight, f"{MATCH}.bias": head.bias}
-    found[f"{POOLER}.weight"][0], found[f"{POOLER}.bias"][0] = SMALL * head.weight[0], SMALL * head.bias[0]
+        return found | {f"{MATCH}.{kind}": head[kind] for kind in KINDS}
+    for kind in KINDS:
+        found[f"{POOLER}.{kind}"][0] = SMALL * head[kind][0]
     found[f"{MATCH}.weight"][0, 0] = 1 / SMALL
     return found
 
@@ -217,8 +218,9 @@ def _notes(model: InterBertForPreTraining, inexact: bool) -> list[str]:
         if holds:
             raise WeightsError(f"this model cannot become a VisualBERT: {fault}")
     if config.image_norm == "own":
-        words, own = model.interbert.text_embeddings.norm, model.interbert.image_embeddings.norm
-        alike = torch.equal(words.weight, own.weight) and torch.equal(words.bias, own.bias)
+        own = dict(model.named_parameters())
+        names = "interbert.text_embeddings.norm", "interbert.image_embeddings.norm"
+        alike = all(torch.equal(*(own[f"{name}.{kind}"] for name in names)) for kind in KINDS)
         if not (alike or inexact):
             raise WeightsError(
                 "regions have a LayerNorm of their own here (image_norm 'own'), in VisualBERT that of the words: its "

@@ -87,16 +87,19 @@ class CrossLayers(nn.ModuleList):
 
     def forward(self, image_VH: Tensor, text_TH: Tensor, ask: Ask) -> tuple[Tensor, Tensor]:
         for layer in self:
+            assert isinstance(layer, nn.ModuleDict)
             image_VH, text_TH = self.run(partial(meet, layer), image_VH, text_TH, ask)
         return image_VH, text_TH
 
 
 def meet(layer: nn.ModuleDict, image_VH: Tensor, text_TH: Tensor, ask: Ask) -> tuple[Tensor, Tensor]:
     """One layer of co-attention."""
-    of_image, of_text = layer["image"].split_heads(image_VH), layer["text"].split_heads(text_TH)
-    seen_by_image = ask("image", of_image[:, 0], of_text, layer["image"].dropout_of_attention)
-    seen_by_text = ask("text", of_text[:, 0], of_image, layer["text"].dropout_of_attention)
-    return layer["image"].finish(image_VH, seen_by_image), layer["text"].finish(text_TH, seen_by_text)
+    image, text = layer["image"], layer["text"]
+    assert isinstance(image, Layer) and isinstance(text, Layer)
+    of_image, of_text = image.split_heads(image_VH), text.split_heads(text_TH)
+    seen_by_image = ask("image", of_image[:, 0], of_text, image.dropout_of_attention)
+    seen_by_text = ask("text", of_text[:, 0], of_image, text.dropout_of_attention)
+    return image.finish(image_VH, seen_by_image), text.finish(text_TH, seen_by_text)
 
 
 def layers_of(hidden_size: int, stage: Stage, eps: float) -> nn.ModuleList:

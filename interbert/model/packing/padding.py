@@ -49,14 +49,15 @@ def pack(
     """tags [S, 3]: pair, token, region."""
     _check(config, input_ids, region_features, region_boxes, add_global)
     some = input_ids if input_ids is not None else region_features
+    assert some is not None
     pairs, device = some.shape[0], some.device
     has_text, has_image = input_ids is not None, region_features is not None
     added = int(add_global and has_image)
 
-    if not has_text:
+    if input_ids is None:
         input_ids = torch.zeros(pairs, 0, dtype=torch.int64, device=device)
         attention_mask = token_type_ids = None
-    if not has_image:
+    if region_features is None or region_boxes is None:
         region_features = torch.zeros(pairs, 0, config.feature_width, device=device)
         region_boxes, region_mask = torch.zeros(pairs, 0, 5, device=device), None
     real_BL = _mask(attention_mask, input_ids.shape, device)
@@ -118,7 +119,7 @@ def unpack(x_NH: Tensor | None, places_N: Tensor | None, pairs: int, width: int)
     return padded.index_copy(0, places_N, x_NH).view(pairs, width, -1)
 
 
-def _mask(mask: Tensor | None, shape: torch.Size, device: torch.device) -> Tensor:
+def _mask(mask: Tensor | None, shape: tuple[int, ...], device: torch.device) -> Tensor:
     if mask is None:
         return torch.ones(shape, dtype=torch.bool, device=device)
     return mask.bool()

@@ -172,6 +172,7 @@ class Shape:
 
     @classmethod
     def from_preset(cls, name: str, architecture: str = "interbert", **override: Any) -> Self:
+        """The sizes of a preset (tiny, small, base) in an architecture, with some fields changed."""
         fields_of_preset = preset(name, architecture)
         known = {field.name for field in fields(cls)}
         unknown = sorted(set(override) - known)
@@ -182,18 +183,19 @@ class Shape:
 
     @property
     def encoder_stages(self) -> list[Stage]:
-        return [Stage(**stage) for stage in self.stages]
+        return [Stage(**stage) for stage in self.stages or ()]
 
     def _words_meet_images(self) -> bool:
-        return any(stage.get("kind") in ("joint", "cross") for stage in self.stages)
+        return any(stage.get("kind") in ("joint", "cross") for stage in self.stages or ())
 
     def _check(self) -> None:
+        stages, heads = self.stages or (), self.prediction_heads or ()
         _one_of("fusion", self.fusion, FUSIONS)
         for field in _SIZES:
             _positive(field, getattr(self, field))
         _one_of("global_token", self.global_token, GLOBAL_TOKENS)
         _one_of("match_head", self.match_head, MATCH_HEADS)
-        if self.match_head == "none" and "match" in self.prediction_heads:
+        if self.match_head == "none" and "match" in heads:
             raise ConfigurationError(
                 "prediction_heads names match, but match_head is 'none': this architecture does not match captions "
                 "and images; take fused or cls, or leave the objective itm out"
@@ -203,13 +205,13 @@ class Shape:
             raise ConfigurationError(
                 f"match_head is {self.match_head!r}, but no joint or cross stage lets words see the image"
             )
-        for head in self.prediction_heads:
+        for head in heads:
             _one_of("prediction_heads", head, HEADS)
-        if "regions" in self.prediction_heads:
+        if "regions" in heads:
             _positive("classes", self.classes)
         known = {field.name for field in fields(Stage)}
         required = {"kind", "layers", "heads", "intermediate_size"}
-        for number, stage in enumerate(self.stages):
+        for number, stage in enumerate(stages):
             where = f"stages[{number}]"
             if set(stage) - known or required - set(stage):
                 raise ConfigurationError(

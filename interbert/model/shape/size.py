@@ -33,7 +33,7 @@ def parameters(shape: Shape) -> dict[str, int]:
     }
     if shape.task is not None:
         parts["task"] = _task_head(shape, TaskShape(**shape.task))
-    return parts | {f"heads.{name}": heads[name] for name in shape.prediction_heads}
+    return parts | {f"heads.{name}": heads[name] for name in shape.prediction_heads or ()}
 
 
 def _task_head(shape: Shape, task: TaskShape) -> int:

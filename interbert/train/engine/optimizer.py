@@ -36,7 +36,7 @@ def parameter_groups(
             continue
         from_bert = belongs(name, inherited) and not is_adapter(name)
         of_head = settings.head_rate != 1 and belongs(name, head)
-        depth = depth_of(name, model) if settings.layer_decay != 1 else 0
+        depth = depth_of(name, model.config.encoder_stages) if settings.layer_decay != 1 else 0
         decayed = len(shape_of(parameter)) >= 2
         groups.setdefault((from_bert, of_head, depth, decayed), []).append(parameter)
     return [

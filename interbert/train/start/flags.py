@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 def add_run_flags(parser: argparse.ArgumentParser, data: str) -> None:
-    """data: what its stores are to the script."""
+    """Flags that every script has which starts runs. data: what its stores are to the script."""
     add = parser.add_argument
     add("--data", nargs="+", default=[], metavar="PATH", help=data)
     add("--seed", type=int, metavar="N", help="short for --set train.seed=N")
@@ -86,6 +86,7 @@ def start(kind: Callable[[], Kind], settings: Settings, arguments: argparse.Name
     if done and not arguments.dry_run:
         if os.environ.get("RANK", "0") == "0":
             status = RunFolder(folder).read_status()
+            assert status is not None
             told = f"finished, at step {status['step']} ({status['reason']})"
             print(f"{folder}: {told}; --resume none trains it again")
         return 0

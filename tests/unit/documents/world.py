@@ -40,6 +40,8 @@ from tests.unit.sources.test_extract import detr
 
 WIDTH = 32
 """Of the features of the detector in test_extract, so that whatever is scored together fits together."""
+OF_SCENES = 256
+"""Where a command does not say another."""
 CLASSES = 49
 """Of the embedded detector, which runs/mine/export knows."""
 RELEASED = ROOT / "tests" / "data" / "released_tiny.safetensors"
@@ -55,6 +57,9 @@ def fill(folder: Path) -> None:
     _run(folder / "runs" / "mine" / "export", load_tokenizer(folder / "shards" / "tokenizer"))
     for name in ("scenes", "base"):
         shutil.copytree(folder / "runs" / "mine" / "export", folder / "runs" / name / "export")
+    _run(
+        folder / "tour" / "pretrained" / "export", load_tokenizer(folder / "shards" / "tokenizer"), OF_SCENES
+    )
     _runs(folder / "runs")
     (trackers,) = blocks((ROOT / "docs" / "trackers.md").read_text(), "python")
     (folder / "trackers.py").write_text(trackers)
@@ -138,8 +143,8 @@ def _images(folder: Path) -> None:
     detr(folder / "facebook" / "detr-resnet-50")
 
 
-def _run(export: Path, tokenizer) -> None:
-    sizes = {"vocab_size": tokenizer.vocab_size, "feature_width": WIDTH, "classes": CLASSES}
+def _run(export: Path, tokenizer, width: int = WIDTH) -> None:
+    sizes = {"vocab_size": tokenizer.vocab_size, "feature_width": width, "classes": CLASSES}
     InterBertForPreTraining(InterBertConfig.from_preset("tiny", **sizes)).save_pretrained(export)
     tokenizer.save(export)
 

@@ -81,7 +81,7 @@ def test_a_heads_rate_and_the_layers_rates_are_factors_of_their_groups():
 
 def test_layers_of_streams_that_meet_are_counted_from_the_top():
     model = of_base("vilbert")  # six text layers, then six times: cross, text, image
-    depths = {name: depth_of(name, model) for name, _ in model.named_parameters()}
+    depths = {name: depth_of(name, model.config.encoder_stages) for name, _ in model.named_parameters()}
     assert depths["interbert.stages.18.0.norm.weight"] == depths["interbert.stages.17.0.norm.weight"] == 1
     assert depths["interbert.stages.16.0.image.qkv.weight"] == 2  # of both streams
     assert depths["interbert.stages.1.0.text.qkv.weight"] == 12
