@@ -124,6 +124,7 @@ class InterBertModel(InterBertPreTrainedModel):
         return Streams(image_VH, text_TH, layout)
 
     def embed_image(self, features_VD: Tensor, boxes_V5: Tensor) -> Tensor:
+        """Image tokens [V, H], normed as `image_norm` says."""
         return self.image_embeddings(features_VD, boxes_V5, self.text_embeddings.norm)
 
     def layout_of(self, batch: Batch) -> Layout:

@@ -43,6 +43,7 @@ OURS = "interbert"
 def convert_visualbert(
     weights: dict[str, Tensor], config: dict[str, Any], source: str = "weights"
 ) -> tuple[InterBertForPreTraining, Report]:
+    """Of the weights of a `VisualBertForPreTraining`, and its config.json."""
     weights = plain_names(weights)
     noted = config.get(OURS, {})
     one_logit = noted.get("match_head") == "cls"
