@@ -17,6 +17,7 @@ MAY_KNOW = {
     "ranks": {"kernels"},
     # The packed Batch is the one contract between data and model.
     "model": {"batches.batch", "kernels"},
+    "deploy": {"batches", "store", "corpus", "kernels", "model"},
     "objectives": {"batches.batch", "kernels", "model"},
     "train": {
         "store",
@@ -47,6 +48,7 @@ MAY_KNOW["tasks.finetuning"] = BELOW_TASKS | {
 MAY_KNOW["commands"] = set(MAY_KNOW) - {"train"}
 MAY_KNOW["launch"] = set(MAY_KNOW)
 FOUNDATION = {
+    "adapter_folder",
     "config",
     "doors",
     "recipe",
