@@ -34,7 +34,7 @@ PUBLIC: dict[str, list[tuple[str, str, tuple[str, ...]]]] = {
         ("interbert.model", "interbert.model.shape.shape", ("Stage", "ConfigurationError")),
         ("interbert.model.shape.shape", "interbert.model.shape.shape", ("Shape", "TaskShape")),
         ("interbert.model.task_head", "interbert.model.task_head", ("InterBertFineTuned", "FineTunedOutput")),
-        ("interbert.model.loading", "interbert.model.loading", ("load_ours",)),
+        ("interbert.model.loading", "interbert.model.loading", ("load_ours", "load_with_adapters")),
     ],
     "Texts and images in": [
         ("interbert.inference.processor", "interbert.inference.processor", ("InterBertProcessor",)),
@@ -54,6 +54,13 @@ PUBLIC: dict[str, list[tuple[str, str, tuple[str, ...]]]] = {
             ("load_released", "load_released_tasks", "convert_released", "export_released"),
         ),
         ("interbert.model.convert", "interbert.model.convert.bert", ("load_bert",)),
+        (
+            "interbert.model.convert",
+            "interbert.model.convert.visualbert",
+            ("convert_visualbert", "export_visualbert"),
+        ),
+        ("interbert.model.convert", "interbert.model.convert.uniter", ("convert_uniter",)),
+        ("interbert.model.convert", "interbert.model.convert.volta", ("convert_volta",)),
         ("interbert.model.convert", "interbert.model.convert.files", ("read_weights",)),
         ("interbert.model.convert", "interbert.model.convert.report", ("Report", "WeightsError")),
     ],

@@ -21,6 +21,7 @@ VERBS = (
     "mine",
     "join",
     "convert",
+    "export",
     "score",
     "build-kernels",
     "launch",

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from interbert.adapter_folder import base_of
 from interbert.files import read_json, write_json
 from interbert.plain_bert import plain_bert
 
@@ -153,8 +154,11 @@ def glance_at_tokenizer(directory: str | Path) -> Tokenizer:
 
 
 def load_tokenizer(directory: str | Path) -> Tokenizer:
-    """The tokenizer in a local directory; TokenizerError says what is missing there."""
+    """The tokenizer in a local directory (of peft's adapters without one, that of their model); TokenizerError says
+    what is missing there."""
     directory = Path(directory)
+    if not any((directory / name).is_file() for name in _FILES):
+        directory = base_of(directory) or directory
     _check_directory(directory)
     from transformers import AutoTokenizer, BertTokenizer
 

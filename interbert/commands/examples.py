@@ -35,6 +35,10 @@ EXAMPLES = {
         "--output interbert",
         "interbert convert bert --weights bert-base-uncased --output interbert_from_bert",
     ),
+    "export": (
+        "interbert export --model runs/mine/export --format onnx --quantise int8 --output program",
+        "interbert export --model runs/mine/export --format torch-export --data features.h5 --output program",
+    ),
     "score": (
         'interbert score --model runs/mine/export --data features.h5 --image-id 42 --text "a cat" --text "a dog"',
         'interbert score --model runs/mine/export --image cat.jpg --detector facebook/detr-resnet-50 --text "a cat"',

@@ -103,9 +103,8 @@ class InterBertModel(InterBertPreTrainedModel):
         self.image_embeddings = ImageEmbeddings(config)
         stages = config.encoder_stages
         self.stages = nn.ModuleList(layers_of(config.hidden_size, s, config.layer_norm_eps) for s in stages)
-        pools = config.match_head == "fused"
-        self.text_pooler = Pooler(config) if pools else None
-        self.image_pooler = Pooler(config) if pools else None
+        self.text_pooler = Pooler(config) if config.match_head in ("fused", "pooled") else None
+        self.image_pooler = Pooler(config) if config.match_head == "fused" else None
         self.post_init()
 
     def get_input_embeddings(self) -> nn.Module:
@@ -156,7 +155,7 @@ class InterBertModel(InterBertPreTrainedModel):
         whole_TD = None
         if self.config.words_see_image:
             whole_TD = whole_images(features_RD, batch.zeroed_R, batch.cu_regions)[layout.text_pair_T]
-        image_VH = self.image_embeddings(features_VD, boxes_V5)
+        image_VH = self.embed_image(features_VD, boxes_V5)
         pointed = None
         if pointing is not None:
             words_S, regions_S = tags_of(batch)
@@ -166,6 +165,10 @@ class InterBertModel(InterBertPreTrainedModel):
             batch.input_ids_T, layout.positions_T, batch.token_types_T, whole_TD, pointed, words_TH
         )
         return Streams(image_VH, text_TH, layout)
+
+    def embed_image(self, features_VD: Tensor, boxes_V5: Tensor) -> Tensor:
+        """Image tokens [V, H], normed as `image_norm` says."""
+        return self.image_embeddings(features_VD, boxes_V5, self.text_embeddings.norm)
 
     def layout_of(self, batch: Batch) -> Layout:
         """Where the tokens of a batch stand among text, image and joint rows."""
@@ -185,10 +188,11 @@ class InterBertModel(InterBertPreTrainedModel):
 
     def pool(self, streams: Streams, layout: Layout) -> tuple[Tensor | None, Tensor | None]:
         """Text and image vector of each pair; None for a stream without tokens, or if the match head takes none."""
-        if self.text_pooler is None or self.image_pooler is None:
-            return None, None
-        text = self.text_pooler(streams.text_TH, layout.text_first_P) if layout.text_tokens else None
-        image = self.image_pooler(streams.image_VH, layout.image_first_P) if layout.image_tokens else None
+        text = image = None
+        if self.text_pooler is not None and layout.text_tokens:
+            text = self.text_pooler(streams.text_TH, layout.text_first_P)
+        if self.image_pooler is not None and layout.image_tokens:
+            image = self.image_pooler(streams.image_VH, layout.image_first_P)
         return text, image
 
     def read(

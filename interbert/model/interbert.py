@@ -10,7 +10,7 @@ from transformers.utils import can_return_tuple
 from interbert.batches.batch import Batch
 from interbert.model.base import InterBertModel, InterBertPreTrainedModel, unpack_image, unpack_text
 from interbert.model.layers.embeddings import Pointing
-from interbert.model.layers.heads import ClsMatchHead, FusedMatchHead, PredictionHead, match_probability
+from interbert.model.layers.heads import MATCH_HEADS, PredictionHead, match_probability
 from interbert.model.losses import itm, mean, moc, mrm, msm, rows_with_mass
 from interbert.model.outputs import InterBertOutput, PackedOutput
 from interbert.model.packing.layout import Layout
@@ -33,7 +33,7 @@ class InterBertForPreTraining(InterBertPreTrainedModel):
             "tokens": lambda: PredictionHead(config, config.vocab_size),
             "regions": lambda: PredictionHead(config, config.classes),
             "features": lambda: PredictionHead(config, config.feature_width),
-            "match": lambda: {"fused": FusedMatchHead, "cls": ClsMatchHead}[config.match_head](config),
+            "match": lambda: MATCH_HEADS[config.match_head](config),
         }
         self.heads = nn.ModuleDict({name: make[name]() for name in config.prediction_heads or ()})
         if "tokens" not in self.heads:
@@ -177,6 +177,8 @@ class InterBertForPreTraining(InterBertPreTrainedModel):
         """What the match head reads of each pair."""
         if text_PQ is not None and image_PQ is not None:
             return text_PQ, image_PQ
+        if text_PQ is not None:
+            return (text_PQ,)
         return (streams.text_TH.index_select(0, layout.text_first_P),)
 
     def _checked(self, heads: Collection[str] | None) -> Collection[str]:

@@ -33,7 +33,7 @@ class InterBertFineTuned(InterBertForPreTraining):
         if config.task is None:
             raise ValueError("config.task is empty: it says what the head is for (fields of TaskShape)")
         self.shape = TaskShape(**config.task)
-        width = config.pooler_size if config.match_head == "fused" else config.hidden_size
+        width = config.pooler_size if config.match_head in ("fused", "pooled") else config.hidden_size
         width = config.hidden_size if self.shape.kind == "point" else width * self.shape.images
         self.task = TaskHead(width, self.shape, config)
         self.post_init()
@@ -48,7 +48,7 @@ class InterBertFineTuned(InterBertForPreTraining):
         if self.shape.kind == "point":
             output.logits = self.task(output.region_hidden)[..., 0]
             return output
-        if self.config.match_head == "fused":
+        if self.config.match_head in ("fused", "pooled"):
             vector_BQ = self._fused(output.text_pooled, output.region_pooled)
         else:
             assert output.text_hidden is not None
@@ -67,7 +67,7 @@ class InterBertFineTuned(InterBertForPreTraining):
         return logits + self._nothing(streams, layout)
 
     def _vector(self, streams: Streams, layout: Layout) -> Tensor:
-        if self.config.match_head == "fused":
+        if self.config.match_head in ("fused", "pooled"):
             return self._fused(*self.interbert.pool(streams, layout))
         return streams.text_TH.index_select(0, layout.text_first_P)
 
@@ -75,13 +75,15 @@ class InterBertFineTuned(InterBertForPreTraining):
         """An exact 0 that reaches every weight: with a gradient of 0 those that a kind has no use for are treated
         alike at every ZeRO stage."""
         unread = [streams.text_TH[:0].sum(), streams.image_VH[:0].sum()]
-        if self.interbert.text_pooler is not None and self.interbert.image_pooler is not None:
-            unread.append(self.interbert.text_pooler(streams.text_TH, layout.text_first_P[:0]).sum())
-            unread.append(self.interbert.image_pooler(streams.image_VH, layout.image_first_P[:0]).sum())
+        base = self.interbert
+        if base.text_pooler is not None:
+            unread.append(base.text_pooler(streams.text_TH, layout.text_first_P[:0]).sum())
+        if base.image_pooler is not None:
+            unread.append(base.image_pooler(streams.image_VH, layout.image_first_P[:0]).sum())
         return torch.stack(unread).sum()
 
     def _fused(self, text_PQ: Tensor | None, image_PQ: Tensor | None) -> Tensor:
-        """Of text alone, the text's."""
+        """Of text alone, and where nothing else is pooled, the text's."""
         assert text_PQ is not None
         if image_PQ is None:
             return text_PQ

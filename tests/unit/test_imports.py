@@ -17,6 +17,7 @@ MAY_KNOW = {
     "ranks": {"kernels"},
     # The packed Batch is the one contract between data and model.
     "model": {"batches.batch", "kernels"},
+    "deploy": {"batches", "store", "corpus", "kernels", "model"},
     "objectives": {"batches.batch", "kernels", "model"},
     "inference": {"store", "corpus", "batches", "sources", "model"},
     "train": {
@@ -49,6 +50,7 @@ MAY_KNOW["commands"] = set(MAY_KNOW) - {"train"}
 MAY_KNOW["launch"] = set(MAY_KNOW)
 FOUNDATION = {
     "auto",
+    "adapter_folder",
     "config",
     "doors",
     "recipe",

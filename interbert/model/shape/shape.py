@@ -10,7 +10,8 @@ STAGE_KINDS = ("joint", "text", "image", "cross")
 FUSIONS = ("mul", "sum")
 GLOBAL_TOKENS = ("after_masking", "before_masking", "none")
 HEADS = ("tokens", "regions", "features", "match")
-MATCH_HEADS = ("fused", "cls", "none")
+MATCH_HEADS = ("fused", "cls", "pooled", "none")
+IMAGE_NORMS = ("own", "text", "parts")
 
 
 class ConfigurationError(ValueError):
@@ -140,7 +141,11 @@ class Shape:
     words_see_image: bool = False
     """Every word adds the projected feature of its whole image (VL-BERT)."""
     match_head: str = "fused"
-    """fused: two classes from a pooled vector of each stream; cls: one logit from the caption's first token; none."""
+    """fused: two classes from a pooled vector of each stream; cls: one logit from the caption's first token; pooled:
+    two classes from that token's pooled vector, tanh of a linear layer, as BERT's; none."""
+    image_norm: str = "own"
+    """LayerNorm of image tokens: their own; text: that of the words (VisualBERT); parts: features and boxes each have
+    one before they are added, and the sum its own (UNITER)."""
     stages: list[dict[str, Any]] | None = None
     """Fields of `Stage`; empty: those of the preset `base`."""
     prediction_heads: list[str] | None = None
@@ -195,9 +200,10 @@ class Shape:
                 "prediction_heads names match, but match_head is 'none': this architecture does not match captions "
                 "and images; take fused or cls, or leave the objective itm out"
             )
-        if self.match_head == "cls" and not self._words_meet_images():
+        _one_of("image_norm", self.image_norm, IMAGE_NORMS)
+        if self.match_head in ("cls", "pooled") and not self._words_meet_images():
             raise ConfigurationError(
-                "match_head is 'cls', but no joint or cross stage lets words see the image"
+                f"match_head is {self.match_head!r}, but no joint or cross stage lets words see the image"
             )
         for head in heads:
             _one_of("prediction_heads", head, HEADS)

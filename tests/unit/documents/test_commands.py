@@ -43,6 +43,7 @@ from tests.unit.documents.text import (
 ONLY_PARSED = {
     "doctor": "looks at the machine that it runs on; tests of its own do that",
     "build-kernels": "needs nvcc",
+    "export": "traces for some seconds; tests of its own do that",
 }
 OTHERS = {"tensorboard": "TensorBoard's own program; of ours it takes only the name of a folder"}
 FEW_SCENES = ("train_images=40", "validation_images=20", "test_images=20", f"feature_width={world.WIDTH}")
