@@ -17,6 +17,8 @@ from interbert.model.task_head import InterBertFineTuned
 
 @dataclass(frozen=True)
 class Answer:
+    """A class, and how likely it is."""
+
     answer: str
     probability: float
 

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class ImageRegions:
+    """What is known of one image."""
+
     features: np.ndarray
     """[R, D]"""
     boxes: np.ndarray

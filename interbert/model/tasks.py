@@ -110,6 +110,7 @@ class InterBertForVisualReasoning(_ForTask):
     SHAPE = TaskShape("classify", images=2)
 
     def as_pairs(self, given: PaddedInputs) -> PaddedInputs:
+        """One after the other."""
         if (
             given.region_features is None
             or given.region_features.dim() != 4

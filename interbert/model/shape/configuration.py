@@ -52,6 +52,7 @@ class InterBertConfig(Shape, PreTrainedConfig):
 
     @output_attentions.setter
     def output_attentions(self, value: bool) -> None:
+        """With any implementation."""
         self._output_attentions = value
 
     def validate_output_attentions(self) -> None:
