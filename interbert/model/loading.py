@@ -10,6 +10,7 @@ from interbert.files import check_sums, read_json
 from interbert.model.beginning import Read, fill
 from interbert.model.interbert import InterBertForPreTraining
 from interbert.model.released_tasks import InterBertForTasks
+from interbert.model.shape.configuration import InterBertConfig
 from interbert.model.task_head import InterBertFineTuned
 
 WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
@@ -31,9 +32,7 @@ def open_ours(folder: str | Path) -> tuple[InterBertForPreTraining, Read]:
         raise ValueError(
             f"{folder}: a {config.model_type}, not an interbert; `python -m interbert convert` brings others in"
         )
-    kinds = {kind.__name__: kind for kind in (InterBertForPreTraining, InterBertForTasks, InterBertFineTuned)}
-    kind = kinds.get((config.architectures or [""])[0], InterBertForPreTraining)
-    model = kind.empty(config)
+    model = _class_of(config).empty(config)
     try:
         where = _files_of(folder)
         shapes = {name: tuple(file.get_slice(name).get_shape()) for name, file in where.items()}
@@ -45,6 +44,14 @@ def open_ours(folder: str | Path) -> tuple[InterBertForPreTraining, Read]:
         return where[name].get_tensor(name).float()
 
     return model, read
+
+
+def _class_of(config: InterBertConfig) -> type[InterBertForPreTraining]:
+    """Whichever class of ours wrote it: those of tasks have one of these inside."""
+    if config.task is not None:
+        return InterBertFineTuned
+    written_by = (config.architectures or [""])[0]
+    return InterBertForTasks if written_by == InterBertForTasks.__name__ else InterBertForPreTraining
 
 
 def _files_of(folder: Path) -> dict[str, safe_open]:

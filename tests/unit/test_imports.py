@@ -18,6 +18,7 @@ MAY_KNOW = {
     # The packed Batch is the one contract between data and model.
     "model": {"batches.batch", "kernels"},
     "objectives": {"batches.batch", "kernels", "model"},
+    "inference": {"store", "corpus", "batches", "sources", "model"},
     "train": {
         "store",
         "corpus",
@@ -31,13 +32,13 @@ MAY_KNOW = {
         "objectives",
     },
 }
-BELOW_TASKS = set(MAY_KNOW)
+BELOW_TASKS = set(MAY_KNOW) - {"inference"}
 MAY_KNOW["tasks.official"] = {"sources"}
 MAY_KNOW["tasks.results"] = BELOW_TASKS | {"tasks.official"}
 MAY_KNOW["tasks.retrieval"] = BELOW_TASKS
 MAY_KNOW["tasks.blind"] = BELOW_TASKS | {"tasks.results"}
 MAY_KNOW["tasks.sweep"] = BELOW_TASKS | {"tasks.results"}
-MAY_KNOW["tasks.pretraining"] = BELOW_TASKS
+MAY_KNOW["tasks.pretraining"] = BELOW_TASKS | {"tasks.results"}
 MAY_KNOW["tasks.finetuning"] = BELOW_TASKS | {
     "tasks.results",
     "tasks.retrieval",
@@ -47,6 +48,7 @@ MAY_KNOW["tasks.finetuning"] = BELOW_TASKS | {
 MAY_KNOW["commands"] = set(MAY_KNOW) - {"train"}
 MAY_KNOW["launch"] = set(MAY_KNOW)
 FOUNDATION = {
+    "auto",
     "config",
     "doors",
     "recipe",
