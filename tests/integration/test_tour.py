@@ -25,5 +25,6 @@ def test_the_tour_goes_from_scenes_to_a_page(tmp_path, monkeypatch):
     tuned = tmp_path / "tour" / "retrieval"
     figures = json.loads((tuned / "results.json").read_text())["figures"]
     assert figures["text_to_image.r1"]["value"] > 0.1  # among 100
-    first = json.loads((tuned / "predictions.jsonl").read_text().splitlines()[0])
-    assert first["text"] in (tuned / "results.html").read_text()
+    asked = [json.loads(line).get("text") for line in (tuned / "predictions.jsonl").open()]
+    page = (tuned / "results.html").read_text()
+    assert sum(text in page for text in asked if text) >= 10
