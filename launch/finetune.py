@@ -15,11 +15,12 @@ from typing import get_args
 sys.path.insert(0, str(next(at for at in Path(__file__).resolve().parents if (at / "interbert").is_dir())))
 
 from interbert.config import Kind, Settings
+from interbert.idle import refuse_idle
 from interbert.ranks.script import leave, obey
 from interbert.recipe import load_recipe
 from interbert.sources.scenes.splits import examples_of
+from interbert.tasks.finetuning.provide import name_examples
 from interbert.train.start.flags import add_run_flags, sections_of, start
-from interbert.train.start.provide import name_examples
 
 OWN = "finetune"
 """The recipe of who brings examples instead of one."""
@@ -71,6 +72,7 @@ def settings_of(arguments: argparse.Namespace, more: list[str] = ()) -> Settings
         raise ValueError(
             f"recipe {settings.name!r} pretrains: start it by launch/pretrain.py, or give --task and --examples"
         )
+    refuse_idle(settings)
     settings = name_examples(settings)
     if settings.task.examples is None and settings.task.sets is None:
         raise ValueError("no examples to train on: give --examples FILE (docs/examples.md has the format)")

@@ -127,7 +127,7 @@ def settle_request(request: Request, ranks: Ranks) -> Meant:
     plan = task.plan(settings, ranks)
     settings = timed(settings, plan.epoch(0).micro_batches)
     if not task.judged:
-        refuse_unjudged(settings)
+        refuse_unjudged(settings, task.judged_by)
     judge = task.judge(settings)  # which may refuse its data: now, not at the first validation, hours later
     if judge is not None:
         refuse_other_figure(settings, judge.names(task.terms))
@@ -139,7 +139,7 @@ def build(meant: Meant, folder: RunFolder, ranks: Ranks) -> tuple[Engine, Batch]
     task, settings, config = meant.task, meant.settings, meant.config
     model = build_model(task, config)
     agree_on_kernels(model.config, config.precision, ranks)
-    engine = Engine(task.step(model), task.terms, settings, config)
+    engine = Engine(task.step(model), task.terms, settings, config, task.head_parameters)
     probe = task.probe(model.config)
     two = 2 * checkpoint.size_of(engine.deepspeed)
     ranks.main_only(lambda: checkpoint.check_space(folder.path, two, "a run, which keeps two checkpoints,"))

@@ -65,6 +65,12 @@ class Judge(Protocol):
 class Task(ABC):
     """A task with its data open: once for a run, handed down to whatever needs it."""
 
+    head_parameters: tuple[str, ...] = ()
+    """Names or dotted prefixes of the parameters that are its head: they have a rate of their own, and learn whole
+    where all else learns by adapters."""
+    judged_by: str = "--set data.validation=[STORE]"
+    """What a person gives for the task to be judged."""
+
     def __init__(self, settings: Settings, corpus: Corpus, tokenizer: Tokenizer, lengths: Lengths) -> None:
         self.settings, self.corpus, self.tokenizer, self.lengths = settings, corpus, tokenizer, lengths
 

@@ -55,6 +55,7 @@ FOUNDATION = {
     "rng",
     "files",
     "hub",
+    "idle",
     "mpi",
     "plain_bert",
     "plugins",
@@ -137,3 +138,15 @@ def test_no_module_writes_into_another_layer_by_relative_import():
     for path in ROOT.glob("interbert/**/*.py"):
         for node in ast.walk(ast.parse(path.read_text())):
             assert not (isinstance(node, ast.ImportFrom) and node.level), f"{path}: write imports in full"
+
+
+def test_the_trainer_names_no_task():
+    """What it must know of one stands in `train/task.py`: it asks for no kind and no world."""
+    named = [
+        f"{path.relative_to(ROOT)}:{node.lineno}"
+        for path in sorted((ROOT / "interbert" / "train").rglob("*.py"))
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Attribute)
+        and (node.attr == "world" or ast.unparse(node).endswith("settings.task"))
+    ]
+    assert not named

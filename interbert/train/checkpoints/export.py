@@ -10,7 +10,6 @@ from interbert.model.beginning import fill
 from interbert.ranks.distributed import Ranks
 from interbert.train.engine import whole_state
 from interbert.train.engine.adapters import merged, write_adapter
-from interbert.train.engine.optimizer import head_of
 
 
 def full_weights(engine, keep: bool = True) -> dict[str, Tensor]:
@@ -38,7 +37,7 @@ def export_adapter(engine, folder: Path, ranks: Ranks) -> None:
     """Of a run with train.lora: its adapters alone, as peft keeps them, and the task's head."""
     settings = engine.settings
     weights, base = full_weights(engine, keep=ranks.is_main), settings.model.inherit_from
-    ranks.main_only(lambda: write_adapter(weights, settings.train.lora, head_of(settings), base, folder))
+    ranks.main_only(lambda: write_adapter(weights, settings.train.lora, engine.head, base, folder))
 
 
 def _write(model_class, config, weights: dict[str, Tensor], tokenizer, folder: Path) -> None:

@@ -33,14 +33,7 @@ def add_run_flags(parser: argparse.ArgumentParser, data: str) -> None:
         help="one of ds_configs/ (its README says which), or a file of your own",
     )
     add("--output-dir", metavar="DIR", help="folder of the run (default: runs/<recipe>)")
-    add(
-        "--set",
-        action="append",
-        default=[],
-        metavar="SECTION.KEY=VALUE",
-        dest="overrides",
-        help="change a setting",
-    )
+    add_set_flag(parser, "change a setting")
     add(
         "--resume", default="latest", metavar="latest|none|PATH", help="where to go on from (default: latest)"
     )
@@ -50,6 +43,12 @@ def add_run_flags(parser: argparse.ArgumentParser, data: str) -> None:
     _add_imagined(parser)
     # Launchers append it; the environment decides.
     add("--local_rank", type=int, default=0, help=argparse.SUPPRESS)
+
+
+def add_set_flag(parser: argparse.ArgumentParser, what: str) -> None:
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="SECTION.KEY=VALUE", dest="overrides", help=what
+    )
 
 
 def sections_of(arguments: argparse.Namespace) -> dict[str, dict[str, Any]]:

@@ -18,7 +18,7 @@ from tests.unit.documents.text import ROOT
 SCRIPTS = sorted(
     f"benchmarks/{path.name}"
     for path in (ROOT / "benchmarks").glob("*.py")
-    if "argparse.ArgumentParser(" in path.read_text()
+    if ".parse_args()" in path.read_text()
 )
 
 
