@@ -6,17 +6,17 @@ Letters: B pairs, L words of the longest, R regions of the image with most, D wi
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Unpack
 
 import numpy as np
 from transformers import AutoProcessor, BatchFeature, ProcessorMixin
-from transformers.utils import cached_file
+from transformers.processing_utils import ProcessingKwargs
 
 from interbert.batches.prepare import box_shares
 from interbert.inference.regions import ImageRegions, regions_of_images, regions_of_store
 from interbert.model.shape.configuration import InterBertConfig
 from interbert.store.features_of import refuse_other_features
-from interbert.tokenizer import Tokenizer, load_tokenizer
+from interbert.tokenizer import Tokenizer, own_normalizer
 
 Text = str | tuple[str, ...] | list[str]
 """One segment, or two."""
@@ -27,6 +27,8 @@ _TUNED_ON = "tuned_on.json"
 class InterBertProcessor(ProcessorMixin):
     """Texts by the model's tokenizer, cut as in training; regions of arrays, of a store, or of images through a
     detector or encoder, rounded as stores keep them."""
+
+    text_kwargs = {"padding": "longest", "return_tensors": "pt"}  # noqa: RUF012
 
     def __init__(
         self,
@@ -57,14 +59,14 @@ class InterBertProcessor(ProcessorMixin):
         detector: Any = None,
         image_ids: str | Sequence[str] | None = None,
         data: str | Path | Sequence[str | Path] | None = None,
-        padding: bool | Literal["longest", "max_length"] = "longest",
-        max_length: int | None = None,
-        return_tensors: Literal["pt", "np"] = "pt",
+        **kwargs: Unpack[ProcessingKwargs],
     ) -> BatchFeature:
         """text: a sentence or several, a pair of segments as a tuple. Of what images are known by, one: regions;
         images (files or Pillow's) with a detector, a directory's or the hub's name; image_ids of the stores `data`.
-        As many of them as of texts, or one for all.
+        As many of them as of texts, or one for all. Of transformers' other arguments: padding, max_length,
+        return_tensors.
         """
+        asked = self._merge_kwargs(**kwargs)["text_kwargs"]
         texts = None if text is None else _several(text, (str, tuple))
         found = self._regions(regions, images, detector, image_ids, data)
         if texts is None and found is None:
@@ -73,10 +75,10 @@ class InterBertProcessor(ProcessorMixin):
             texts, found = _alike(texts, found)
         inputs = {}
         if texts is not None:
-            inputs |= self._of_texts(texts, padding, max_length)
+            inputs |= self._of_texts(texts, asked["padding"], asked.get("max_length"))
         if found is not None:
             inputs |= self._of_images(found)
-        made = BatchFeature(inputs, tensor_type=return_tensors)
+        made = BatchFeature(inputs, tensor_type=asked["return_tensors"])
         if found is not None and self.global_token != "none":
             made["add_global"] = True
         return made
@@ -90,8 +92,8 @@ class InterBertProcessor(ProcessorMixin):
         words = Tokenizer(self.tokenizer, "the processor's tokenizer")
         rows, firsts = words.encode_segments(segments, longest)
         width = longest if padding == "max_length" else max(map(len, rows))
-        if not padding and len({len(row) for row in rows}) > 1:
-            raise ValueError("padding=False, but the texts are of different lengths; leave it out")
+        if padding in (False, "do_not_pad") and len({len(row) for row in rows}) > 1:
+            raise ValueError(f"padding={padding!r}, but the texts are of different lengths; leave it out")
         ids_BL = np.full((len(rows), width), words.pad_id, np.int64)
         types_BL, mask_BL = np.zeros_like(ids_BL), np.zeros_like(ids_BL)
         for number, (row, first) in enumerate(zip(rows, firsts, strict=True)):
@@ -155,11 +157,13 @@ class InterBertProcessor(ProcessorMixin):
     def _load_tokenizer_from_pretrained(
         cls, sub_processor_type: Any, pretrained_model_name_or_path: Any, subfolder: str = "", **kwargs: Any
     ) -> Any:
-        """As training reads it."""
+        """With all that its file says is done to a text before it is cut, as training has it."""
         name = pretrained_model_name_or_path
-        file = cached_file(name, "tokenizer_config.json", subfolder=subfolder, **_of_hub(kwargs))
-        assert file is not None  # it raises what is to be said
-        return load_tokenizer(Path(file).parent).fast
+        tokenizer = super()._load_tokenizer_from_pretrained(sub_processor_type, name, subfolder, **kwargs)
+        own = own_normalizer(Path(name)) if Path(name).is_dir() else None
+        if own is not None:
+            tokenizer.backend_tokenizer.normalizer = own
+        return tokenizer
 
 
 def _of_model(folder: Path) -> dict[str, Any]:
@@ -170,11 +174,6 @@ def _of_model(folder: Path) -> dict[str, Any]:
     tuned_on = json.loads((folder / _TUNED_ON).read_text()) if (folder / _TUNED_ON).is_file() else {}
     limits = {name: tuned_on.get(name) for name in ("max_text_tokens", "max_regions")}
     return found | {name: limit for name, limit in limits.items() if limit is not None}
-
-
-def _of_hub(kwargs: dict[str, Any]) -> dict[str, Any]:
-    names = ("cache_dir", "force_download", "local_files_only", "token", "revision")
-    return {name: kwargs[name] for name in names if name in kwargs}
 
 
 def _several(given: Any, one: Any) -> list[Any]:

@@ -52,7 +52,8 @@ class InterBertPreTrainedModel(PreTrainedModel):
             return "interbert"
         if attn_implementation not in BACKENDS:
             raise ValueError(
-                f"attn_implementation is {attn_implementation!r}; take one of {', '.join(BACKENDS)}"
+                f'Specified `attn_implementation="{attn_implementation}"` is not supported; take one of '
+                f"{', '.join(BACKENDS)}"
             )
         return attn_implementation
 

@@ -9,14 +9,19 @@ from interbert.model.shape.configuration import InterBertConfig
 from interbert.model.shape.usage import class_of, usage
 
 CARD = "README.md"
+_OF_NOTHING = "This model card has been automatically generated"
+"""What transformers writes where it knows nothing."""
 
 
 def carry_card(config: InterBertConfig, came_from: str | Path | None, folder: str | Path, name: str) -> None:
     """Into a folder that is about to be published: the card of the directory that the model came from, or a plain
-    one. name: what it will be called."""
+    one. One that someone wrote on the hub stays. name: what it will be called."""
+    here = Path(folder) / CARD
+    if here.is_file() and _OF_NOTHING not in here.read_text():
+        return
     there = Path(came_from) / CARD if came_from else None
     known = there is not None and there.is_file()
-    write_text(Path(folder) / CARD, there.read_text() if known else card_of(config, name))
+    write_text(here, there.read_text() if known else card_of(config, name))
 
 
 def card_of(config: InterBertConfig, name: str) -> str:

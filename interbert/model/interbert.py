@@ -1,6 +1,7 @@
 """InterBERT: joint layers over image and text, then layers of its own for each stream. Mathematics only."""
 
 from collections.abc import Callable, Collection
+from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
@@ -97,14 +98,15 @@ class InterBertForPreTraining(InterBertPreTrainedModel):
             region_logits = output.region_logits[:, given.added :]
         else:
             region_logits = None
-        output.loss = _summed(
+        loss = _summed(
             [
                 _loss("labels", "tokens", output.token_logits, labels, _of_words),
                 _loss("region_labels", "regions", region_logits, region_labels, _of_regions),
                 _loss("match_labels", "match", output.itm_logits, match_labels, itm),
             ]
         )
-        return output
+        # Made anew, so that a tuple of it begins with the loss.
+        return replace(output, loss=loss)
 
     def predict(
         self,

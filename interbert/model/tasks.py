@@ -65,10 +65,9 @@ class _ForTask(InterBertFineTuned):
         )
         output = self.predict(self._as_pairs(given), output_attentions, output_hidden_states)
         assert output.logits is not None
-        output.logits = self._of_examples(output.logits, given)
-        if labels is not None:
-            output.loss = mean(self._cost(output.logits, labels))
-        return output
+        logits = self._of_examples(output.logits, given)
+        loss = None if labels is None else mean(self._cost(logits, labels))
+        return replace(output, loss=loss, logits=logits)
 
     def _as_pairs(self, given: PaddedInputs) -> PaddedInputs:
         """One text and one image each, whatever an example is."""
@@ -198,12 +197,10 @@ class InterBertForImageTextRetrieval(InterBertForPreTraining):
         )
         if given.words is None or region_features is None:
             raise ValueError("a match is of a text and an image: give input_ids and region_features")
-        output = FineTunedOutput(**self.predict(given, output_attentions, output_hidden_states))
+        output = self.predict(given, output_attentions, output_hidden_states)
         assert output.itm_logits is not None
-        output.logits = match_log_odds(output.itm_logits)
-        if labels is not None:
-            output.loss = mean(itm(output.itm_logits, labels))
-        return output
+        loss = None if labels is None else mean(itm(output.itm_logits, labels))
+        return FineTunedOutput(**output, loss=loss, logits=match_log_odds(output.itm_logits))
 
 
 def _with_head(config: InterBertConfig, wanted: TaskShape, asked_by: str) -> InterBertConfig:

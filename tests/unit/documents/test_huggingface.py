@@ -61,11 +61,11 @@ def test_what_a_card_says_runs(fields, tmp_path, monkeypatch):
 
     from interbert.tokenizer import write_word_vocabulary
 
-    config = small_config(60, 6)
+    config = small_config(99, 6)
     told = {name: getattr(config, name) for name in ("stages", "hidden_size", "pooler_size", "feature_width")}
     if "task" in fields:
         fields = {"task": vars(TaskShape(**fields["task"])), "prediction_heads": []}
-    config = InterBertConfig(**told, vocab_size=60, max_position_embeddings=64, **fields)
+    config = InterBertConfig(**told, vocab_size=99, max_position_embeddings=64, **fields)
     kind, wanted = class_of(config)
     getattr(interbert.model, kind)(config).save_pretrained(tmp_path / "a model")
     write_word_vocabulary(["a", "red", "cube"], tmp_path / "words").save(tmp_path / "a model")
