@@ -63,11 +63,12 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _released(arguments: argparse.Namespace) -> int:
-    from interbert.model.convert import convert_released, read_weights
-    from interbert.tokenizer import load_tokenizer
-
     inputs = [arguments.weights, arguments.config, arguments.tokenizer]
     output = output_path(arguments.output, arguments.overwrite, inputs, folder=MODEL)
+
+    from interbert.model.convert import convert_released, read_weights  # seconds, once the words are right
+    from interbert.tokenizer import load_tokenizer
+
     try:
         config = json.loads(arguments.config.read_text())
     except json.JSONDecodeError as error:
@@ -86,13 +87,14 @@ def _released(arguments: argparse.Namespace) -> int:
 
 
 def _to_released(arguments: argparse.Namespace) -> int:
+    output = output_path(arguments.output, arguments.overwrite, [arguments.model])
+
     from safetensors.torch import save_file
 
     from interbert.files import replaced
     from interbert.model.convert import export_released
     from interbert.model.loading import load_ours
 
-    output = output_path(arguments.output, arguments.overwrite, [arguments.model])
     weights = export_released(load_ours(arguments.model))
     with replaced(output) as partial:
         save_file(weights, partial)
@@ -101,12 +103,13 @@ def _to_released(arguments: argparse.Namespace) -> int:
 
 
 def _bert(arguments: argparse.Namespace) -> int:
+    output = output_path(arguments.output, arguments.overwrite, [Path(arguments.weights)], folder=MODEL)
+
     from interbert.hub import local_folder
     from interbert.model.convert import load_bert
     from interbert.recipe import load_recipe
     from interbert.tokenizer import load_tokenizer
 
-    output = output_path(arguments.output, arguments.overwrite, [Path(arguments.weights)], folder=MODEL)
     settings = load_recipe(arguments.recipe)
     folder = local_folder(arguments.weights)
     tokenizer = load_tokenizer(folder)

@@ -50,12 +50,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    from interbert.corpus.corpus import Corpus
+    _check(arguments)
+    output = output_path(arguments.output, arguments.overwrite, arguments.data)
+
+    from interbert.corpus.corpus import Corpus  # seconds of imports, once they are needed
     from interbert.mining.run import mine_captions, mine_images
     from interbert.mpi import mpi_world
 
-    _check(arguments)
-    output = output_path(arguments.output, arguments.overwrite, arguments.data)
     world = mpi_world()
     processes = arguments.processes or (1 if world.size > 1 else len(os.sched_getaffinity(0)))
     start = time.perf_counter()

@@ -77,7 +77,8 @@ def prepare(request: Request, ranks: Ranks, progress: Progress, watchdog: Watchd
     settings, path = meant.settings, meant.beginning.checkpoint
     if path is not None:
         progress.take_up(meant.beginning.state)
-    ranks.main_only(lambda: checkpoint.set_aside(folder.checkpoints, after=progress.step if path else -1))
+    own = path is not None and path.resolve().parent == folder.checkpoints.resolve()
+    ranks.main_only(lambda: _leave_behind(folder, progress.step, own))
     if ranks.is_main:
         _write_description(folder, settings, meant.config, ranks)
     engine, probe = build(meant, folder, ranks)
@@ -86,7 +87,6 @@ def prepare(request: Request, ranks: Ranks, progress: Progress, watchdog: Watchd
     monitor = Monitor(folder, settings, progress.step, last_step) if ranks.is_main else None
     if monitor:
         _announce(monitor, meant, engine, ranks)
-    own = path is not None and path.resolve().parent == folder.checkpoints.resolve()
     if not own:  # what was best elsewhere does not lie here
         progress.best_figure = progress.best_step = None
         progress.stale = 0
@@ -110,6 +110,12 @@ def prepare(request: Request, ranks: Ranks, progress: Progress, watchdog: Watchd
         resumed_step=progress.step if own else None,
         saved_step=progress.step if own else -1,
     )
+
+
+def _leave_behind(folder: RunFolder, step: int, own: bool) -> None:
+    """What lies here beyond the step is no longer this run's. own: its checkpoint lies here, too."""
+    checkpoint.set_aside(folder.checkpoints, after=step if own else -1)
+    folder.write_saved(step)
 
 
 def settle_request(request: Request, ranks: Ranks) -> Meant:

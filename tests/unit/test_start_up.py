@@ -87,6 +87,20 @@ def test_verify_imports_what_reads_stores(tmp_path):
     assert heavy == OF_DATA and "a.h5" in printed
 
 
+REFUSED = ("mine --data a.h5", "convert bert --weights w", "convert to-released --model m")
+REFUSED += ("convert released --weights w --config c --tokenizer t",)
+
+
+def test_an_output_that_is_there_is_refused_before_anything_slow(tmp_path):
+    """The seconds of scikit-learn, or of transformers, would be waited for in vain."""
+    (tmp_path / "there").touch()
+    program = "import sys\nsys.stderr = sys.stdout\nfrom interbert.__main__ import main\n"
+    program += "for words in sys.argv[1:]:\n    main([*words.split(), '--output', 'there'])\n"
+    heavy, printed = imported(program, *REFUSED, cwd=tmp_path)
+    assert printed.count("there is there already") == len(REFUSED), printed
+    assert heavy <= {"numpy"}
+
+
 MODULES = {
     "interbert.config, interbert.recipe": set(),
     "interbert.model.shape.size, interbert.model.shape.from_bert, interbert.model.shape.heads_needed": set(),

@@ -87,6 +87,7 @@ def test_the_reason_of_the_first_rank_that_failed_stands(tmp_path):
         "again": "no",
         "hosts": "n2",
         "complete": False,
+        "saved": 0,
     }
     folder.write_status("running", 0, "training")
     assert not list(tmp_path.glob("failed_rank*"))
