@@ -37,7 +37,7 @@ def regions_of_store(data: str | Path | Sequence[str | Path], image_ids: Sequenc
         for image_id in image_ids:
             image = corpus.image_of(image_id)
             if image is None:
-                raise ValueError(f"{', '.join(map(str, paths))}: no image has the id {image_id}")
+                raise ValueError(f"{', '.join(map(str, paths))}: no image with id {image_id!r}")
             features_RD, boxes_R4 = corpus.read(np.array([image]), corpus.region_counts[[image]])
             assert features_RD is not None and boxes_R4 is not None
             size = tuple(corpus.sizes[image].tolist())

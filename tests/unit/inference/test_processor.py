@@ -122,7 +122,7 @@ def test_what_does_not_fit_is_refused(processor, given, words):
 
 
 def test_an_id_that_no_image_has(world):
-    with pytest.raises(ValueError, match="no image has the id nothing"):
+    with pytest.raises(ValueError, match="no image with id"):
         regions_of_store(world / "scenes.h5", ["nothing"])
 
 
