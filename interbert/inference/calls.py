@@ -17,8 +17,6 @@ from interbert.model.task_head import InterBertFineTuned
 
 @dataclass(frozen=True)
 class Answer:
-    """A class, and how likely it is."""
-
     answer: str
     probability: float
 
@@ -53,8 +51,9 @@ def answer(
         logits = tuned(**processor(text, **images)).logits
     if tuned.shape.kind == "score":
         return logits[:, 0].tolist()
-    shares = logits.sigmoid() if tuned.shape.soft else logits.softmax(-1)
-    return [_likeliest(row, tuned.shape.classes or [], most) for row in shares]
+    shares, classes = logits.sigmoid() if tuned.shape.soft else logits.softmax(-1), tuned.shape.classes
+    assert classes is not None
+    return [_likeliest(row, classes, most) for row in shares]
 
 
 def _likeliest(shares_K: Tensor, classes: list[str], most: int) -> list[Answer]:

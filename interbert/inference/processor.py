@@ -4,14 +4,13 @@ Letters: B pairs, L words of the longest, R regions of the image with most, D wi
 """
 
 import json
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Unpack
 
 import numpy as np
 from transformers import AutoProcessor, BatchFeature, ProcessorMixin
-from transformers.processing_utils import ProcessingKwargs, TextKwargs
+from transformers.processing_utils import ProcessingKwargs
 
 from interbert.batches.prepare import box_shares
 from interbert.inference.regions import ImageRegions, regions_of_images, regions_of_store
@@ -29,7 +28,7 @@ class InterBertProcessor(ProcessorMixin):
     """Texts by the model's tokenizer, cut as in training; regions of arrays, of a store, or of images through a
     detector or encoder, rounded as stores keep them."""
 
-    text_kwargs: TextKwargs = {"padding": "longest", "return_tensors": "pt"}  # noqa: RUF012
+    text_kwargs = {"padding": "longest", "return_tensors": "pt"}  # noqa: RUF012
 
     def __init__(
         self,
@@ -145,17 +144,18 @@ class InterBertProcessor(ProcessorMixin):
 
     @classmethod
     def get_processor_dict(
-        cls, pretrained_model_name_or_path: str | os.PathLike, **kwargs: Any
+        cls, pretrained_model_name_or_path: Any, **kwargs: Any
     ) -> tuple[dict[str, Any], dict[str, Any]]:
         """What a directory does not say of its processor follows from its model."""
         folder = Path(pretrained_model_name_or_path)
         if folder.is_dir() and not (folder / "processor_config.json").is_file():
             return _of_model(folder), kwargs
-        return super().get_processor_dict(pretrained_model_name_or_path, **kwargs)
+        said, rest = super().get_processor_dict(pretrained_model_name_or_path, **kwargs)
+        return said, rest
 
     @classmethod
     def _load_tokenizer_from_pretrained(
-        cls, sub_processor_type: str, pretrained_model_name_or_path: Any, subfolder: str = "", **kwargs: Any
+        cls, sub_processor_type: Any, pretrained_model_name_or_path: Any, subfolder: str = "", **kwargs: Any
     ) -> Any:
         """With all that its file says is done to a text before it is cut, as training has it."""
         name = pretrained_model_name_or_path

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class ImageRegions:
-    """What is known of one image."""
+    """What a detector or a patch encoder says of an image."""
 
     features: np.ndarray
     """[R, D]"""
@@ -40,14 +40,14 @@ def regions_of_store(data: str | Path | Sequence[str | Path], image_ids: Sequenc
                 raise ValueError(f"{', '.join(map(str, paths))}: no image with id {image_id!r}")
             features_RD, boxes_R4 = corpus.read(np.array([image]), corpus.region_counts[[image]])
             assert features_RD is not None and boxes_R4 is not None
-            width, height = corpus.sizes[image].tolist()
-            found.append(ImageRegions(features_RD, boxes_R4, (width, height), corpus.features_of))
+            size = tuple(corpus.sizes[image].tolist())
+            found.append(ImageRegions(features_RD, boxes_R4, size, corpus.features_of))
         return found
 
 
 def regions_of_images(images: Sequence[Any], detector: str | Vision) -> list[ImageRegions]:
     """Of files, or of Pillow's images. detector: a directory or a name of the hub, a detector or a patch encoder."""
-    vision: Vision = _vision(detector) if isinstance(detector, str | Path) else detector
+    vision = _vision(detector) if isinstance(detector, str | Path) else detector
     prepared = [_prepared(image, vision) for image in images]
     return [
         ImageRegions(found.features_ND, found.boxes_N4, one.size, vision.features_of)
@@ -55,8 +55,7 @@ def regions_of_images(images: Sequence[Any], detector: str | Vision) -> list[Ima
     ]
 
 
-def _vision(name: str | Path) -> Any:
-    """A Vision, on a GPU where there is one."""
+def _vision(name: str | Path) -> Vision:
     import torch
 
     from interbert.hub import local_folder

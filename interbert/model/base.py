@@ -1,6 +1,5 @@
 """What every model of ours is, and the encoder without heads."""
 
-import os
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Self
@@ -30,7 +29,7 @@ States = list[tuple[Tensor, Tensor]]
 
 
 class InterBertPreTrainedModel(PreTrainedModel):
-    """How weights begin, attention is chosen, and cards are carried, which all models have in common."""
+    """How weights begin, and what all models have in common."""
 
     config_class = InterBertConfig
     config: InterBertConfig
@@ -69,17 +68,13 @@ class InterBertPreTrainedModel(PreTrainedModel):
                 case "ones":
                     init.ones_(parameter)
 
-    def _upload_modified_files(
-        self,
-        working_dir: str | os.PathLike,
-        repo_id: str,
-        files_timestamps: dict[str, float],
-        *rest: Any,
-        **named: Any,
+    # What stands behind the first two arguments is transformers' own affair.
+    def _upload_modified_files(  # ty: ignore[incompatible-method-override]
+        self, working_dir: str, repo_id: str, *rest: Any, **named: Any
     ) -> Any:
         """Whatever goes to a hub goes with a card."""
-        carry_card(self.config, self.name_or_path or "", working_dir, repo_id)
-        return super()._upload_modified_files(working_dir, repo_id, files_timestamps, *rest, **named)
+        carry_card(self.config, self.name_or_path, working_dir, repo_id)
+        return super()._upload_modified_files(working_dir, repo_id, *rest, **named)
 
     @classmethod
     def empty(cls, config: InterBertConfig) -> Self:
@@ -205,7 +200,7 @@ class InterBertModel(InterBertPreTrainedModel):
         """What is not said is as the configuration has it."""
         asked = self.config
         maps = {} if _or(output_attentions, asked.output_attentions) else None
-        states = [] if _or(output_hidden_states, bool(asked.output_hidden_states)) else None
+        states = [] if _or(output_hidden_states, asked.output_hidden_states) else None
         inputs = pack(asked, given)
         streams = self.encode(inputs, inputs.layout, maps, pointing, states)
         return Read(inputs, streams, *self.pool(streams, inputs.layout), maps, states)
@@ -283,8 +278,8 @@ def _note(states: States, streams: Streams, kind: str, *rows: Tensor) -> None:
     states.append(streams.apart())
 
 
-def _or(given: bool | None, otherwise: bool) -> bool:
-    return otherwise if given is None else given
+def _or(given: bool | None, otherwise: bool | None) -> bool:
+    return bool(otherwise if given is None else given)
 
 
 def unpack_text(inputs: PackedInputs, x_TH: Tensor | None) -> Tensor | None:

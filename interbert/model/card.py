@@ -1,6 +1,5 @@
 """What is told of a model on a hub, where no run has left a card of its own."""
 
-import os
 from pathlib import Path
 
 import yaml
@@ -14,7 +13,7 @@ _OF_NOTHING = "This model card has been automatically generated"
 """What transformers writes where it knows nothing."""
 
 
-def carry_card(config: InterBertConfig, came_from: str | Path, folder: str | os.PathLike, name: str) -> None:
+def carry_card(config: InterBertConfig, came_from: str | Path | None, folder: str | Path, name: str) -> None:
     """Into a folder that is about to be published: the card of the directory that the model came from, or a plain
     one. One that someone wrote on the hub stays. name: what it will be called."""
     here = Path(folder) / CARD

@@ -45,11 +45,10 @@ class InterBertForPreTraining(InterBertPreTrainedModel):
         return self.heads.get_submodule("tokens.decoder") if "tokens" in self.heads else None
 
     def set_output_embeddings(self, new_embeddings: nn.Module) -> None:
-        """Of other words: the layer itself stays one of ours."""
-        decoder = self.heads.get_submodule("tokens.decoder")
-        assert isinstance(decoder, nn.Linear) and isinstance(new_embeddings, nn.Linear)
-        decoder.weight, decoder.bias = new_embeddings.weight, new_embeddings.bias
-        decoder.out_features = new_embeddings.out_features
+        """The layer stays one of ours."""
+        decoder, given = self.heads.get_submodule("tokens.decoder"), new_embeddings
+        assert isinstance(decoder, nn.Linear) and isinstance(given, nn.Linear)
+        decoder.weight, decoder.bias, decoder.out_features = given.weight, given.bias, given.out_features
 
     @can_return_tuple
     def forward(
@@ -116,7 +115,7 @@ class InterBertForPreTraining(InterBertPreTrainedModel):
         output_hidden_states: bool | None = None,
         heads: Collection[str] | None = None,
     ) -> InterBertOutput:
-        """What the heads make of padded inputs, without a loss."""
+        """What the heads say of padded inputs; what is not said is as the configuration has it."""
         pointing = self.pointing()
         if given.tags is not None and pointing is None:
             raise ValueError("tags are given, and this model was not tuned with task.tags; leave them out")

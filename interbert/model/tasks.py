@@ -63,21 +63,21 @@ class _ForTask(InterBertFineTuned):
             add_global=add_global,
             tags=tags,
         )
-        output = self.predict(self.as_pairs(given), output_attentions, output_hidden_states)
+        output = self.predict(self._as_pairs(given), output_attentions, output_hidden_states)
         assert output.logits is not None
-        logits = self.of_examples(output.logits, given)
-        loss = None if labels is None else mean(self.cost(logits, labels))
+        logits = self._of_examples(output.logits, given)
+        loss = None if labels is None else mean(self._cost(logits, labels))
         return replace(output, loss=loss, logits=logits)
 
-    def as_pairs(self, given: PaddedInputs) -> PaddedInputs:
+    def _as_pairs(self, given: PaddedInputs) -> PaddedInputs:
         """One text and one image each, whatever an example is."""
         return given
 
-    def of_examples(self, logits: Tensor, given: PaddedInputs) -> Tensor:
-        """Logits of pairs as those of examples."""
+    def _of_examples(self, logits: Tensor, given: PaddedInputs) -> Tensor:
+        """The logits of pairs as those of examples."""
         return logits
 
-    def cost(self, logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    def _cost(self, logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         """Sum and count. Numbers of classes, or a weight of each class."""
         if labels.dim() == 2 and labels.is_floating_point():
             return weighed_classes(logits, labels)
@@ -96,11 +96,10 @@ class InterBertForSequenceClassification(_ForTask):
 
     SHAPE = TaskShape("classify")
 
-    def cost(self, logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-        """Sum and count."""
+    def _cost(self, logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         if self.shape.kind == "score":
             return value(logits[:, 0], labels.flatten().float())
-        return super().cost(logits, labels)
+        return super()._cost(logits, labels)
 
 
 class InterBertForVisualReasoning(_ForTask):
@@ -109,8 +108,7 @@ class InterBertForVisualReasoning(_ForTask):
 
     SHAPE = TaskShape("classify", images=2)
 
-    def as_pairs(self, given: PaddedInputs) -> PaddedInputs:
-        """One after the other."""
+    def _as_pairs(self, given: PaddedInputs) -> PaddedInputs:
         if (
             given.region_features is None
             or given.region_features.dim() != 4
@@ -126,14 +124,12 @@ class InterBertForMultipleChoice(_ForTask):
 
     SHAPE = TaskShape("choose")
 
-    def as_pairs(self, given: PaddedInputs) -> PaddedInputs:
-        """One a choice."""
+    def _as_pairs(self, given: PaddedInputs) -> PaddedInputs:
         if given.words is None or given.words.dim() < 3:
             raise ValueError("input_ids are to be [examples, choices, words]")
         return _paired(given, given.words.shape[1])
 
-    def of_examples(self, logits: Tensor, given: PaddedInputs) -> Tensor:
-        """[B, choices]"""
+    def _of_examples(self, logits: Tensor, given: PaddedInputs) -> Tensor:
         assert given.words is not None
         return logits.view(-1, given.words.shape[1])
 
@@ -144,15 +140,13 @@ class InterBertForRegionChoice(_ForTask):
 
     SHAPE = TaskShape("point")
 
-    def of_examples(self, logits: Tensor, given: PaddedInputs) -> Tensor:
-        """Without the global token; where there is no region the least of numbers."""
+    def _of_examples(self, logits: Tensor, given: PaddedInputs) -> Tensor:
         logits_BR = logits[:, given.added :]
         if given.region_mask is None:
             return logits_BR
         return logits_BR.masked_fill(~given.region_mask.bool(), torch.finfo(logits.dtype).min)
 
-    def cost(self, logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-        """Sum and count."""
+    def _cost(self, logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         if labels.is_floating_point():
             real_BR = logits > torch.finfo(logits.dtype).min
             return overlap(logits, labels.masked_fill(~real_BR, float("nan")))
@@ -224,8 +218,8 @@ def _with_head(config: InterBertConfig, wanted: TaskShape, asked_by: str) -> Int
                 "example); take the class of that task, or start from a model that was only pretrained"
             )
     if shape.kind == "classify":
-        names: dict[Any, str] = config.id2label or {}
-        shape = replace(shape, classes=[names[number] for number in sorted(names)])
+        names: Any = config.id2label or {}  # by numbers, whatever its type says
+        shape = replace(shape, classes=[names[n] for n in range(len(names))])
     task = asdict(shape)
     if config.task == task and not config.prediction_heads:
         return config

@@ -49,8 +49,8 @@ MAY_KNOW["tasks.finetuning"] = BELOW_TASKS | {
 MAY_KNOW["commands"] = set(MAY_KNOW) - {"train"}
 MAY_KNOW["launch"] = set(MAY_KNOW)
 FOUNDATION = {
-    "auto",
     "adapter_folder",
+    "auto",
     "config",
     "doors",
     "recipe",

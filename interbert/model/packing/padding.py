@@ -75,10 +75,10 @@ def pack(config: InterBertConfig, given: PaddedInputs) -> PackedInputs:
     _check(config, given)
     words, region_features, region_boxes = given.words, given.region_features, given.region_boxes
     has_text, has_image = words is not None, region_features is not None
-    some = words if words is not None else region_features
+    some = region_features if words is None else words
     assert some is not None
     pairs, device, added = some.shape[0], some.device, given.added
-    width = words.shape[1] if words is not None else 0
+    width = 0 if words is None else words.shape[1]
     if region_features is None or region_boxes is None:
         region_features = torch.zeros(pairs, 0, config.feature_width, device=device)
         region_boxes = torch.zeros(pairs, 0, 5, device=device)
