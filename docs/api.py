@@ -13,13 +13,31 @@ PAGE = ROOT / "docs" / "api.md"
 
 # Under each heading: where a name is imported from, the module that has its source, the names.
 PUBLIC: dict[str, list[tuple[str, str, tuple[str, ...]]]] = {
+    "Plain calls": [
+        ("interbert", "interbert.inference.calls", ("score", "answer")),
+        ("interbert", "interbert.inference.regions", ("ImageRegions",)),
+        ("interbert.inference.processor", "interbert.inference.processor", ("InterBertProcessor",)),
+    ],
     "Models": [
-        ("interbert.model.interbert", "interbert.model.interbert", ("InterBertPreTrainedModel",)),
-        ("interbert.model", "interbert.model.interbert", ("InterBertModel", "InterBertForPreTraining")),
+        ("interbert.model.base", "interbert.model.base", ("InterBertPreTrainedModel",)),
+        ("interbert.model", "interbert.model.base", ("InterBertModel",)),
+        ("interbert.model", "interbert.model.interbert", ("InterBertForPreTraining",)),
         ("interbert.model", "interbert.model.outputs", ("InterBertOutput",)),
         ("interbert.model", "interbert.model.shape.configuration", ("InterBertConfig",)),
         ("interbert.model", "interbert.model.shape.shape", ("Stage", "ConfigurationError")),
         ("interbert.model.shape.shape", "interbert.model.shape.shape", ("Shape", "TaskShape")),
+        (
+            "interbert.model",
+            "interbert.model.tasks",
+            (
+                "InterBertForImageTextRetrieval",
+                "InterBertForQuestionAnswering",
+                "InterBertForSequenceClassification",
+                "InterBertForVisualReasoning",
+                "InterBertForMultipleChoice",
+                "InterBertForRegionChoice",
+            ),
+        ),
         ("interbert.model.task_head", "interbert.model.task_head", ("InterBertFineTuned", "FineTunedOutput")),
         ("interbert.model.loading", "interbert.model.loading", ("load_ours", "load_with_adapters")),
     ],
@@ -58,11 +76,8 @@ PUBLIC: dict[str, list[tuple[str, str, tuple[str, ...]]]] = {
         ("interbert.recipe", "interbert.recipe", ("load_recipe", "recipe_names")),
     ],
     "Objectives": [
-        (
-            "interbert.objectives",
-            "interbert.objectives",
-            ("msm", "moc", "mrm", "mrfr", "itm", "losses", "Loss"),
-        ),
+        ("interbert.objectives", "interbert.model.losses", ("msm", "moc", "mrm", "mrfr", "itm")),
+        ("interbert.objectives", "interbert.objectives", ("losses", "Loss")),
         ("interbert.batches.batch", "interbert.batches.batch", ("Batch",)),
     ],
     "Kernels": [
@@ -153,7 +168,9 @@ def members_of(node: ast.ClassDef) -> Iterator[str]:
 
 
 def functions_of(node: ast.ClassDef) -> list[ast.FunctionDef]:
-    return [one for one in node.body if isinstance(one, ast.FunctionDef)]
+    """Without those that set a property."""
+    functions = [one for one in node.body if isinstance(one, ast.FunctionDef)]
+    return [one for one in functions if not any("setter" in ast.unparse(by) for by in one.decorator_list)]
 
 
 def is_property(node: ast.FunctionDef) -> bool:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from interbert.adapter_folder import base_of
-from interbert.files import read_json
+from interbert.files import read_json, write_json
 from interbert.plain_bert import plain_bert
 
 SPECIALS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
@@ -115,7 +115,7 @@ class Tokenizer:
 
     def save(self, directory: str | Path) -> None:
         """As transformers does it: `load_tokenizer` and `AutoTokenizer` read it."""
-        self.fast.save_pretrained(str(directory))
+        _save(self.fast, Path(directory))
 
 
 def join_segments(
@@ -252,11 +252,24 @@ def _write(words: list[str], directory: Path, normalise: Sequence[str] = ()) -> 
     fast.backend_tokenizer.normalizer = backend.normalizer
 
     def fill(folder: Path) -> None:
-        fast.save_pretrained(str(folder))
+        _save(fast, folder)
         (folder / "vocab.txt").write_text("".join(f"{word}\n" for word in words), encoding="utf-8")
 
     _appear_whole(directory, fill)
     return load_tokenizer(directory)
+
+
+def _save(fast: Any, directory: Path) -> None:
+    """Where a text is not cut by BERT's own rules alone, of a class that keeps those of tokenizer.json."""
+    fast.save_pretrained(str(directory))
+    if own_normalizer(directory) is None:
+        return
+    path = directory / "tokenizer_config.json"
+    kept = {
+        "tokenizer_class": "PreTrainedTokenizerFast",
+        "model_input_names": ["input_ids", "token_type_ids", "attention_mask"],
+    }
+    write_json(path, read_json(path) | kept)
 
 
 def _with_bert_rules(backend: Any, normalise: Sequence[str] = ()) -> Any:

@@ -85,8 +85,11 @@ def _open_whole(folder: Path) -> tuple[InterBertForPreTraining, Read]:
 
 
 def _class_of(config: InterBertConfig) -> type[InterBertForPreTraining]:
-    kinds = {kind.__name__: kind for kind in (InterBertForPreTraining, InterBertForTasks, InterBertFineTuned)}
-    return kinds.get((config.architectures or [""])[0], InterBertForPreTraining)
+    """Whichever class of ours wrote it: those of tasks have one of these inside."""
+    if config.task is not None:
+        return InterBertFineTuned
+    written_by = (config.architectures or [""])[0]
+    return InterBertForTasks if written_by == InterBertForTasks.__name__ else InterBertForPreTraining
 
 
 def _files_of(folder: Path) -> dict[str, safe_open]:

@@ -40,9 +40,8 @@ class InterBertForTasks(InterBertForPreTraining):
         )
         self.post_init()
 
-    def forward(self, *arguments, **named) -> TaskOutput:
-        """As InterBertForPreTraining.forward."""
-        output = TaskOutput(**super().forward(*arguments, **named))
+    def predict(self, *given, **asked) -> TaskOutput:
+        output = TaskOutput(**super().predict(*given, **asked))
         p, training = self.config.pooled_dropout, self.training
         if output.text_pooled is not None and output.region_pooled is not None:
             match = self.heads["match"]

@@ -22,7 +22,7 @@ class FineTunedOutput(InterBertOutput):
     """What the model returns, and the answer."""
 
     logits: Tensor | None = None
-    """[B, classes] of each pair; of pairs of images [B / 2, classes]; [B, 1] a score; [B, R] of each region."""
+    """[B, classes] of each pair; of pairs of images [B / 2, classes]; [B, 1] a score; [B, R] of each image token."""
 
 
 class InterBertFineTuned(InterBertForPreTraining):
@@ -42,9 +42,9 @@ class InterBertFineTuned(InterBertForPreTraining):
         """What words are given of the regions that they mean, if the task has tags."""
         return self.task.pointing
 
-    def forward(self, *arguments, **named) -> FineTunedOutput:
-        """As InterBertForPreTraining.forward. The two images of an example are two pairs, one after the other."""
-        output = FineTunedOutput(**super().forward(*arguments, **named))
+    def predict(self, *given, **asked) -> FineTunedOutput:
+        """The two images of an example are two pairs, one after the other."""
+        output = FineTunedOutput(**super().predict(*given, **asked))
         if self.shape.kind == "point":
             output.logits = self.task(output.region_hidden)[..., 0]
             return output

@@ -19,6 +19,7 @@ MAY_KNOW = {
     "model": {"batches.batch", "kernels"},
     "deploy": {"batches", "store", "corpus", "kernels", "model"},
     "objectives": {"batches.batch", "kernels", "model"},
+    "inference": {"store", "corpus", "batches", "sources", "model"},
     "train": {
         "store",
         "corpus",
@@ -32,13 +33,13 @@ MAY_KNOW = {
         "objectives",
     },
 }
-BELOW_TASKS = set(MAY_KNOW)
+BELOW_TASKS = set(MAY_KNOW) - {"inference"}
 MAY_KNOW["tasks.official"] = {"sources"}
 MAY_KNOW["tasks.results"] = BELOW_TASKS | {"tasks.official"}
 MAY_KNOW["tasks.retrieval"] = BELOW_TASKS
 MAY_KNOW["tasks.blind"] = BELOW_TASKS | {"tasks.results"}
 MAY_KNOW["tasks.sweep"] = BELOW_TASKS | {"tasks.results"}
-MAY_KNOW["tasks.pretraining"] = BELOW_TASKS
+MAY_KNOW["tasks.pretraining"] = BELOW_TASKS | {"tasks.results"}
 MAY_KNOW["tasks.finetuning"] = BELOW_TASKS | {
     "tasks.results",
     "tasks.retrieval",
@@ -49,6 +50,7 @@ MAY_KNOW["commands"] = set(MAY_KNOW) - {"train"}
 MAY_KNOW["launch"] = set(MAY_KNOW)
 FOUNDATION = {
     "adapter_folder",
+    "auto",
     "config",
     "doors",
     "recipe",

@@ -29,9 +29,12 @@ class TextEmbeddings(nn.Module):
         types_T: Tensor,
         whole_TD: Tensor | None = None,
         pointed: tuple[Tensor, Tensor] | None = None,
+        words_TH: Tensor | None = None,
     ) -> Tensor:
-        """whole_TD: the feature of each word's whole image. pointed: words [S], and what is added to each [S, H]."""
-        x_TH = self.words(input_ids_T) + self.positions(positions_T) + self.types(types_T)
+        """whole_TD: the feature of each word's whole image. pointed: words [S], and what is added to each [S, H].
+        words_TH: vectors that stand for the ids."""
+        words_TH = self.words(input_ids_T) if words_TH is None else words_TH
+        x_TH = words_TH + self.positions(positions_T) + self.types(types_T)
         if self.image is not None:
             assert whole_TD is not None
             x_TH = x_TH + self.image(whole_TD.to(x_TH.dtype))

@@ -24,6 +24,10 @@ class Streams:
         """The joint rows, or image rows and text rows, whichever are there."""
         return self._apart or (self.joint_JH,)
 
+    def apart(self) -> tuple[Tensor, Tensor]:
+        """Image rows and text rows."""
+        return self._split()
+
     @property
     def joint_JH(self) -> Tensor:
         if self._joint is None:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from interbert.kernels import attention
-from interbert.model.interbert import InterBertModel
+from interbert.model.base import InterBertModel
 from interbert.model.layers.encoder import Layer
 from interbert.model.packing.image_tokens import image_tokens, whole_images
 from interbert.model.packing.layout import layout
