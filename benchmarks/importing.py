@@ -26,9 +26,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from benchmarks import report
 from interbert.mpi import World
 from interbert.sources.captions.files import CaptionFiles
-from interbert.sources.importers.choices import Choices
-from interbert.sources.importers.driver import Wishes, import_rows
-from interbert.sources.importers.formats import source_of
+from interbert.sources.features.fields.choices import Choices
+from interbert.sources.features.formats import source_of
+from interbert.sources.importing.driver import Wishes, import_rows
 
 REGIONS, WIDTH, CLASSES = 36, 2048, 1601
 SIZE = (640, 480)

@@ -3,6 +3,8 @@
 import ast
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parents[2]
 
 # From the ground up: each room, and what it may know beside the foundation and itself.
@@ -111,14 +113,20 @@ def test_imports_run_downward():
     assert upward_imports(ROOT) == []
 
 
-def test_rooms_of_the_model_know_what_is_below_them():
-    rooms = ["shape", "layers", "packing"]
-    for number, room in enumerate(rooms):
-        below = tuple(f"interbert.model.{name}." for name in rooms[: number + 1])
-        paths = list(ROOT.glob(f"interbert/model/{room}/*.py"))
+ORDERED = {
+    "model": ["shape", "layers", "packing"],
+    "sources": ["record", "foreign_files", "captions", "images", "features", "importing"],
+}
+
+
+@pytest.mark.parametrize("room", ORDERED)
+def test_rooms_of_a_room_know_what_is_below_them(room):
+    for number, inner in enumerate(ORDERED[room]):
+        below = tuple(f"interbert.{room}.{name}." for name in ORDERED[room][: number + 1])
+        paths = [*ROOT.glob(f"interbert/{room}/{inner}/**/*.py"), *ROOT.glob(f"interbert/{room}/{inner}.py")]
         assert paths
         for path in paths:
-            known = {name for name in imports_of(path) if name.startswith("interbert.model.")}
+            known = {name for name in imports_of(path) if name.startswith(f"interbert.{room}.")}
             assert all(name.startswith(below) for name in known), path
 
 
