@@ -17,7 +17,7 @@ from interbert.commands.launch import start_of
 from interbert.sources.scenes.write import write_scenes
 
 ROOT = Path(__file__).parents[2]
-FOR_DEVELOPERS = {"hatchling", "ipykernel", "nbclient", "nbformat", "pytest", "ruff", "ty"}
+FOR_DEVELOPERS = {"hatchling", "ipykernel", "nbclient", "nbformat", "parameterized", "pytest", "ruff", "ty"}
 
 
 def project() -> dict:
