@@ -3,6 +3,9 @@
 PYTHON ?= python3
 # What `make pretrain` trains: scenes, or scenes_zh, the same in Chinese.
 RECIPE ?= scenes
+# `make real`: en or zh, and a folder with copies of what it would fetch.
+TONGUE ?= en
+COPIES ?=
 VENV := .venv
 BIN := $(VENV)/bin
 RUN := PATH="$(CURDIR)/$(BIN):$$PATH"
@@ -16,7 +19,7 @@ DS_CONFIG ?= ds_configs/$(if $(GPU),zero0_$(if $(OLD_GPU),fp16,bf16),cpu).json
 RANKS ?= $(if $(GPU),1,2)
 
 .DEFAULT_GOAL := help
-.PHONY: help pretrain finetune test prove test-kernels test-fault test-cluster test-hugging-face cluster-packages lint format benchmark debian-packages clean
+.PHONY: help pretrain finetune real test prove test-kernels test-fault test-cluster test-hugging-face cluster-packages lint format benchmark debian-packages clean
 
 help: ## This list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 18
@@ -30,6 +33,10 @@ finetune: $(VENV)/ready ## Fine-tune the model of `make pretrain` for retrieval,
 	$(RUN) deepspeed --num_gpus $(RANKS) launch/finetune.py --recipe scenes_retrieval --deepspeed_config $(DS_CONFIG)
 	$(RUN) deepspeed --num_gpus $(RANKS) launch/evaluate.py --task retrieval --run runs/scenes_retrieval
 	$(RUN) python -m interbert summary runs/scenes_retrieval
+
+real: $(VENV)/ready ## Fetch real pictures and texts, pretrain from a BERT, search what it has not seen
+	$(RUN) python benchmarks/real.py --languages $(TONGUE) --beginnings bert --seeds 1 --ranks $(RANKS) \
+	  $(if $(COPIES),--copies $(COPIES))
 
 # Two calls of pytest at once, for most tests keep one core busy; of the second, what it said comes when it has ended.
 define halves

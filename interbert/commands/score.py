@@ -12,7 +12,9 @@ HELP = "score sentences against one image, your own or one of a store"
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model", required=True, type=Path, metavar="DIR", help="such as runs/<name>/export")
     parser.add_argument("--text", action="append", required=True, metavar="SENTENCE", help="may be repeated")
-    parser.add_argument("--image", type=Path, metavar="FILE", help="an image of your own, with --detector")
+    parser.add_argument(
+        "--image", type=Path, metavar="FILE", help="an image of your own, with --detector or --encoder"
+    )
     add_model_arguments(parser, "--detector")
     parser.add_argument("--data", nargs="+", type=Path, metavar="STORE", help="or a store, with --image-id")
     parser.add_argument("--image-id", metavar="ID", help="of the image in the store")
@@ -41,7 +43,10 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _check(arguments: argparse.Namespace) -> None:
-    own = arguments.image is not None and arguments.detector is not None
+    computed = arguments.detector is not None or arguments.encoder is not None
+    own = arguments.image is not None and computed
     stored = arguments.data is not None and arguments.image_id is not None
-    if own == stored or (arguments.image is None) != (arguments.detector is None):
-        raise ValueError("give --image FILE with --detector DIR, or --data STORE with --image-id ID")
+    if own == stored or (arguments.image is not None) != computed:
+        raise ValueError(
+            "give --image FILE with --detector DIR or --encoder FILE.py:FUNCTION, or --data STORE with --image-id ID"
+        )

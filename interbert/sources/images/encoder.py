@@ -19,8 +19,8 @@ class Choice:
     confidence: float = 0.2
     fewest: int = 10
     most: int = 36
-    grid: int = 6
-    """Cells a side; patches are averaged within them."""
+    grid: int | None = None
+    """Cells a side; patches are averaged within them. None: 6 of a Hugging Face encoder, all of people's own."""
     batch: int = 8
     """Images at a time."""
 

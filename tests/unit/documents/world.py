@@ -63,6 +63,8 @@ def fill(folder: Path) -> None:
     _runs(folder / "runs")
     (trackers,) = blocks((ROOT / "docs" / "trackers.md").read_text(), "python")
     (folder / "trackers.py").write_text(trackers)
+    (encoder,) = blocks((ROOT / "docs" / "own_images.md").read_text(), "python")
+    (folder / "encoder.py").write_text(encoder)
     _examples(folder)
     fill_official(folder, WIDTH, CLASSES)
     _released_and_bert(folder)

@@ -1,0 +1,67 @@
+"""Runs of the recipes `real` and `real_zh`, by the commands that anybody would type."""
+
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+RECIPES = {"en": "real", "zh": "real_zh"}
+BERT, NOTHING = "bert", "nothing"
+
+
+@dataclass(frozen=True)
+class Run:
+    language: str
+    beginning: str
+    """bert, or nothing: then only its tokenizer is taken."""
+    seed: int
+
+    @property
+    def name(self) -> str:
+        return f"{self.language}-{self.beginning}-{self.seed}"
+
+
+@dataclass(frozen=True)
+class How:
+    """What all runs have in common."""
+
+    data: Path
+    """With a folder of stores for each language."""
+    runs: Path
+    berts: dict[str, Path]
+    ranks: int
+    deepspeed_config: str
+    settings: tuple[str, ...]
+    """section.key=value, that differ from the recipe."""
+
+
+def command(run: Run, how: How) -> list[str]:
+    bert, data = how.berts[run.language], how.data / run.language
+    settings = [
+        f"data.tokenizer={bert}",
+        f"data.validation=[{data / 'validation.h5'}]",
+        f"train.seed={run.seed}",
+        *([f"model.bert={bert}"] if run.beginning == BERT else []),
+        *how.settings,
+    ]
+    launcher = Path(sys.executable).with_name("deepspeed")
+    return [
+        *(str(launcher), "--num_gpus", str(how.ranks), str(ROOT / "launch" / "pretrain.py")),
+        *("--recipe", RECIPES[run.language], "--deepspeed_config", how.deepspeed_config),
+        *("--data", str(data / "train.h5"), "--output-dir", str(how.runs / run.name)),
+        *(word for setting in settings for word in ("--set", setting)),
+    ]
+
+
+def train(run: Run, how: How) -> Path:
+    """The folder of the finished run; what is there is not done again, what was cut short goes on."""
+    folder = how.runs / run.name
+    if not (folder / "export").is_dir():
+        subprocess.run(command(run, how), check=True, env={**os.environ, "PYTHONPATH": _paths()})
+    return folder
+
+
+def _paths() -> str:
+    return os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
