@@ -1,6 +1,7 @@
 """Who only looks does not wait: what is slow to import is imported when it is needed."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -21,8 +22,14 @@ def imported(program: str, *arguments: str, cwd: Path = ROOT) -> tuple[set[str],
     """Which of HEAVY a new process has imported when it has run the program, and what it printed before."""
     told = f"\nimport json, sys; print(json.dumps([m for m in {HEAVY!r} if m in sys.modules]))"
     paths = f"import sys; sys.path.insert(0, {str(ROOT)!r})\n"
+    # As a person's shell has it, whatever tests of ranks have left in this process.
+    alone = {name: value for name, value in os.environ.items() if name not in ("RANK", "WORLD_SIZE")}
     done = subprocess.run(
-        [sys.executable, "-c", paths + program + told, *arguments], cwd=cwd, capture_output=True, text=True
+        [sys.executable, "-c", paths + program + told, *arguments],
+        cwd=cwd,
+        env=alone,
+        capture_output=True,
+        text=True,
     )
     assert done.returncode == 0, done.stderr
     *printed, last = done.stdout.splitlines()
