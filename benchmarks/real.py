@@ -142,11 +142,11 @@ def probed(how: How, language: str, seeds: list[int]) -> list[Figures]:
     from benchmarks.real_pairs import probe
 
     data, bert = how.data / language, how.berts[language]
-    learnt_from = probe.vectors_of(data / "train.h5", bert)
+    learnt_from, watched = (probe.vectors_of(data / f"{name}.h5", bert) for name in ("train", "validation"))
     tests = {name: probe.vectors_of(data / f"{name}.h5", bert) for name in tests_in(data)}
     found = []
     for seed in seeds:
-        learnt = probe.trained(learnt_from, seed)
+        learnt = probe.trained(learnt_from, watched, seed)
         found.append({name: probe.recalls(learnt, test) for name, test in tests.items()})
     return found
 

@@ -194,7 +194,8 @@ def test_the_probe_finds_what_two_maps_can():
     turn_DD = torch.randn(24, 24, generator=rng)
     words_CD = torch.nn.functional.normalize(both_ID @ turn_DD, dim=-1)
     owner_C = torch.arange(400)
-    learnt = trained(Vectors(both_ID[:300], words_CD[:300], owner_C[:300]), 1)
+    watched = Vectors(both_ID[250:300], words_CD[250:300], owner_C[:50])
+    learnt = trained(Vectors(both_ID[:250], words_CD[:250], owner_C[:250]), watched, 1)
     found = recalls(learnt, Vectors(both_ID[300:], words_CD[300:], owner_C[:100]))
     assert found["text_to_image"]["r10"] > 0.5 and found["image_to_text"]["r10"] > 0.5
     apart = recalls(learnt, Vectors(both_ID[300:], words_CD[300:].flip(0), owner_C[:100]))
