@@ -26,9 +26,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from benchmarks import report
 from interbert.mpi import World
 from interbert.sources.captions.files import CaptionFiles
-from interbert.sources.importers.choices import Choices
-from interbert.sources.importers.driver import Wishes, import_rows
-from interbert.sources.importers.formats import source_of
+from interbert.sources.features.fields.choices import Choices
+from interbert.sources.features.formats import source_of
+from interbert.sources.importing.driver import Wishes, import_rows
 
 REGIONS, WIDTH, CLASSES = 36, 2048, 1601
 SIZE = (640, 480)
@@ -69,12 +69,11 @@ def main() -> None:
 
 
 def parse_arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = report.parser(__doc__)
     parser.add_argument("--images", type=int, default=300)
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--formats", nargs="+", default=list(WRITERS), choices=WRITERS)
     parser.add_argument("--folder", type=Path, help="where the files are made for the while (the system's)")
-    parser.add_argument("--json", metavar="FILE", help="also write the figures here")
     return parser.parse_args()
 
 

@@ -19,6 +19,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from benchmarks import report
 from interbert.config import World
 from interbert.files import read_json
+from interbert.train.start.flags import add_set_flag
 
 ROOT = Path(__file__).resolve().parent.parent
 ARCHITECTURES = {
@@ -54,24 +55,16 @@ def main() -> None:
 
 
 def parse_arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = report.parser(__doc__)
     add = parser.add_argument
     add("--worlds", nargs="+", default=["vqa", "nlvr2"], choices=get_args(World))
     add("--architectures", nargs="+", default=list(ARCHITECTURES), choices=ARCHITECTURES)
     add("--seeds", type=int, default=3)
     add("--steps", type=int, default=1500, help="of each fine-tuning")
     add("--pretraining-steps", type=int, default=3600, help="0: from nothing alone")
-    add(
-        "--set",
-        action="append",
-        default=[],
-        metavar="SECTION.KEY=VALUE",
-        dest="overrides",
-        help="for all runs",
-    )
+    add_set_flag(parser, "change a setting of all runs")
     add("--parallel", type=int, default=len(os.sched_getaffinity(0)), help="trainings at once")
     add("--folder", type=Path, default=Path("runs/tasks"), help="runs and their results")
-    add("--json", metavar="FILE", help="also write the figures here")
     return parser.parse_args()
 
 

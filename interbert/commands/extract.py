@@ -133,7 +133,7 @@ def _extract(arguments: argparse.Namespace, output: Path, captions, world) -> tu
     from interbert.sources.images.containers.recognise import open_containers
     from interbert.sources.images.decode import Limits
     from interbert.sources.images.source import ImageSource
-    from interbert.sources.importers.driver import Wishes, import_rows, rows_of_rank
+    from interbert.sources.importing.driver import Wishes, import_rows, rows_of_rank
 
     fields = Fields(
         arguments.image_field, tuple(arguments.caption_field), arguments.id_field, not arguments.ignore_beside

@@ -10,7 +10,7 @@ from interbert.commands.output import SHARDS, add_overwrite, output_path
 from interbert.printing import printable
 
 if TYPE_CHECKING:
-    from interbert.sources.importers.choices import Choices
+    from interbert.sources.features.fields.choices import Choices
 
 HELP = "bring features of another format into a store"
 FORMATS = {
@@ -105,8 +105,8 @@ def run(arguments: argparse.Namespace) -> int:
         return _explain(arguments)
     from interbert.corpus.cache import key
     from interbert.mpi import mpi_world
-    from interbert.sources.importers.driver import Wishes, import_rows
-    from interbert.sources.importers.formats import source_of
+    from interbert.sources.features.formats import source_of
+    from interbert.sources.importing.driver import Wishes, import_rows
 
     _check(arguments)
     output = store_output(arguments, [*arguments.input, *arguments.captions])
@@ -142,7 +142,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _format(arguments: argparse.Namespace, inputs: list[Path], shown: bool) -> str:
     """The name of the format; what it was told by is said."""
-    from interbert.sources.importers.recognise import recognise
+    from interbert.sources.features.looks.recognise import recognise
 
     if arguments.format != "auto":
         return arguments.format
@@ -155,7 +155,7 @@ def _format(arguments: argparse.Namespace, inputs: list[Path], shown: bool) -> s
 
 
 def _choices(arguments: argparse.Namespace) -> "Choices":
-    from interbert.sources.importers.choices import Choices, read_class_names, read_sizes
+    from interbert.sources.features.fields.choices import Choices, read_class_names, read_sizes
 
     names = (None, None) if arguments.class_names is None else read_class_names(arguments.class_names)
     sizes = {} if arguments.sizes is None else read_sizes(arguments.sizes)
@@ -164,10 +164,10 @@ def _choices(arguments: argparse.Namespace) -> "Choices":
 
 def _explain(arguments: argparse.Namespace) -> int:
     from interbert.sources.captions.explain import explain_captions
-    from interbert.sources.importers.explain import explain
-    from interbert.sources.importers.formats import source_of
-    from interbert.sources.importers.recognise import look_at
-    from interbert.sources.importers.what_else import what_else
+    from interbert.sources.features.formats import source_of
+    from interbert.sources.features.looks.explain import explain
+    from interbert.sources.features.looks.recognise import look_at
+    from interbert.sources.features.looks.what_else import what_else
 
     _refuse_missing([*arguments.explain, arguments.class_names, arguments.sizes])
     choices, unknown = _choices(arguments), 0

@@ -22,15 +22,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    from interbert.model.loading import load_ours
+    from interbert.inference.calls import score
+    from interbert.inference.regions import regions_of_images, regions_of_store
     from interbert.printing import printable
-    from interbert.tasks.retrieval.scoring import score
-    from interbert.tokenizer import load_tokenizer
 
     _check(arguments)
-    regions = _of_file(arguments) if arguments.image else _of_store(arguments)
-    model, tokenizer = load_ours(arguments.model), load_tokenizer(arguments.model)
-    found = score(model, tokenizer, arguments.text, *regions)
+    if arguments.image:
+        _, vision = load(arguments, arguments.detector)
+        regions = regions_of_images([arguments.image], vision)
+    else:
+        regions = regions_of_store(arguments.data, [arguments.image_id])
+    found = score(arguments.model, arguments.text, regions=regions)
     if arguments.json:
         pairs = zip(arguments.text, found, strict=True)
         print(json.dumps([{"text": text, "match_probability": p} for text, p in pairs], ensure_ascii=False))
@@ -38,30 +40,6 @@ def run(arguments: argparse.Namespace) -> int:
     for text, probability in sorted(zip(arguments.text, found, strict=True), key=lambda pair: -pair[1]):
         print(f"{probability:8.1%}  {printable(text)}")
     return 0
-
-
-def _of_file(arguments: argparse.Namespace):
-    from interbert.sources.images.containers.container import ImageError
-    from interbert.sources.images.decode import Limits, decoded
-
-    _, vision = load(arguments, arguments.detector)
-    try:
-        with decoded(arguments.image.read_bytes(), Limits(), vision.wanted) as picture:
-            prepared = vision.prepare(picture)
-    except (ImageError, OSError) as error:
-        raise ValueError(f"{arguments.image}: {error}") from None
-    (found,) = vision.regions([prepared])
-    return found.features_ND, found.boxes_N4, prepared.size, vision.features_of
-
-
-def _of_store(arguments: argparse.Namespace):
-    from interbert.corpus.corpus import Corpus
-    from interbert.show.overview import choose_images
-
-    with Corpus(arguments.data) as corpus:
-        (image,) = choose_images(corpus, 1, [arguments.image_id])
-        features_RD, boxes_R4 = corpus.read([image], corpus.region_counts[[image]])
-        return features_RD, boxes_R4, tuple(corpus.sizes[image].tolist()), corpus.features_of
 
 
 def _check(arguments: argparse.Namespace) -> None:

@@ -1,9 +1,10 @@
 """Rows that wait for their place in a store, in a file without a name: memory holds none of them."""
 
+import os
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import IO, Any
 
 import numpy as np
 
@@ -16,10 +17,11 @@ _BLOCK = 4 << 20
 class Spool:
     """Bytes of one dataset, in the order that they came."""
 
-    def __init__(self, folder: Path, dtype: str) -> None:
-        """folder: beside the target, for that is where there must be room."""
-        self.dtype = np.dtype(dtype)
+    def __init__(self, folder: Path, dtype: str, start: int = 0) -> None:
+        """folder: beside the target, for that is where there must be room. start: where in the file they begin."""
+        self.dtype, self.start = np.dtype(dtype), start
         self._file = _nameless(folder)
+        self._file.seek(start)
         self.bytes = 0
 
     def add(self, values: Any) -> None:
@@ -35,7 +37,7 @@ class Spool:
         return self.bytes // self.dtype.itemsize
 
     def blocks(self) -> Iterator[bytes]:
-        self._file.seek(0)
+        self._file.seek(self.start)
         while block := self._file.read(_BLOCK):
             yield block
 
@@ -48,8 +50,25 @@ class Spool:
         self._file.close()
 
 
-def _nameless(folder: Path) -> BinaryIO:
-    return tempfile.TemporaryFile(dir=folder, buffering=_BUFFER)
+def _nameless(folder: Path) -> IO[bytes]:
+    """Where the system can, such as can be given a name later."""
+    try:
+        return open(os.open(folder, os.O_TMPFILE | os.O_RDWR, 0o666), "w+b", buffering=_BUFFER)
+    except (OSError, AttributeError):
+        return tempfile.TemporaryFile(dir=folder, buffering=_BUFFER)
+
+
+def name_file(descriptor: int, path: Path) -> bool:
+    """Whether the file without a name could be given this one."""
+    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        # Only with a folder's descriptor Python tells the system to follow the link that /proc has.
+        os.link(f"/proc/self/fd/{descriptor}", path.name, dst_dir_fd=folder, follow_symlinks=True)
+    except (OSError, NotImplementedError):
+        return False
+    finally:
+        os.close(folder)
+    return True
 
 
 class Names:

@@ -3,8 +3,9 @@
 A contiguous HDF5 dataset cannot grow, and one that was never written has no place in the file: so nothing is
 given to HDF5 before all sizes are known. The spools have no name (the system frees them whatever happens to
 the process), the store itself is written under a partial name, fsynced and renamed: it is whole or not there.
-The disk holds the rows twice for a moment; memory holds none of them, only which ids are known (some 30 bytes an
-image).
+Features are most of it, so their spool leaves room before them for what HDF5 writes there, and becomes the store's
+file where the system can name one that has none; the disk holds the other rows twice for a moment. Memory holds none
+of them, only which ids are known (some 30 bytes an image).
 """
 
 import json
@@ -16,7 +17,7 @@ import numpy as np
 import xxhash
 
 from interbert.store.checksums import row_checksums
-from interbert.store.file import Content, write_file
+from interbert.store.file import ROWS_AT, Content, write_file
 from interbert.store.format import ATTRIBUTE_ROWS, EVIDENCE, FIELDS
 from interbert.store.rows import RowShape, checked_rows, encode_ids
 from interbert.store.spool import Names, Spool
@@ -70,7 +71,7 @@ class StoreWriter:
         self.images = self.captions = self.swapped = 0
         self.path.parent.mkdir(parents=True, exist_ok=True)
         self._spools = {
-            name: Spool(self.path.parent, FIELDS[name].dtype)
+            name: Spool(self.path.parent, FIELDS[name].dtype, ROWS_AT if name == "features" else 0)
             for name in (*_INDEX, *self._shape.datasets, "captions/text", "swapped/text")
         }
         for name in _INDEX:
@@ -117,7 +118,7 @@ class StoreWriter:
 
         Either all of them are added or, on a ValueError, none.
         """
-        given = {"features": features_RD, "boxes": boxes_R4}
+        given: dict[str, np.ndarray | None] = {"features": features_RD, "boxes": boxes_R4}
         given |= {"class_probs": class_probs_RK, "labels": labels_R, "confidence": confidence_R}
         given |= dict(zip(ATTRIBUTE_ROWS, (attributes_R, attribute_confidence_R), strict=True))
         names = encode_ids(self.path, ids, self._names)
@@ -242,4 +243,4 @@ class StoreWriter:
             attributes["class_names"] = json.dumps(self.class_names, ensure_ascii=False)
         if self.attribute_names is not None:
             attributes["attribute_names"] = json.dumps(self.attribute_names, ensure_ascii=False)
-        write_file(self.path, attributes, self._names, content)
+        write_file(self.path, attributes, self._names, content, "features")

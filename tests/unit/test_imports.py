@@ -3,6 +3,8 @@
 import ast
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parents[2]
 
 # From the ground up: each room, and what it may know beside the foundation and itself.
@@ -17,7 +19,9 @@ MAY_KNOW = {
     "ranks": {"kernels"},
     # The packed Batch is the one contract between data and model.
     "model": {"batches.batch", "kernels"},
+    "deploy": {"batches", "store", "corpus", "kernels", "model"},
     "objectives": {"batches.batch", "kernels", "model"},
+    "inference": {"store", "corpus", "batches", "sources", "model"},
     "train": {
         "store",
         "corpus",
@@ -31,13 +35,13 @@ MAY_KNOW = {
         "objectives",
     },
 }
-BELOW_TASKS = set(MAY_KNOW)
+BELOW_TASKS = set(MAY_KNOW) - {"inference"}
 MAY_KNOW["tasks.official"] = {"sources"}
 MAY_KNOW["tasks.results"] = BELOW_TASKS | {"tasks.official"}
 MAY_KNOW["tasks.retrieval"] = BELOW_TASKS
 MAY_KNOW["tasks.blind"] = BELOW_TASKS | {"tasks.results"}
 MAY_KNOW["tasks.sweep"] = BELOW_TASKS | {"tasks.results"}
-MAY_KNOW["tasks.pretraining"] = BELOW_TASKS
+MAY_KNOW["tasks.pretraining"] = BELOW_TASKS | {"tasks.results"}
 MAY_KNOW["tasks.finetuning"] = BELOW_TASKS | {
     "tasks.results",
     "tasks.retrieval",
@@ -47,12 +51,15 @@ MAY_KNOW["tasks.finetuning"] = BELOW_TASKS | {
 MAY_KNOW["commands"] = set(MAY_KNOW) - {"train"}
 MAY_KNOW["launch"] = set(MAY_KNOW)
 FOUNDATION = {
+    "adapter_folder",
+    "auto",
     "config",
     "doors",
     "recipe",
     "rng",
     "files",
     "hub",
+    "idle",
     "mpi",
     "plain_bert",
     "plugins",
@@ -106,14 +113,20 @@ def test_imports_run_downward():
     assert upward_imports(ROOT) == []
 
 
-def test_rooms_of_the_model_know_what_is_below_them():
-    rooms = ["shape", "layers", "packing"]
-    for number, room in enumerate(rooms):
-        below = tuple(f"interbert.model.{name}." for name in rooms[: number + 1])
-        paths = list(ROOT.glob(f"interbert/model/{room}/*.py"))
+ORDERED = {
+    "model": ["shape", "layers", "packing"],
+    "sources": ["record", "foreign_files", "captions", "images", "features", "importing"],
+}
+
+
+@pytest.mark.parametrize("room", ORDERED)
+def test_rooms_of_a_room_know_what_is_below_them(room):
+    for number, inner in enumerate(ORDERED[room]):
+        below = tuple(f"interbert.{room}.{name}." for name in ORDERED[room][: number + 1])
+        paths = [*ROOT.glob(f"interbert/{room}/{inner}/**/*.py"), *ROOT.glob(f"interbert/{room}/{inner}.py")]
         assert paths
         for path in paths:
-            known = {name for name in imports_of(path) if name.startswith("interbert.model.")}
+            known = {name for name in imports_of(path) if name.startswith(f"interbert.{room}.")}
             assert all(name.startswith(below) for name in known), path
 
 
@@ -135,3 +148,15 @@ def test_no_module_writes_into_another_layer_by_relative_import():
     for path in ROOT.glob("interbert/**/*.py"):
         for node in ast.walk(ast.parse(path.read_text())):
             assert not (isinstance(node, ast.ImportFrom) and node.level), f"{path}: write imports in full"
+
+
+def test_the_trainer_names_no_task():
+    """What it must know of one stands in `train/task.py`: it asks for no kind and no world."""
+    named = [
+        f"{path.relative_to(ROOT)}:{node.lineno}"
+        for path in sorted((ROOT / "interbert" / "train").rglob("*.py"))
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Attribute)
+        and (node.attr == "world" or ast.unparse(node).endswith("settings.task"))
+    ]
+    assert not named

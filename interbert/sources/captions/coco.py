@@ -16,7 +16,7 @@ from interbert.sources.captions.layout import (
     other_name,
     sentences,
 )
-from interbert.sources.importers.record import ImportFault
+from interbert.sources.record import ImportFault
 
 
 def coco(path: Path, encoding: str) -> Layout:

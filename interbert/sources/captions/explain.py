@@ -8,7 +8,7 @@ from interbert.sources.captions.disk_map import DiskMap
 from interbert.sources.captions.layout import Caption, Layout
 from interbert.sources.captions.layouts import recognise
 from interbert.sources.captions.text_file import ENCODING, UndecodableText
-from interbert.sources.importers.record import ImportFault
+from interbert.sources.record import ImportFault
 
 _EXAMPLES = 2
 _SPLITS = 20

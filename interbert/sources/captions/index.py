@@ -14,7 +14,7 @@ from interbert.files import write_json
 from interbert.sources.captions.files import CaptionFiles
 from interbert.sources.captions.layout import Caption, Layout
 from interbert.sources.captions.match import FileMatch, Matcher
-from interbert.sources.importers.record import ImportFault
+from interbert.sources.record import ImportFault
 
 BASE, MATCHES = "captions.sqlite", "matches.json"
 CACHE_KIB = 16_384

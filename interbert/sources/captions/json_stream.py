@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from interbert.sources.captions.text_file import opened
-from interbert.sources.importers.record import ImportFault
+from interbert.sources.record import ImportFault
 
 _BLOCK = 1 << 18
 LARGEST = 1 << 26

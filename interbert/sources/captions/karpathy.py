@@ -14,7 +14,7 @@ from interbert.sources.captions.layout import (
     other_name,
     sentences,
 )
-from interbert.sources.importers.record import ImportFault
+from interbert.sources.record import ImportFault
 
 
 def karpathy(path: Path, encoding: str) -> Layout:

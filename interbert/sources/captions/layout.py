@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from interbert.sources.importers.record import ImportFault
+from interbert.sources.record import ImportFault
 
 SHOWN = 60
 """Characters of a foreign value in a message."""

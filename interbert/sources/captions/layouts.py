@@ -15,7 +15,7 @@ from interbert.sources.captions.objects import IMAGES, TEXTS, fields_of, objects
 from interbert.sources.captions.tables import table
 from interbert.sources.captions.text_file import first_line, is_binary, lines, opened
 from interbert.sources.captions.web import sbu
-from interbert.sources.importers.record import ImportFault
+from interbert.sources.record import ImportFault
 
 _LINE = 1 << 20
 """Characters of a first line that is looked at: an object that is longer is a whole file."""

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from interbert.sources.captions.files import CaptionFiles
 from interbert.sources.captions.layout import Field, Layout
 from interbert.sources.captions.names import CHOICES, LOOSE, RULES, TOLD, is_number, same_image
-from interbert.sources.importers.record import ImportFault
+from interbert.sources.record import ImportFault
 
 _EXAMPLES = 3
 

@@ -22,7 +22,7 @@ from interbert.sources.captions.layout import (
 )
 from interbert.sources.captions.text_file import lines
 from interbert.sources.captions.web import URL_FIELDS
-from interbert.sources.importers.record import ImportFault
+from interbert.sources.record import ImportFault
 
 URLS = ("url", "image_url")
 IMAGES = (

@@ -20,7 +20,7 @@ from interbert.sources.captions.names import has_ending
 from interbert.sources.captions.objects import IMAGES, TEXTS, URLS
 from interbert.sources.captions.text_file import lines, opened
 from interbert.sources.captions.web import URL_FIELDS, conceptual, is_url
-from interbert.sources.importers.record import ImportFault
+from interbert.sources.record import ImportFault
 
 _DELIMITERS = {"\t": "tabs", "|": "|", ",": "commas", ";": "semicolons"}
 _TOKEN = re.compile(r"([^\t]+)#(\d+)\t(.*)")

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
-from interbert.sources.importers.record import ImportFault
+from interbert.sources.record import ImportFault
 
 ENCODING = "utf-8"
 LONGEST = 1 << 24

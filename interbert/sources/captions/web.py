@@ -21,7 +21,7 @@ from interbert.sources.captions.layout import (
     sentences,
 )
 from interbert.sources.captions.text_file import lines
-from interbert.sources.importers.record import ImportFault
+from interbert.sources.record import ImportFault
 
 
 def is_url(text: str) -> bool:

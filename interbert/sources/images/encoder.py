@@ -44,10 +44,14 @@ class Prepared:
 
 
 class Vision(Protocol):
-    class_names: list[str] | None
     choice: Choice
-    features_of: str | None
-    """What tells its features from those of another."""
+
+    @property
+    def class_names(self) -> list[str] | None: ...
+
+    @property
+    def features_of(self) -> str | None:
+        """What tells its features from those of another."""
 
     def wanted(self, width: int, height: int) -> tuple[int, int] | None:
         """The size that an image is brought to; None: not known. Called in threads."""

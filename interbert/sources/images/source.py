@@ -14,7 +14,7 @@ from interbert.sources.images.containers.container import Container, Found, Imag
 from interbert.sources.images.decode import Limits, decoded
 from interbert.sources.images.encoder import Prepared, Regions, Vision
 from interbert.sources.images.gate import Gate
-from interbert.sources.importers.record import ImageRecord
+from interbert.sources.record import ImageRecord
 
 _AHEAD = 4
 """Batches computed at a time: a detector finds images of one size among them."""

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from interbert.corpus.example_faults import ExamplesError, Fault
-from interbert.sources.importers.text_files import parts_of
+from interbert.sources.foreign_files.text_files import parts_of
 from interbert.sources.official.images import Images
 from interbert.sources.official.negatives import Negatives
 from interbert.sources.official.rows import OFFICIAL, Example, Skipped, examples_of, judged_pairs

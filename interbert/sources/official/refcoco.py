@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from interbert.corpus.example_faults import ExamplesError, Fault
-from interbert.sources.importers.record import ImportFault
-from interbert.sources.importers.safe_pickle import loads
+from interbert.sources.foreign_files.safe_pickle import loads
 from interbert.sources.official.images import Images
 from interbert.sources.official.rows import (
     OFFICIAL,
@@ -18,6 +17,7 @@ from interbert.sources.official.rows import (
     number_in,
     text_in,
 )
+from interbert.sources.record import ImportFault
 
 NAME = "refcoco"
 INSTANCES = "instances.json"

@@ -8,10 +8,10 @@ from typing import Any
 
 from interbert.corpus.example_faults import ExamplesError, Fault
 from interbert.files import write_text
-from interbert.sources.importers.record import ImportFault
-from interbert.sources.importers.safe_pickle import loads
+from interbert.sources.foreign_files.safe_pickle import loads
 from interbert.sources.official.rows import text_in
 from interbert.sources.official.vqa_answers import cleaned, plain
+from interbert.sources.record import ImportFault
 
 
 def frequent_answers(annotations: Iterable[dict[str, Any]], least: int) -> list[str]:

@@ -12,7 +12,7 @@ from foreign_captions import LAYOUTS, NAMED_BY_URL, OF_THE_WEB
 from interbert.sources.captions.files import CaptionFiles
 from interbert.sources.captions.index import build_index
 from interbert.sources.captions.matched import MatchedCaptions, joined
-from interbert.sources.importers.record import ImportFault
+from interbert.sources.record import ImportFault
 
 
 class Matched:

@@ -14,7 +14,7 @@ from interbert.sources.captions.files import CaptionFiles
 from interbert.sources.captions.json_stream import JsonStream, elements
 from interbert.sources.captions.layouts import recognise
 from interbert.sources.captions.names import number, stem
-from interbert.sources.importers.record import ImportFault
+from interbert.sources.record import ImportFault
 
 
 def told(truth: Truth) -> dict[str, list[str]]:

@@ -19,10 +19,10 @@ from interbert import __main__ as program
 from interbert import mpi
 from interbert.corpus.corpus import Corpus
 from interbert.mpi import World
-from interbert.sources.importers import driver
-from interbert.sources.importers.choices import Choices
-from interbert.sources.importers.formats import source_of
-from interbert.sources.importers.recognise import recognise
+from interbert.sources.features.fields.choices import BACKGROUND, Choices
+from interbert.sources.features.formats import source_of
+from interbert.sources.features.looks.recognise import recognise
+from interbert.sources.importing import driver
 from interbert.store.store import Store
 from interbert.store.verify import verify
 
@@ -367,7 +367,7 @@ def test_class_names_come_from_a_file(written_as, tmp_path, capsys):
     foreign.write_tsv(tmp_path / "a.tsv", made, kind="probs")
     words = ("--input", tmp_path / "a.tsv", "--class-names", tmp_path / "names")
     with store_of(tmp_path, *words) as store:
-        assert store.class_names == ([driver.BACKGROUND] if written_as == "lines" else names[:1]) + names[1:]
+        assert store.class_names == ([BACKGROUND] if written_as == "lines" else names[:1]) + names[1:]
     (tmp_path / "names").write_text("only one\n")
     bring(*words, "--output", tmp_path / "b.h5", code=2)
     assert "class names for 5 classes" in capsys.readouterr().err

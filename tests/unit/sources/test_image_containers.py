@@ -13,6 +13,7 @@ from picture_files import ONE_CAPTION, WRITERS, drawn, encoded, needed_pyarrow, 
 from interbert.sources.images.containers.container import Fields, ImageError
 from interbert.sources.images.containers.names import Names
 from interbert.sources.images.containers.recognise import open_containers
+from interbert.sources.record import ImportFault
 
 
 def opened(*paths: Path, **fields: object):
@@ -332,14 +333,14 @@ def test_columns_of_a_table(tmp_path):
     assert container.read(0).data == data[0]
     whole = path.read_bytes()
     path.write_bytes(whole[: len(whole) // 2])
-    with pytest.raises(ImageError, match=r"not a whole table.*copy or download it again"):
+    with pytest.raises(ImportFault, match=r"not a whole table.*copy or download it again"):
         opened(path)
 
 
 def test_without_pyarrow(tmp_path, monkeypatch):
     (tmp_path / "a.parquet").write_bytes(b"PAR1" + bytes(20))
     monkeypatch.setitem(sys.modules, "pyarrow", None)
-    with pytest.raises(ImageError, match=r"pip install pyarrow==\d"):
+    with pytest.raises(ImportFault, match=r"pip install pyarrow==\d"):
         opened(tmp_path / "a.parquet")
 
 

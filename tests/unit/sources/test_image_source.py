@@ -18,8 +18,8 @@ from interbert.sources.images.containers.container import Fields, ImageError
 from interbert.sources.images.containers.recognise import open_containers
 from interbert.sources.images.decode import Limits
 from interbert.sources.images.source import ImageSource
-from interbert.sources.importers.driver import Wishes, import_rows, rows_of_rank
-from interbert.sources.importers.record import ImportFault
+from interbert.sources.importing.driver import Wishes, import_rows, rows_of_rank
+from interbert.sources.record import ImportFault
 from interbert.store.verify import verify
 
 

@@ -19,9 +19,9 @@ from nursery import run_forked
 from interbert import __main__ as program
 from interbert.commands.output import SHARDS, output_path
 from interbert.corpus.corpus import Corpus
-from interbert.sources.importers import driver
-from interbert.sources.importers.record import ImportFault
-from interbert.sources.importers.safe_pickle import loads
+from interbert.sources.foreign_files.safe_pickle import loads
+from interbert.sources.importing import driver
+from interbert.sources.record import ImportFault
 from interbert.store.verify import verify
 
 ROOT = Path(__file__).parents[3]
@@ -318,7 +318,7 @@ def test_shards_and_one_file_hold_the_same(tmp_path):
 
 
 def test_killed_and_continued(tmp_path, capsys, monkeypatch):
-    made = foreign.images(20)
+    made = foreign.images(60)
     foreign.write_tsv(tmp_path / "a.tsv", made)
     (tmp_path / "c.json").write_text(json.dumps({image.name: image.caption for image in made}))
     words = ["import", "bottom-up-tsv", "--input", f"{tmp_path}/a.tsv", "--shard-gb", "2e-7"]
@@ -326,10 +326,10 @@ def test_killed_and_continued(tmp_path, capsys, monkeypatch):
     script = (
         "import os, signal\n"
         "from interbert import __main__ as program\n"
-        "from interbert.sources.importers.tsv import TsvSource\n"
+        "from interbert.sources.features.layouts.tsv import TsvSource\n"
         "read = TsvSource.read\n"
         "def die(self, number):\n"
-        "    if number == 13: os.kill(os.getpid(), signal.SIGKILL)\n"
+        "    if number == 45: os.kill(os.getpid(), signal.SIGKILL)\n"
         "    return read(self, number)\n"
         "TsvSource.read = die\n"
         f"program.main({words!r})\n"

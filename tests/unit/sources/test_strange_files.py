@@ -19,7 +19,8 @@ from PIL import Image as Picture
 
 from interbert import __main__ as program
 from interbert.corpus.corpus import Corpus
-from interbert.sources.importers import array_files, driver, foreign_hdf5, text_files
+from interbert.sources.foreign_files import array_files, hdf5, text_files
+from interbert.sources.importing import driver
 from interbert.store.store import Store
 
 
@@ -232,7 +233,7 @@ FAULTS = {
 
 @pytest.mark.parametrize("write", FAULTS, ids=lambda write: write.__name__)
 def test_a_row_that_cannot_be_is_named_and_left_out_when_asked(write, tmp_path, capsys, monkeypatch):
-    for module in (array_files, foreign_hdf5, text_files):
+    for module in (array_files, hdf5, text_files):
         monkeypatch.setattr(module, "MOST_BYTES", 1 << 19)
     made = foreign.images(5)
     path = write(tmp_path, made)
@@ -444,7 +445,7 @@ def with_steps(settle, patched, stepped):
 def test_a_row_group_as_large_as_its_file_is_not_held(tmp_path, monkeypatch):
     """What is decoded at a time is a few rows, in whatever group they are."""
     parquet = pytest.importorskip("pyarrow.parquet")
-    from interbert.sources.images.containers import table_rows
+    from interbert.sources.foreign_files import table_rows
 
     monkeypatch.setattr(table_rows, "_MOST_ROWS", 5)
     made = foreign.images(40)

@@ -1,8 +1,11 @@
 """Our conversion to float16 against numpy's, which is exact."""
 
+import warnings
+
 import numpy as np
 import pytest
 
+from interbert.store import halves
 from interbert.store.halves import as_floats, as_halves
 
 HALVES = np.arange(1 << 16, dtype=np.uint16).view(np.float16).astype(np.float32)
@@ -27,6 +30,13 @@ def made(name: str) -> np.ndarray:
         case "half way in the smallest":
             return (np.arange(2049, dtype=np.float32) + 0.5) * np.float32(2.0**-24)
     return np.zeros((0, 8), np.float32)
+
+
+@pytest.fixture(autouse=True, params=["numbers", "torch"])
+def way(request, monkeypatch):
+    monkeypatch.setattr(halves, "_torch", None)
+    if request.param == "torch":
+        halves.hasten()
 
 
 NAMES = [
@@ -69,3 +79,15 @@ def test_and_back():
     np.testing.assert_array_equal(as_floats(halves), halves.astype(np.float32))
     np.testing.assert_array_equal(as_floats(halves.T), halves.T.astype(np.float32))
     np.testing.assert_array_equal(as_floats(np.arange(3.0)), np.arange(3, dtype=np.float32))
+
+
+def test_memory_that_is_not_to_be_written_to_and_begins_anywhere():
+    """As it lies in a mapped file: nobody is warned of it, for nobody writes to it."""
+    raw = np.random.default_rng(2).standard_normal(40_000).astype("<f4").tobytes()
+    values = np.frombuffer(b"x" + raw, "<f4", offset=1)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        found = as_halves(values)
+        assert found.flags.writeable and not values.flags.writeable
+        np.testing.assert_array_equal(found, values.astype("<f2"))
+        np.testing.assert_array_equal(as_floats(np.frombuffer(found.tobytes(), "<f2")), found.astype("f4"))

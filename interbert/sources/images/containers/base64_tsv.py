@@ -7,11 +7,11 @@ from pathlib import Path
 
 import numpy as np
 
+from interbert.sources.foreign_files.signatures import is_image
 from interbert.sources.images.containers.columns import ID_NAMES, chosen, named, unique_ids
 from interbert.sources.images.containers.container import Fields, Found, ImageError
 from interbert.sources.images.containers.names import Names
 from interbert.sources.images.containers.sentences import NAMES, sentences_of
-from interbert.sources.images.containers.signatures import is_image
 from interbert.sources.images.containers.stamp import stamp_of
 
 _MOST_BYTES = 1 << 30

@@ -5,8 +5,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from interbert.sources.record import ImportFault
 
-class ImageError(ValueError):
+
+class ImageError(ImportFault):
     """An image that cannot be had, or a container without any."""
 
 

@@ -4,11 +4,11 @@ import os
 import re
 from pathlib import Path
 
+from interbert.sources.foreign_files.signatures import Kind, kind_of, packing_of
 from interbert.sources.images.containers.base64_tsv import Base64Tsv
 from interbert.sources.images.containers.container import Container, Fields, ImageError
 from interbert.sources.images.containers.folder import Folder, names_below, told_of_links
 from interbert.sources.images.containers.listing import ENDINGS, is_hidden
-from interbert.sources.images.containers.signatures import Kind, kind_of, packing_of
 from interbert.sources.images.containers.table import ImageTable
 from interbert.sources.images.containers.tar_shard import TarShard
 from interbert.sources.images.containers.zip_archive import ZipArchive

@@ -7,13 +7,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from interbert.sources.foreign_files.signatures import is_image
+from interbert.sources.foreign_files.table_rows import open_rows
 from interbert.sources.images.containers.columns import ID_NAMES, chosen, named, unique_ids
 from interbert.sources.images.containers.container import Fields, Found, ImageError
 from interbert.sources.images.containers.names import Names
 from interbert.sources.images.containers.sentences import NAMES, sentences_of
-from interbert.sources.images.containers.signatures import is_image
 from interbert.sources.images.containers.stamp import stamp_of
-from interbert.sources.images.containers.table_rows import open_rows
 
 
 class ImageTable:

@@ -1,0 +1,148 @@
+"""SCAN's precomputed features: SPLIT_ims.npy of all images, with SPLIT_ids.txt and SPLIT_caps.txt beside it.
+
+Some add SPLIT_boxes.npy and SPLIT_img_sizes.npy (width, height); else regions have no boxes.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from interbert.sources.features.fields.choices import Choices
+from interbert.sources.features.fields.record_of import habits_of_rows, record_of
+from interbert.sources.features.layouts.image_files import without_boxes_note
+from interbert.sources.foreign_files.array_files import header_of
+from interbert.sources.record import ImageRecord, ImportFault
+
+_END = "_ims"
+_EACH = 5
+"""Captions an image, where each has several."""
+
+
+class ScanSource:
+    class_names = attribute_names = None
+
+    def __init__(self, inputs: list[Path], choices: Choices) -> None:
+        self._choices = choices
+        self.files: list[Path] = []
+        self.notes: list[str] = []
+        self._splits = [_Split(path) for path in inputs]
+        self.keys = [(place, image) for place, split in enumerate(self._splits) for image in split.images]
+        for split in self._splits:
+            self.files += split.files
+            self.notes += [f"{split.path}: {note}" for note in split.notes]
+        if any(split.boxes is None for split in self._splits):
+            self.notes.append(without_boxes_note(choices))
+        self._habits = habits_of_rows(self.row, len(self.keys), choices, str(inputs[0]))
+
+    def where(self, number: int) -> str:
+        place, image = self.keys[number]
+        return f"{self._splits[place].path}, image {image}"
+
+    def name(self, number: int) -> str | None:
+        place, image = self.keys[number]
+        return self._splits[place].ids[image]
+
+    def row(self, number: int) -> dict[str, Any]:
+        place, image = self.keys[number]
+        return self._splits[place].row(image)
+
+    def read(self, number: int) -> ImageRecord:
+        row = self.row(number)
+        record = record_of(row, self._habits, self._choices)
+        record.captions = row["captions"]
+        return record
+
+
+class _Split:
+    """One SPLIT_ims.npy and what lies beside it."""
+
+    def __init__(self, path: Path) -> None:
+        self.path, self.notes = path, []
+        self.features = _mapped(path)
+        if self.features.ndim != 3:
+            raise ImportFault(f"{path}: of shape {self.features.shape}; images x regions x width is expected")
+        stem = path.stem.removesuffix(_END)
+        beside = {name: path.with_name(f"{stem}{name}") for name in ("_ids.txt", "_caps.txt")}
+        beside |= {name: path.with_name(f"{stem}{name}.npy") for name in ("_boxes", "_img_sizes")}
+        self.files = [path, *(file for file in beside.values() if file.is_file())]
+        ids, texts = (_lines(beside[name]) for name in ("_ids.txt", "_caps.txt"))
+        self.boxes, self.sizes = (
+            _beside(beside[name], len(self.features)) for name in ("_boxes", "_img_sizes")
+        )
+        self.ids = self._ids(ids)
+        self.captions = self._captions(texts)
+        self.images = self._images()
+
+    def row(self, image: int) -> dict[str, Any]:
+        row = {
+            "image_id": self.ids[image],
+            "features": self.features[image],
+            "captions": self.captions[image],
+        }
+        if self.boxes is not None:
+            row["boxes"] = self.boxes[image]
+        if self.sizes is not None:
+            row["image_w"], row["image_h"] = self.sizes[image]
+        return row
+
+    def _ids(self, lines: list[str] | None) -> list[str]:
+        images = len(self.features)
+        if lines is None:
+            self.notes.append("no ids beside it: images are called by their numbers in the array")
+            return [str(image) for image in range(images)]
+        if len(lines) == images:
+            return lines
+        if len(lines) == _EACH * images and all(len(set(five)) == 1 for five in _fives(lines)):
+            return lines[::_EACH]
+        raise ImportFault(f"{self.path}: {images} images, but {len(lines)} ids beside it")
+
+    def _captions(self, lines: list[str] | None) -> list[list[str]]:
+        images = len(self.features)
+        if lines is None:
+            return [[] for _ in range(images)]
+        if len(lines) == images:
+            return [[line] for line in lines]
+        if len(lines) == _EACH * images:
+            return _fives(lines)
+        raise ImportFault(f"{self.path}: {images} images, but {len(lines)} captions beside it")
+
+    def _images(self) -> list[int]:
+        """Each image once: the array repeats it for each of its captions where there are as many rows as those."""
+        first = {image_id: image for image, image_id in reversed(list(enumerate(self.ids)))}
+        if len(first) < len(self.ids):
+            for image, image_id in enumerate(self.ids):
+                if first[image_id] != image:
+                    self.captions[first[image_id]] += self.captions[image]
+            self.notes.append(f"{len(self.ids) - len(first):,} rows repeat an image; each is read once")
+        return sorted(first.values())
+
+
+def _mapped(path: Path) -> np.ndarray:
+    try:
+        with open(path, "rb") as file:
+            shape, fortran, kind = header_of(file)
+            if kind.hasobject:
+                raise ValueError("an array of objects, not of numbers")
+            return np.memmap(path, kind, "r", file.tell(), shape, "F" if fortran else "C")
+    except (ValueError, OSError) as error:
+        raise ImportFault(f"{path}: not a readable npy ({error})") from None
+
+
+def _beside(path: Path, images: int) -> np.ndarray | None:
+    if not path.is_file():
+        return None
+    found = _mapped(path)
+    if len(found) != images:
+        raise ImportFault(f"{path}: {len(found)} rows for {images} images")
+    return found
+
+
+def _lines(path: Path) -> list[str] | None:
+    if not path.is_file():
+        return None
+    return [line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+
+
+def _fives(lines: list[str]) -> list[list[str]]:
+    return [lines[start : start + _EACH] for start in range(0, len(lines), _EACH)]

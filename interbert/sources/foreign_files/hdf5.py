@@ -1,0 +1,83 @@
+"""HDF5 files of strangers: nothing is followed out of the file, and what is no image's array is not read."""
+
+import math
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+
+from interbert.sources.record import MOST_BYTES, ImportFault
+
+_BROKEN = (OSError, KeyError, RuntimeError)
+"""What HDF5 says of damaged pages, chunks and links."""
+
+
+def open_hdf5(path: Path) -> h5py.File:
+    try:
+        return h5py.File(path, "r", locking=False)
+    except OSError as error:
+        raise ImportFault(f"{path}: not a readable HDF5 file ({error})") from None
+
+
+@contextmanager
+def told_if_damaged() -> Iterator[None]:
+    try:
+        yield
+    except _BROKEN as error:
+        raise ImportFault(f"cannot be read ({error}); copy the file again") from None
+
+
+def refuse_link(group: h5py.Group, name: str) -> None:
+    """To another file, or to another name in this one."""
+    if group.id.links.get_info(name.encode()).type != h5py.h5l.TYPE_HARD:
+        raise ImportFault(f"{name} is a link; give the file that it leads to")
+
+
+def dataset_in(group: h5py.Group, name: str) -> h5py.Dataset:
+    """One whose numbers are in this file."""
+    refuse_link(group, name)
+    dataset = group[name]
+    if not isinstance(dataset, h5py.Dataset):
+        raise ImportFault(f"{name} is a group, not an array")
+    _refuse_elsewhere(dataset.id, name)
+    return dataset
+
+
+def values_in(group: h5py.Group, name: str) -> Any:
+    """The whole of a dataset; the plain arrays that most are without HDF5, which takes several times as long."""
+    refuse_link(group, name)
+    found = h5py.h5o.open(group.id, name.encode())
+    if not isinstance(found, h5py.h5d.DatasetID):
+        raise ImportFault(f"{name} is a group, not an array")
+    shape, kind, place = found.shape or (), found.dtype, found.get_offset()
+    _refuse_large(shape, kind, name)
+    if place is None or kind.kind not in "fiu" or kind.metadata:
+        _refuse_elsewhere(found, name)
+        return group[name][()]
+    values = np.empty(shape, kind)
+    if os.preadv(group.file.id.get_vfd_handle(), [values.reshape(-1).view(np.uint8)], place) < values.nbytes:
+        raise ImportFault(f"{name}: the file ends within it; copy the file again")
+    return values
+
+
+def rows_of(dataset: h5py.Dataset, rows: int | slice, name: str) -> np.ndarray:
+    """An image's; only as many as may be."""
+    count = 1 if isinstance(rows, int) else max(rows.stop - rows.start, 0)
+    _refuse_large((count, *dataset.shape[1:]), dataset.dtype, name)
+    return dataset[rows]
+
+
+def _refuse_elsewhere(dataset: h5py.h5d.DatasetID, name: str) -> None:
+    creation = dataset.get_create_plist()
+    if creation.get_external_count() or creation.get_layout() == h5py.h5d.VIRTUAL:
+        raise ImportFault(f"{name}: its numbers are in another file; write them into this one")
+
+
+def _refuse_large(shape: tuple[int, ...], kind: np.dtype, name: str) -> None:
+    size = math.prod(shape) * kind.itemsize
+    if size > MOST_BYTES:
+        raise ImportFault(f"{name}: {size:,} bytes by its shape; {MOST_BYTES:,} are the most of an image")

@@ -1,0 +1,151 @@
+"""Files of lines as they lie about: plain, gzip, zip, a folder of parts; each opened so that it can be sought in."""
+
+import gzip
+import io
+import mmap
+import os
+import zipfile
+import zlib
+from array import array
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+
+from interbert.sources.record import MOST_BYTES, ImportFault
+
+_BLOCK = 1 << 24
+_SMALL = 4096
+_BROKEN = (OSError, EOFError, zlib.error, zipfile.BadZipFile)
+_BESIDE = (".lineidx", ".json", ".md", ".txt", ".npy", ".npz", ".pkl", ".lock", ".sh", ".py", ".log", ".yaml")
+"""What lies beside the parts of a TSV and is none."""
+
+
+@dataclass(frozen=True)
+class Part:
+    path: Path
+    name: str
+    """What messages call it."""
+    open: Callable[[], BinaryIO]
+
+
+def parts_of(inputs: list[Path]) -> list[Part]:
+    return [part for path in inputs for file in _files(path) for part in _parts(file)]
+
+
+def _files(path: Path) -> list[Path]:
+    if not path.is_dir():
+        return [path]
+    files = sorted(file for file in path.iterdir() if file.is_file() and not file.name.startswith("."))
+    named = [file for file in files if ".tsv" in file.name and file.suffix not in _BESIDE]
+    found = named or [file for file in files if file.suffix not in _BESIDE]
+    if not found:
+        raise ImportFault(f"{path}: a folder without a file of rows")
+    return found
+
+
+def _parts(path: Path) -> list[Part]:
+    with open(path, "rb") as file:
+        start = file.read(4)
+    if start[:2] == b"\x1f\x8b":
+        return [Part(path, str(path), lambda: gzip.open(path, "rb"))]
+    if start != b"PK\x03\x04":
+        return [Part(path, str(path), lambda: open(path, "rb"))]
+    try:
+        names = sorted(info.filename for info in zipfile.ZipFile(path).infolist() if not info.is_dir())
+    except zipfile.BadZipFile as error:
+        raise ImportFault(f"{path}: not a readable zip ({error})") from None
+    names = [name for name in names if not name.rpartition("/")[2].startswith((".", "_"))]
+    return [Part(path, f"{path}/{n}", lambda n=n: zipfile.ZipFile(path).open(n)) for n in names]
+
+
+class Lines:
+    """The lines of a part that are not empty, read by their numbers; compressed parts are quick forward only.
+
+    A plain file is mapped into memory: its large cells are handed on where they lie.
+    """
+
+    def __init__(self, part: Part) -> None:
+        self.part = part
+        try:
+            self._file = part.open()
+            self._mapped = _map(self._file)
+            starts = _line_starts(self._file) if self._mapped is None else _mapped_starts(self._mapped)
+            self._starts = starts
+            """int64 [lines + 1]: where each that is not empty begins, and the end of all."""
+        except _BROKEN as error:
+            raise ImportFault(f"{part.name}: cannot be read to its end ({error})") from None
+
+    def __len__(self) -> int:
+        return len(self._starts) - 1
+
+    def read(self, number: int, most: int = -1) -> bytes:
+        """Without its end; no more than `most` bytes of it."""
+        start = self._start(number, most)
+        try:
+            self._file.seek(start)
+            return self._file.readline(most).rstrip(b"\r\n")
+        except _BROKEN as error:
+            raise ImportFault(f"cannot be read ({error})") from None
+
+    def _start(self, number: int, most: int = -1) -> int:
+        start, end = self._starts[number : number + 2].tolist()
+        if most < 0 and end - start > MOST_BYTES:
+            raise ImportFault(f"a line of {end - start:,} bytes; {MOST_BYTES:,} are the most of an image")
+        return start
+
+    def cells(self, number: int) -> list[bytes | memoryview]:
+        """What stands between the tabs of a line."""
+        if self._mapped is None:
+            return self.read(number).split(b"\t")
+        start, view, cells = self._start(number), memoryview(self._mapped), []
+        end = self._mapped.find(b"\n", start)
+        end = len(view) if end < 0 else end
+        while end > start and view[end - 1] == 13:  # \r
+            end -= 1
+        while True:
+            tab = self._mapped.find(b"\t", start, end)
+            cell = view[start : end if tab < 0 else tab]
+            cells.append(cell if len(cell) > _SMALL else bytes(cell))
+            if tab < 0:
+                return cells
+            start = tab + 1
+
+
+def _map(file: BinaryIO) -> mmap.mmap | None:
+    if not isinstance(file, io.BufferedReader) or not os.fstat(file.fileno()).st_size:
+        return None
+    return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+
+
+def _mapped_starts(data: mmap.mmap) -> np.ndarray:
+    starts, begin = array("q"), 0
+    while (at := data.find(b"\n", begin)) >= 0:
+        if at > begin:
+            starts.append(begin)
+        begin = at + 1
+    return _ended(starts, begin, len(data))
+
+
+def _line_starts(file: BinaryIO) -> np.ndarray:
+    """The same of a file that cannot be mapped."""
+    starts, begin, place = array("q"), 0, 0
+    while block := file.read(_BLOCK):
+        at = block.find(b"\n")
+        while at >= 0:
+            if place + at > begin:
+                starts.append(begin)
+            begin = place + at + 1
+            at = block.find(b"\n", at + 1)
+        place += len(block)
+    return _ended(starts, begin, place)
+
+
+def _ended(starts: array, begin: int, size: int) -> np.ndarray:
+    """With the last line, which may lack its end, and the end of all."""
+    if size > begin:
+        starts.append(begin)
+    starts.append(size)
+    return np.array(starts, np.int64)

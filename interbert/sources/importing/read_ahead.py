@@ -1,0 +1,84 @@
+"""Rows read by a thread while those before them are stored: reading them is half of the work."""
+
+import threading
+from collections import deque
+from concurrent.futures import Future, ThreadPoolExecutor
+from types import TracebackType
+
+import numpy as np
+
+from interbert.sources.record import ImageRecord, Source
+from interbert.store.halves import as_halves
+
+_TOGETHER, _BYTES = 8, 32 << 20
+"""Rows, or bytes of them, that the thread reads at a time: over every single one both threads would wait."""
+_AHEAD = 2
+"""So many times those are begun."""
+
+
+class ReadAhead:
+    """A source whose rows are asked for in this order; one thread alone uses the source itself."""
+
+    def __init__(self, source: Source, rows: range) -> None:
+        self.files, self.keys = source.files, source.keys
+        self.class_names, self.attribute_names = source.class_names, source.attribute_names
+        self._source = source
+        self._rows = iter(rows)
+        """Those that the thread has not read."""
+        self._thread = ThreadPoolExecutor(1, "rows")
+        self._begun: deque[Future[list[ImageRecord | ValueError]]] = deque()
+        self._ready: deque[ImageRecord | ValueError] = deque()
+        self._alone = threading.Lock()
+
+    def where(self, number: int) -> str:
+        with self._alone:
+            return self._source.where(number)
+
+    def name(self, number: int) -> str | None:
+        with self._alone:
+            return self._source.name(number)
+
+    def read(self, number: int) -> ImageRecord:
+        """ValueError where the row is no good."""
+        if not self._ready:
+            self._begin()
+            self._ready.extend(self._begun.popleft().result())
+            self._begin()
+        found = self._ready.popleft()
+        try:
+            if isinstance(found, ValueError):
+                raise found
+            return found
+        finally:
+            del found  # else what was raised would hold the source, by way of this frame
+
+    def __enter__(self) -> "ReadAhead":
+        return self
+
+    def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._thread.shutdown(cancel_futures=True)
+
+    def _begin(self) -> None:
+        while len(self._begun) < _AHEAD:
+            self._begun.append(self._thread.submit(self._read_some))
+
+    def _read_some(self) -> list[ImageRecord | ValueError]:
+        found, size = [], 0
+        while len(found) < _TOGETHER and size < _BYTES and (number := next(self._rows, None)) is not None:
+            try:
+                with self._alone:
+                    record = self._source.read(number)
+            except ValueError as error:
+                error.__traceback__ = error.__context__ = None  # which would hold this list, and the source
+                found.append(error)
+                continue
+            record.features_ND = _halves(record.features_ND)
+            record.class_probs_NK = _halves(record.class_probs_NK)
+            size += record.features_ND.nbytes
+            found.append(record)
+        return found
+
+
+def _halves(values: np.ndarray | None) -> np.ndarray | None:
+    """Of float32; the rest is for whoever stores it."""
+    return as_halves(values) if values is not None and values.dtype == np.float32 else values
