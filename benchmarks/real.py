@@ -18,7 +18,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from benchmarks import report
 from benchmarks.real_pairs import archives, fetch, pairs, unpack
-from benchmarks.real_pairs.runs import BERT, NOTHING, How, Run, train
+from benchmarks.real_pairs.runs import BERT, NOTHING, How, Run, RunError, train
 
 ENCODER = f"{Path(__file__).resolve().parent / 'real_pairs' / 'encoder.py'}:lite0"
 BEGINNINGS = {BERT: "from BERT", NOTHING: "from nothing"}
@@ -30,7 +30,7 @@ def main() -> None:
     arguments = parse_arguments()
     try:
         measure(arguments)
-    except (fetch.FetchError, unpack.ArchiveError, pairs.PairsError, pairs.PicturesError) as error:
+    except (fetch.FetchError, unpack.ArchiveError, pairs.PairsError, pairs.PicturesError, RunError) as error:
         raise SystemExit(f"real.py: {error}") from None
 
 
@@ -142,11 +142,11 @@ def probed(how: How, language: str, seeds: list[int]) -> list[Figures]:
     from benchmarks.real_pairs import probe
 
     data, bert = how.data / language, how.berts[language]
-    learnt_from = probe.vectors_of(data / "train.h5", bert)
+    learnt_from, watched = (probe.vectors_of(data / f"{name}.h5", bert) for name in ("train", "validation"))
     tests = {name: probe.vectors_of(data / f"{name}.h5", bert) for name in tests_in(data)}
     found = []
     for seed in seeds:
-        learnt = probe.trained(learnt_from, seed)
+        learnt = probe.trained(learnt_from, watched, seed)
         found.append({name: probe.recalls(learnt, test) for name, test in tests.items()})
     return found
 

@@ -17,7 +17,7 @@ from transformers import BertModel
 from interbert.corpus.corpus import Corpus
 from interbert.tokenizer import load_tokenizer
 
-WIDTH, BATCH, EPOCHS = 256, 512, 40
+WIDTH, BATCH, EPOCHS = 256, 512, 20
 RATE, DECAY, TEMPERATURE = 1e-3, 0.1, 0.07
 MAX_TOKENS = 64
 ALIKE = 0.9999
@@ -78,23 +78,34 @@ class Probe(nn.Module):
         return self.scale.exp() * texts_CP @ images_IP.T
 
 
-def trained(train: Vectors, seed: int) -> Probe:
+def trained(train: Vectors, validation: Vectors, seed: int) -> Probe:
+    """As it stood after the epoch whose loss on validation was least: it soon knows its pairs by heart."""
     torch.manual_seed(seed)
     probe = Probe(train)
     optimizer = torch.optim.AdamW(probe.parameters(), lr=RATE, weight_decay=DECAY)
-    count = len(train.owner_C)
+    least, best = float("inf"), probe.state_dict()
     for _ in range(EPOCHS):
-        for chosen_B in torch.randperm(count).split(BATCH):
-            texts_BD = train.captions_CD[chosen_B]
-            scores_BB = probe(train.images_ID[train.owner_C[chosen_B]], texts_BD)
-            alike_BB = (texts_BD @ texts_BD.T > ALIKE) & ~torch.eye(len(chosen_B), dtype=torch.bool)
-            scores_BB = scores_BB.masked_fill(alike_BB, -torch.inf)
-            right_B = torch.arange(len(chosen_B))
-            loss = F.cross_entropy(scores_BB, right_B) + F.cross_entropy(scores_BB.T, right_B)
+        for chosen_B in torch.randperm(len(train.owner_C)).split(BATCH):
+            loss = _loss(probe, train, chosen_B)
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
+        with torch.inference_mode():
+            held_out = _loss(probe, validation, torch.arange(len(validation.owner_C))).item()
+        if held_out < least:
+            least, best = held_out, {name: value.clone() for name, value in probe.state_dict().items()}
+    probe.load_state_dict(best)
     return probe.eval()
+
+
+def _loss(probe: Probe, of: Vectors, chosen_B: Tensor) -> Tensor:
+    """InfoNCE both ways."""
+    texts_BD = of.captions_CD[chosen_B]
+    scores_BB = probe(of.images_ID[of.owner_C[chosen_B]], texts_BD)
+    alike_BB = (texts_BD @ texts_BD.T > ALIKE) & ~torch.eye(len(chosen_B), dtype=torch.bool)
+    scores_BB = scores_BB.masked_fill(alike_BB, -torch.inf)
+    right_B = torch.arange(len(chosen_B))
+    return F.cross_entropy(scores_BB, right_B) + F.cross_entropy(scores_BB.T, right_B)
 
 
 @torch.inference_mode()

@@ -1,6 +1,7 @@
 """Runs of the recipes `real` and `real_zh`, by the commands that anybody would type."""
 
 import os
+import socket
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -9,6 +10,10 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 RECIPES = {"en": "real", "zh": "real_zh"}
 BERT, NOTHING = "bert", "nothing"
+
+
+class RunError(ValueError):
+    """A run that ended before its time; its own output says why."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +53,8 @@ def command(run: Run, how: How) -> list[str]:
     ]
     launcher = Path(sys.executable).with_name("deepspeed")
     return [
-        *(str(launcher), "--num_gpus", str(how.ranks), str(ROOT / "launch" / "pretrain.py")),
+        *(str(launcher), "--num_gpus", str(how.ranks), "--master_port", str(free_port())),
+        str(ROOT / "launch" / "pretrain.py"),
         *("--recipe", RECIPES[run.language], "--deepspeed_config", how.deepspeed_config),
         *("--data", str(data / "train.h5"), "--output-dir", str(how.runs / run.name)),
         *(word for setting in settings for word in ("--set", setting)),
@@ -59,8 +65,19 @@ def train(run: Run, how: How) -> Path:
     """The folder of the finished run; what is there is not done again, what was cut short goes on."""
     folder = how.runs / run.name
     if not (folder / "export").is_dir():
-        subprocess.run(command(run, how), check=True, env={**os.environ, "PYTHONPATH": _paths()})
+        done = subprocess.run(command(run, how), env={**os.environ, "PYTHONPATH": _paths()})
+        if done.returncode or not (folder / "export").is_dir():
+            raise RunError(
+                f"{folder} did not finish (code {done.returncode}); the same command goes on where it was"
+            )
     return folder
+
+
+def free_port() -> int:
+    """Where ranks meet, beside whatever else trains on this machine."""
+    with socket.socket() as own:
+        own.bind(("127.0.0.1", 0))
+        return own.getsockname()[1]
 
 
 def _paths() -> str:

@@ -2,8 +2,10 @@
 
 import json
 import shutil
+import sys
 from dataclasses import replace
 from functools import partial
+from unittest.mock import patch
 
 import numpy as np
 import pytest
@@ -12,10 +14,14 @@ import torch
 from PIL import Image
 from real_archives import drawn, like, write_tgz, write_wheel
 
-from benchmarks.real_pairs import archives, concepts, fetch, pairs, stores, unpack
+from benchmarks.real_pairs import archives, concepts, fetch, pairs, runs, stores, unpack
 from benchmarks.real_pairs.encoder import pixels
+from benchmarks.real_pairs.judge import page
 from benchmarks.real_pairs.probe import Vectors, recalls, trained
 from interbert.corpus.corpus import Corpus
+from interbert.model.shape.shape import Shape
+from interbert.recipe import load_recipe
+from tests.unit.documents.test_commands import load
 
 HAS_DEB = shutil.which("dpkg-deb") is not None
 PLUGIN = """
@@ -194,7 +200,8 @@ def test_the_probe_finds_what_two_maps_can():
     turn_DD = torch.randn(24, 24, generator=rng)
     words_CD = torch.nn.functional.normalize(both_ID @ turn_DD, dim=-1)
     owner_C = torch.arange(400)
-    learnt = trained(Vectors(both_ID[:300], words_CD[:300], owner_C[:300]), 1)
+    watched = Vectors(both_ID[250:300], words_CD[250:300], owner_C[:50])
+    learnt = trained(Vectors(both_ID[:250], words_CD[:250], owner_C[:250]), watched, 1)
     found = recalls(learnt, Vectors(both_ID[300:], words_CD[300:], owner_C[:100]))
     assert found["text_to_image"]["r10"] > 0.5 and found["image_to_text"]["r10"] > 0.5
     apart = recalls(learnt, Vectors(both_ID[300:], words_CD[300:].flip(0), owner_C[:100]))
@@ -210,3 +217,45 @@ def test_where_what_is_fetched_is_told(tmp_path):
     (tmp_path / archives.TEXTS.file).touch()
     here, missing = fetch.told([archives.TEXTS, replace(archives.STAMPS)], tmp_path)
     assert here.endswith("MIT; is here") and "160.9 MB" in missing and missing.endswith("GPL-2")
+
+
+@pytest.mark.parametrize("language", pairs.LANGUAGES)
+def test_a_run_is_what_its_name_says(language, tmp_path):
+    how = runs.How(tmp_path, tmp_path, {language: tmp_path / "bert"}, 2, "cpu", ("train.schedule_steps=7",))
+    for beginning in (runs.BERT, runs.NOTHING):
+        words = runs.command(runs.Run(language, beginning, 3), how)
+        at = [n for n, word in enumerate(words) if word == "--set"]
+        settings = load_recipe(words[words.index("--recipe") + 1], [words[n + 1] for n in at])
+        assert settings.model.bert == (str(tmp_path / "bert") if beginning == runs.BERT else None)
+        assert settings.data.tokenizer == str(tmp_path / "bert") and settings.train.seed == 3
+        assert settings.data.validation == [str(tmp_path / language / "validation.h5")]
+        assert settings.train.schedule_steps == 7
+        shape = Shape.from_preset(settings.model.preset, **settings.model.override)
+        assert [stage.kind for stage in shape.encoder_stages] == ["joint", "text", "image"]
+
+
+def test_a_run_that_fails_is_told(tmp_path):
+    how = runs.How(tmp_path, tmp_path / "runs", {"en": tmp_path / "none"}, 1, "cpu", ())
+    failing = [sys.executable, "-c", "raise SystemExit(3)"]
+    with patch.object(runs, "command", lambda *_: failing), pytest.raises(runs.RunError, match=r"\(code 3\)"):
+        runs.train(runs.Run("en", runs.BERT, 1), how)
+    (tmp_path / "runs" / "en-bert-1" / "export").mkdir(parents=True)
+    assert runs.train(runs.Run("en", runs.BERT, 1), how).name == "en-bert-1", (
+        "what is there is not done again"
+    )
+
+
+def test_the_table_tells_means_and_deviations():
+    module = load("benchmarks/real.py")
+    each = [{"concepts": {"text_to_image": {"r1": v, "r5": 0.5, "r10": 0.75}}} for v in (0.2, 0.3)]
+    assert module.told(each, "concepts", "text_to_image") == "25.0 ± 7.1, 50.0, 75.0"
+    assert module.told(each[:1], "concepts", "text_to_image") == "20.0, 50.0, 75.0"
+    assert module.told(each, "stamps", "text_to_image") == "-"
+
+
+def test_the_page_shows_the_best_and_the_worst(tmp_path):
+    line = {"label": "google/1", "prediction": "google/2", "text": "a <cat>", "rank": 9.0, "right": False}
+    best = {**line, "prediction": "google/1", "text": "a dog", "right": True, "scores": {"google/1": 0.9}}
+    found = page("concepts", [line, best], tmp_path)
+    assert "1 of 2 found first" in found and "a &lt;cat&gt;" in found and "place 9" in found
+    assert found.index("a dog") < found.index("a &lt;cat&gt;") and "google/2.png" in found
