@@ -17,8 +17,8 @@ _SMALLEST_NORMAL = 0x38800000
 """2 ** -14: below it float16 has fewer digits, the nearer to 0 the fewer."""
 _BEYOND = 0x477FF000
 """The first float32 that float16 rounds to infinity; NaN and infinity are above it too."""
-WORTH = 1 << 29
-"""Bytes of numbers that torch is worth its import for."""
+WORTH = 1 << 31
+"""Bytes of float32 that torch is worth its import for."""
 
 _torch: ModuleType | None = None
 

@@ -4,7 +4,8 @@ import csv
 import json
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from interbert.sources.captions.layout import (
@@ -23,8 +24,6 @@ from interbert.sources.captions.web import URL_FIELDS, conceptual, is_url
 from interbert.sources.record import ImportFault
 
 _DELIMITERS = {"\t": "tabs", "|": "|", ",": "commas", ";": "semicolons"}
-_TOKEN = re.compile(r"([^\t]+)#(\d+)\t(.*)")
-_MARKED = re.compile(r"([^\s#]+)#(\w+)#(\d+)\s+(.*)")
 _TAGGED = re.compile(r"(\S+):[A-Za-z]+")
 """A word and its part of speech, as the raw files of Flickr30k-CN have them."""
 _LIST_COLUMNS = ("raw", "sentences", "captions", "texts")
@@ -32,11 +31,22 @@ _LOST_BAR = re.compile(r"\s*\d+\s{2,}(.*)")
 """The published results.csv lacks one of its bars, in line 20,001: `| 4   A dog runs across the grass .`"""
 
 
+@dataclass(frozen=True)
+class _Lines:
+    """A caption a line, without a header."""
+
+    what: str
+    told: str
+    expected: str
+    pattern: re.Pattern[str]
+    """Of a line: `name` and `text`."""
+    cleaned: Callable[[str], str] = str
+
+
 def table(path: Path, encoding: str, first_line: str) -> Layout | None:
-    if _TOKEN.fullmatch(first_line):
-        return _tokens(path, encoding)
-    if _MARKED.fullmatch(first_line):
-        return _marked(path, encoding)
+    for kind in (_TOKENS, _MARKED):
+        if kind.pattern.fullmatch(first_line):
+            return _of_lines(path, encoding, kind)
     for delimiter in _DELIMITERS:
         columns = [name.strip().strip('"').lower() for name in first_line.split(delimiter)]
         image = next((name for name in IMAGES if name in columns), None)
@@ -48,52 +58,23 @@ def table(path: Path, encoding: str, first_line: str) -> Layout | None:
         return None
     if is_url(cells[0]) or is_url(cells[1]):
         return conceptual(path, encoding, url_first=is_url(cells[0]))
-    return _pairs(path, encoding) if has_ending(cells[0]) else None
+    return _of_lines(path, encoding, _PAIRS) if has_ending(cells[0]) else None
 
 
-def _tokens(path: Path, encoding: str) -> Layout:
+def _of_lines(path: Path, encoding: str, kind: _Lines) -> Layout:
     left_out: Counter[str] = Counter()
 
     def captions() -> Iterator[Caption]:
         left_out.clear()
         for number, line in lines(path, encoding):
             where = f"{path}, line {number}"
-            found = _TOKEN.fullmatch(line)
+            found = kind.pattern.fullmatch(line)
             if found is None:
-                raise ImportFault(
-                    f"{where}: {line!r:.{SHOWN}}; FILE#NUMBER, a tab and a caption are expected"
-                )
-            name, _, text = found.groups()
-            yield from captions_of(image_name(name, where), None, None, sentences(text, where), left_out)
+                raise ImportFault(f"{where}: {line!r:.{SHOWN}}; {kind.expected} are expected")
+            texts = sentences(kind.cleaned(found["text"]), where)
+            yield from captions_of(image_name(found["name"], where), None, None, texts, left_out)
 
-    return Layout(
-        "Flickr's tokens", (first_name("file"),), "lines FILE#NUMBER, tab, caption", captions, left_out
-    )
-
-
-def _marked(path: Path, encoding: str) -> Layout:
-    left_out: Counter[str] = Counter()
-
-    def captions() -> Iterator[Caption]:
-        left_out.clear()
-        for number, line in lines(path, encoding):
-            where = f"{path}, line {number}"
-            found = _MARKED.fullmatch(line.rstrip())
-            if found is None:
-                raise ImportFault(
-                    f"{where}: {line!r:.{SHOWN}}; NAME#KIND#NUMBER, a space and a caption are expected"
-                )
-            name, _, _, text = found.groups()
-            texts = sentences(_without_tags(text), where)
-            yield from captions_of(image_name(name, where), None, None, texts, left_out)
-
-    return Layout(
-        "captions of Flickr30k-CN or COCO-CN",
-        (first_name("name"),),
-        "lines NAME#KIND#NUMBER, space, caption; of words with their parts of speech the words",
-        captions,
-        left_out,
-    )
+    return Layout(kind.what, (first_name("file"),), kind.told, captions, left_out)
 
 
 def _without_tags(text: str) -> str:
@@ -102,23 +83,25 @@ def _without_tags(text: str) -> str:
     return "".join(word[1] for word in words if word) if words and all(words) else text
 
 
-def _pairs(path: Path, encoding: str) -> Layout:
-    left_out: Counter[str] = Counter()
-
-    def captions() -> Iterator[Caption]:
-        left_out.clear()
-        for number, line in lines(path, encoding):
-            where = f"{path}, line {number}"
-            name, tab, text = line.partition("\t")
-            if not tab:
-                raise ImportFault(
-                    f"{where}: {line!r:.{SHOWN}}; a file name, a tab and a caption are expected"
-                )
-            yield from captions_of(image_name(name, where), None, None, sentences(text, where), left_out)
-
-    return Layout(
-        "file names with captions", (first_name("file"),), "lines FILE, tab, caption", captions, left_out
-    )
+_TOKENS = _Lines(
+    "Flickr's tokens",
+    "lines FILE#NUMBER, tab, caption",
+    "FILE#NUMBER, a tab and a caption",
+    re.compile(r"(?P<name>[^\t]+)#\d+\t(?P<text>.*)"),
+)
+_MARKED = _Lines(
+    "captions of Flickr30k-CN or COCO-CN",
+    "lines NAME#KIND#NUMBER, space, caption; of words with their parts of speech the words",
+    "NAME#KIND#NUMBER, a space and a caption",
+    re.compile(r"(?P<name>[^\s#]+)#\w+#\d+\s+(?P<text>.*)"),
+    _without_tags,
+)
+_PAIRS = _Lines(
+    "file names with captions",
+    "lines FILE, tab, caption",
+    "a file name, a tab and a caption",
+    re.compile(r"(?P<name>[^\t]*)\t(?P<text>.*)"),
+)
 
 
 def _headed(path: Path, encoding: str, delimiter: str, columns: list[str], image: str, text: str) -> Layout:

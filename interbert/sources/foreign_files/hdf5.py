@@ -53,10 +53,10 @@ def values_in(group: h5py.Group, name: str) -> Any:
     found = h5py.h5o.open(group.id, name.encode())
     if not isinstance(found, h5py.h5d.DatasetID):
         raise ImportFault(f"{name} is a group, not an array")
+    _refuse_elsewhere(found, name)
     shape, kind, place = found.shape or (), found.dtype, found.get_offset()
     _refuse_large(shape, kind, name)
     if place is None or kind.kind not in "fiu" or kind.metadata:
-        _refuse_elsewhere(found, name)
         return group[name][()]
     values = np.empty(shape, kind)
     if os.preadv(group.file.id.get_vfd_handle(), [values.reshape(-1).view(np.uint8)], place) < values.nbytes:
@@ -75,6 +75,8 @@ def _refuse_elsewhere(dataset: h5py.h5d.DatasetID, name: str) -> None:
     creation = dataset.get_create_plist()
     if creation.get_external_count() or creation.get_layout() == h5py.h5d.VIRTUAL:
         raise ImportFault(f"{name}: its numbers are in another file; write them into this one")
+    if dataset.get_space_status() == h5py.h5d.SPACE_STATUS_NOT_ALLOCATED and math.prod(dataset.shape or (0,)):
+        raise ImportFault(f"{name} was never written: its writer ended before it came to that")
 
 
 def _refuse_large(shape: tuple[int, ...], kind: np.dtype, name: str) -> None:

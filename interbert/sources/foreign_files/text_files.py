@@ -1,5 +1,6 @@
 """Files of lines as they lie about: plain, gzip, zip, a folder of parts; each opened so that it can be sought in."""
 
+import codecs
 import gzip
 import io
 import mmap
@@ -73,6 +74,8 @@ class Lines:
             self._file = part.open()
             self._mapped = _map(self._file)
             starts = _line_starts(self._file) if self._mapped is None else _mapped_starts(self._mapped)
+            if len(starts) > 1 and self._begins_with(codecs.BOM_UTF8, int(starts[0])):
+                starts[0] += len(codecs.BOM_UTF8)
             self._starts = starts
             """int64 [lines + 1]: where each that is not empty begins, and the end of all."""
         except _BROKEN as error:
@@ -80,6 +83,10 @@ class Lines:
 
     def __len__(self) -> int:
         return len(self._starts) - 1
+
+    def _begins_with(self, mark: bytes, start: int) -> bool:
+        self._file.seek(start)
+        return self._file.read(len(mark)) == mark
 
     def read(self, number: int, most: int = -1) -> bytes:
         """Without its end; no more than `most` bytes of it."""

@@ -1,6 +1,7 @@
 """Files of features that are not what they seem: of other kinds, damaged, hostile, or with what nobody thinks of."""
 
 import gc
+import gzip
 import io
 import json
 import os
@@ -251,6 +252,8 @@ def test_a_row_that_cannot_be_is_named_and_left_out_when_asked(write, tmp_path, 
     ("name", "data", "message"),
     [
         ("a.npy", b"hello", "a.npy: it begins with b'hello'"),
+        ("a.tsv", b"", "a.tsv: it is empty"),
+        ("cut.h5", b"\x89HDF\r\n\x1a\n" + bytes(99), "cut.h5: not a readable HDF5 file"),
         ("l", {b"1": b"{nope}"}, "l: a folder of data.mdb"),
         ("l", {b"1": b"[" * 100_000 + b"]" * 100_000}, "l: a folder of data.mdb"),
     ],
@@ -262,6 +265,38 @@ def test_what_is_broken_from_its_beginning_is_named(name, data, message, tmp_pat
         foreign.write_lmdb(tmp_path / name, data)
     bring("--input", tmp_path / name, "--output", tmp_path / "a.h5", code=2)
     assert message in capsys.readouterr().err
+
+
+def test_a_mark_of_utf_8_is_no_part_of_the_first_id(tmp_path):
+    """As Windows puts it before a text; in a gzip too, which is read in another way."""
+    made = foreign.images(3)
+    foreign.write_tsv(tmp_path / "a.tsv", made)
+    marked = b"\xef\xbb\xbf" + (tmp_path / "a.tsv").read_bytes()
+    for name, data in (("b.tsv", marked), ("c.tsv.gz", gzip.compress(marked))):
+        (tmp_path / name).write_bytes(data)
+        bring("--input", tmp_path / name, "--output", tmp_path / "out.h5", "--overwrite")
+        with Store(tmp_path / "out.h5") as store:
+            assert list(store.image_ids) == [image.name for image in made]
+
+
+def test_plain_arrays_of_hdf5_wherever_they_lie(tmp_path, capsys):
+    """Behind a user's block, of the other byte order, and one that its writer never came to."""
+    made = foreign.images(4)
+    with h5py.File(tmp_path / "a.h5", "w", userblock_size=512) as file:
+        for image in made[:3]:
+            group = file.create_group(image.name)
+            group["features"], group["boxes"] = image.features.astype(">f4"), image.boxes.astype(">f8")
+            group["img_w"], group["img_h"] = np.int16(200), np.int16(100)
+        group = file.create_group(made[3].name)
+        group.create_dataset("features", made[3].features.shape, "f4")
+        group["boxes"], group["img_w"], group["img_h"] = made[3].boxes, 200, 100
+    words = ("--input", tmp_path / "a.h5", "--output", tmp_path / "out.h5")
+    bring(*words, code=2)
+    assert f"group {made[3].name!r}" in (said := capsys.readouterr().err) and "never written" in said
+    bring(*words, "--skip-bad", 1)
+    with Store(tmp_path / "out.h5") as store:
+        found = store.read_rows("features", 0, store.regions)
+    np.testing.assert_array_equal(found, np.concatenate([i.features for i in made[:3]]).astype("<f2"))
 
 
 def test_a_bad_first_row_does_not_say_what_the_others_are_like(tmp_path):

@@ -1,5 +1,6 @@
 """Which format files are of, told by what is in them: a list of looks, the first that knows one answers."""
 
+import codecs
 import io
 import zipfile
 from collections.abc import Callable
@@ -141,7 +142,7 @@ LOOKS: tuple[Callable[[Path], Seen | None], ...] = (_lmdb, _hdf5, _table, _array
 
 def _first_line(part: Part) -> bytes:
     with part.open() as file:
-        return file.readline(MOST_BYTES).rstrip(b"\r\n")
+        return file.readline(MOST_BYTES).removeprefix(codecs.BOM_UTF8).rstrip(b"\r\n")
 
 
 def _bytes(path: Path, count: int) -> bytes:

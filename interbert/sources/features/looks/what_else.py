@@ -6,11 +6,14 @@ from collections.abc import Callable, Iterator
 from itertools import islice
 from pathlib import Path
 
+from interbert.sources.foreign_files.hdf5 import open_hdf5
 from interbert.sources.foreign_files.signatures import Kind, kind_of, packing_of
 from interbert.sources.images.containers.listing import ENDINGS
+from interbert.sources.record import ImportFault
 
 _NAMES = 1000
 _SHOWN = 4
+_HDF5 = b"\x89HDF"
 _IMAGES = "images: `python -m interbert extract --images` computes features of them (docs/own_images.md)"
 
 
@@ -32,6 +35,8 @@ def _in_a_file(path: Path) -> str | None:
     kind = kind_of(path)
     if kind is Kind.IMAGE:
         return f"of {_IMAGES}"
+    if _begins(path).startswith(_HDF5):
+        return _hdf5(path)
     if kind is Kind.PACKED:
         return f"packed by {packing_of(path)}, and no text within; unpack it and give what was in it"
     read = {Kind.TAR: _names_in_tar, Kind.ZIP: _names_in_zip}.get(kind)
@@ -43,11 +48,25 @@ def _in_a_file(path: Path) -> str | None:
     return f"{kind.value} of {_listed(names)}; unpack it and give its folder" if names else None
 
 
+def _hdf5(path: Path) -> str | None:
+    """Of one that can be opened what is in it; else what is wrong with it."""
+    try:
+        with open_hdf5(path) as file:
+            return f"HDF5 of {_listed(sorted(islice(file, _NAMES)))}; of no format that is known here"
+    except ImportFault as error:
+        return f"{str(error).removeprefix(f'{path}: ')}; copy or download it again"
+
+
 def _begun(path: Path) -> str:
     if path.is_dir():
         return f"a folder of {_listed(sorted(file.name for file in islice(path.iterdir(), _NAMES)))}"
+    start = _begins(path)
+    return f"it begins with {start!r}" if start else "it is empty"
+
+
+def _begins(path: Path) -> bytes:
     with open(path, "rb") as file:
-        return f"it begins with {file.read(24)!r}"
+        return file.read(24)
 
 
 def _some(read: Callable[[Path], Iterator[str]], path: Path) -> list[str]:
