@@ -3,6 +3,9 @@
 PYTHON ?= python3
 # What `make pretrain` trains: scenes, or scenes_zh, the same in Chinese.
 RECIPE ?= scenes
+# `make real`: en or zh, and a folder with copies of what it would fetch.
+TONGUE ?= en
+COPIES ?=
 VENV := .venv
 BIN := $(VENV)/bin
 RUN := PATH="$(CURDIR)/$(BIN):$$PATH"
@@ -16,7 +19,7 @@ DS_CONFIG ?= ds_configs/$(if $(GPU),zero0_$(if $(OLD_GPU),fp16,bf16),cpu).json
 RANKS ?= $(if $(GPU),1,2)
 
 .DEFAULT_GOAL := help
-.PHONY: help pretrain finetune test prove test-kernels test-fault test-cluster cluster-packages lint format benchmark debian-packages clean
+.PHONY: help pretrain finetune real test prove test-kernels test-fault test-cluster test-hugging-face cluster-packages lint format benchmark debian-packages clean
 
 help: ## This list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 18
@@ -30,6 +33,10 @@ finetune: $(VENV)/ready ## Fine-tune the model of `make pretrain` for retrieval,
 	$(RUN) deepspeed --num_gpus $(RANKS) launch/finetune.py --recipe scenes_retrieval --deepspeed_config $(DS_CONFIG)
 	$(RUN) deepspeed --num_gpus $(RANKS) launch/evaluate.py --task retrieval --run runs/scenes_retrieval
 	$(RUN) python -m interbert summary runs/scenes_retrieval
+
+real: $(VENV)/ready ## Fetch real pictures and texts, pretrain from a BERT, search what it has not seen
+	$(RUN) python benchmarks/real.py --languages $(TONGUE) --beginnings bert --seeds 1 --ranks $(RANKS) \
+	  $(if $(COPIES),--copies $(COPIES))
 
 # Two calls of pytest at once, for most tests keep one core busy; of the second, what it said comes when it has ended.
 define halves
@@ -64,13 +71,17 @@ test-fault: $(VENV)/ready ## Every fault at every ZeRO stage (killed, frozen, st
 test-cluster: $(VENV)/ready cluster-packages ## ssh hosts and a SLURM on this machine (as root)
 	$(RUN) python -m pytest tests/cluster -m cluster -rs
 
+test-hugging-face: $(VENV)/ready ## transformers' own common tests on our classes (its source is downloaded)
+	$(RUN) python -m pytest tests/unit/model/test_common_checks.py -m thorough -rs
+
 prove: SLICE := 1
 prove: MARKED := thorough
-prove: test test-fault test-cluster test-kernels ## The whole of every matrix, an hour and more (as root)
+prove: test test-fault test-cluster test-kernels test-hugging-face ## The whole of every matrix, an hour and more (as root)
 
-lint: $(VENV)/ready ## ruff, format and lint
+lint: $(VENV)/ready ## ruff, format and lint; types of what is public
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
+	$(BIN)/ty check
 
 format: $(VENV)/ready ## Put the code into ruff's format
 	$(BIN)/ruff format .

@@ -88,7 +88,7 @@ def main() -> None:
 
 
 def parse_arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = report.parser(__doc__)
     parser.add_argument("--questions", nargs="+", default=list(QUESTIONS), choices=list(QUESTIONS))
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--steps", type=int, default=3600, help="of each training's schedule")
@@ -98,7 +98,6 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument(
         "--folder", type=Path, default=Path("runs/ablations"), help="data, runs and figures so far"
     )
-    parser.add_argument("--json", metavar="FILE", help="also write the figures here")
     return parser.parse_args()
 
 

@@ -61,10 +61,9 @@ def main() -> int:
 
 
 def parse_arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = report.parser(__doc__)
     parser.add_argument("--device", default="cuda")
     parser.add_argument("--check", action="store_true", help="only the correctness, no times")
-    parser.add_argument("--json", metavar="FILE", help="also write the figures here")
     return parser.parse_args()
 
 

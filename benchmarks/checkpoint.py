@@ -60,9 +60,7 @@ def main() -> None:
 
 
 def parse_arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = report.parser(__doc__)
     parser.add_argument("--folder", type=Path, default=Path("runs"), help="on the disk to be measured")
     parser.add_argument("--preset", default="base", choices=["tiny", "small", "base"])
     parser.add_argument("--pairs", type=int, default=64, help="of each rank's micro-batch, to time a step")
@@ -70,7 +68,6 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument(
         "--precisions", nargs="+", choices=["fp32", "bf16", "fp16"], help="default: bf16 if it is quick"
     )
-    parser.add_argument("--json", metavar="FILE", help="also write the figures here")
     return parser.parse_args()
 
 

@@ -36,12 +36,11 @@ _AT_A_TIME = 1 << 18
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = report.parser(__doc__)
     parser.add_argument("--pairs", type=int, default=10_000_000)
     parser.add_argument("--ranks", type=int, default=2, help="processes at the same time")
     parser.add_argument("--hard", action="store_true", help="also with a table of hard negatives")
     parser.add_argument("--folder", type=Path, help="where the files are made for the while")
-    parser.add_argument("--json", metavar="FILE", help="also write the figures here")
     parser.add_argument("--rank-of", type=Path, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.rank_of:

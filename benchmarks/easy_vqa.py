@@ -62,9 +62,7 @@ def main() -> None:
 
 
 def parse_arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = report.parser(__doc__)
     add = parser.add_argument
     add(
         "--package",
@@ -75,7 +73,6 @@ def parse_arguments() -> argparse.Namespace:
     add("--output", type=Path, default=Path("data/easy_vqa"), metavar="DIR", help="where all of it goes")
     add("--patch", type=int, default=8, help="side of a patch in pixels (8: 64 patches an image)")
     add("--overwrite", action="store_true", help="replace what is there")
-    add("--json", metavar="FILE", help="also write the figures here")
     return parser.parse_args()
 
 

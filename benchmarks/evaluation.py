@@ -54,9 +54,7 @@ def main() -> None:
 
 
 def parse_arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = report.parser(__doc__)
     add = parser.add_argument
     add("--preset", default="base", choices=["tiny", "small", "base"])
     add("--images", type=int, default=1000)
@@ -84,7 +82,6 @@ def parse_arguments() -> argparse.Namespace:
     add("--whole", action="store_true", help="then score the whole matrix")
     add("--threads", type=int, default=torch.get_num_threads())
     add("--device", default="cpu", choices=["cpu", "cuda"])
-    add("--json", metavar="FILE", help="also write the figures here")
     arguments = parser.parse_args()
     best = "bf16" if has_bf16(torch.device(arguments.device)) else "fp32"
     arguments.precision = arguments.precision or best

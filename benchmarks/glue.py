@@ -17,6 +17,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from benchmarks import report
 from interbert.__main__ import main as run_verb
 from interbert.recipe import load_recipe
+from interbert.train.start.flags import add_set_flag
 
 ROOT = Path(__file__).resolve().parent.parent
 TASKS = {
@@ -64,9 +65,7 @@ def main() -> None:
 
 
 def parse_arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = report.parser(__doc__)
     add = parser.add_argument
     add(
         "--glue",
@@ -78,14 +77,7 @@ def parse_arguments() -> argparse.Namespace:
     add("--pretrained", metavar="DIR", help="an InterBERT that was pretrained; without, its row is left out")
     add("--tasks", nargs="+", default=list(TASKS), choices=list(TASKS))
     add("--seeds", type=int, default=5)
-    add(
-        "--set",
-        action="append",
-        default=[],
-        metavar="SECTION.KEY=VALUE",
-        dest="overrides",
-        help="for all runs",
-    )
+    add_set_flag(parser, "change a setting of all runs")
     add(
         "--deepspeed_config",
         default="ds_configs/zero0_bf16.json",
@@ -93,7 +85,6 @@ def parse_arguments() -> argparse.Namespace:
     )
     add("--launcher", default=sys.executable, help="what starts launch/finetune.py, such as deepspeed")
     add("--folder", type=Path, default=Path("runs/glue"), help="examples, runs and their results")
-    add("--json", metavar="FILE", help="also write the figures here")
     return parser.parse_args()
 
 

@@ -1,6 +1,5 @@
 """Memory of the host path: over a whole epoch of two weighted data sets, and of a plan of ten million pairs."""
 
-import argparse
 import sys
 import tempfile
 import threading
@@ -27,11 +26,10 @@ from interbert.corpus.tokens import TokenTable, tokenise
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = report.parser(__doc__)
     parser.add_argument("--images", type=int, default=3000, help="of each of the two stores (170 KB each)")
     parser.add_argument("--pairs", type=int, default=10_000_000, help="of the plan")
     parser.add_argument("--folder", type=Path, help="where the stores are made for the while")
-    parser.add_argument("--json", metavar="FILE", help="also write the figures here")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory(dir=arguments.folder) as folder:
         epoch = over_an_epoch(Path(folder), arguments.images)

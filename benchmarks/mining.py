@@ -55,11 +55,10 @@ def main() -> None:
 
 
 def parse_arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = report.parser(__doc__)
     parser.add_argument("--captions", type=int, nargs="+", default=[1_000_000])
     parser.add_argument("--corpora", nargs="+", default=["zipf", "scenes"], choices=["zipf", "scenes"])
     parser.add_argument("--folder", type=Path, default=Path("runs/mining"), help="stores are made here once")
-    parser.add_argument("--json", metavar="FILE", help="also write the figures here")
     return parser.parse_args()
 
 

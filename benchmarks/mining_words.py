@@ -58,14 +58,13 @@ def main() -> None:
 
 
 def parse_arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = report.parser(__doc__)
     parser.add_argument("--data", nargs="+", default=[], type=Path, help="stores; default: scenes in Chinese")
     parser.add_argument("--captions", type=int, default=100_000, help="of these scenes")
     parser.add_argument(
         "--dropped", type=int, nargs="+", default=[0, 6, 12, 25], help="most frequent left out"
     )
     parser.add_argument("--folder", type=Path, default=Path("runs/mining"), help="scenes are made here once")
-    parser.add_argument("--json", metavar="FILE", help="also write the figures here")
     return parser.parse_args()
 
 

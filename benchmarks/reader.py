@@ -52,11 +52,10 @@ def main() -> None:
 
 
 def parse_arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = report.parser(__doc__)
     parser.add_argument("--images", type=int, default=4000)
     parser.add_argument("--rounds", type=int, default=4)
     parser.add_argument("--folder", type=Path, help="where the files are made for the while (the system's)")
-    parser.add_argument("--json", metavar="FILE", help="also write the figures here")
     return parser.parse_args()
 
 

@@ -1,5 +1,6 @@
 """Tables and JSON of a benchmark, with the machine, the date and the commit that they were measured on."""
 
+import argparse
 import json
 import platform
 import subprocess
@@ -23,6 +24,13 @@ def table(title: str, header: list[str], rows: list[list[Any]]) -> None:
         print("  ".join(padded).rstrip())
         if number == 0:
             print("  ".join("-" * width for width in widths))
+
+
+def parser(what: str | None) -> argparse.ArgumentParser:
+    """Of a benchmark's flags, with the one that all of them have."""
+    found = argparse.ArgumentParser(description=what, formatter_class=argparse.RawDescriptionHelpFormatter)
+    found.add_argument("--json", metavar="FILE", help="also write the figures here")
+    return found
 
 
 def write_json(path: str | Path | None, figures: dict[str, Any]) -> None:

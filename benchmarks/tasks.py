@@ -19,12 +19,13 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from benchmarks import report
 from interbert.config import World
 from interbert.files import read_json
+from interbert.train.start.flags import add_set_flag
 
 ROOT = Path(__file__).resolve().parent.parent
 ARCHITECTURES = {
-    "InterBERT, 2 joint + 1 + 1": "interbert",
-    "single stream, 4 joint": "visualbert",
-    "co-attention, 1 cross + 1 + 1": "vilbert",
+    "interbert": "InterBERT, 2 joint + 1 + 1",
+    "visualbert": "single stream, 4 joint",
+    "vilbert": "co-attention, 1 cross + 1 + 1",
 }
 PRETRAINED, FRESH = "pretrained", "from nothing"
 
@@ -32,7 +33,7 @@ PRETRAINED, FRESH = "pretrained", "from nothing"
 def main() -> None:
     arguments = parse_arguments()
     beginnings = [FRESH] if arguments.pretraining_steps == 0 else [PRETRAINED, FRESH]
-    variants = [(name, beginning) for name in ARCHITECTURES for beginning in beginnings]
+    variants = [(name, beginning) for name in arguments.architectures for beginning in beginnings]
     jobs = [
         (name, beginning, world, seed)
         for seed in range(arguments.seeds)
@@ -41,7 +42,7 @@ def main() -> None:
     ]
     with ThreadPoolExecutor(arguments.parallel) as pool:
         if PRETRAINED in beginnings:
-            list(pool.map(lambda name: pretrain(arguments, name), ARCHITECTURES))
+            list(pool.map(lambda name: pretrain(arguments, name), arguments.architectures))
         list(pool.map(lambda job: tune(arguments, *job), jobs))
     found = {
         variant: {world: results_of(arguments, *variant, world) for world in arguments.worlds}
@@ -49,28 +50,21 @@ def main() -> None:
     }
     title = f"accuracy in per cent over {arguments.seeds} seeds; how many are above the best blind baseline"
     report.table(title, ["", *arguments.worlds], [*rows_of(found), blind_row(found)])
-    figures = {f"{name}, {beginning}": told for (name, beginning), told in found.items()}
+    figures = {f"{ARCHITECTURES[name]}, {beginning}": told for (name, beginning), told in found.items()}
     report.write_json(arguments.json, {"steps": arguments.steps, "figures": figures})
 
 
 def parse_arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = report.parser(__doc__)
     add = parser.add_argument
     add("--worlds", nargs="+", default=["vqa", "nlvr2"], choices=get_args(World))
+    add("--architectures", nargs="+", default=list(ARCHITECTURES), choices=ARCHITECTURES)
     add("--seeds", type=int, default=3)
     add("--steps", type=int, default=1500, help="of each fine-tuning")
     add("--pretraining-steps", type=int, default=3600, help="0: from nothing alone")
-    add(
-        "--set",
-        action="append",
-        default=[],
-        metavar="SECTION.KEY=VALUE",
-        dest="overrides",
-        help="for all runs",
-    )
+    add_set_flag(parser, "change a setting of all runs")
     add("--parallel", type=int, default=len(os.sched_getaffinity(0)), help="trainings at once")
     add("--folder", type=Path, default=Path("runs/tasks"), help="runs and their results")
-    add("--json", metavar="FILE", help="also write the figures here")
     return parser.parse_args()
 
 
@@ -98,7 +92,7 @@ def tune(arguments: argparse.Namespace, name: str, beginning: str, world: str, s
 def pretraining_settings(arguments: argparse.Namespace, name: str) -> list[str]:
     """Over the recipe `scenes`."""
     steps = arguments.pretraining_steps
-    own = [f"model.architecture={ARCHITECTURES[name]}", f"train.schedule_steps={steps}"]
+    own = [f"model.architecture={name}", f"train.schedule_steps={steps}"]
     return [*own, f"train.checkpoint_every={steps}", "train.export_initial=false", *arguments.overrides]
 
 
@@ -108,7 +102,7 @@ def tuning_settings(arguments: argparse.Namespace, name: str, beginning: str, se
     if beginning == PRETRAINED:
         own.append(f"model.inherit_from={pretrained_in(arguments, name) / 'export'}")
     else:
-        own += ["model.inherit_from=null", f"model.architecture={ARCHITECTURES[name]}"]
+        own += ["model.inherit_from=null", f"model.architecture={name}"]
     return [*own, f"train.checkpoint_every={arguments.steps}", *arguments.overrides]
 
 
@@ -132,12 +126,12 @@ def call(words: list[str], settings: list[str], folder: Path) -> None:
 
 
 def pretrained_in(arguments: argparse.Namespace, name: str) -> Path:
-    return arguments.folder / f"pretraining_{arguments.pretraining_steps}" / ARCHITECTURES[name]
+    return arguments.folder / f"pretraining_{arguments.pretraining_steps}" / name
 
 
 def tuned_in(arguments: argparse.Namespace, name: str, beginning: str, world: str, seed: int) -> Path:
     begun = "nothing" if beginning == FRESH else f"pretraining_{arguments.pretraining_steps}"
-    return arguments.folder / f"steps_{arguments.steps}" / f"{world}_{ARCHITECTURES[name]}_{begun}_seed{seed}"
+    return arguments.folder / f"steps_{arguments.steps}" / f"{world}_{name}_{begun}_seed{seed}"
 
 
 def results_of(arguments: argparse.Namespace, name: str, beginning: str, world: str) -> list[dict[str, Any]]:
@@ -157,7 +151,7 @@ def rows_of(found: dict[tuple[str, str], dict[str, list[dict[str, Any]]]]) -> li
         for seeds in told.values():
             above = sum(each["low"] > each["blind"]["high"] for each in seeds)
             cells.append(f"{_spread([each['value'] for each in seeds])} ({above} of {len(seeds)})")
-        rows.append([f"{name}, {beginning}", *cells])
+        rows.append([f"{ARCHITECTURES[name]}, {beginning}", *cells])
     return rows
 
 

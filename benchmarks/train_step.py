@@ -48,7 +48,7 @@ def main() -> None:
 
 
 def parse_arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = report.parser(__doc__)
     parser.add_argument("--preset", default="base", choices=["tiny", "small", "base"])
     parser.add_argument("--pairs", type=int, default=64)
     parser.add_argument("--steps", type=int, default=5, help="timed steps of each, after one for warming up")
@@ -58,7 +58,6 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--models", nargs="+", default=list(CONTENDERS), choices=list(CONTENDERS))
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
-    parser.add_argument("--json", metavar="FILE", help="also write the figures here")
     arguments = parser.parse_args()
     both = ["bf16", "fp32"] if has_bf16(torch.device(arguments.device)) else ["fp32"]
     arguments.precisions = arguments.precisions or both

@@ -6,7 +6,7 @@ import keyword
 import sys
 
 from interbert.commands import official
-from interbert.commands.examples import EXAMPLES
+from interbert.commands.examples import examples_of
 from interbert.doors import expand_paths, run_door
 
 # A verb is a module of interbert.commands with HELP, add_arguments(parser) and run(arguments) -> exit code.
@@ -21,6 +21,7 @@ VERBS = (
     "mine",
     "join",
     "convert",
+    "export",
     "score",
     "build-kernels",
     "launch",
@@ -31,7 +32,8 @@ VERBS = (
 )
 
 
-def build_parser() -> argparse.ArgumentParser:
+def build_parser(asked: str | None = None) -> argparse.ArgumentParser:
+    """asked: the one verb whose flags are wanted; None: those of all, which takes half a second of imports."""
     parser = argparse.ArgumentParser(prog="interbert", description=__doc__)
     verbs = parser.add_subparsers(title="verbs", metavar="VERB", required=True)
     for verb in VERBS:
@@ -43,11 +45,13 @@ def build_parser() -> argparse.ArgumentParser:
             description=f"{module.HELP[0].upper()}{module.HELP[1:]}.",
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )
+        if asked not in (None, verb):
+            continue
         module.add_arguments(command)
         own = f"{command.epilog}\n\n" if command.epilog else ""
-        command.epilog = own + "\n  ".join(("examples:", *EXAMPLES[verb]))
+        command.epilog = own + examples_of(verb)
         command.set_defaults(run=module.run)
-    official.add_verbs(verbs)
+    official.add_verbs(verbs, asked)
     return parser
 
 
@@ -55,7 +59,7 @@ def main(arguments: list[str] | None = None) -> int:
     given = official.joined(sys.argv[1:] if arguments is None else arguments)
 
     def run() -> int:
-        parsed = expand_paths(build_parser().parse_args(given))
+        parsed = expand_paths(build_parser(given[0] if given else "").parse_args(given))
         return parsed.run(parsed)
 
     return run_door("interbert", run, fault_code=2)

@@ -3,6 +3,7 @@
 import argparse
 import contextlib
 import glob
+import io
 import os
 import sys
 from collections.abc import Callable
@@ -25,8 +26,9 @@ def run_door(name: str, run: Callable[[], int], fault_code: int = 1) -> int:
     whose reader has gone, or that is interrupted, ends without a word."""
     for stream in (sys.stdout, sys.stderr):
         # For a name that is no Unicode, or a terminal that knows none; not every stream can.
-        with contextlib.suppress(AttributeError, OSError, ValueError):
-            stream.reconfigure(errors="backslashreplace")
+        if isinstance(stream, io.TextIOWrapper):
+            with contextlib.suppress(OSError, ValueError):
+                stream.reconfigure(errors="backslashreplace")
     try:
         try:
             return run()

@@ -8,7 +8,7 @@ import math
 import os
 import secrets
 import shutil
-from collections.abc import Iterator
+from collections.abc import Generator
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ SUMS = "SHA256SUMS"
 
 
 @contextlib.contextmanager
-def replaced(path: Path, forced: bool = True) -> Iterator[Path]:
+def replaced(path: Path, forced: bool = True) -> Generator[Path]:
     """An empty file to write to; then it is forced to disk and takes the place of `path`, in one step.
 
     The folder of `path` is made where it is missing.

@@ -5,6 +5,7 @@ A recipe is YAML and may extend another one; `--set section.key=value` changes i
 
 import copy
 import difflib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ MAY_BE_LEFT = ("name", "extends", "scenes", "stages", "step", "task")
 """Sections that need not be a mapping."""
 
 
-def load_recipe(name_or_file: str, overrides: list[str] = (), **sections: dict[str, Any]) -> Settings:
+def load_recipe(name_or_file: str, overrides: Sequence[str] = (), **sections: dict[str, Any]) -> Settings:
     """A recipe by name or file, with its `extends` chain, `section.key=value` overrides, then `sections`.
 
     >>> load_recipe("scenes", ["train.log_every=5"], data={"train": ["a.h5"]}).train.log_every
@@ -91,6 +92,7 @@ def read_config(path: Path) -> Settings:
 
 
 def recipe_names() -> list[str]:
+    """Of those in `interbert/recipes/`."""
     return sorted(path.stem for path in RECIPES.glob("*.yaml"))
 
 

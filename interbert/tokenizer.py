@@ -14,7 +14,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from interbert.files import read_json
+from interbert.adapter_folder import base_of
+from interbert.files import read_json, write_json
 from interbert.plain_bert import plain_bert
 
 SPECIALS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
@@ -113,7 +114,8 @@ class Tokenizer:
         return self.fast.convert_ids_to_tokens([int(i) for i in ids])
 
     def save(self, directory: str | Path) -> None:
-        self.fast.save_pretrained(str(directory))
+        """As transformers does it: `load_tokenizer` and `AutoTokenizer` read it."""
+        _save(self.fast, Path(directory))
 
 
 def join_segments(
@@ -152,15 +154,18 @@ def glance_at_tokenizer(directory: str | Path) -> Tokenizer:
 
 
 def load_tokenizer(directory: str | Path) -> Tokenizer:
-    """The tokenizer in a local directory; TokenizerError says what is missing there."""
+    """The tokenizer in a local directory (of peft's adapters without one, that of their model); TokenizerError says
+    what is missing there."""
     directory = Path(directory)
+    if not any((directory / name).is_file() for name in _FILES):
+        directory = base_of(directory) or directory
     _check_directory(directory)
-    from transformers import AutoTokenizer, BertTokenizerFast
+    from transformers import AutoTokenizer, BertTokenizer
 
     described = any((directory / name).is_file() for name in ("tokenizer_config.json", "config.json"))
-    kind = AutoTokenizer if described else BertTokenizerFast
+    kind = AutoTokenizer if described else BertTokenizer
     try:
-        fast = kind.from_pretrained(str(directory), local_files_only=True)
+        fast: Any = kind.from_pretrained(str(directory), local_files_only=True)
     except Exception as error:  # transformers and tokenizers raise bare Exception for damaged files
         raise TokenizerError(f"tokenizer {directory}: damaged ({error}); copy or make it again") from None
     if not getattr(fast, "is_fast", False):
@@ -235,7 +240,7 @@ def _check_directory(directory: Path) -> None:
 def _write(words: list[str], directory: Path, normalise: Sequence[str] = ()) -> Tokenizer:
     from tokenizers import Tokenizer as Backend
     from tokenizers.models import WordPiece
-    from transformers import BertTokenizerFast
+    from transformers import BertTokenizer
 
     if directory.exists() and any(directory.iterdir()):
         raise TokenizerError(
@@ -243,15 +248,28 @@ def _write(words: list[str], directory: Path, normalise: Sequence[str] = ()) -> 
         )
     vocabulary = {word: place for place, word in enumerate(words)}
     backend = _with_bert_rules(Backend(WordPiece(vocabulary, unk_token="[UNK]")), normalise)
-    fast = BertTokenizerFast(tokenizer_object=backend, do_lower_case=True)
+    fast = BertTokenizer(tokenizer_object=backend, do_lower_case=True)
     fast.backend_tokenizer.normalizer = backend.normalizer
 
     def fill(folder: Path) -> None:
-        fast.save_pretrained(str(folder))
+        _save(fast, folder)
         (folder / "vocab.txt").write_text("".join(f"{word}\n" for word in words), encoding="utf-8")
 
     _appear_whole(directory, fill)
     return load_tokenizer(directory)
+
+
+def _save(fast: Any, directory: Path) -> None:
+    """Where a text is not cut by BERT's own rules alone, of a class that keeps those of tokenizer.json."""
+    fast.save_pretrained(str(directory))
+    if own_normalizer(directory) is None:
+        return
+    path = directory / "tokenizer_config.json"
+    kept = {
+        "tokenizer_class": "PreTrainedTokenizerFast",
+        "model_input_names": ["input_ids", "token_type_ids", "attention_mask"],
+    }
+    write_json(path, read_json(path) | kept)
 
 
 def _with_bert_rules(backend: Any, normalise: Sequence[str] = ()) -> Any:

@@ -20,8 +20,9 @@ if [[ -z $folder ]]; then
 fi
 before=$(status_stamp "$folder")
 case $(status_word "$folder" again 2>/dev/null) in
-  # A new pod has a restarted run's words but not torchrun's count of restarts: the last --resume counts.
-  yes | elsewhere) set -- "$@" --resume latest ;;
+  # A new pod has a restarted run's words but not torchrun's count of restarts: the last --resume counts. A run that has
+  # saved nothing yet begins where its words say.
+  yes | elsewhere) [[ $(status_word "$folder" saved) == 0 ]] || set -- "$@" --resume latest ;;
 esac
 # Else a torchrun that stays keeps the store of its first round, and one that joins later waits in the next one for an
 # address that nobody tells.

@@ -15,11 +15,12 @@ from typing import get_args
 sys.path.insert(0, str(next(at for at in Path(__file__).resolve().parents if (at / "interbert").is_dir())))
 
 from interbert.config import Kind, Settings
+from interbert.idle import refuse_idle
 from interbert.ranks.script import leave, obey
 from interbert.recipe import load_recipe
 from interbert.sources.scenes.splits import examples_of
+from interbert.tasks.finetuning.provide import name_examples
 from interbert.train.start.flags import add_run_flags, sections_of, start
-from interbert.train.start.provide import name_examples
 
 OWN = "finetune"
 """The recipe of who brings examples instead of one."""
@@ -71,9 +72,15 @@ def settings_of(arguments: argparse.Namespace, more: list[str] = ()) -> Settings
         raise ValueError(
             f"recipe {settings.name!r} pretrains: start it by launch/pretrain.py, or give --task and --examples"
         )
+    refuse_idle(settings)
     settings = name_examples(settings)
     if settings.task.examples is None and settings.task.sets is None:
         raise ValueError("no examples to train on: give --examples FILE (docs/examples.md has the format)")
+    return settings
+
+
+def refuse_missing(settings: Settings) -> Settings:
+    """The same settings, where what they begin from and learn from is there."""
     own = examples_of(settings.scenes) if settings.scenes and settings.scenes.world else ()
     for path in (settings.task.examples, settings.task.validation, settings.model.inherit_from):
         if path and path not in own and not Path(path).exists():
@@ -83,7 +90,7 @@ def settings_of(arguments: argparse.Namespace, more: list[str] = ()) -> Settings
 
 
 def finetune(arguments: argparse.Namespace) -> int:
-    settings = settings_of(arguments)
+    settings = refuse_missing(settings_of(arguments))
     if arguments.seeds or arguments.grid:
         return sweep(settings, arguments)
     return start(finetuning, settings, arguments)
@@ -100,7 +107,9 @@ def sweep(settings: Settings, arguments: argparse.Namespace) -> int:
     refuse_said_twice(arguments)
     if not (settings.task.validation or settings.data.validation or settings.scenes):
         raise ValueError("runs of a sweep are compared on validation examples: give --validation FILE")
-    return start_sweep(finetuning(), settings, arguments, lambda words: settings_of(arguments, words))
+    return start_sweep(
+        finetuning(), settings, arguments, lambda words: refuse_missing(settings_of(arguments, words))
+    )
 
 
 FLAGS = {

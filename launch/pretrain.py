@@ -9,6 +9,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(next(at for at in Path(__file__).resolve().parents if (at / "interbert").is_dir())))
 
+from interbert.config import Settings
+from interbert.idle import refuse_idle
 from interbert.ranks.script import leave, obey
 from interbert.recipe import load_recipe, recipe_names
 from interbert.train.start.flags import add_run_flags, sections_of, start
@@ -29,13 +31,18 @@ def parse_arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def pretrain(arguments: argparse.Namespace) -> int:
+def settings_of(arguments: argparse.Namespace) -> Settings:
     settings = load_recipe(arguments.recipe, arguments.overrides, **sections_of(arguments))
     if settings.task is not None:
         raise ValueError(f"recipe {settings.name!r} fine-tunes: start it by launch/finetune.py")
+    refuse_idle(settings)
     for each in settings.stages or [settings]:
         require_data(each)
-    return start(pretraining, settings, arguments)
+    return settings
+
+
+def pretrain(arguments: argparse.Namespace) -> int:
+    return start(pretraining, settings_of(arguments), arguments)
 
 
 def pretraining():

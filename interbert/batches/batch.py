@@ -23,6 +23,7 @@ COUNTS = ("tokens", "regions", "pairs", "groups", "sought")
 """What losses are counted by: masked words, masked regions, pairs, examples or sets, regions that may be meant."""
 
 
+@dataclass
 class Tensors:
     """A dataclass of tensors, some of which may lie one level deeper."""
 
@@ -63,6 +64,8 @@ class Groups(Tensors):
 
 @dataclass
 class Batch(Tensors):
+    """Pairs of images and captions, packed: their tokens one after another, and so their regions."""
+
     input_ids_T: Tensor
     """int64, after masking; every caption is [CLS] words [SEP]."""
     token_types_T: Tensor
@@ -134,12 +137,15 @@ class Batch(Tensors):
         }
 
     def tensors(self) -> list[Tensor]:
+        """All that it holds."""
         found: list[Tensor] = []
         self._map(lambda tensor: found.append(tensor) or tensor)
         return found
 
     def to(self, device: torch.device | str, non_blocking: bool = True) -> "Batch":
+        """The same on another device."""
         return self._map(lambda tensor: tensor.to(device, non_blocking=non_blocking))
 
     def pin(self) -> "Batch":
+        """The same in memory that a GPU copies from by itself."""
         return self._map(Tensor.pin_memory)

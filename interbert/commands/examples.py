@@ -35,6 +35,10 @@ EXAMPLES = {
         "--output interbert",
         "interbert convert bert --weights bert-base-uncased --output interbert_from_bert",
     ),
+    "export": (
+        "interbert export --model runs/mine/export --format onnx --quantise int8 --output program",
+        "interbert export --model runs/mine/export --format torch-export --data features.h5 --output program",
+    ),
     "score": (
         'interbert score --model runs/mine/export --data features.h5 --image-id 42 --text "a cat" --text "a dog"',
         'interbert score --model runs/mine/export --image cat.jpg --detector facebook/detr-resnet-50 --text "a cat"',
@@ -48,4 +52,45 @@ EXAMPLES = {
     "settings": ("interbert settings --recipe interbert_base", "interbert settings train.batch"),
     "summary": ("interbert summary runs/scenes", "interbert summary runs/scenes_retrieval"),
     "runs": ("interbert runs list", "interbert runs compare runs/a runs/b --picture curves.png"),
+    "import vqa2": (
+        "interbert import vqa2 --questions v2_val2014_questions.json --answers vqa_train.answers.json "
+        "--annotations v2_val2014_annotations.json --data coco.h5 --output vqa_val.jsonl",
+        "interbert import vqa2 --questions v2_test2015_questions.json --data coco.h5 --output vqa_test.jsonl",
+    ),
+    "import nlvr2": (
+        "interbert import nlvr2 --input nlvr2/train.json --data nlvr2.h5 --output nlvr2_train.jsonl",
+        "interbert import nlvr2 --input nlvr2/dev.json --subsets nlvr2/balanced_dev.json --data nlvr2.h5 "
+        "--output nlvr2_dev.jsonl",
+    ),
+    "import snli-ve": (
+        "interbert import snli-ve --input snli_ve_train.jsonl --data flickr30k.h5 --output ve_train.jsonl",
+        "interbert import snli-ve --input snli_ve_dev.jsonl --data flickr30k.h5 --output ve_dev.jsonl",
+    ),
+    "import vcr": (
+        "interbert import vcr --input vcr/val.jsonl --metadata vcr/vcr1images --data vcr.h5 --output vcr_val.jsonl",
+        "interbert import vcr --input vcr/train.jsonl --part rationale --data vcr_given.h5 --output vcr_told.jsonl",
+    ),
+    "import refcoco": (
+        "interbert import refcoco --input refcoco+ --split train --data coco.h5 --output ref_train.jsonl",
+        "interbert import refcoco --input refcoco+ --split val --data coco.h5 --output ref_val.jsonl",
+    ),
+    "import glue": (
+        "interbert import glue --input glue_data/RTE --task rte --output glue/rte",
+        "interbert import glue --input glue_data/SST-2 --task SST-2 --output glue/sst2 --overwrite",
+    ),
+    "import muge": (
+        "interbert import muge --queries valid_queries.jsonl --candidates first_stage.jsonl --data muge_valid.h5 "
+        "--output muge_valid.jsonl",
+        "interbert import muge --queries test_queries.jsonl --candidates first_stage.jsonl --data muge_test.h5 "
+        "--output muge_test.jsonl",
+    ),
+    "import kdd2020": (
+        "interbert import kdd2020 --input kdd_train.tsv --negatives 3 --data kdd_train.h5 --output kdd_train.jsonl",
+        "interbert import kdd2020 --input kdd_valid.tsv --answers valid_answer.json --data kdd_valid.h5 "
+        "--output kdd_valid.jsonl",
+    ),
 }
+
+
+def examples_of(verb: str) -> str:
+    return "\n  ".join(("examples:", *EXAMPLES[verb]))

@@ -83,8 +83,10 @@ def _add_field_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def add_model_arguments(parser: argparse.ArgumentParser, name: str) -> None:
-    parser.add_argument(
-        name, required=name == "--model", metavar="DIR|NAME", help="Hugging Face directory, or a hub name"
+    which = parser.add_mutually_exclusive_group(required=name == "--model")
+    which.add_argument(name, metavar="DIR|NAME", help="Hugging Face directory, or a hub name")
+    which.add_argument(
+        "--encoder", metavar="FILE.py:FUNCTION", help="or an encoder of your own (docs/own_images.md)"
     )
     parser.add_argument(
         "--confidence", type=float, default=0.2, metavar="P", help="queries surer than this are regions (0.2)"
@@ -96,7 +98,10 @@ def add_model_arguments(parser: argparse.ArgumentParser, name: str) -> None:
         help="at least and at most of an image, the surest (10:36)",
     )
     parser.add_argument(
-        "--grid", type=int, default=6, metavar="N", help="cells a side, of a patch encoder (6)"
+        "--grid",
+        type=int,
+        metavar="N",
+        help="cells a side, of a patch encoder (6; of your own all that it gives)",
     )
 
 
@@ -134,7 +139,7 @@ def _extract(arguments: argparse.Namespace, output: Path, captions, world) -> tu
         arguments.image_field, tuple(arguments.caption_field), arguments.id_field, not arguments.ignore_beside
     )
     containers = open_containers(arguments.images, fields)
-    folder, vision = load(arguments, arguments.model, world.rank, arguments.batch)
+    stamp, vision = load(arguments, arguments.model, world.rank, arguments.batch)
     images = sum(len(one.ids) for one in containers)
     end = rows_of_rank(images, world).stop
     threads = arguments.threads or threads_of_rank(world)
@@ -142,17 +147,17 @@ def _extract(arguments: argparse.Namespace, output: Path, captions, world) -> tu
     with ImageSource(containers, vision, limits, threads, end) as source:
         if world.rank == 0:
             print("\n".join(map(printable, source.told())), flush=True)
-        about = f"{', '.join(path.name for path in arguments.images)} by {Path(arguments.model).name}"
+        by = Path(arguments.model or arguments.encoder).name
+        about = f"{', '.join(path.name for path in arguments.images)} by {by}"
         wishes = Wishes(
             output, int(arguments.shard_gb * 1e9), 0, about, arguments.skip_bad, vision.features_of,
             work="extracting", rows="images",
         )  # fmt: skip
-        stats = [(p.name, p.stat().st_size, p.stat().st_mtime_ns) for p in sorted(folder.iterdir())]
         # Batches and threads change nothing.
         what = key(
             "extract",
             _METHOD,
-            stats,
+            stamp,
             replace(vision.choice, batch=0),
             source.stamp,
             fields,
@@ -177,24 +182,35 @@ def threads_of_rank(world) -> int:
     return max(len(os.sched_getaffinity(0)) // int(ranks), 1)
 
 
-def load(arguments: argparse.Namespace, name: str, rank: int = 0, batch: int = 1):
-    """The vision model's directory, and the model on this rank's device."""
+def load(arguments: argparse.Namespace, name: str | None, rank: int = 0, batch: int = 1):
+    """What changes when the vision model does, and the model on this rank's device. name: None where --encoder is
+    given."""
     import torch
 
     from interbert.hub import local_folder
+    from interbert.sources.images.own import load_own
     from interbert.sources.images.vision import Choice, load_vision
 
     low, _, high = arguments.regions.partition(":")
     if not (low.isdigit() and high.isdigit() and 1 <= int(low) <= int(high)):
         raise ValueError(f"--regions {arguments.regions}: write it as MIN:MAX, such as 10:36")
-    if not 0 <= arguments.confidence <= 1 or arguments.grid < 1:
+    if not 0 <= arguments.confidence <= 1 or (arguments.grid is not None and arguments.grid < 1):
         raise ValueError("--confidence is a share from 0 to 1, --grid at least 1")
     gpus = torch.cuda.device_count()
     device = torch.device("cuda", rank % gpus) if gpus else torch.device("cpu")
     choice = Choice(arguments.confidence, int(low), int(high), arguments.grid, batch)
+    if name is None:
+        own = load_own(arguments.encoder, choice, device)
+        file = Path(arguments.encoder.rpartition(":")[0]).expanduser()
+        return [own.features_of, *(_stat(path) for path in [file] if path.is_file())], own
     folder = local_folder(name)
     called = Path(name).resolve().name if Path(name).is_dir() else name
-    return folder, load_vision(folder, choice, device, called)
+    return [_stat(path) for path in sorted(folder.iterdir())], load_vision(folder, choice, device, called)
+
+
+def _stat(path: Path) -> tuple[str, int, int]:
+    found = path.stat()
+    return path.name, found.st_size, found.st_mtime_ns
 
 
 def _check(arguments: argparse.Namespace) -> None:

@@ -2,8 +2,11 @@
 
 import argparse
 import os
+import runpy
 import sys
+from collections.abc import Mapping
 
+from interbert.doors import expand_paths
 from interbert.ranks.handover import launcher_line, split_arguments
 from interbert.ranks.launcher import started_by
 from interbert.shipped import shipped
@@ -32,14 +35,30 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.script == "files":
         print(shipped("launch"))
         return 0
-    command = start_of(str(shipped("launch") / f"{arguments.script}.py"), arguments.words, os.environ)
+    script = str(shipped("launch") / f"{arguments.script}.py")
+    command = start_of(script, arguments.words, os.environ)
+    if command[0] != script:
+        refuse(script, arguments.words)
     sys.stdout.flush()
     os.execv(sys.executable, [sys.executable, *command])  # signals reach the launcher itself
 
 
-def start_of(script: str, words: list[str], environment: dict[str, str]) -> list[str]:
+def start_of(script: str, words: list[str], environment: Mapping[str, str]) -> list[str]:
     """What Python is given: as a rank of torchrun, mpirun or srun the script itself, else DeepSpeed's launcher."""
     launcher, own = split_arguments(words)
     if started_by(environment) != "python" or (not launcher and ALONE.intersection(own)):
         return [script, *words]
     return launcher_line(launcher, script, own)
+
+
+def refuse(script: str, words: list[str]) -> None:
+    """What the script refuses of flags and settings is said before ranks start: that takes seconds, and each would
+    say it. Whether data is there they alone know."""
+    parts = runpy.run_path(script)
+    typed, sys.argv = sys.argv, [script, *split_arguments(words)[1]]
+    try:
+        arguments = expand_paths(parts["parse_arguments"]())
+    finally:
+        sys.argv = typed
+    if "settings_of" in parts:
+        parts["settings_of"](arguments)

@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import get_args
 
 from interbert.commands.output import add_overwrite, output_path
-from interbert.config import Words
 
 HELP = "mine hard negatives: near captions of other images, or images that look alike"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
+    from interbert.config import Words
+
     parser.description = (
         "For each caption the nearest captions of other images by TF-IDF, without those so near that they may be "
         "true; a run takes the table by mismatch.hard_table. Stopped at any moment, it goes on where it was; "
@@ -49,12 +50,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    from interbert.corpus.corpus import Corpus
+    _check(arguments)
+    output = output_path(arguments.output, arguments.overwrite, arguments.data)
+
+    from interbert.corpus.corpus import Corpus  # seconds of imports, once they are needed
     from interbert.mining.run import mine_captions, mine_images
     from interbert.mpi import mpi_world
 
-    _check(arguments)
-    output = output_path(arguments.output, arguments.overwrite, arguments.data)
     world = mpi_world()
     processes = arguments.processes or (1 if world.size > 1 else len(os.sched_getaffinity(0)))
     start = time.perf_counter()

@@ -6,9 +6,6 @@ from pathlib import Path
 from typing import get_args
 
 from interbert.commands.output import add_overwrite, output_path
-from interbert.config import Language, World
-from interbert.sources.scenes.detector import DEFAULT_REGIONS
-from interbert.sources.scenes.world import SPLITS, WINDOW, image_id, parse_image_id
 
 PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff")
 
@@ -20,6 +17,10 @@ HELP = (
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
+    from interbert.config import Language, World
+    from interbert.sources.scenes.detector import DEFAULT_REGIONS
+    from interbert.sources.scenes.world import SPLITS, WINDOW, image_id
+
     parser.description = (
         "Scenes of 3-6 objects, what a detector would report of them, captions. Same options, same bytes. "
         f"The first caption of each scene is true of no other within its window of {WINDOW} scenes. Splits "
@@ -152,6 +153,7 @@ def _draw(args: argparse.Namespace) -> None:
 
     from interbert.files import replaced
     from interbert.sources.scenes.picture import recall, scene_picture
+    from interbert.sources.scenes.world import image_id, parse_image_id
 
     name = args.image_id or image_id(args.seed, args.split, 0)
     if args.output is not None:

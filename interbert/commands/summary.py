@@ -6,9 +6,6 @@ from pathlib import Path
 
 from interbert.files import read_json, read_json_lines
 from interbert.printing import printable_lines
-from interbert.tasks.official.official import named_figures
-from interbert.tasks.results.metrics import METRICS, RESULTS
-from interbert.tasks.sweep.summary import SWEEP, sweep_table
 
 HELP = "losses, figures and throughput of a run, or the figures of a sweep, as a short table"
 
@@ -23,6 +20,9 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def summarise(folder: Path) -> str:
+    from interbert.tasks.results.metrics import RESULTS
+    from interbert.tasks.sweep.summary import SWEEP, sweep_table
+
     if (folder / SWEEP).is_file():
         return sweep_table(read_json(folder / SWEEP))
     status, metrics = folder / "status.json", folder / "metrics.jsonl"
@@ -81,6 +81,9 @@ def _results(path: Path) -> list[str]:
     """Of a run that was fine-tuned; the chosen figure first. Intervals hold 95 % of resamples."""
     if not path.is_file():
         return []
+    from interbert.tasks.official.official import named_figures
+    from interbert.tasks.results.metrics import METRICS
+
     found = read_json(path)
     figures = found["figures"]
     metrics = [metric for metric in METRICS[found["kind"]] if metric.name in figures]

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from interbert.commands.output import TOKENIZER, add_overwrite, output_path
-from interbert.tokenizer import NORMALISED
 
 if TYPE_CHECKING:
     from interbert.corpus.corpus import Corpus
@@ -16,6 +15,8 @@ HELP = "train a WordPiece tokenizer on the captions of a data set"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
+    from interbert.tokenizer import NORMALISED
+
     parser.add_argument(
         "--data",
         type=Path,

@@ -12,7 +12,7 @@ import shutil
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TextIO
@@ -75,7 +75,7 @@ def _make(target: Path, commands: list[list[str]]) -> None:
 
 
 @contextmanager
-def turn(target: Path) -> Iterator[tuple[TextIO, bool]]:
+def turn(target: Path) -> Generator[tuple[TextIO, bool]]:
     """(file for a note to those who wait, whether this one waited); by a lock that ends with its process.
 
     Where a file system knows no locks, and where somebody holds one for longer than any build takes, it goes on

@@ -23,7 +23,7 @@ class _Linear(torch.autograd.Function):
         activated_NO = torch.empty_like(y_NO) if gelu else None
         _product(x_NI, False, weight_OI, True, y_NO, bias_O, activated_NO)
         ctx.save_for_backward(x_NI, weight_OI, y_NO if gelu else None)
-        return activated_NO if gelu else y_NO
+        return y_NO if activated_NO is None else activated_NO
 
     @staticmethod
     def backward(ctx, grad_NO: Tensor) -> tuple[Tensor | None, Tensor | None, Tensor | None, None]:

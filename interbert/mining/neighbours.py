@@ -6,6 +6,7 @@ from typing import Any
 
 import h5py
 import numpy as np
+import xxhash
 
 from interbert.config import SetSettings
 from interbert.files import replaced
@@ -25,6 +26,11 @@ class NeighbourTable:
     """int32 [images, top]: the images nearest to each, nearest first, then -1."""
     fingerprint: str
     """Of the corpus that it was mined from."""
+
+    @property
+    def content(self) -> str:
+        """Of the table itself, wherever it lies."""
+        return xxhash.xxh3_128_hexdigest(np.ascontiguousarray(self.rows))
 
 
 def neighbours_for(corpus: Any, sets: SetSettings) -> NeighbourTable | None:

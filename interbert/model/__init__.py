@@ -10,8 +10,14 @@ from typing import Any
 _WHERE = {
     "ConfigurationError": "shape.shape",
     "InterBertConfig": "shape.configuration",
+    "InterBertForImageTextRetrieval": "tasks",
+    "InterBertForMultipleChoice": "tasks",
     "InterBertForPreTraining": "interbert",
-    "InterBertModel": "interbert",
+    "InterBertForQuestionAnswering": "tasks",
+    "InterBertForRegionChoice": "tasks",
+    "InterBertForSequenceClassification": "tasks",
+    "InterBertForVisualReasoning": "tasks",
+    "InterBertModel": "base",
     "InterBertOutput": "outputs",
     "Stage": "shape.shape",
 }

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from hashlib import blake2b
-from typing import Literal
+from typing import Literal, TypeVar
 
 import numpy as np
 import torch
@@ -11,11 +11,12 @@ from torch import Tensor, nn
 from interbert.model.layers.embeddings import Pointing
 from interbert.rng import Purpose, generator
 
+Model = TypeVar("Model", bound=nn.Module)
 Read = Callable[[str], Tensor]
 """What a parameter holds, fp32 and whole, by its name."""
 
 
-def fill(model: nn.Module, read: Read, place: Callable[[nn.Parameter], None] | None = None) -> nn.Module:
+def fill(model: Model, read: Read, place: Callable[[nn.Parameter], None] | None = None) -> Model:
     """Gives the parameters of an empty model (on torch's device `meta`) their numbers; tied ones stay tied.
 
     place: what is done with each before the next is read.

@@ -1,170 +1,24 @@
 """InterBERT: joint layers over image and text, then layers of its own for each stream. Mathematics only."""
 
-from collections.abc import Collection
-from typing import Self
+from collections.abc import Callable, Collection
+from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
-from transformers import AutoConfig, AutoModel, AutoModelForPreTraining, PreTrainedModel
-from transformers import initialization as init
+from transformers.utils import can_return_tuple
 
 from interbert.batches.batch import Batch
-from interbert.model.beginning import beginning, drawn, fill
-from interbert.model.layers.embeddings import ImageEmbeddings, Pointing, TextEmbeddings
-from interbert.model.layers.encoder import layers_of
-from interbert.model.layers.heads import (
-    ClsMatchHead,
-    FusedMatchHead,
-    Pooler,
-    PredictionHead,
-    match_probability,
-)
+from interbert.model.base import InterBertModel, InterBertPreTrainedModel, unpack_image, unpack_text
+from interbert.model.layers.embeddings import Pointing
+from interbert.model.layers.heads import MATCH_HEADS, PredictionHead, match_probability
+from interbert.model.losses import itm, mean, moc, mrm, msm, rows_with_mass
 from interbert.model.outputs import InterBertOutput, PackedOutput
-from interbert.model.packing.attention import Maps, WithinPairs, ask_packed
-from interbert.model.packing.image_tokens import image_tokens, whole_images
-from interbert.model.packing.layout import Layout, layout
-from interbert.model.packing.padding import PackedInputs, pack, unpack
+from interbert.model.packing.layout import Layout
+from interbert.model.packing.padding import PaddedInputs
 from interbert.model.packing.streams import Streams
 from interbert.model.shape.configuration import InterBertConfig
 
-
-class InterBertPreTrainedModel(PreTrainedModel):
-    config_class = InterBertConfig
-    base_model_prefix = "interbert"
-    main_input_name = "input_ids"
-
-    def _init_weights(self, module: nn.Module) -> None:
-        """Of a module that transformers found no weights for."""
-        for key, parameter in module.named_parameters(recurse=False):
-            match beginning(module, key):
-                case "normal":
-                    init.normal_(parameter, std=self.config.initializer_range)
-                case "zeros":
-                    init.zeros_(parameter)
-                case "ones":
-                    init.ones_(parameter)
-
-    @classmethod
-    def empty(cls, config: InterBertConfig) -> Self:
-        """Shapes without numbers."""
-        with torch.device("meta"):
-            return cls(config)
-
-    @classmethod
-    def from_seed(cls, config: InterBertConfig, seed: int) -> Self:
-        """A fresh model whose weights depend on `seed` alone."""
-        model = cls.empty(config)
-        return fill(model, drawn(model, seed, config.initializer_range))
-
-
-class InterBertModel(InterBertPreTrainedModel):
-    """Embeddings, encoder and poolers."""
-
-    def __init__(self, config: InterBertConfig) -> None:
-        super().__init__(config)
-        self.text_embeddings = TextEmbeddings(config)
-        self.image_embeddings = ImageEmbeddings(config)
-        stages = config.encoder_stages
-        self.stages = nn.ModuleList(layers_of(config.hidden_size, s, config.layer_norm_eps) for s in stages)
-        pools = config.match_head == "fused"
-        self.text_pooler = Pooler(config) if pools else None
-        self.image_pooler = Pooler(config) if pools else None
-        self.post_init()
-
-    def get_input_embeddings(self) -> nn.Module:
-        return self.text_embeddings.words
-
-    def set_input_embeddings(self, value: nn.Module) -> None:
-        self.text_embeddings.words = value
-
-    def encode(
-        self,
-        batch: Batch | PackedInputs,
-        layout: Layout,
-        maps: Maps | None = None,
-        pointing: Pointing | None = None,
-    ) -> Streams:
-        """Hidden states of a packed batch. maps: takes what each layer attends to. pointing: what words are given of
-        the regions that they are said to mean; without, they are given nothing."""
-        streams = self.embed(batch, layout, pointing)
-        for stage in self.stages:
-            if stage.kind == "cross":
-                streams.put_apart(*stage(streams.image_VH, streams.text_TH, ask_packed(layout, maps)))
-            else:
-                attend = WithinPairs(layout, stage.kind, maps)
-                streams.put(stage.kind, stage(streams.get(stage.kind), attend))
-        return streams
-
-    def embed(self, batch: Batch | PackedInputs, layout: Layout, pointing: Pointing | None = None) -> Streams:
-        global_token = batch.global_token if isinstance(batch, PackedInputs) else self._global_token(batch)
-        features_RD = batch.features_RD
-        if isinstance(batch, Batch) and batch.text_only:
-            # The image side runs on zero rows, so that every rank runs the same modules.
-            features_RD = features_RD.new_zeros(0, self.config.feature_width)
-        features_VD, boxes_V5 = image_tokens(
-            features_RD, batch.boxes_R5, batch.zeroed_R, batch.cu_regions, layout, global_token
-        )
-        whole_TD = None
-        if self.config.words_see_image:
-            whole_TD = whole_images(features_RD, batch.zeroed_R, batch.cu_regions)[layout.text_pair_T]
-        image_VH = self.image_embeddings(features_VD, boxes_V5)
-        pointed = None
-        if pointing is not None:
-            words_S, regions_S = tags_of(batch)
-            pointed = words_S, pointing(image_VH[layout.region_rows_R[regions_S]])
-        text_TH = self.text_embeddings(
-            batch.input_ids_T, layout.positions_T, batch.token_types_T, whole_TD, pointed
-        )
-        return Streams(image_VH, text_TH, layout)
-
-    def layout_of(self, batch: Batch) -> Layout:
-        return layout(
-            batch.cu_text,
-            batch.cu_regions,
-            tokens=batch.input_ids_T.numel(),
-            regions=batch.boxes_R5.shape[0],
-            max_text=batch.max_text,
-            max_regions=batch.max_regions,
-            global_token=self._global_token(batch) != "none",
-            order_3P=batch.order_3P,
-        )
-
-    def _global_token(self, batch: Batch) -> str:
-        return "none" if batch.text_only else self.config.global_token
-
-    def pool(self, streams: Streams, layout: Layout) -> tuple[Tensor | None, Tensor | None]:
-        """Text and image vector of each pair; None for a stream without tokens, or if the match head takes none."""
-        if self.config.match_head != "fused":
-            return None, None
-        text = self.text_pooler(streams.text_TH, layout.text_first_P) if layout.text_tokens else None
-        image = self.image_pooler(streams.image_VH, layout.image_first_P) if layout.image_tokens else None
-        return text, image
-
-    def forward(
-        self,
-        input_ids: Tensor | None = None,
-        attention_mask: Tensor | None = None,
-        token_type_ids: Tensor | None = None,
-        region_features: Tensor | None = None,
-        region_boxes: Tensor | None = None,
-        region_mask: Tensor | None = None,
-        add_global: bool = False,
-        output_attentions: bool = False,
-    ) -> InterBertOutput:
-        """Hidden states and pooled vectors; the arguments are those of InterBertForPreTraining.forward."""
-        inputs = pack(
-            self.config,
-            input_ids,
-            attention_mask,
-            token_type_ids,
-            region_features,
-            region_boxes,
-            region_mask,
-            add_global,
-        )
-        maps = {} if output_attentions else None
-        streams = self.encode(inputs, inputs.layout, maps)
-        return padded_output(inputs, streams, *self.pool(streams, inputs.layout), maps)
+__all__ = ["InterBertForPreTraining", "InterBertModel"]
 
 
 class InterBertForPreTraining(InterBertPreTrainedModel):
@@ -179,16 +33,24 @@ class InterBertForPreTraining(InterBertPreTrainedModel):
             "tokens": lambda: PredictionHead(config, config.vocab_size),
             "regions": lambda: PredictionHead(config, config.classes),
             "features": lambda: PredictionHead(config, config.feature_width),
-            "match": lambda: {"fused": FusedMatchHead, "cls": ClsMatchHead}[config.match_head](config),
+            "match": lambda: MATCH_HEADS[config.match_head](config),
         }
-        self.heads = nn.ModuleDict({name: make[name]() for name in config.prediction_heads})
+        self.heads = nn.ModuleDict({name: make[name]() for name in config.prediction_heads or ()})
         if "tokens" not in self.heads:
             self._tied_weights_keys = {}
         self.post_init()
 
     def get_output_embeddings(self) -> nn.Module | None:
-        return self.heads["tokens"].decoder if "tokens" in self.heads else None
+        """The word head's last layer, whose weight is that of the input embeddings; None without such a head."""
+        return self.heads.get_submodule("tokens.decoder") if "tokens" in self.heads else None
 
+    def set_output_embeddings(self, new_embeddings: nn.Module) -> None:
+        """The layer stays one of ours."""
+        decoder, given = self.heads.get_submodule("tokens.decoder"), new_embeddings
+        assert isinstance(decoder, nn.Linear) and isinstance(given, nn.Linear)
+        decoder.weight, decoder.bias, decoder.out_features = given.weight, given.bias, given.out_features
+
+    @can_return_tuple
     def forward(
         self,
         input_ids: Tensor | None = None,
@@ -198,8 +60,15 @@ class InterBertForPreTraining(InterBertPreTrainedModel):
         region_boxes: Tensor | None = None,
         region_mask: Tensor | None = None,
         add_global: bool = False,
-        output_attentions: bool = False,
+        output_attentions: bool | None = None,
         tags: Tensor | None = None,
+        position_ids: Tensor | None = None,
+        inputs_embeds: Tensor | None = None,
+        labels: Tensor | None = None,
+        region_labels: Tensor | None = None,
+        match_labels: Tensor | None = None,
+        heads: Collection[str] | None = None,
+        output_hidden_states: bool | None = None,
     ) -> InterBertOutput:
         """Padded tensors in and out; text alone and image alone are allowed.
 
@@ -207,31 +76,61 @@ class InterBertForPreTraining(InterBertPreTrainedModel):
         global token if the caller gives one; `add_global=True` puts it in front (mean feature, whole image).
         tags [S, 3]: pair, token and the region that it means, counted as they are given here; for a model that was
         tuned with them.
+        labels [B, L]: the word at each place. region_labels [B, R]: its class, or [B, R, K] its distribution.
+        match_labels [B]: 1, text and image belong together; 0, they do not. -100 (of a distribution: zeros) is
+        ignored. heads: those that are to run; without, all that the model has.
         """
-        pointing = self.pointing()
-        if tags is not None and pointing is None:
-            raise ValueError("tags are given, and this model was not tuned with task.tags; leave them out")
-        inputs = pack(
-            self.config,
-            input_ids,
-            attention_mask,
-            token_type_ids,
-            region_features,
-            region_boxes,
-            region_mask,
-            add_global,
-            tags,
+        given = PaddedInputs(
+            input_ids=input_ids,
+            attention_mask=attention_mask,
+            token_type_ids=token_type_ids,
+            position_ids=position_ids,
+            inputs_embeds=inputs_embeds,
+            region_features=region_features,
+            region_boxes=region_boxes,
+            region_mask=region_mask,
+            add_global=add_global,
+            tags=tags,
         )
-        maps = {} if output_attentions else None
-        streams = self.interbert.encode(inputs, inputs.layout, maps, pointing)
-        text_PQ, image_PQ = self.interbert.pool(streams, inputs.layout)
-        output = padded_output(inputs, streams, text_PQ, image_PQ, maps)
-        output.token_logits = unpack_text(inputs, self._predict("tokens", streams.text_TH))
-        output.region_logits = unpack_image(inputs, self._predict("regions", streams.image_VH))
-        output.region_features = unpack_image(inputs, self._predict("features", streams.image_VH))
-        if "match" in self.heads and inputs.layout.text_tokens and inputs.layout.image_tokens:
+        output = self.predict(given, output_attentions, output_hidden_states, heads)
+        if region_labels is not None and output.region_logits is not None:
+            # The global token has no label.
+            region_logits = output.region_logits[:, given.added :]
+        else:
+            region_logits = None
+        loss = _summed(
+            [
+                _loss("labels", "tokens", output.token_logits, labels, _of_words),
+                _loss("region_labels", "regions", region_logits, region_labels, _of_regions),
+                _loss("match_labels", "match", output.itm_logits, match_labels, itm),
+            ]
+        )
+        # Made anew, so that a tuple of it begins with the loss.
+        return replace(output, loss=loss)
+
+    def predict(
+        self,
+        given: PaddedInputs,
+        output_attentions: bool | None = None,
+        output_hidden_states: bool | None = None,
+        heads: Collection[str] | None = None,
+    ) -> InterBertOutput:
+        """What the heads say of padded inputs; what is not said is as the configuration has it."""
+        pointing = self.pointing()
+        if given.tags is not None and pointing is None:
+            raise ValueError("tags are given, and this model was not tuned with task.tags; leave them out")
+        heads = self._checked(heads)
+        read = self.interbert.read(given, output_attentions, output_hidden_states, pointing)
+        inputs, streams, output = read.inputs, read.streams, read.output()
+        if "tokens" in heads:
+            output.token_logits = unpack_text(inputs, self.heads["tokens"](streams.text_TH))
+        if "regions" in heads:
+            output.region_logits = unpack_image(inputs, self.heads["regions"](streams.image_VH))
+        if "features" in heads:
+            output.region_features = unpack_image(inputs, self.heads["features"](streams.image_VH))
+        if "match" in heads and inputs.layout.text_tokens and inputs.layout.image_tokens:
             output.itm_logits = self.heads["match"](
-                *self._match_inputs(streams, inputs.layout, text_PQ, image_PQ)
+                *self._match_inputs(streams, inputs.layout, read.text_PQ, read.image_PQ)
             )
             output.match_probability = match_probability(output.itm_logits)
         return output
@@ -252,10 +151,7 @@ class InterBertForPreTraining(InterBertPreTrainedModel):
         `heads` are those to run (default: all the model has). Each runs whatever the batch holds, on zero
         rows if need be, so that every rank runs the same modules and every parameter gets a gradient.
         """
-        heads = self.heads.keys() if heads is None else heads
-        missing = sorted(set(heads) - self.heads.keys())
-        if missing:
-            raise ValueError(f"the model was built without the heads {missing}: add them to prediction_heads")
+        heads = self._checked(heads)
         layout = self.interbert.layout_of(batch) if layout is None else layout
         maps = {} if output_attentions else None
         streams = self.interbert.encode(batch, layout, maps)
@@ -278,46 +174,49 @@ class InterBertForPreTraining(InterBertPreTrainedModel):
         self, streams: Streams, layout: Layout, text_PQ: Tensor | None, image_PQ: Tensor | None
     ) -> tuple[Tensor, ...]:
         """What the match head reads of each pair."""
-        if self.config.match_head == "fused":
+        if text_PQ is not None and image_PQ is not None:
             return text_PQ, image_PQ
+        if text_PQ is not None:
+            return (text_PQ,)
         return (streams.text_TH.index_select(0, layout.text_first_P),)
 
-    def _predict(self, head: str, x_NH: Tensor) -> Tensor | None:
-        return self.heads[head](x_NH) if head in self.heads else None
+    def _checked(self, heads: Collection[str] | None) -> Collection[str]:
+        if heads is None:
+            return self.heads.keys()
+        missing = sorted(set(heads) - self.heads.keys())
+        if missing:
+            raise ValueError(f"the model was built without the heads {missing}: add them to prediction_heads")
+        return heads
 
 
-def tags_of(batch: Batch | PackedInputs) -> tuple[Tensor, Tensor]:
-    """Words and the regions that they mean; none where nothing is tagged."""
-    if batch.tagged_words_S is None:
-        nothing = batch.input_ids_T.new_zeros(0)
-        return nothing, nothing
-    return batch.tagged_words_S, batch.tagged_regions_S
+def _loss(
+    name: str,
+    head: str,
+    logits: Tensor | None,
+    labels: Tensor | None,
+    of: Callable[..., tuple[Tensor, Tensor]],
+) -> Tensor | None:
+    """The mean over what has a label."""
+    if labels is None:
+        return None
+    if logits is None:
+        raise ValueError(
+            f"{name} are given, but the head `{head}` did not run: give its inputs, or leave them out"
+        )
+    return mean(of(logits, labels))
 
 
-def padded_output(
-    inputs: PackedInputs,
-    streams: Streams,
-    text_PQ: Tensor | None,
-    image_PQ: Tensor | None,
-    maps: Maps | None,
-) -> InterBertOutput:
-    return InterBertOutput(
-        text_hidden=unpack_text(inputs, streams.text_TH),
-        region_hidden=unpack_image(inputs, streams.image_VH),
-        text_pooled=text_PQ,
-        region_pooled=image_PQ,
-        attentions=maps,
-    )
+def _of_words(logits_BLW: Tensor, labels_BL: Tensor) -> tuple[Tensor, Tensor]:
+    return msm(logits_BLW.flatten(0, 1), labels_BL.flatten())
 
 
-def unpack_text(inputs: PackedInputs, x_TH: Tensor | None) -> Tensor | None:
-    return unpack(x_TH, inputs.text_places_T, inputs.pairs, inputs.text_width)
+def _of_regions(logits_BRK: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    if labels.dim() == 2:
+        return moc(logits_BRK.flatten(0, 1), labels.flatten())
+    probs_NK = labels.flatten(0, 1)
+    return mrm(logits_BRK.flatten(0, 1), probs_NK, rows_with_mass(probs_NK))
 
 
-def unpack_image(inputs: PackedInputs, x_VH: Tensor | None) -> Tensor | None:
-    return unpack(x_VH, inputs.image_places_V, inputs.pairs, inputs.image_width)
-
-
-AutoConfig.register(InterBertConfig.model_type, InterBertConfig)
-AutoModel.register(InterBertConfig, InterBertModel)
-AutoModelForPreTraining.register(InterBertConfig, InterBertForPreTraining)
+def _summed(losses: list[Tensor | None]) -> Tensor | None:
+    found = [loss for loss in losses if loss is not None]
+    return torch.stack(found).sum() if found else None

@@ -39,6 +39,8 @@ class PackedOutput:
 class InterBertOutput(ModelOutput):
     """Padded: zeros where there is no token. What the inputs or the heads do not allow is None."""
 
+    loss: Tensor | None = None
+    """Where labels were given: the sum of each objective's mean over what it was given labels for."""
     text_hidden: Tensor | None = None
     region_hidden: Tensor | None = None
     text_pooled: Tensor | None = None
@@ -48,5 +50,8 @@ class InterBertOutput(ModelOutput):
     region_features: Tensor | None = None
     itm_logits: Tensor | None = None
     match_probability: Tensor | None = None
+    hidden_states: tuple[Tensor, ...] | None = None
+    """[B, image tokens + words, H] of the embeddings and of each layer, one stream's layer leaving the other's tokens
+    as they were."""
     attentions: Maps | None = None
     """Not padded: a pair's map is of its real tokens, image tokens before words."""

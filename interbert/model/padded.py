@@ -28,7 +28,7 @@ def forward_padded(
     features_BVD, boxes_BV5, image_real = _pad_image(model.config.global_token, batch, region_width)
     positions = torch.arange(text_width, device=text_BL.device).expand(pairs, -1)
 
-    image = base.image_embeddings(features_BVD.flatten(0, 1), boxes_BV5.flatten(0, 1))
+    image = base.embed_image(features_BVD.flatten(0, 1), boxes_BV5.flatten(0, 1))
     image = image.view(*image_real.shape, -1)
     whole = None
     if model.config.words_see_image:
@@ -39,8 +39,31 @@ def forward_padded(
         whole = mean_BD.repeat_interleave(text_width, 0)
     text = base.text_embeddings(text_BL.flatten(), positions.flatten(), types_BL.flatten(), whole)
     text = text.view(*text_real.shape, -1)
+    image, text = run_stages(base.stages, image, text, image_real, text_real)
+
+    output = PackedOutput(text[text_real], image[image_real])
+    places = torch.arange(pairs, device=text.device)
+    if base.text_pooler is not None and base.image_pooler is not None:
+        output.text_pooled_PQ = base.text_pooler(text.flatten(0, 1), places * text.shape[1])
+        output.image_pooled_PQ = base.image_pooler(image.flatten(0, 1), places * image.shape[1])
+        output.match_logits_P2 = model.heads["match"](output.text_pooled_PQ, output.image_pooled_PQ)
+    elif base.text_pooler is not None:
+        output.text_pooled_PQ = base.text_pooler(text.flatten(0, 1), places * text.shape[1])
+        output.match_logits_P2 = model.heads["match"](output.text_pooled_PQ)
+    elif model.config.match_head == "cls":
+        output.match_logits_P2 = model.heads["match"](text[:, 0])
+    output.token_logits_MW = model.heads["tokens"](output.text_hidden_TH[batch.masked_tokens_M])
+    regions_RH = image[:, image.shape[1] - region_width :][image_real[:, image.shape[1] - region_width :]]
+    output.region_logits_NK = model.heads["regions"](regions_RH[batch.masked_regions_N])
+    return output
+
+
+def run_stages(
+    stages: torch.nn.ModuleList, image_BVH: Tensor, text_BLH: Tensor, image_real: Tensor, text_real: Tensor
+) -> tuple[Tensor, Tensor]:
     real = {"image": image_real, "text": text_real, "joint": torch.cat([image_real, text_real], 1)}
-    for stage in base.stages:
+    image, text = image_BVH, text_BLH
+    for stage in stages:
         if stage.kind == "joint":
             joint = _run(stage, torch.cat([image, text], 1), real["joint"])
             image, text = joint.split([image.shape[1], text.shape[1]], 1)
@@ -52,19 +75,7 @@ def forward_padded(
             text = _run(stage, text, text_real)
         else:
             image = _run(stage, image, image_real)
-
-    output = PackedOutput(text[text_real], image[image_real])
-    places = torch.arange(pairs, device=text.device)
-    if model.config.match_head == "fused":
-        output.text_pooled_PQ = base.text_pooler(text.flatten(0, 1), places * text.shape[1])
-        output.image_pooled_PQ = base.image_pooler(image.flatten(0, 1), places * image.shape[1])
-        output.match_logits_P2 = model.heads["match"](output.text_pooled_PQ, output.image_pooled_PQ)
-    elif model.config.match_head == "cls":
-        output.match_logits_P2 = model.heads["match"](text[:, 0])
-    output.token_logits_MW = model.heads["tokens"](output.text_hidden_TH[batch.masked_tokens_M])
-    regions_RH = image[:, image.shape[1] - region_width :][image_real[:, image.shape[1] - region_width :]]
-    output.region_logits_NK = model.heads["regions"](regions_RH[batch.masked_regions_N])
-    return output
+    return image, text
 
 
 def _run(stage: torch.nn.Module, x_BLH: Tensor, real_BL: Tensor) -> Tensor:

@@ -6,6 +6,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from interbert.model.interbert import InterBertForPreTraining
+from interbert.model.layers.heads import FusedMatchHead
 from interbert.model.outputs import InterBertOutput
 from interbert.model.shape.configuration import InterBertConfig
 
@@ -27,6 +28,7 @@ class InterBertForTasks(InterBertForPreTraining):
 
     def __init__(self, config: InterBertConfig) -> None:
         super().__init__(config)
+        assert config.num_labels
         Q, H = config.pooler_size, config.hidden_size
         self.tasks = nn.ModuleDict(
             {
@@ -38,12 +40,13 @@ class InterBertForTasks(InterBertForPreTraining):
         )
         self.post_init()
 
-    def forward(self, *arguments, **named) -> TaskOutput:
-        """As InterBertForPreTraining.forward."""
-        output = TaskOutput(**super().forward(*arguments, **named))
+    def predict(self, *given, **asked) -> TaskOutput:
+        output = TaskOutput(**super().predict(*given, **asked))
         p, training = self.config.pooled_dropout, self.training
         if output.text_pooled is not None and output.region_pooled is not None:
-            fused = F.dropout(self.heads["match"].fuse(output.text_pooled, output.region_pooled), p, training)
+            match = self.heads["match"]
+            assert isinstance(match, FusedMatchHead)
+            fused = F.dropout(match.fuse(output.text_pooled, output.region_pooled), p, training)
             output.answer_logits, output.score = self.tasks["answers"](fused), self.tasks["score"](fused)
         if output.region_hidden is not None:
             output.region_scores = self.tasks["regions_score"](F.dropout(output.region_hidden, p, training))

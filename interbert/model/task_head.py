@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -18,35 +19,39 @@ from interbert.model.shape.shape import TaskShape
 
 @dataclass
 class FineTunedOutput(InterBertOutput):
+    """What the model returns, and the answer."""
+
     logits: Tensor | None = None
-    """[B, classes] of each pair; of pairs of images [B / 2, classes]; [B, 1] a score; [B, R] of each region."""
+    """[B, classes] of each pair; of pairs of images [B / 2, classes]; [B, 1] a score; [B, R] of each image token."""
 
 
 class InterBertFineTuned(InterBertForPreTraining):
-    """`config.task` says what for."""
+    """A model with the head of a task; `config.task` says what for."""
 
     def __init__(self, config: InterBertConfig) -> None:
         super().__init__(config)
+        if config.task is None:
+            raise ValueError("config.task is empty: it says what the head is for (fields of TaskShape)")
         self.shape = TaskShape(**config.task)
-        width = config.pooler_size if config.match_head == "fused" else config.hidden_size
+        width = config.pooler_size if config.match_head in ("fused", "pooled") else config.hidden_size
         width = config.hidden_size if self.shape.kind == "point" else width * self.shape.images
-        self.task = TaskHead(width, self.shape, config.pooled_dropout, config.layer_norm_eps)
-        if self.shape.tags:
-            self.task.pointing = Pointing(config.hidden_size)
+        self.task = TaskHead(width, self.shape, config)
         self.post_init()
 
     def pointing(self) -> Pointing | None:
-        return self.task.pointing if self.shape.tags else None
+        """What words are given of the regions that they mean, if the task has tags."""
+        return self.task.pointing
 
-    def forward(self, *arguments, **named) -> FineTunedOutput:
-        """As InterBertForPreTraining.forward. The two images of an example are two pairs, one after the other."""
-        output = FineTunedOutput(**super().forward(*arguments, **named))
+    def predict(self, *given, **asked) -> FineTunedOutput:
+        """The two images of an example are two pairs, one after the other."""
+        output = FineTunedOutput(**super().predict(*given, **asked))
         if self.shape.kind == "point":
             output.logits = self.task(output.region_hidden)[..., 0]
             return output
-        if self.config.match_head == "fused":
+        if self.config.match_head in ("fused", "pooled"):
             vector_BQ = self._fused(output.text_pooled, output.region_pooled)
         else:
+            assert output.text_hidden is not None
             vector_BQ = output.text_hidden[:, 0]
         output.logits = self.task(self._side_by_side(vector_BQ))
         return output
@@ -62,7 +67,7 @@ class InterBertFineTuned(InterBertForPreTraining):
         return logits + self._nothing(streams, layout)
 
     def _vector(self, streams: Streams, layout: Layout) -> Tensor:
-        if self.config.match_head == "fused":
+        if self.config.match_head in ("fused", "pooled"):
             return self._fused(*self.interbert.pool(streams, layout))
         return streams.text_TH.index_select(0, layout.text_first_P)
 
@@ -70,14 +75,16 @@ class InterBertFineTuned(InterBertForPreTraining):
         """An exact 0 that reaches every weight: with a gradient of 0 those that a kind has no use for are treated
         alike at every ZeRO stage."""
         unread = [streams.text_TH[:0].sum(), streams.image_VH[:0].sum()]
-        if self.config.match_head == "fused":
-            base = self.interbert
+        base = self.interbert
+        if base.text_pooler is not None:
             unread.append(base.text_pooler(streams.text_TH, layout.text_first_P[:0]).sum())
+        if base.image_pooler is not None:
             unread.append(base.image_pooler(streams.image_VH, layout.image_first_P[:0]).sum())
-        return sum(unread)
+        return torch.stack(unread).sum()
 
-    def _fused(self, text_PQ: Tensor, image_PQ: Tensor | None) -> Tensor:
-        """Of text alone, the text's."""
+    def _fused(self, text_PQ: Tensor | None, image_PQ: Tensor | None) -> Tensor:
+        """Of text alone, and where nothing else is pooled, the text's."""
+        assert text_PQ is not None
         if image_PQ is None:
             return text_PQ
         return text_PQ * image_PQ if self.config.fusion == "mul" else text_PQ + image_PQ
@@ -88,14 +95,16 @@ class InterBertFineTuned(InterBertForPreTraining):
 
 
 class TaskHead(nn.Module):
-    def __init__(self, width: int, shape: TaskShape, dropout_p: float, eps: float) -> None:
+    def __init__(self, width: int, shape: TaskShape, config: InterBertConfig) -> None:
         super().__init__()
-        self.dropout = dropout_p
+        self.dropout = config.pooled_dropout
         self.hidden = None
         if shape.head == "mlp":
-            self.hidden, self.norm = nn.Linear(width, 2 * width), nn.LayerNorm(2 * width, eps)
+            self.hidden = nn.Linear(width, 2 * width)
+            self.norm = nn.LayerNorm(2 * width, config.layer_norm_eps)
             width *= 2
         self.classifier = nn.Linear(width, shape.outputs)
+        self.pointing = Pointing(config.hidden_size) if shape.tags else None
 
     def forward(self, x_NQ: Tensor) -> Tensor:
         x_NQ = dropout(x_NQ, self.dropout, self.training)

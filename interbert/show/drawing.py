@@ -341,7 +341,8 @@ def _short(value: float) -> str:
 def _heat(share: float) -> tuple[int, int, int]:
     at = float(np.clip(share, 0, 1)) * (len(HEAT) - 1)
     low = min(int(at), len(HEAT) - 2)
-    return tuple(int(c) for c in HEAT[low] + (HEAT[low + 1] - HEAT[low]) * (at - low))
+    red, green, blue = HEAT[low] + (HEAT[low + 1] - HEAT[low]) * (at - low)
+    return int(red), int(green), int(blue)
 
 
 def _font(size: int, text: str = "") -> ImageFont.FreeTypeFont:

@@ -31,13 +31,11 @@ def write_file(path: Path, attributes: dict[str, Any], names: Names, content: Co
     rows: a dataset whose spool begins at ROWS_AT. Where there is much in it, its file becomes the store's.
     """
     with replaced(path) as partial:
-        first = [rows] if content[rows][0].bytes >= _LARGE else []
+        spool = content[rows][0]
+        assert isinstance(spool, Spool)
+        first = [rows] if spool.bytes >= _LARGE else []
         places = _create(partial, attributes, names, content, first)
-        in_place = (
-            bool(first)
-            and places[rows] == ROWS_AT
-            and _given_body(partial, content[rows][0], places, content)
-        )
+        in_place = bool(first) and places[rows] == ROWS_AT and _given_body(partial, spool, places, content)
         with open(partial, "r+b") as target:
             _write_names(names, target.fileno(), places["image_ids"])
             for name, (values, _) in content.items():
@@ -101,13 +99,17 @@ def _given_body(partial: Path, spool: Spool, places: dict[str, int], content: Co
 
 
 def _blocks(content: Content, name: str) -> Iterator[bytes] | None:
-    return content[name][0].blocks() if name in content else None
+    if name not in content:
+        return None
+    values = content[name][0]
+    assert isinstance(values, Spool)  # as is all that the checksum is of
+    return values.blocks()
 
 
 def _write_names(names: Names, target: int, place: int) -> None:
     for joined in names.joined():
         block = np.array(joined.split(b"\0"), f"S{names.widest}")
-        _write(target, memoryview(block.view(np.uint8)), place)
+        _write(target, block.view(np.uint8).data, place)
         place += block.nbytes
 
 

@@ -34,7 +34,8 @@ def find_object(fault: Fault, file: h5py.File, name: str) -> Any:
         links, key = found.id.links, part.encode()
         if not links.exists(key):
             return None
-        if links.get_info(key).type != h5py.h5l.TYPE_HARD:
+        hard = h5py.h5l.TYPE_HARD  # ty: ignore[missing-attribute]  # h5py's own types lack the module
+        if links.get_info(key).type != hard:
             raise fault(path, "a link, not an object within this file", _ANEW)
         found = found[part]
     return found

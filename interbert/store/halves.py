@@ -37,7 +37,7 @@ def as_halves(values: np.ndarray) -> np.ndarray:
         return np.ascontiguousarray(values, "<f2")
     flat = np.ascontiguousarray(values).reshape(-1)
     if _torch is not None and flat.size:
-        return _by_torch(flat, np.empty(values.shape, "<f2"))
+        return _by_torch(_torch, flat, np.empty(values.shape, "<f2"))
     halves = np.empty(flat.shape, "<u2")
     scratch = _scratch()
     for start in range(0, flat.size, _BLOCK):
@@ -52,13 +52,13 @@ def as_floats(halves: np.ndarray) -> np.ndarray:
         return halves.astype(np.float32)
     if _torch is not None and halves.size:
         flat = np.ascontiguousarray(halves).reshape(-1)
-        return _by_torch(flat, np.empty(halves.shape, "<f4"))
+        return _by_torch(_torch, flat, np.empty(halves.shape, "<f4"))
     return _floats().take(np.ascontiguousarray(halves).view("<u2"))
 
 
-def _by_torch(flat: np.ndarray, out: np.ndarray) -> np.ndarray:
+def _by_torch(torch: ModuleType, flat: np.ndarray, out: np.ndarray) -> np.ndarray:
     # By this way, for the other complains of memory that is not to be written to.
-    source, target = _torch.from_dlpack(flat), _torch.from_dlpack(out.reshape(-1))
+    source, target = torch.from_dlpack(flat), torch.from_dlpack(out.reshape(-1))
     for start in range(0, flat.size, _BLOCK):
         target[start : start + _BLOCK].copy_(source[start : start + _BLOCK])
     return out

@@ -81,7 +81,7 @@ def _read_layout(path: Path, file: h5py.File) -> Layout:
     evidence = _evidence(fault, extents, attributes["classes"])
     dims = _dimensions(extents, attributes)
     for name, extent in extents.items():
-        expected = tuple(dims[letter] for letter in FIELDS[name].dims)
+        expected = tuple(dims.get(letter) for letter in FIELDS[name].dims)
         free = tuple(n if want is None else want for n, want in zip(extent.shape, expected, strict=False))
         if extent.shape != free or len(extent.shape) != len(expected):
             raise fault(name, _shape_message(name, extent.shape, expected, dims), "write the file anew")
@@ -228,14 +228,14 @@ def _evidence(fault: Callable, extents: dict[str, Extent], classes: int) -> str 
     return found[0]
 
 
-def _dimensions(extents: dict[str, Extent], attributes: dict[str, Any]) -> dict[str, int | None]:
-    """Sizes by letter; each is taken from one place and every other dataset is held to it."""
+def _dimensions(extents: dict[str, Extent], attributes: dict[str, Any]) -> dict[str, int]:
+    """Sizes by letter; each is taken from one place and every other dataset is held to it. B, bytes, is not there."""
     images = max(extents["offsets"].shape[0] - 1, 0)
     captions = extents["captions/image"].shape[0] if "captions/image" in extents else 0
     swapped = extents["swapped/caption"].shape[0] if "swapped/caption" in extents else 0
     sizes = {"I": images, "J": images + 1, "C": captions, "E": captions + 1, "S": swapped, "T": swapped + 1}
     sizes |= {"R": extents["features"].shape[0], "D": attributes["feature_width"], "K": attributes["classes"]}
-    return sizes | {"4": 4, "2": 2, "B": None}
+    return sizes | {"4": 4, "2": 2}
 
 
 def _shape_message(name: str, shape: tuple, expected: tuple, dims: dict) -> str:

@@ -80,13 +80,14 @@ def refuse_unlike(stores: list[Store]) -> None:
 
 def refuse_other_heads(stores: list[Store]) -> None:
     """Stores whose evidence is a class head have the same one."""
-    first = stores[0]
+    first = stores[0].class_head
+    if first is None:
+        return
     for store in stores[1:]:
-        if first.class_head is not None and not all(
-            map(np.array_equal, store.read_class_head(), first.class_head)
-        ):
+        own = store.read_class_head()
+        if own is None or not all(map(np.array_equal, own, first)):
             raise StoreError(
-                f"{store.path}: class_head differs from that of {first.path}; leave one of them out"
+                f"{store.path}: class_head differs from that of {stores[0].path}; leave one of them out"
             )
 
 

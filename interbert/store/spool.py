@@ -4,7 +4,7 @@ import os
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import IO, Any
 
 import numpy as np
 
@@ -50,7 +50,7 @@ class Spool:
         self._file.close()
 
 
-def _nameless(folder: Path) -> BinaryIO:
+def _nameless(folder: Path) -> IO[bytes]:
     """Where the system can, such as can be given a name later."""
     try:
         return open(os.open(folder, os.O_TMPFILE | os.O_RDWR, 0o666), "w+b", buffering=_BUFFER)

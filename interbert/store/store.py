@@ -102,6 +102,7 @@ class Store:
         return [name.decode("utf-8", "replace") for block in self.ids.blocks() for name in block]
 
     def image_id(self, image: int) -> str:
+        """The id of the image with this number."""
         return self.ids[image].decode("utf-8", "replace")
 
     @cached_property
@@ -116,9 +117,11 @@ class Store:
         return self._all("class_head/weight"), self._all("class_head/bias")
 
     def caption_text(self, caption: int) -> str:
+        """The caption with this number."""
         return self._text("captions", caption, self.captions)
 
     def swapped_text(self, swapped: int) -> str:
+        """The falsified caption with this number."""
         return self._text("swapped", swapped, self.swapped)
 
     def texts(self, group: str = "captions") -> Iterator[str]:
@@ -187,6 +190,7 @@ class Store:
             yield self.read_rows(name, first, min(first + at_a_time, stop))
 
     def close(self) -> None:
+        """`with` calls it."""
         self.reader.close()
 
     def __enter__(self) -> "Store":

@@ -118,7 +118,7 @@ class StoreWriter:
 
         Either all of them are added or, on a ValueError, none.
         """
-        given = {"features": features_RD, "boxes": boxes_R4}
+        given: dict[str, np.ndarray | None] = {"features": features_RD, "boxes": boxes_R4}
         given |= {"class_probs": class_probs_RK, "labels": labels_R, "confidence": confidence_R}
         given |= dict(zip(ATTRIBUTE_ROWS, (attributes_R, attribute_confidence_R), strict=True))
         names = encode_ids(self.path, ids, self._names)

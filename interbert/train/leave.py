@@ -17,7 +17,7 @@ def leave(run: Training) -> None:
     with run.engine.averaged():
         export(run.engine, run.task.tokenizer, folder.export, ranks)
         if run.settings.train.lora:
-            export_adapter(run.engine, folder.adapter, ranks)
+            export_adapter(run.engine, run.task.tokenizer, folder.adapter, ranks)
         run.task.finish(run.engine, folder.path, chosen, ranks)
 
 

@@ -302,10 +302,13 @@ def save(run: Training) -> None:
             "step_settings": step.model_dump(),
         }
         path = checkpoint.save(run.engine.deepspeed, run.folder.checkpoints, state, run.ranks)
-        keep, best = run.settings.train.keep_checkpoints, run.progress.best_step
-        run.ranks.main_only(
-            lambda: checkpoint.prune(run.folder.checkpoints, keep, best, run.resumed_step, run.monitor.say)
-        )
+        run.ranks.main_only(lambda: _after_save(run))
     run.saved_step = run.progress.step
     if run.monitor:
         run.monitor.say(f"step {run.progress.step} saved {path}")
+
+
+def _after_save(run: Training) -> None:
+    step, keep, best = run.progress.step, run.settings.train.keep_checkpoints, run.progress.best_step
+    run.folder.write_saved(step)
+    checkpoint.prune(run.folder.checkpoints, keep, best, run.resumed_step, run.monitor.say)

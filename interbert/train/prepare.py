@@ -77,7 +77,8 @@ def prepare(request: Request, ranks: Ranks, progress: Progress, watchdog: Watchd
     settings, path = meant.settings, meant.beginning.checkpoint
     if path is not None:
         progress.take_up(meant.beginning.state)
-    ranks.main_only(lambda: checkpoint.set_aside(folder.checkpoints, after=progress.step if path else -1))
+    own = path is not None and path.resolve().parent == folder.checkpoints.resolve()
+    ranks.main_only(lambda: _leave_behind(folder, progress.step, own))
     if ranks.is_main:
         _write_description(folder, settings, meant.config, ranks)
     engine, probe = build(meant, folder, ranks)
@@ -86,7 +87,6 @@ def prepare(request: Request, ranks: Ranks, progress: Progress, watchdog: Watchd
     monitor = Monitor(folder, settings, progress.step, last_step) if ranks.is_main else None
     if monitor:
         _announce(monitor, meant, engine, ranks)
-    own = path is not None and path.resolve().parent == folder.checkpoints.resolve()
     if not own:  # what was best elsewhere does not lie here
         progress.best_figure = progress.best_step = None
         progress.stale = 0
@@ -112,6 +112,12 @@ def prepare(request: Request, ranks: Ranks, progress: Progress, watchdog: Watchd
     )
 
 
+def _leave_behind(folder: RunFolder, step: int, own: bool) -> None:
+    """What lies here beyond the step is no longer this run's. own: its checkpoint lies here, too."""
+    checkpoint.set_aside(folder.checkpoints, after=step if own else -1)
+    folder.write_saved(step)
+
+
 def settle_request(request: Request, ranks: Ranks) -> Meant:
     settings, folder = request.settings, request.folder
     task = request.open(settings, ranks)
@@ -127,7 +133,7 @@ def settle_request(request: Request, ranks: Ranks) -> Meant:
     plan = task.plan(settings, ranks)
     settings = timed(settings, plan.epoch(0).micro_batches)
     if not task.judged:
-        refuse_unjudged(settings)
+        refuse_unjudged(settings, task.judged_by)
     judge = task.judge(settings)  # which may refuse its data: now, not at the first validation, hours later
     if judge is not None:
         refuse_other_figure(settings, judge.names(task.terms))
@@ -139,7 +145,7 @@ def build(meant: Meant, folder: RunFolder, ranks: Ranks) -> tuple[Engine, Batch]
     task, settings, config = meant.task, meant.settings, meant.config
     model = build_model(task, config)
     agree_on_kernels(model.config, config.precision, ranks)
-    engine = Engine(task.step(model), task.terms, settings, config)
+    engine = Engine(task.step(model), task.terms, settings, config, task.head_parameters)
     probe = task.probe(model.config)
     two = 2 * checkpoint.size_of(engine.deepspeed)
     ranks.main_only(lambda: checkpoint.check_space(folder.path, two, "a run, which keeps two checkpoints,"))

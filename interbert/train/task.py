@@ -55,13 +55,21 @@ class Judge(Protocol):
     def names(self, terms: dict[str, Term]) -> list[str]:
         """Of the figures that it will tell."""
 
-    def figures(self, engine: Engine, ranks: Ranks) -> dict[str, float]: ...
+    def figures(self, engine: Engine, ranks: Ranks) -> dict[str, float]:
+        """By name, the same on every rank."""
 
-    def picture(self, engine: Engine, ranks: Ranks) -> Image.Image | None: ...
+    def picture(self, engine: Engine, ranks: Ranks) -> Image.Image | None:
+        """For the log, from the main rank."""
 
 
 class Task(ABC):
     """A task with its data open: once for a run, handed down to whatever needs it."""
+
+    head_parameters: tuple[str, ...] = ()
+    """Names or dotted prefixes of the parameters that are its head: they have a rate of their own, and learn whole
+    where all else learns by adapters."""
+    judged_by: str = "--set data.validation=[STORE]"
+    """What a person gives for the task to be judged."""
 
     def __init__(self, settings: Settings, corpus: Corpus, tokenizer: Tokenizer, lengths: Lengths) -> None:
         self.settings, self.corpus, self.tokenizer, self.lengths = settings, corpus, tokenizer, lengths
@@ -110,7 +118,8 @@ class Task(ABC):
         """Such a plan without what takes long to make, to be described."""
 
     @abstractmethod
-    def loader(self, settings: Settings, plan: EndlessPlan, ranks: Ranks, start: Position) -> Loader: ...
+    def loader(self, settings: Settings, plan: EndlessPlan, ranks: Ranks, start: Position) -> Loader:
+        """That plan from a position on, read and packed."""
 
     def finisher(self) -> Callable[[Batch], Batch] | None:
         """What is added to each batch once it is on the device."""

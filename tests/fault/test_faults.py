@@ -286,7 +286,7 @@ def test_a_run_that_fails_before_it_begins_says_so_and_forgets_nothing(runs):
     assert runs.status("begun") == before and before["step"] == 2  # another run's words change nothing
     shutil.rmtree(runs.folder / "begun" / "checkpoints")
     for _ in range(2):  # and not at the second attempt either
-        assert "there is no checkpoint" in runs.python("begun", "--max-steps", "4", code=1)
+        assert "a checkpoint of step 2, but there is none" in runs.python("begun", "--max-steps", "4", code=1)
         status = runs.status("begun")
         assert status["state"] == "failed" and status["step"] == 2
 

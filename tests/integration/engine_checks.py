@@ -67,7 +67,7 @@ class EngineChecks:
         config = self.config(name, settings)
         task = self.as_set(settings)
         model = build_model(task, None if whole else config)
-        return Engine(task.step(model), task.terms, settings, config)
+        return Engine(task.step(model), task.terms, settings, config, task.head_parameters)
 
     def as_set(self, settings) -> Pretraining:
         """The same data, learnt from with other settings."""

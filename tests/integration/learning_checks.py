@@ -113,7 +113,7 @@ class LearningChecks:
         """Whether the export, an ordinary model, and the adapters on the model as it was, say what the run says."""
         folder = self.checks.folder / f"adapted_{run.config.stage}"
         export(run, self.checks.task.tokenizer, folder / "export", self.ranks)
-        export_adapter(run, folder / "adapter", self.ranks)
+        export_adapter(run, self.checks.task.tokenizer, folder / "adapter", self.ranks)
         model = run.model
         own, _ = with_adapters(type(model).empty(model.config), ended.__getitem__, run.settings.train)
         merged = type(model).from_pretrained(folder / "export")

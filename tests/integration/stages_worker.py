@@ -31,7 +31,6 @@ from interbert.train.checkpoints.export import full_weights
 from interbert.train.engine.deepspeed_config import load_engine_config
 from interbert.train.engine.engine import Engine, summarise
 from interbert.train.engine.optimizer import set_learning_rate
-from interbert.train.engine.recompute import recomputed
 from interbert.train.loop import agree
 from interbert.train.start.build import build_model
 
@@ -172,7 +171,7 @@ class Trainings:
             "by_objective": {n: [] for n in settings.objectives},
         }
         record["accumulation"] = config.accumulation
-        record["recomputes"] = all(stage.run is recomputed for stage in engine.model.interbert.stages)
+        record["recomputes"] = all(stage.gradient_checkpointing for stage in engine.model.interbert.stages)
         for step in range(STEPS if poison is None else 3):
             data = next(loader)
             batches = [merge(data.batches)] if merged else data.batches

@@ -173,6 +173,13 @@ def test_a_sweep_has_a_run_for_each_point_and_seed(runs, words):
     assert (runs.folder / "swept" / "learning_rate=1e-3,seed=2" / "results.json").is_file()
 
 
+def test_a_sweep_holds_nothing_of_the_runs_before(runs, words):
+    """Four things of each: the model, our engine, DeepSpeed's, and the optimizer."""
+    _, *more = words("watched", "classify", "--seeds", "1", "2", "3", "--max-steps", "1")
+    said = runs.run([sys.executable, str(Path(__file__).with_name("watched_sweep.py")), *more])
+    assert [f"before a model of {4 * n}: [] alive" in said for n in range(3)] == [True] * 3
+
+
 def test_a_sweep_that_was_cut_short_goes_on_with_more_steps(runs, words):
     more = ("--seeds", "1", "--max-steps")
     runs.run([sys.executable, *words("cut_sweep", "classify", *more, "1")])

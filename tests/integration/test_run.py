@@ -49,6 +49,7 @@ def test_what_a_run_leaves(runs, whole):
         "again": "no",
         "hosts": "",
         "complete": False,
+        "saved": 9,
     }
     assert list((folder / "profile").glob("trace_rank0.json"))
     environment = json.loads((folder / "environment.json").read_text())

@@ -1,7 +1,10 @@
+from typing import get_args
+
 import pytest
 import yaml
 
-from interbert.config import SettingsError
+from interbert.config import Kind, SettingsError
+from interbert.idle import refuse_idle
 from interbert.recipe import load_recipe, recipe_names
 
 
@@ -152,3 +155,52 @@ def test_what_would_be_passed_over_in_silence_is_refused():
         load_recipe("vqa2", ["task.labels=[a, b, a]"])
     with pytest.raises(SettingsError, match=r"sets are judged on stores.*data.validation=\[STORE\]"):
         load_recipe("retrieval_flickr30k", task={"validation": "val.jsonl"})
+
+
+IDLE = [
+    (
+        "scenes",
+        ["train.decay_at=[2]"],
+        r"train.decay_at is \[2.0\].*schedule steps.*\(--set train.decay_at='\[\]'\)",
+    ),
+    ("scenes", ["train.decay_factor=0.5"], "train.decay_factor is 0.5.*or ask for train.schedule=steps"),
+    ("retrieval_flickr30k", ["train.schedule=linear"], "'retrieval_flickr30k': train.decay_at"),
+    ("scenes", ["train.head_rate=5"], "train.head_rate is 5.0, which serves a task's head"),
+    ("vcr", ["task.labels=[a, b]"], r"task.labels is \['a', 'b'\], which serves the kind classify"),
+    ("retrieval_coco", ["task.head=mlp"], "task.head is 'mlp'.*match takes pretraining's"),
+    ("retrieval_coco", ["task.tags=true"], "task.tags is True"),
+    ("retrieval_coco", ["task.margin=0.3"], "task.margin is 0.3, which serves the triplet loss"),
+    ("vqa2", ["task.margin=0.3"], "task.margin is 0.3.*task.kind=match with task.loss=triplet"),
+    ("vqa2", ["masks.sides=alternate"], r"masks.sides is .*: take it back \(--set masks.sides='\"both\"'\)"),
+    ("vqa2", ["objectives={itm: 1.0}"], "objectives is {'itm': 1.0}, which serves pretraining"),
+    ("vqa2", ["mismatch.hard_table=a.h5"], r"mismatch.hard_table is 'a.h5'.*\(--set mismatch.hard_table=\)"),
+    ("retrieval_coco", ["mismatch.hard_top=9"], "mismatch.hard_top is 9.*or ask for task.sets.near_captions"),
+    ("vqa2", ["data.train=[a.h5]", "data.weights=[2]"], "data.weights is .*sets of pairs"),
+    ("vqa2", ["data.masked_token_capacity=9"], "data.masked_token_capacity is 9, which serves pretraining"),
+]
+
+
+@pytest.mark.parametrize(("recipe", "said", "told"), IDLE)
+def test_a_setting_that_serves_nothing_is_refused(recipe, said, told):
+    with pytest.raises(SettingsError, match=told):
+        refuse_idle(load_recipe(recipe, said))
+
+
+def test_settings_that_are_served_or_stand_at_their_defaults_are_not_idle(tmp_path):
+    refuse_idle(load_recipe("scenes", ["train.schedule=steps", "train.decay_at=[2]"]))
+    refuse_idle(load_recipe("scenes_retrieval", ["mismatch.hard_top=9"]))
+    served = ["task.loss=triplet", "task.margin=0.3", "data.train=[a]", "data.weights=[2]"]
+    refuse_idle(load_recipe("retrieval_coco", served))
+    for name in set(recipe_names()) - {"finetune"}:  # which has no task until one is asked for
+        whole = yaml.safe_dump(load_recipe(name).model_dump(mode="json"))
+        refuse_idle(load_recipe(write(tmp_path, f"{name}.yaml", whole)))
+    for kind in get_args(Kind):
+        refuse_idle(load_recipe("finetune", task={"kind": kind}))
+
+
+def test_a_stage_is_refused_for_itself(tmp_path):
+    lowered = "{name: two, train: {schedule: steps}}"
+    shared = "extends: scenes\nname: staged\ntrain: {decay_at: [1]}\nstages: [{name: one}, %s]\n"
+    with pytest.raises(SettingsError, match=r"'one': train\.decay_at"):
+        refuse_idle(load_recipe(write(tmp_path, "a.yaml", shared % lowered)))
+    refuse_idle(load_recipe(write(tmp_path, "b.yaml", shared.replace("{name: one}, ", "") % lowered)))

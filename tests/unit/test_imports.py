@@ -19,7 +19,9 @@ MAY_KNOW = {
     "ranks": {"kernels"},
     # The packed Batch is the one contract between data and model.
     "model": {"batches.batch", "kernels"},
+    "deploy": {"batches", "store", "corpus", "kernels", "model"},
     "objectives": {"batches.batch", "kernels", "model"},
+    "inference": {"store", "corpus", "batches", "sources", "model"},
     "train": {
         "store",
         "corpus",
@@ -33,13 +35,13 @@ MAY_KNOW = {
         "objectives",
     },
 }
-BELOW_TASKS = set(MAY_KNOW)
+BELOW_TASKS = set(MAY_KNOW) - {"inference"}
 MAY_KNOW["tasks.official"] = {"sources"}
 MAY_KNOW["tasks.results"] = BELOW_TASKS | {"tasks.official"}
 MAY_KNOW["tasks.retrieval"] = BELOW_TASKS
 MAY_KNOW["tasks.blind"] = BELOW_TASKS | {"tasks.results"}
 MAY_KNOW["tasks.sweep"] = BELOW_TASKS | {"tasks.results"}
-MAY_KNOW["tasks.pretraining"] = BELOW_TASKS
+MAY_KNOW["tasks.pretraining"] = BELOW_TASKS | {"tasks.results"}
 MAY_KNOW["tasks.finetuning"] = BELOW_TASKS | {
     "tasks.results",
     "tasks.retrieval",
@@ -49,12 +51,15 @@ MAY_KNOW["tasks.finetuning"] = BELOW_TASKS | {
 MAY_KNOW["commands"] = set(MAY_KNOW) - {"train"}
 MAY_KNOW["launch"] = set(MAY_KNOW)
 FOUNDATION = {
+    "adapter_folder",
+    "auto",
     "config",
     "doors",
     "recipe",
     "rng",
     "files",
     "hub",
+    "idle",
     "mpi",
     "plain_bert",
     "plugins",
@@ -143,3 +148,15 @@ def test_no_module_writes_into_another_layer_by_relative_import():
     for path in ROOT.glob("interbert/**/*.py"):
         for node in ast.walk(ast.parse(path.read_text())):
             assert not (isinstance(node, ast.ImportFrom) and node.level), f"{path}: write imports in full"
+
+
+def test_the_trainer_names_no_task():
+    """What it must know of one stands in `train/task.py`: it asks for no kind and no world."""
+    named = [
+        f"{path.relative_to(ROOT)}:{node.lineno}"
+        for path in sorted((ROOT / "interbert" / "train").rglob("*.py"))
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Attribute)
+        and (node.attr == "world" or ast.unparse(node).endswith("settings.task"))
+    ]
+    assert not named

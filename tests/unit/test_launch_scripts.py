@@ -67,18 +67,21 @@ def test_what_an_earlier_run_said_is_not_a_pods_code(tmp_path, state, again):
 
 
 @pytest.mark.parametrize(
-    ("state", "again", "goes_on"),
+    ("state", "again", "saved", "goes_on"),
     [
-        (None, None, False),
-        ("failed", "no", False),
-        ("preempted", "no", False),
-        ("preempted", "yes", True),
-        ("failed", "elsewhere", True),
+        (None, None, 0, False),
+        ("failed", "no", 5, False),
+        ("preempted", "no", 5, False),
+        ("preempted", "yes", 5, True),
+        ("failed", "elsewhere", 5, True),
+        ("failed", "elsewhere", 0, False),
     ],
 )
-def test_a_new_pod_goes_on_whatever_resume_said(tmp_path, state, again, goes_on):
+def test_a_new_pod_goes_on_from_what_was_saved_whatever_resume_said(tmp_path, state, again, saved, goes_on):
     run, _ = runs_in(tmp_path)
     if state:
+        run.write_status("running", 5, "of old")
+        run.write_saved(saved)
         run.write_status(state, 5, "of old", again)
     environment = programs(tmp_path, torchrun=f"printf '%s\\n' \"$@\" >{tmp_path}/words")
     assert code_of_pod(run, environment, "--resume", "none") == 0

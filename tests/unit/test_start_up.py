@@ -1,6 +1,7 @@
 """Who only looks does not wait: what is slow to import is imported when it is needed."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -21,8 +22,14 @@ def imported(program: str, *arguments: str, cwd: Path = ROOT) -> tuple[set[str],
     """Which of HEAVY a new process has imported when it has run the program, and what it printed before."""
     told = f"\nimport json, sys; print(json.dumps([m for m in {HEAVY!r} if m in sys.modules]))"
     paths = f"import sys; sys.path.insert(0, {str(ROOT)!r})\n"
+    # As a person's shell has it, whatever tests of ranks have left in this process.
+    alone = {name: value for name, value in os.environ.items() if name not in ("RANK", "WORLD_SIZE")}
     done = subprocess.run(
-        [sys.executable, "-c", paths + program + told, *arguments], cwd=cwd, capture_output=True, text=True
+        [sys.executable, "-c", paths + program + told, *arguments],
+        cwd=cwd,
+        env=alone,
+        capture_output=True,
+        text=True,
     )
     assert done.returncode == 0, done.stderr
     *printed, last = done.stdout.splitlines()
@@ -43,13 +50,62 @@ with suppress(SystemExit):
 )
 def test_verbs_that_only_tell_import_nothing_slow(arguments, words):
     heavy, printed = imported(RUN_VERB, *arguments)
-    assert heavy <= {"numpy"} and words in printed
+    assert not heavy and words in printed
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["pretrain", "--recipe", "scenes", "--deepspeed_config", "cpu", "--num_gpus", "2", "--unheard-of"],
+        [
+            "finetune",
+            "--recipe",
+            "scenes_retrieval",
+            "--deepspeed_config",
+            "cpu",
+            "--set",
+            "task.unheard_of=1",
+        ],
+        [
+            "evaluate",
+            "--task",
+            "retrieval",
+            "--model",
+            "m",
+            "--data",
+            "a.h5",
+            "--output",
+            "o",
+            "--unheard-of",
+        ],
+    ],
+    ids=lambda words: words[0],
+)
+def test_what_launch_refuses_it_refuses_before_ranks_start(words):
+    told = "sys.stderr = sys.stdout\n" + RUN_VERB
+    heavy, printed = imported(told, "launch", *words)
+    assert heavy <= {"numpy"}
+    assert printed.splitlines()[-1].count("unheard") == 1
 
 
 def test_verify_imports_what_reads_stores(tmp_path):
     write_scenes(tmp_path / "a.h5", 4, seed=1, feature_width=8)
     heavy, printed = imported(RUN_VERB, "verify", str(tmp_path / "a.h5"))
     assert heavy == OF_DATA and "a.h5" in printed
+
+
+REFUSED = ("mine --data a.h5", "convert bert --weights w", "convert to-released --model m")
+REFUSED += ("convert released --weights w --config c --tokenizer t",)
+
+
+def test_an_output_that_is_there_is_refused_before_anything_slow(tmp_path):
+    """The seconds of scikit-learn, or of transformers, would be waited for in vain."""
+    (tmp_path / "there").touch()
+    program = "import sys\nsys.stderr = sys.stdout\nfrom interbert.__main__ import main\n"
+    program += "for words in sys.argv[1:]:\n    main([*words.split(), '--output', 'there'])\n"
+    heavy, printed = imported(program, *REFUSED, cwd=tmp_path)
+    assert printed.count("there is there already") == len(REFUSED), printed
+    assert heavy <= {"numpy"}
 
 
 MODULES = {

@@ -306,6 +306,10 @@ def test_width_and_quotes_are_made_alike_where_asked(normalise, tmp_path):
         assert again.fingerprint == trained.fingerprint and pieces(again, TWO_WAYS[0]) == alike[0]
     trained.save(tmp_path / "copy")
     assert load_tokenizer(tmp_path / "copy").fingerprint == trained.fingerprint
+    theirs = AutoTokenizer.from_pretrained(tmp_path / "zh")
+    assert theirs(list(TWO_WAYS))["input_ids"] == trained.encode(list(TWO_WAYS), 99)
+    assert theirs("a", "b")["token_type_ids"][-1] == 1
+    assert load_tokenizer(tmp_path / "zh").fingerprint == trained.fingerprint
 
 
 def test_what_the_files_say_of_texts_is_done(folder):

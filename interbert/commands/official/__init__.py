@@ -3,8 +3,10 @@
 Verbs of two words, each with flags of its own.
 """
 
+import argparse
 from typing import Any
 
+from interbert.commands.examples import examples_of
 from interbert.commands.official import glue, kdd2020, muge, nlvr2, refcoco, snli_ve, vcr, vqa2
 from interbert.commands.output import add_overwrite
 
@@ -21,12 +23,18 @@ TASKS = {
 """Each has ABOUT, add_arguments(parser) and run(arguments) -> exit code."""
 
 
-def add_verbs(verbs: Any) -> None:
+def add_verbs(verbs: Any, asked: str | None) -> None:
+    """asked: as build_parser has it."""
     for name, task in TASKS.items():
-        parser = verbs.add_parser(f"import {name}", description=task.ABOUT)
-        task.add_arguments(parser)
-        add_overwrite(parser)
-        parser.set_defaults(run=task.run)
+        verb = f"import {name}"
+        parser = verbs.add_parser(
+            verb, description=task.ABOUT, formatter_class=argparse.RawDescriptionHelpFormatter
+        )
+        parser.epilog = examples_of(verb)
+        if asked in (None, verb):
+            task.add_arguments(parser)
+            add_overwrite(parser)
+            parser.set_defaults(run=task.run)
 
 
 def joined(words: list[str]) -> list[str]:

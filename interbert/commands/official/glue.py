@@ -6,13 +6,14 @@ from pathlib import Path
 
 from interbert.commands.official.shared import must_exist, write
 from interbert.commands.output import FolderKind, output_path
-from interbert.sources.official.glue_tasks import TASKS
 
 ABOUT = "A task of GLUE: tables of one or two texts, into examples of text alone."
 EXAMPLES = FolderKind("examples", ("*.jsonl",), (".interbert-cache",))
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
+    from interbert.sources.official.glue_tasks import TASKS
+
     add = parser.add_argument
     add(
         "--input",

@@ -5,7 +5,7 @@ A unit is a sequence under a head: number `sequence * heads + head`.
 """
 
 import ctypes
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 
 import torch
@@ -19,7 +19,7 @@ _most_blocks = 0
 
 
 @contextmanager
-def few_blocks(number: int) -> Iterator[None]:
+def few_blocks(number: int) -> Generator[None]:
     """For trials: so few blocks that each has several units. For all threads: autograd has one for each GPU."""
     global _most_blocks
     before, _most_blocks = _most_blocks, number

@@ -8,7 +8,7 @@ import logging
 import os
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -52,7 +52,7 @@ def leave_no_name(rank: int) -> None:
 
 
 @contextmanager
-def own_programs_first() -> Iterator[None]:
+def own_programs_first() -> Generator[None]:
     """Whoever comes through ssh may find another ninja than who stands in a virtual environment. Versions of it keep
     their logs in different ways, and each would build again what the other has built."""
     before = os.environ.get("PATH", "")

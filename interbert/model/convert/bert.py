@@ -8,7 +8,7 @@ from torch import Tensor
 
 from interbert.model.beginning import Read, drawn, fill
 from interbert.model.convert.files import read_weights
-from interbert.model.convert.parts import Part, layer, match, stacked, text_embeddings, word_head
+from interbert.model.convert.parts import Part, layer, match, plain_names, stacked, text_embeddings, word_head
 from interbert.model.convert.report import Report
 from interbert.model.interbert import InterBertForPreTraining
 from interbert.model.shape.configuration import InterBertConfig
@@ -39,7 +39,7 @@ def open_bert(
 ) -> tuple[InterBertForPreTraining, Read, Report]:
     """The same, empty, and what gives its weights one by one."""
     config = InterBertConfig(**fields_from_bert(read_sizes(Path(folder)), str(folder), preset, **fields))
-    weights = _plain(read_weights(folder))
+    weights = plain_names(read_weights(folder), {"bert.": ""})
     model = InterBertForPreTraining.empty(config)
     report = Report(str(folder))
     headless = ("heads.tokens",) if "cls.predictions.bias" not in weights else ()
@@ -65,17 +65,6 @@ def parts(model: InterBertForPreTraining) -> list[Part]:
                 found += layer(f"interbert.stages.{s}.{n}", f"encoder.layer.{number}")
                 number += 1
     return found + (word_head("heads.tokens", "cls.predictions") if "tokens" in model.heads else [])
-
-
-def _plain(weights: dict[str, Tensor]) -> dict[str, Tensor]:
-    """With and without `bert.`, and the names that LayerNorm's weights had in BERT's first release."""
-    older = {"LayerNorm.gamma": "LayerNorm.weight", "LayerNorm.beta": "LayerNorm.bias"}
-    plain = {}
-    for name, value in weights.items():
-        for old, new in older.items():
-            name = name.replace(old, new)
-        plain[name.removeprefix("bert.")] = value
-    return plain
 
 
 def _check_decoder(weights: dict[str, Tensor], report: Report) -> None:

@@ -1,5 +1,6 @@
 """Which keys of theirs make which parameter of ours, and moving them across."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -13,6 +14,8 @@ class Part:
     ours: str
     theirs: tuple[str, ...]
     """Several are stacked, as queries, keys and values are."""
+    make: Callable[..., Tensor] | None = None
+    """What makes the parameter of them where they are not simply stacked."""
 
 
 def pair(ours: str, *theirs: str) -> list[Part]:
@@ -96,7 +99,8 @@ def match(
 
 
 def stacked(part: Part, weights: dict[str, Tensor]) -> Tensor:
-    return torch.cat([weights[name].float() for name in part.theirs])
+    pieces = [weights[name].float() for name in part.theirs]
+    return part.make(*pieces) if part.make else torch.cat(pieces)
 
 
 def _fits(part: Part, shape: torch.Size, weights: dict[str, Tensor], report: Report, may_miss: bool) -> bool:
@@ -105,6 +109,8 @@ def _fits(part: Part, shape: torch.Size, weights: dict[str, Tensor], report: Rep
         if not (may_miss and len(absent) == len(part.theirs)):
             report.missing += absent
         return False
+    if part.make:
+        return _made_fits(part, shape, weights, report)
     needed = (shape[0] // len(part.theirs), *shape[1:])
     wrong = [name for name in part.theirs if tuple(weights[name].shape) != needed]
     for name in wrong:
@@ -113,6 +119,45 @@ def _fits(part: Part, shape: torch.Size, weights: dict[str, Tensor], report: Rep
         return False
     report.used += part.theirs
     return True
+
+
+def _made_fits(part: Part, shape: torch.Size, weights: dict[str, Tensor], report: Report) -> bool:
+    try:
+        made = tuple(stacked(part, weights).shape)
+    except (IndexError, RuntimeError) as error:
+        made = str(error)
+    if made != tuple(shape):
+        told = list(made) if isinstance(made, tuple) else made
+        report.wrong_shape.append(f"{', '.join(part.theirs)}: gives {told}, {list(shape)} needed")
+        return False
+    report.used += [name for name in part.theirs if name not in report.used]
+    return True
+
+
+def take_copies(weights: dict[str, Tensor], copies: dict[str, str], report: Report) -> None:
+    """Takes away keys that hold another one's numbers a second time. copies: key -> the other one."""
+    for name, other in copies.items():
+        if name not in weights or other not in weights:
+            continue
+        if weights[name].shape == weights[other].shape and torch.equal(weights[name], weights[other]):
+            report.used.append(name)
+        else:
+            report.wrong_shape.append(f"{name}: differs from {other}, but here they are one")
+        del weights[name]
+
+
+def plain_names(weights: dict[str, Tensor], prefixes: dict[str, str] | None = None) -> dict[str, Tensor]:
+    """With the names that LayerNorm's weights have had since BERT's first release, and other prefixes."""
+    older = {"LayerNorm.gamma": "LayerNorm.weight", "LayerNorm.beta": "LayerNorm.bias"}
+    plain = {}
+    for name, value in weights.items():
+        for old, new in older.items():
+            name = name.replace(old, new)
+        for old, new in (prefixes or {}).items():
+            if name.startswith(old):
+                name = new + name.removeprefix(old)
+        plain[name] = value
+    return plain
 
 
 def _names(name: str, prefixes: tuple[str, ...]) -> bool:

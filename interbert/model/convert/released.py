@@ -51,7 +51,9 @@ def load_released(state_dict: dict[str, Tensor], config: dict[str, Any]) -> Inte
 
 def load_released_tasks(state_dict: dict[str, Tensor], config: dict[str, Any]) -> InterBertForTasks:
     """The released model with task heads; the number of answers is that of the weights."""
-    return convert_released(state_dict, config, tasks=True)[0]
+    model, _ = convert_released(state_dict, config, tasks=True)
+    assert isinstance(model, InterBertForTasks)
+    return model
 
 
 def convert_released(
@@ -95,7 +97,7 @@ def configuration(config: dict[str, Any], **more: Any) -> InterBertConfig:
         raise WeightsError(
             f"the configuration lacks {', '.join(absent)}: give the JSON that belongs to the weights"
         )
-    theirs = {
+    theirs: dict[str, Any] = {
         **DEFAULTS,
         "v_num_attention_heads": 8,
         "v_intermediate_size": config["intermediate_size"],
@@ -107,13 +109,13 @@ def configuration(config: dict[str, Any], **more: Any) -> InterBertConfig:
             f"v_hidden_size is {theirs['v_hidden_size']}, hidden_size {width}: streams of two widths cannot be "
             "joined; correct the configuration"
         )
-    text = {
+    text: dict[str, Any] = {
         "heads": theirs["num_attention_heads"],
         "intermediate_size": theirs["intermediate_size"],
         "hidden_dropout": theirs["hidden_dropout_prob"],
         "attention_dropout": theirs["attention_probs_dropout_prob"],
     }
-    image = {
+    image: dict[str, Any] = {
         "heads": theirs["v_num_attention_heads"],
         "intermediate_size": theirs["v_intermediate_size"],
         "hidden_dropout": theirs["v_hidden_dropout_prob"],

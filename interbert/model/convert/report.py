@@ -9,6 +9,8 @@ class WeightsError(ValueError):
 
 @dataclass
 class Report:
+    """What became of every key of some weights."""
+
     source: str
     used: list[str] = field(default_factory=list)
     """Keys of the source that now are in the model."""
@@ -28,6 +30,7 @@ class Report:
         return not (self.unused or self.missing or self.wrong_shape)
 
     def check(self) -> None:
+        """WeightsError, with all of this in its text, unless it is clean."""
         if not self.clean:
             raise WeightsError(
                 f"{self}\nNothing was written. Check that the configuration belongs to these weights; "

@@ -29,10 +29,14 @@ class TextEmbeddings(nn.Module):
         types_T: Tensor,
         whole_TD: Tensor | None = None,
         pointed: tuple[Tensor, Tensor] | None = None,
+        words_TH: Tensor | None = None,
     ) -> Tensor:
-        """whole_TD: the feature of each word's whole image. pointed: words [S], and what is added to each [S, H]."""
-        x_TH = self.words(input_ids_T) + self.positions(positions_T) + self.types(types_T)
+        """whole_TD: the feature of each word's whole image. pointed: words [S], and what is added to each [S, H].
+        words_TH: vectors that stand for the ids."""
+        words_TH = self.words(input_ids_T) if words_TH is None else words_TH
+        x_TH = words_TH + self.positions(positions_T) + self.types(types_T)
         if self.image is not None:
+            assert whole_TD is not None
             x_TH = x_TH + self.image(whole_TD.to(x_TH.dtype))
         if pointed is not None:
             x_TH = x_TH.index_add(0, pointed[0], pointed[1].to(x_TH.dtype))
@@ -60,12 +64,19 @@ class ImageEmbeddings(nn.Module):
         self.boxes = nn.Linear(5, config.hidden_size)
         # Segment and position of image tokens: each image token has the same ones.
         self.places = nn.Embedding(2, config.hidden_size) if config.visual_place else None
-        self.norm = LayerNorm(config.hidden_size, config.layer_norm_eps)
+        sizes, apart = (config.hidden_size, config.layer_norm_eps), config.image_norm == "parts"
+        self.features_norm = LayerNorm(*sizes) if apart else None
+        self.boxes_norm = LayerNorm(*sizes) if apart else None
+        self.norm = LayerNorm(*sizes) if config.image_norm != "text" else None
         self.dropout = config.embedding_dropout
 
-    def forward(self, features_VD: Tensor, boxes_V5: Tensor) -> Tensor:
+    def forward(self, features_VD: Tensor, boxes_V5: Tensor, norm_of_words: nn.Module) -> Tensor:
         dtype = self.features.weight.dtype
-        x_VH = self.features(features_VD.to(dtype)) + self.boxes(boxes_V5.to(dtype))
+        features_VH, boxes_VH = self.features(features_VD.to(dtype)), self.boxes(boxes_V5.to(dtype))
+        if self.features_norm is not None and self.boxes_norm is not None:
+            features_VH, boxes_VH = self.features_norm(features_VH), self.boxes_norm(boxes_VH)
+        x_VH = features_VH + boxes_VH
         if self.places is not None:
             x_VH = x_VH + self.places(torch.arange(2, device=x_VH.device)).sum(0)
-        return dropout(self.norm(x_VH), self.dropout, self.training)
+        norm = norm_of_words if self.norm is None else self.norm
+        return dropout(norm(x_VH), self.dropout, self.training)

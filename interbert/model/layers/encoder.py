@@ -8,6 +8,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from interbert.model.layers.linear import Linear, activated
@@ -55,26 +56,35 @@ class Layer(nn.Module):
         return qkv_N.unflatten(-1, (3, self.heads, self.head_width))
 
 
-def straight(layer: Callable, *inputs: Any) -> Any:
-    """How a layer is run, unless training has another way."""
-    return layer(*inputs)
+class _Layers(nn.ModuleList):
+    """Layers that may be told, by the names that transformers has for it, to keep only what goes into each."""
+
+    gradient_checkpointing = False
+    _gradient_checkpointing_func: Callable
+
+    def run(self, layer: Callable, *inputs: Any) -> Any:
+        if self.gradient_checkpointing and self.training and torch.is_grad_enabled():
+            return self._gradient_checkpointing_func(layer, *inputs)
+        return layer(*inputs)
 
 
-class StageLayers(nn.ModuleList):
+class StageLayers(_Layers):
     """The layers of one stage."""
 
     def __init__(self, hidden_size: int, stage: Stage, eps: float) -> None:
         super().__init__(Layer(hidden_size, stage, eps) for _ in range(stage.layers))
         self.kind = stage.kind
-        self.run = straight
 
-    def forward(self, x_NH: Tensor, attend: Attend) -> Tensor:
+    def forward(self, x_NH: Tensor, attend: Attend, seen: Callable | None = None) -> Tensor:
+        """seen: is shown what each layer makes."""
         for layer in self:
             x_NH = self.run(layer, x_NH, attend)
+            if seen is not None:
+                seen(x_NH)
         return x_NH
 
 
-class CrossLayers(nn.ModuleList):
+class CrossLayers(_Layers):
     """Layers in which each stream's queries ask the other stream (ViLBERT's co-attention)."""
 
     def __init__(self, hidden_size: int, stage: Stage, eps: float) -> None:
@@ -83,20 +93,26 @@ class CrossLayers(nn.ModuleList):
             for _ in range(stage.layers)
         )
         self.kind = stage.kind
-        self.run = straight
 
-    def forward(self, image_VH: Tensor, text_TH: Tensor, ask: Ask) -> tuple[Tensor, Tensor]:
+    def forward(
+        self, image_VH: Tensor, text_TH: Tensor, ask: Ask, seen: Callable | None = None
+    ) -> tuple[Tensor, Tensor]:
         for layer in self:
+            assert isinstance(layer, nn.ModuleDict)
             image_VH, text_TH = self.run(partial(meet, layer), image_VH, text_TH, ask)
+            if seen is not None:
+                seen(image_VH, text_TH)
         return image_VH, text_TH
 
 
 def meet(layer: nn.ModuleDict, image_VH: Tensor, text_TH: Tensor, ask: Ask) -> tuple[Tensor, Tensor]:
     """One layer of co-attention."""
-    of_image, of_text = layer["image"].split_heads(image_VH), layer["text"].split_heads(text_TH)
-    seen_by_image = ask("image", of_image[:, 0], of_text, layer["image"].dropout_of_attention)
-    seen_by_text = ask("text", of_text[:, 0], of_image, layer["text"].dropout_of_attention)
-    return layer["image"].finish(image_VH, seen_by_image), layer["text"].finish(text_TH, seen_by_text)
+    image, text = layer["image"], layer["text"]
+    assert isinstance(image, Layer) and isinstance(text, Layer)
+    of_image, of_text = image.split_heads(image_VH), text.split_heads(text_TH)
+    seen_by_image = ask("image", of_image[:, 0], of_text, image.dropout_of_attention)
+    seen_by_text = ask("text", of_text[:, 0], of_image, text.dropout_of_attention)
+    return image.finish(image_VH, seen_by_image), text.finish(text_TH, seen_by_text)
 
 
 def layers_of(hidden_size: int, stage: Stage, eps: float) -> nn.ModuleList:

@@ -1,5 +1,6 @@
 """What is predicted from the hidden states."""
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -41,14 +42,18 @@ class PredictionHead(nn.Module):
 
 
 class Pooler(nn.Module):
-    """First token of a stream, linear, ReLU."""
+    """First token of a stream, linear, ReLU; tanh where the match head is BERT's."""
 
     def __init__(self, config: InterBertConfig) -> None:
         super().__init__()
         self.dense = nn.Linear(config.hidden_size, config.pooler_size)
+        self.activation = F.relu if config.match_head == "fused" else torch.tanh
 
     def forward(self, x_NH: Tensor, first_P: Tensor) -> Tensor:
-        return F.relu(self.dense(x_NH.index_select(0, first_P)))
+        return self.of_first(x_NH.index_select(0, first_P))
+
+    def of_first(self, first_PH: Tensor) -> Tensor:
+        return self.activation(self.dense(first_PH))
 
 
 class FusedMatchHead(nn.Module):
@@ -78,6 +83,21 @@ class ClsMatchHead(nn.Module):
 
     def forward(self, first_PH: Tensor) -> Tensor:
         return self.classifier(dropout(first_PH, self.dropout, self.training))
+
+
+class PooledMatchHead(nn.Module):
+    """The same from that token's pooled vector, as two classes."""
+
+    def __init__(self, config: InterBertConfig) -> None:
+        super().__init__()
+        self.dropout = config.pooled_dropout
+        self.classifier = nn.Linear(config.pooler_size, 2)
+
+    def forward(self, text_PQ: Tensor) -> Tensor:
+        return self.classifier(dropout(text_PQ, self.dropout, self.training))
+
+
+MATCH_HEADS = {"fused": FusedMatchHead, "cls": ClsMatchHead, "pooled": PooledMatchHead}
 
 
 def match_log_odds(logits_P2: Tensor) -> Tensor:

@@ -13,6 +13,9 @@ from interbert.model.packing.layout import Layout
 
 STREAMS = ("text", "image", "joint")
 
+BACKENDS = {"interbert": "auto", "eager": "reference", "sdpa": "sdpa", "flash_attention_2": "flash"}
+"""What `attn_implementation` means here; `interbert` is what we choose for the device, as in training."""
+
 Maps = dict[str, list[list[Tensor]]]
 """What was attended to, before dropout: by stream (where streams meet, `text_to_image` and `image_to_text`), of each
 layer, of each pair [heads, rows that ask, rows that are seen]. Joint rows are image tokens, then words."""
@@ -21,8 +24,10 @@ layer, of each pair [heads, rows that ask, rows that are seen]. Joint rows are i
 class WithinPairs:
     """Attention within each pair's rows of the stream `kind`."""
 
-    def __init__(self, layout: Layout, kind: str, maps: Maps | None = None) -> None:
-        self.kind, self.maps = kind, maps
+    def __init__(
+        self, layout: Layout, kind: str, maps: Maps | None = None, implementation: str = "interbert"
+    ) -> None:
+        self.kind, self.maps, self.backend = kind, maps, BACKENDS[implementation]
         self.cu, self.longest = offsets_of(layout, kind)
         # Once for all layers of a stage.
         self.order = cache(lambda heads: order_of(layout, kind, heads))
@@ -33,7 +38,7 @@ class WithinPairs:
                 maps_of(qkv_N3Hd[:, 0], qkv_N3Hd[:, 1], self.cu, self.cu)
             )
         order = self.order(qkv_N3Hd.shape[2]) if self.cu.is_cuda else None
-        return attention(qkv_N3Hd, self.cu, self.longest, dropout_p, order=order)
+        return attention(qkv_N3Hd, self.cu, self.longest, dropout_p, order=order, backend=self.backend)
 
 
 def ask_packed(layout: Layout, maps: Maps | None = None) -> Ask:

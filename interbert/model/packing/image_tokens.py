@@ -41,4 +41,7 @@ def mean_of_segments(x_RD: Tensor, cu: Tensor) -> Tensor:
     """fp32 means of the rows cu[p]:cu[p+1]; zeros for an empty segment."""
     if x_RD.shape[0] == 0:
         return x_RD.new_zeros(cu.numel() - 1, x_RD.shape[1], dtype=torch.float32)
-    return torch.segment_reduce(x_RD.float(), "mean", offsets=cu.long(), initial=None, axis=0).nan_to_num(0.0)
+    means_PD = torch.segment_reduce(  # ty: ignore[missing-attribute]  # torch's own types lack it
+        x_RD.float(), "mean", offsets=cu.long(), initial=None, axis=0
+    )
+    return means_PD.nan_to_num(0.0)

@@ -22,12 +22,16 @@ class Streams:
 
     def held(self) -> tuple[Tensor, ...]:
         """The joint rows, or image rows and text rows, whichever are there."""
-        return (self._joint,) if self._apart is None else self._apart
+        return self._apart or (self.joint_JH,)
+
+    def apart(self) -> tuple[Tensor, Tensor]:
+        """Image rows and text rows."""
+        return self._split()
 
     @property
     def joint_JH(self) -> Tensor:
         if self._joint is None:
-            rows_SH = torch.cat(self._apart)
+            rows_SH = torch.cat(self._split())
             self._joint = Permute.apply(rows_SH, self._layout.stream_of_J, self._layout.joint_of_S)
         return self._joint
 
@@ -58,7 +62,8 @@ class Streams:
     def _split(self) -> tuple[Tensor, Tensor]:
         if self._apart is None:
             rows_SH = Permute.apply(self._joint, self._layout.joint_of_S, self._layout.stream_of_J)
-            self._apart = torch.split(rows_SH, [self._layout.image_tokens, self._layout.text_tokens])
+            image_VH, text_TH = torch.split(rows_SH, [self._layout.image_tokens, self._layout.text_tokens])
+            self._apart = image_VH, text_TH
         return self._apart
 
 

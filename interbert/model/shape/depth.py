@@ -2,8 +2,6 @@
 
 import re
 
-from torch import nn
-
 from interbert.model.shape.shape import Stage
 
 LAYER = re.compile(r"(?:^|\.)stages\.(\d+)\.(\d+)\.")
@@ -11,10 +9,9 @@ EMBEDDINGS = re.compile(r"(?:^|\.)(text|image)_embeddings\.")
 STREAMS_OF = {"text": ("text",), "image": ("image",), "joint": ("text", "image"), "cross": ("text", "image")}
 
 
-def depth_of(name: str, model: nn.Module) -> int:
+def depth_of(name: str, stages: list[Stage]) -> int:
     """Layers from the top: 0 for heads and poolers, 1 for the last layer of a stream, and for a stream's embeddings
     one more than for its lowest layer. Streams are counted each for itself until they meet."""
-    stages = model.config.encoder_stages
     above, whole = layers_above(stages)
     if found := LAYER.search(name):
         stage, layer = map(int, found.groups())

@@ -10,7 +10,8 @@ STAGE_KINDS = ("joint", "text", "image", "cross")
 FUSIONS = ("mul", "sum")
 GLOBAL_TOKENS = ("after_masking", "before_masking", "none")
 HEADS = ("tokens", "regions", "features", "match")
-MATCH_HEADS = ("fused", "cls", "none")
+MATCH_HEADS = ("fused", "cls", "pooled", "none")
+IMAGE_NORMS = ("own", "text", "parts")
 
 
 class ConfigurationError(ValueError):
@@ -140,7 +141,11 @@ class Shape:
     words_see_image: bool = False
     """Every word adds the projected feature of its whole image (VL-BERT)."""
     match_head: str = "fused"
-    """fused: two classes from a pooled vector of each stream; cls: one logit from the caption's first token; none."""
+    """fused: two classes from a pooled vector of each stream; cls: one logit from the caption's first token; pooled:
+    two classes from that token's pooled vector, tanh of a linear layer, as BERT's; none."""
+    image_norm: str = "own"
+    """LayerNorm of image tokens: their own; text: that of the words (VisualBERT); parts: features and boxes each have
+    one before they are added, and the sum its own (UNITER)."""
     stages: list[dict[str, Any]] | None = None
     """Fields of `Stage`; empty: those of the preset `base`."""
     prediction_heads: list[str] | None = None
@@ -167,6 +172,7 @@ class Shape:
 
     @classmethod
     def from_preset(cls, name: str, architecture: str = "interbert", **override: Any) -> Self:
+        """The sizes of a preset (tiny, small, base) in an architecture, with some fields changed."""
         fields_of_preset = preset(name, architecture)
         known = {field.name for field in fields(cls)}
         unknown = sorted(set(override) - known)
@@ -177,33 +183,35 @@ class Shape:
 
     @property
     def encoder_stages(self) -> list[Stage]:
-        return [Stage(**stage) for stage in self.stages]
+        return [Stage(**stage) for stage in self.stages or ()]
 
     def _words_meet_images(self) -> bool:
-        return any(stage.get("kind") in ("joint", "cross") for stage in self.stages)
+        return any(stage.get("kind") in ("joint", "cross") for stage in self.stages or ())
 
     def _check(self) -> None:
+        stages, heads = self.stages or (), self.prediction_heads or ()
         _one_of("fusion", self.fusion, FUSIONS)
         for field in _SIZES:
             _positive(field, getattr(self, field))
         _one_of("global_token", self.global_token, GLOBAL_TOKENS)
         _one_of("match_head", self.match_head, MATCH_HEADS)
-        if self.match_head == "none" and "match" in self.prediction_heads:
+        if self.match_head == "none" and "match" in heads:
             raise ConfigurationError(
                 "prediction_heads names match, but match_head is 'none': this architecture does not match captions "
                 "and images; take fused or cls, or leave the objective itm out"
             )
-        if self.match_head == "cls" and not self._words_meet_images():
+        _one_of("image_norm", self.image_norm, IMAGE_NORMS)
+        if self.match_head in ("cls", "pooled") and not self._words_meet_images():
             raise ConfigurationError(
-                "match_head is 'cls', but no joint or cross stage lets words see the image"
+                f"match_head is {self.match_head!r}, but no joint or cross stage lets words see the image"
             )
-        for head in self.prediction_heads:
+        for head in heads:
             _one_of("prediction_heads", head, HEADS)
-        if "regions" in self.prediction_heads:
+        if "regions" in heads:
             _positive("classes", self.classes)
         known = {field.name for field in fields(Stage)}
         required = {"kind", "layers", "heads", "intermediate_size"}
-        for number, stage in enumerate(self.stages):
+        for number, stage in enumerate(stages):
             where = f"stages[{number}]"
             if set(stage) - known or required - set(stage):
                 raise ConfigurationError(

@@ -16,26 +16,28 @@ def parameters(shape: Shape) -> dict[str, int]:
         "image_embeddings": _linear(shape.feature_width, hidden)
         + _linear(5, hidden)
         + places
-        + _norm(hidden),
+        + {"own": 1, "text": 0, "parts": 3}[shape.image_norm] * _norm(hidden),
     }
     for number, stage in enumerate(shape.encoder_stages):
         parts[f"stages.{number}"] = _stage(hidden, stage)
+    if shape.match_head in ("fused", "pooled"):
+        parts["text_pooler"] = _linear(hidden, pooler)
     if shape.match_head == "fused":
-        parts["text_pooler"] = parts["image_pooler"] = _linear(hidden, pooler)
+        parts["image_pooler"] = _linear(hidden, pooler)
     transform = _linear(hidden, hidden) + _norm(hidden)
     heads = {
         "tokens": transform + shape.vocab_size,
         "regions": transform + _linear(hidden, shape.classes),
         "features": transform + _linear(hidden, shape.feature_width),
-        "match": _linear(pooler, 2) if shape.match_head == "fused" else _linear(hidden, 1),
+        "match": _linear(hidden, 1) if shape.match_head == "cls" else _linear(pooler, 2),
     }
     if shape.task is not None:
         parts["task"] = _task_head(shape, TaskShape(**shape.task))
-    return parts | {f"heads.{name}": heads[name] for name in shape.prediction_heads}
+    return parts | {f"heads.{name}": heads[name] for name in shape.prediction_heads or ()}
 
 
 def _task_head(shape: Shape, task: TaskShape) -> int:
-    width = shape.pooler_size if shape.match_head == "fused" else shape.hidden_size
+    width = shape.pooler_size if shape.match_head in ("fused", "pooled") else shape.hidden_size
     width = shape.hidden_size if task.kind == "point" else width * task.images
     pointing = shape.hidden_size if task.tags else 0
     if task.head == "linear":

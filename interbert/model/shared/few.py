@@ -6,7 +6,7 @@ the mixture, and b_v. So two products over all rows become four over the few tha
 """
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from interbert.model.layers.encoder import Layer
 
@@ -21,11 +21,11 @@ def attend_few(
     pairs, asking, hidden = asking_PQH.shape
     heads, width = tells.heads, tells.head_width
     weight_3hdH, bias_3hd = (
-        tells.qkv.weight.view(3, heads, width, hidden),
+        whole_weight(tells.qkv).view(3, heads, width, hidden),
         tells.qkv.bias.view(3, heads, width),
     )
     queries = torch.nn.functional.linear(
-        asking_PQH.flatten(0, 1), asks.qkv.weight[:hidden], asks.qkv.bias[:hidden]
+        asking_PQH.flatten(0, 1), whole_weight(asks.qkv)[:hidden], asks.qkv.bias[:hidden]
     )
     queries_hNd = queries.view(-1, heads, width).transpose(0, 1)
     asked_hNH = torch.bmm(queries_hNd, weight_3hdH[1]) * width**-0.5
@@ -42,6 +42,14 @@ def attend_few(
     seen_hNd = torch.bmm(mixed_hNH, weight_3hdH[2].transpose(1, 2)) + bias_3hd[2][:, None]
     seen_PQH = seen_hNd.transpose(0, 1).reshape(pairs, asking, hidden)
     return seen_PQH.masked_fill(nothing_P[:, None, None], 0)
+
+
+def whole_weight(linear: nn.Module) -> Tensor:
+    """With what peft's adapters around it add, where they are not merged into it."""
+    adds = getattr(linear, "get_delta_weight", None)
+    if adds is None or linear.merged or linear.disable_adapters:
+        return linear.weight
+    return sum(map(adds, linear.active_adapters), linear.weight)
 
 
 def places(cu: Tensor, longest: int) -> tuple[Tensor, Tensor]:

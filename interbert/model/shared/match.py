@@ -5,7 +5,6 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from interbert.model.interbert import InterBertForPreTraining
 from interbert.model.packing.attention import WithinPairs, ask_packed, offsets_of
@@ -52,10 +51,9 @@ class SharedMatch:
 
     def __init__(self, model: InterBertForPreTraining) -> None:
         self.base = model.interbert
-        self.pools = model.config.match_head == "fused"
         layers = [(stage.kind, layer) for stage in self.base.stages for layer in stage]
         meeting = before_the_meeting(layers)
-        self.steps = backward_from_the_head(layers[meeting:], reads_image=self.pools)
+        self.steps = backward_from_the_head(layers[meeting:], reads_image=self.base.image_pooler is not None)
         self.sides = Sides(
             self.base, layers[:meeting], {name: self._meets(name) for name in ("text", "image")}
         )
@@ -108,14 +106,14 @@ class SharedMatch:
                 streams.put(step.kind, step.layer.finish(x_NH, WithinPairs(at, step.kind)(given, 0.0)))
             else:
                 first |= _first_rows(step, streams, at)
-        names = ("text", "image") if self.pools else ("text",)
-        rows = [
-            first[n] if n in first else streams.get(n).index_select(0, first_rows(n, n, at)) for n in names
-        ]
-        if not self.pools:
-            return tuple(rows)
-        poolers = self.base.text_pooler, self.base.image_pooler
-        return tuple(F.relu(pooler.dense(x_PH)) for pooler, x_PH in zip(poolers, rows, strict=True))
+        poolers = {"text": self.base.text_pooler, "image": self.base.image_pooler}
+        read = []
+        for name in ("text", "image") if poolers["image"] is not None else ("text",):
+            x_PH = first.get(name)
+            if x_PH is None:
+                x_PH = streams.get(name).index_select(0, first_rows(name, name, at))
+            read.append(x_PH if poolers[name] is None else poolers[name].of_first(x_PH))
+        return tuple(read)
 
     def _meets(self, name: str) -> torch.nn.Module | None:
         if not self.steps or not self.steps[0].takes_all:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from interbert.kernels import attention
-from interbert.model.interbert import InterBertModel
+from interbert.model.base import InterBertModel
 from interbert.model.layers.encoder import Layer
 from interbert.model.packing.image_tokens import image_tokens, whole_images
 from interbert.model.packing.layout import layout
@@ -70,7 +70,7 @@ class Sides:
         )
         kind = self.config.global_token
         tokens = image_tokens(features_RD, boxes_R5, None, cu_regions, alone, kind)
-        side = self._finished("image", self.base.image_embeddings(*tokens), regions_B + self.added)
+        side = self._finished("image", self.base.embed_image(*tokens), regions_B + self.added)
         if self.config.words_see_image:
             side.whole_BD = whole_images(features_RD, None, cu_regions)
         return side

@@ -19,8 +19,8 @@ class Choice:
     confidence: float = 0.2
     fewest: int = 10
     most: int = 36
-    grid: int = 6
-    """Cells a side; patches are averaged within them."""
+    grid: int | None = None
+    """Cells a side; patches are averaged within them. None: 6 of a Hugging Face encoder, all of people's own."""
     batch: int = 8
     """Images at a time."""
 
@@ -44,10 +44,14 @@ class Prepared:
 
 
 class Vision(Protocol):
-    class_names: list[str] | None
     choice: Choice
-    features_of: str | None
-    """What tells its features from those of another."""
+
+    @property
+    def class_names(self) -> list[str] | None: ...
+
+    @property
+    def features_of(self) -> str | None:
+        """What tells its features from those of another."""
 
     def wanted(self, width: int, height: int) -> tuple[int, int] | None:
         """The size that an image is brought to; None: not known. Called in threads."""

@@ -19,6 +19,8 @@ from interbert.sources.images.encoder import Choice, Prepared, Regions
 from interbert.sources.images.identity import features_of
 
 NO_OBJECT = "no object"
+GRID = 6
+"""Cells a side, where nobody says how many."""
 
 
 class VisionError(ValueError):
@@ -129,8 +131,9 @@ class PatchEncoder:
                 "patches (ViT, CLIP, DINO)"
             )
         self.size, self.side = size, size // patch
-        if self.side < choice.grid:
-            raise VisionError(f"{name}: {self.side} patches a side; --grid {choice.grid} must not be finer")
+        self.grid = choice.grid or GRID
+        if self.side < self.grid:
+            raise VisionError(f"{name}: {self.side} patches a side; --grid {self.grid} must not be finer")
 
     def wanted(self, width: int, height: int) -> tuple[int, int] | None:
         return self.size, self.size
@@ -150,8 +153,8 @@ class PatchEncoder:
         output = self.model(pixel_values=_joined(images)["pixel_values"].to(self.model.device))
         patches_BQD = output.last_hidden_state[:, -(self.side**2) :].float()
         grid_BDSS = patches_BQD.transpose(1, 2).unflatten(2, (self.side, self.side))
-        cells_BND = F.adaptive_avg_pool2d(grid_BDSS, self.choice.grid).flatten(2).transpose(1, 2).cpu()
-        shares_N4 = _cells(self.choice.grid)
+        cells_BND = F.adaptive_avg_pool2d(grid_BDSS, self.grid).flatten(2).transpose(1, 2).cpu()
+        shares_N4 = cells(self.grid, self.grid)
         return [
             Regions(shares_N4 * np.array([*image.size, *image.size], np.float32), cells_ND.numpy(), None)
             for image, cells_ND in zip(images, cells_BND, strict=True)
@@ -183,7 +186,9 @@ def batched(items: list, size: int) -> Iterator[list]:
         yield items[start : start + size]
 
 
-def _cells(grid: int) -> np.ndarray:
+def cells(rows: int, columns: int) -> np.ndarray:
     """float32 [N, 4]: the cells of a grid row by row, as shares of the image."""
-    row, column = np.divmod(np.arange(grid * grid), grid)
-    return (np.stack([column, row, column + 1, row + 1], axis=1) / grid).astype(np.float32)
+    row, column = np.divmod(np.arange(rows * columns), columns)
+    return np.stack([column / columns, row / rows, (column + 1) / columns, (row + 1) / rows], axis=1).astype(
+        np.float32
+    )

@@ -11,7 +11,7 @@ from interbert.corpus.examples import Examples
 from interbert.corpus.tokens import TokenTable
 from interbert.model.shape.shape import Shape, TaskShape
 from interbert.ranks.distributed import Ranks
-from interbert.tasks.finetuning.starting import begun_from, shape_with_head, why_new
+from interbert.tasks.finetuning.starting import begun_from, head_prefixes, shape_with_head, why_new
 from interbert.tasks.finetuning.words import words_of
 from interbert.tokenizer import Tokenizer
 from interbert.train.start.settle import Lengths
@@ -53,6 +53,11 @@ class HeadedTask(Task):
         from interbert.tasks.finetuning.step import term_of
 
         return term_of(self.settings.task)
+
+    @property
+    def head_parameters(self) -> tuple[str, ...]:
+        """One of its own, or where pairs are matched the one of pretraining."""
+        return head_prefixes(self.head.kind)
 
     @property
     def words(self) -> Path:

@@ -8,10 +8,10 @@ from dataclasses import replace
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from interbert.batches.batch import Batch, Groups
 from interbert.kernels.cross_entropy import cross_entropy
+from interbert.model import losses
 from interbert.model.layers.heads import match_log_odds
 from interbert.objectives import IGNORED, Loss, itm
 
@@ -27,19 +27,14 @@ def one_class(logits_GK: Tensor, groups: Groups) -> Loss:
 
 def weighed_classes(logits_GK: Tensor, groups: Groups) -> Loss:
     """Binary cross-entropy of each class against its weight; right as far as the answered class weighs."""
-    known_G = ~groups.scores_GK[:, 0].isnan()
-    scores_GK = groups.scores_GK.nan_to_num()
-    loss_GK = F.binary_cross_entropy_with_logits(logits_GK.float(), scores_GK, reduction="none")
-    answered_G = scores_GK.gather(1, logits_GK.argmax(1, keepdim=True))[:, 0]
-    correct = answered_G.masked_fill(~known_G, 0.0).sum()
-    return Loss(loss_GK.sum(1).masked_fill(~known_G, 0.0).sum(), known_G.sum(), correct)
+    answered_G = groups.scores_GK.nan_to_num().gather(1, logits_GK.argmax(1, keepdim=True))[:, 0]
+    return Loss(*losses.weighed_classes(logits_GK, groups.scores_GK), answered_G.sum())
 
 
 def value(logits_G1: Tensor, groups: Groups) -> Loss:
     """Squared distance."""
-    known_G = ~groups.values_G.isnan()
-    loss_G = (logits_G1[:, 0].float() - groups.values_G.nan_to_num()).square()
-    return Loss(loss_G.masked_fill(~known_G, 0.0).sum(), known_G.sum(), torch.zeros_like(known_G.sum()))
+    total, count = losses.value(logits_G1[:, 0], groups.values_G)
+    return Loss(total, count, torch.zeros_like(count))
 
 
 def choice(logits_P1: Tensor, groups: Groups) -> Loss:
@@ -83,12 +78,8 @@ def margin(logits_P2: Tensor, batch: Batch, margin: float) -> Loss:
 def region(logits_R1: Tensor, batch: Batch) -> Loss:
     """Binary cross-entropy of each region against its overlap with what is meant, nan where that is unknown."""
     overlaps_R = batch.groups.overlaps_R
-    known_R = ~overlaps_R.isnan()
-    loss_R = F.binary_cross_entropy_with_logits(
-        logits_R1[:, 0].float(), overlaps_R.nan_to_num(), reduction="none"
-    )
-    right_R = ((logits_R1[:, 0] > 0) == (overlaps_R > 0.5)) & known_R
-    return Loss(loss_R.masked_fill(~known_R, 0.0).sum(), known_R.sum(), right_R.sum())
+    right_R = ((logits_R1[:, 0] > 0) == (overlaps_R > 0.5)) & ~overlaps_R.isnan()
+    return Loss(*losses.overlap(logits_R1[:, 0], overlaps_R), right_R.sum())
 
 
 def shares_of_groups(logits_P: Tensor, groups: Groups) -> Tensor:

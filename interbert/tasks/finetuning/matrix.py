@@ -2,6 +2,7 @@
 
 import numpy as np
 import torch
+from torch import nn
 
 from interbert.config import Settings
 from interbert.corpus.corpus import DISTINCTIVE, Corpus
@@ -37,9 +38,8 @@ class Matrix:
         if not len(self.captions):
             return {}
         settings = self._settings
-        dtype = torch.bfloat16 if engine.config.precision == "bf16" else torch.float32
         found = evaluate_retrieval(
-            whole_model(engine).to(ranks.device, dtype),
+            judged_model(engine, ranks),
             self._corpus,
             self._tokens,
             images=self.images,
@@ -50,3 +50,11 @@ class Matrix:
             device=ranks.device,
         )
         return {name: found[way][recall] for name in NAMES for way, recall in [name.split(".")]}
+
+
+def judged_model(engine: Engine, ranks: Ranks) -> nn.Module:
+    """The engine's own, where each rank has all of it in numbers that pairs are scored in; else a copy in such."""
+    if engine.config.stage < 3 and engine.config.precision != "fp16":
+        return engine.model
+    dtype = torch.bfloat16 if engine.config.precision == "bf16" else torch.float32
+    return whole_model(engine).to(ranks.device, dtype)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,12 +13,13 @@ from interbert.corpus.corpus import Corpus
 from interbert.corpus.tokens import TokenTable, token_table
 from interbert.corpus.unknown import refuse_unknown
 from interbert.mining.negatives import candidates_by
-from interbert.mining.neighbours import neighbours_for
+from interbert.mining.neighbours import NeighbourTable, neighbours_for
 from interbert.model.shape.shape import TaskShape
 from interbert.ranks.distributed import Ranks
 from interbert.tasks.finetuning.headed import HeadedTask
 from interbert.tasks.finetuning.words import words_of
 from interbert.tokenizer import Tokenizer
+from interbert.train.checkpoints.identity import LOOK_ALIKES
 from interbert.train.start.settle import Lengths
 from interbert.train.task import Judge
 
@@ -40,19 +42,27 @@ class SetTuning(HeadedTask):
         pairs = pairs_of_a_set(self.settings)
         return f"sets of {pairs} pairs, of {self.corpus.captions} captions of {self.corpus.images} images"
 
+    @cached_property
+    def near(self) -> NeighbourTable | None:
+        """Look-alikes, where sets have any."""
+        return neighbours_for(self.corpus, self.settings.task.sets)
+
+    def fingerprints(self) -> dict[str, str]:
+        return super().fingerprints() | ({LOOK_ALIKES: self.near.content} if self.near else {})
+
     def plan(self, settings: Settings, ranks: Ranks) -> EndlessPlan:
-        near, candidates = neighbours_for(self.corpus, settings.task.sets), None
+        candidates = None
         if settings.task.sets.near_captions:
             ranks.main_only(
                 lambda: candidates_by(self.corpus, settings.mismatch) and None
             )  # once, by one rank
             candidates = candidates_by(self.corpus, settings.mismatch)
-        return SetPlan(self.corpus, self.tokens, settings, near, candidates)
+        return SetPlan(self.corpus, self.tokens, settings, self.near, candidates)
 
     def sketch(self, settings: Settings) -> EndlessPlan:
         """Nobody waits for candidates to be mined."""
         plain = random_in_place_of(settings, "near_captions")
-        return SetPlan(self.corpus, self.tokens, plain, neighbours_for(self.corpus, settings.task.sets))
+        return SetPlan(self.corpus, self.tokens, plain, self.near)
 
     def judge(self, settings: Settings) -> Judge | None:
         if not settings.data.validation:

@@ -20,6 +20,11 @@ if TYPE_CHECKING:  # torch takes seconds, and a dry run does without it
 log = logging.getLogger(__name__)
 
 
+def head_prefixes(kind: str) -> tuple[str, ...]:
+    """Of the names of the head's parameters."""
+    return ("heads.match",) if kind == "match" else ("task",)
+
+
 def shape_with_head(base: Shape, wanted: TaskShape) -> dict:
     """Fields of a model that has this head and no other."""
     kept = {field.name: getattr(base, field.name) for field in fields(Shape)}
@@ -52,6 +57,7 @@ def start_of_task(
     from interbert.model.shape.configuration import InterBertConfig
     from interbert.model.task_head import InterBertFineTuned
     from interbert.tasks.pretraining.starting import start_of
+    from interbert.train.engine.frozen import belongs
 
     if settings.model.inherit_from:
         there, read_there = open_ours(settings.model.inherit_from)
@@ -63,9 +69,9 @@ def start_of_task(
     new = why_new(there.config, wanted, settings)
     if new:
         log.info("the head is new: %s", new)
-    head = "heads.match." if wanted.kind == "match" else "task."
+    head = head_prefixes(wanted.kind)
     fresh = drawn(model, settings.train.seed, config.initializer_range)
-    return model, lambda name: (fresh if new and name.startswith(head) else read_there)(name)
+    return model, lambda name: (fresh if new and belongs(name, head) else read_there)(name)
 
 
 def for_body(settings: Settings) -> Settings:

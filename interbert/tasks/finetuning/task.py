@@ -17,10 +17,11 @@ from interbert.corpus.unknown import refuse_unknown
 from interbert.model.shape.shape import TaskShape
 from interbert.ranks.distributed import Ranks
 from interbert.tasks.finetuning.headed import HeadedTask
+from interbert.tasks.finetuning.provide import provide_examples
 from interbert.tasks.finetuning.sets import open_sets
 from interbert.tasks.finetuning.words import words_of
 from interbert.tokenizer import Tokenizer, glance_at_tokenizer, load_tokenizer
-from interbert.train.start.provide import provide_data, provide_examples
+from interbert.train.start.provide import provide_data
 from interbert.train.start.settle import Lengths
 from interbert.train.task import Judge, Kind, Task
 
@@ -38,6 +39,8 @@ class Judged:
 
 
 class FineTuning(HeadedTask):
+    judged_by = "--validation FILE"
+
     def __init__(
         self,
         settings: Settings,

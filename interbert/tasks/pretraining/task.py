@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from interbert.config import Settings
 from interbert.corpus.words import segmenter_name
+from interbert.files import read_json_lines
 from interbert.ranks.distributed import Ranks
 from interbert.tasks.pretraining.planned import build_plan, open_data, plan_without_mining
 from interbert.tasks.pretraining.wanted_model import wanted_shape
@@ -25,6 +27,7 @@ if TYPE_CHECKING:  # torch takes seconds, and a dry run does without it
     from interbert.model.beginning import Read
     from interbert.model.interbert import InterBertForPreTraining
     from interbert.model.shape.shape import Shape
+    from interbert.train.engine.engine import Engine
 
 
 class Pretraining(Task):
@@ -82,6 +85,26 @@ class Pretraining(Task):
         from interbert.tasks.pretraining.validation import open_validation
 
         return open_validation(settings, self.corpus, self.tokenizer)
+
+    def finish(self, engine: Engine, folder: Path, chosen: str, ranks: Ranks) -> None:
+        """A card for its model."""
+        from interbert.tasks.results.model_card import write_pretraining_card
+
+        settings = engine.settings
+        data = {
+            "trained on": ", ".join(f"`{path}`" for path in settings.data.train) or "nothing that is named",
+            "that is": self.described(),
+            **self.fingerprints(),
+        }
+        figures = last_validation(folder / "metrics.jsonl")
+        ranks.main_only(lambda: write_pretraining_card(folder / "export", settings, data, figures, chosen))
+
+
+def last_validation(metrics: Path) -> dict[str, float]:
+    """Its figures by their names."""
+    lines = read_json_lines(metrics) if metrics.is_file() else []
+    judged = [line for line in lines if any(name.startswith("validation/") for name in line)]
+    return {name: value for name, value in judged[-1].items() if name != "step"} if judged else {}
 
 
 def open_pretraining(

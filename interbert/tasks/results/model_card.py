@@ -1,12 +1,15 @@
 """README.md of an exported model: how it came about, and its figures."""
 
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from interbert.config import Settings
-from interbert.files import SUMS, write_sums, write_text
+from interbert.files import SUMS, read_json, write_sums, write_text
+from interbert.model.shape.shape import Shape
+from interbert.model.shape.usage import usage
 from interbert.tasks.results.metrics import METRICS, metric_of
 from interbert.tasks.results.page.page import caveats
 
@@ -23,26 +26,73 @@ _SAID = ("seed", "batch", "schedule_steps", "learning_rate", "inherited_rate", "
 
 def write_card(folder: Path, settings: Settings, results: dict[str, Any], steps: int) -> None:
     """Into the exported directory, whose list of sums then has it too. results: as in results.json."""
-    write_text(folder / CARD, model_card(settings, results, steps))
+    _write(folder, model_card(settings, results, steps, _shape_in(folder)))
+
+
+def write_pretraining_card(
+    folder: Path, settings: Settings, data: dict[str, str], figures: dict[str, float], chosen: str
+) -> None:
+    """data: what is told of the data, by name. figures: of the last validation, by name. chosen: which weights these
+    are, in words."""
+    _write(folder, pretraining_card(settings, data, figures, chosen, _shape_in(folder)))
+
+
+def _write(folder: Path, card: str) -> None:
+    write_text(folder / CARD, card)
     if (folder / SUMS).is_file():
         write_sums(folder)
 
 
-def model_card(settings: Settings, results: dict[str, Any], steps: int) -> str:
+def _shape_in(folder: Path) -> Shape:
+    tree = read_json(folder / "config.json")
+    return Shape(**{field.name: tree[field.name] for field in fields(Shape) if field.name in tree})
+
+
+def pretraining_card(
+    settings: Settings, data: dict[str, str], figures: dict[str, float], chosen: str, shape: Shape
+) -> str:
+    front = {"library_name": "transformers", "tags": ["interbert", "vision-and-language"]}
+    rows = [f"| {_plain(name)} | {value:.4g} |" for name, value in figures.items()]
+    facts = [*_beginning(settings), *data.items(), ("this checkpoint", _plain(chosen)), *_rates(settings)]
+    parts = [
+        f"---\n{yaml.safe_dump(front, sort_keys=False)}---",
+        f"# {_plain(settings.name)}",
+        f"Pretrained on pairs of images and captions, by {', '.join(settings.objectives)}.",
+        *_use(settings, shape),
+        "## Figures",
+        "\n".join(["| of the last validation | value |", "|---|---|", *rows]) if rows else "None were taken.",
+        "## How it came about",
+        _list(facts),
+        *_settings(settings),
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def model_card(settings: Settings, results: dict[str, Any], steps: int, shape: Shape | None = None) -> str:
+    """shape: of the model, where it is to be said how it is used."""
     assert settings.task is not None, "a model that was fine-tuned"
     kind = settings.task.kind
     parts = [
         _front(settings, results),
         f"# {_plain(settings.name)}",
         f"{_TASKS[kind]} It works on region features of images (boxes and vectors of a detector), not on pixels.",
+        *(_use(settings, shape) if shape else []),
         "## Figures",
         _figures(results),
         "## How it came about",
         _origin(settings, results, steps),
-        "## Settings",
-        _block(yaml.safe_dump(settings.model_dump(mode="json"), sort_keys=False, allow_unicode=True)),
+        *_settings(settings),
     ]
     return "\n\n".join(parts) + "\n"
+
+
+def _use(settings: Settings, shape: Shape) -> list[str]:
+    return ["## How to use it", usage(shape, settings.name)]
+
+
+def _settings(settings: Settings) -> list[str]:
+    tree = yaml.safe_dump(settings.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+    return ["## Settings", _block(tree)]
 
 
 def _front(settings: Settings, results: dict[str, Any]) -> str:
@@ -93,19 +143,30 @@ def _by_type(results: dict[str, Any]) -> str:
 
 
 def _origin(settings: Settings, results: dict[str, Any], steps: int) -> str:
-    model, task = settings.model, settings.task
-    start = model.inherit_from or model.bert
-    began = f"from {_code(start)}" if start else f"from nothing, at the size {_code(model.preset)}"
-    data = task.examples or ", ".join(settings.data.train) or "nothing that is named in its settings"
+    data = settings.task.examples or ", ".join(settings.data.train) or "nothing that is named in its settings"
     facts = [
-        ("architecture", _code(model.architecture)),
-        ("began", began),
+        *_beginning(settings),
         ("fine-tuned on", _code(data)),
         ("images", ", ".join(map(_code, results["data"]["stores"])) or "none"),
         ("steps", f"{steps:,}"),
         ("this checkpoint", _plain(results["checkpoint"])),
-        *((name.replace("_", " "), _code(str(getattr(settings.train, name)))) for name in _SAID),
+        *_rates(settings),
     ]
+    return _list(facts)
+
+
+def _beginning(settings: Settings) -> list[tuple[str, str]]:
+    model = settings.model
+    start = model.inherit_from or model.bert
+    began = f"from {_code(start)}" if start else f"from nothing, at the size {_code(model.preset)}"
+    return [("architecture", _code(model.architecture)), ("began", began)]
+
+
+def _rates(settings: Settings) -> list[tuple[str, str]]:
+    return [(name.replace("_", " "), _code(str(getattr(settings.train, name)))) for name in _SAID]
+
+
+def _list(facts: list[tuple[str, str]]) -> str:
     return "\n".join(f"- {name}: {value}" for name, value in facts)
 
 

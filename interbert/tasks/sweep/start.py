@@ -1,6 +1,7 @@
 """From a command line with a grid to its runs: on the same ranks, one after the other."""
 
 import argparse
+import gc
 from collections.abc import Callable
 from pathlib import Path
 
@@ -8,6 +9,7 @@ from interbert.config import Settings
 from interbert.ranks.distributed import start_ranks
 from interbert.ranks.ending import EXIT_CODES, AskedToStop
 from interbert.ranks.stop import StopRequest
+from interbert.tasks.sweep.files import check_files
 from interbert.tasks.sweep.plan import Variant, plan_sweep
 from interbert.tasks.sweep.run import run_sweep
 from interbert.train.engine.deepspeed_config import check_device, read_engine_config
@@ -16,6 +18,15 @@ from interbert.train.folder.run_folder import RunFolder
 from interbert.train.folder.witness import post_witness
 from interbert.train.start.stages import legs_of
 from interbert.train.task import Kind
+
+
+def forget() -> None:
+    """Makes room for the next run: an engine stands in circles, which only the collector ends."""
+    import torch
+
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
 
 
 def start_sweep(
@@ -57,10 +68,15 @@ def start_sweep(
         engine = read_engine_config(arguments.deepspeed_config, leg.settings)
         check_device(engine)
         provided = kind.provide(leg.settings, ranks)
-        return run_task(Request(provided, kind.open, engine, own, "latest", leg.steps, None, stop), ranks)
+        ranks.main_only(lambda: check_files(folder, [provided]))
+        try:
+            return run_task(Request(provided, kind.open, engine, own, "latest", leg.steps, None, stop), ranks)
+        finally:
+            forget()
 
     try:
         ranks.main_only(whole.lock)  # two starts of one sweep would write into the same folders
+        ranks.main_only(lambda: check_files(folder, wanted.values()))
         base = settings.model_dump(mode="json")
         return run_sweep(folder, plan, base, run, ranks, lambda variant: leg_of(variant).finished)
     finally:

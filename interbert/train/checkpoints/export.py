@@ -1,5 +1,6 @@
 """The trained model as a Hugging Face directory, in fp32, loaded back and compared before it counts."""
 
+from copy import deepcopy
 from pathlib import Path
 
 import torch
@@ -10,7 +11,6 @@ from interbert.model.beginning import fill
 from interbert.ranks.distributed import Ranks
 from interbert.train.engine import whole_state
 from interbert.train.engine.adapters import merged, write_adapter
-from interbert.train.engine.optimizer import head_of
 
 
 def full_weights(engine, keep: bool = True) -> dict[str, Tensor]:
@@ -34,11 +34,20 @@ def export(engine, tokenizer, folder: Path, ranks: Ranks) -> None:
     ranks.main_only(lambda: _write(type(engine.model), engine.model.config, weights, tokenizer, folder))
 
 
-def export_adapter(engine, folder: Path, ranks: Ranks) -> None:
-    """Of a run with train.lora: its adapters alone, as peft keeps them, and the task's head."""
+def export_adapter(engine, tokenizer, folder: Path, ranks: Ranks) -> None:
+    """Of a run with train.lora: its adapters alone, as peft keeps them, the task's head, and what says which head
+    that is and how words are cut, so that the folder can be given wherever a model is asked for."""
     settings = engine.settings
+
+    def describe(partial: Path) -> None:
+        config = deepcopy(engine.model.config)
+        config.architectures = [type(engine.model).__name__]
+        config.save_pretrained(partial)
+        tokenizer.save(partial)
+
     weights, base = full_weights(engine, keep=ranks.is_main), settings.model.inherit_from
-    ranks.main_only(lambda: write_adapter(weights, settings.train.lora, head_of(settings), base, folder))
+    lora, head = settings.train.lora, engine.head
+    ranks.main_only(lambda: write_adapter(weights, lora, head, base, folder, describe))
 
 
 def _write(model_class, config, weights: dict[str, Tensor], tokenizer, folder: Path) -> None:

@@ -34,6 +34,8 @@ FREE_TO_CHANGE = {
     },
 }
 """Settings that a resumed run may have otherwise; data and tokenizer are compared by fingerprint instead."""
+LOOK_ALIKES = "look-alikes fingerprint"
+"""Of the table in task.sets.near_table, which is compared by it and not by where it lies."""
 _DATA, _COVERS = "data fingerprint", "data fingerprint covers"
 _PATHS = ("model.bert", "model.inherit_from", "task.examples", "task.validation", "mismatch.hard_table")
 
@@ -43,6 +45,8 @@ def describe_settings(settings: Settings) -> dict[str, Any]:
     tree = settings.model_dump(mode="json", exclude={"name", "scenes", "stages", "step"})
     task = tree.pop("task")
     tree |= {"task": task} if task else {}
+    if task and task["sets"]:
+        del task["sets"]["near_table"]
     if settings.train.micro_batches:  # which says what the batch would otherwise
         tree["train"]["batch"] = None
     if settings.train.epochs:  # which the steps follow from
@@ -83,6 +87,7 @@ def compare_identity(
         saved = saved | {_COVERS: now[_COVERS]}
         if saved.get(_DATA) == earlier_fingerprint:
             saved[_DATA] = now[_DATA]
+    saved = saved | _without_look_alikes(saved, now)
     plain = {
         f"{section}.{field}": value
         for section, defaults in (
@@ -109,6 +114,15 @@ def compare_identity(
             f"set them back{_line_to_type(saved, now)}, or start anew with --resume none or another "
             f"--output-dir{allowed}"
         )
+
+
+def _without_look_alikes(saved: dict[str, Any], now: dict[str, Any]) -> dict[str, Any]:
+    """What an earlier version, which noted where they lay, would say of the sets today."""
+    sets = saved.get("task.sets")
+    if not isinstance(sets, dict) or "near_table" not in sets:
+        return {}
+    there = {"task.sets": {key: value for key, value in sets.items() if key != "near_table"}}
+    return there | ({LOOK_ALIKES: now[LOOK_ALIKES]} if LOOK_ALIKES in now else {})
 
 
 def _line_to_type(saved: dict[str, Any], now: dict[str, Any]) -> str:

@@ -5,6 +5,7 @@
 A is drawn, B begins with zeros, so that training begins with the model as it was.
 """
 
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -67,10 +68,15 @@ def merged(weights: dict[str, Tensor], lora: LoraSettings | None) -> dict[str, T
 
 
 def write_adapter(
-    weights: dict[str, Tensor], lora: LoraSettings, head: tuple[str, ...], base: str | None, folder: Path
+    weights: dict[str, Tensor],
+    lora: LoraSettings,
+    head: tuple[str, ...],
+    base: str | None,
+    folder: Path,
+    beside: Callable[[Path], None] = lambda folder: None,
 ) -> None:
     """A folder as `PeftModel.from_pretrained` reads it: the adapters, and the task's head whole. base: where the
-    model lies that they were made for."""
+    model lies that they were made for. beside: writes what else is in the folder."""
     whole = tuple(prefix for prefix in head if any(belongs(name, [prefix]) for name in weights))
     kept = {
         saved_name(name): weight.contiguous()
@@ -82,6 +88,7 @@ def write_adapter(
     partial = new_folder(folder.with_name(f".{folder.name}.partial"))
     save_file(kept, partial / WEIGHTS, {"format": "pt"})
     config.save_pretrained(str(partial))
+    beside(partial)
     settle_folder(partial, folder)
 
 

@@ -17,7 +17,7 @@ from interbert.train.engine.averages import follow
 from interbert.train.engine.deepspeed_config import EngineConfig
 from interbert.train.engine.frozen import freeze
 from interbert.train.engine.loss_scale import loss_scale, scaled, unscaled_norm
-from interbert.train.engine.optimizer import build_optimizer, head_of, parameter_groups
+from interbert.train.engine.optimizer import build_optimizer, parameter_groups
 from interbert.train.engine.recompute import recompute_layers
 from interbert.train.engine.wrappers import own_optimizer
 from interbert.train.task import Term
@@ -35,14 +35,19 @@ class Engine:
     """One optimizer step at a time; what DeepSpeed leaves open at some stages is closed here."""
 
     def __init__(
-        self, step: nn.Module, terms: dict[str, Term], settings: Settings, config: EngineConfig
+        self,
+        step: nn.Module,
+        terms: dict[str, Term],
+        settings: Settings,
+        config: EngineConfig,
+        head: tuple[str, ...] = (),
     ) -> None:
-        """step: a task's, around its `model`: what is wrapped."""
+        """step: a task's, around its `model`: what is wrapped. head: which of its parameters are the task's head, as
+        `Task.head_parameters` says."""
         import deepspeed
 
         model = step.model
-        self.settings, self.config, self.terms = settings, config, terms
-        head = head_of(settings)
+        self.settings, self.config, self.terms, self.head = settings, config, terms, head
         freeze(model, settings.train, head)
         if settings.train.recompute:
             recompute_layers(model)

@@ -14,7 +14,7 @@ def belongs(name: str, prefixes: Iterable[str]) -> bool:
     return any(name == prefix or name.startswith(f"{prefix}.") for prefix in prefixes)
 
 
-def freeze(model: nn.Module, settings: TrainSettings, head: Iterable[str] = ("task",)) -> None:
+def freeze(model: nn.Module, settings: TrainSettings, head: Iterable[str] = ()) -> None:
     """Before the engine is made, which gives the others their gradients. With adapters all but these and the task's
     head is frozen."""
     names = [name for name, _ in model.named_parameters(remove_duplicate=False)]

@@ -5,7 +5,7 @@ import logging
 import torch
 from torch import nn
 
-from interbert.config import Settings, TrainSettings
+from interbert.config import TrainSettings
 from interbert.kernels.apex import apex_symbol
 from interbert.model.shape.depth import depth_of
 from interbert.train.engine.adapter_names import is_adapter
@@ -21,7 +21,7 @@ NEVER = 1e30
 
 
 def parameter_groups(
-    model: nn.Module, inherited: list[str], settings: TrainSettings, head: tuple[str, ...] = ("task",)
+    model: nn.Module, inherited: list[str], settings: TrainSettings, head: tuple[str, ...] = ()
 ) -> list[dict]:
     """Of what learns: {decayed matrices, biases and norms} x {from BERT, new} x {head, rest} x depth, where the
     settings tell these apart. head: names or dotted prefixes of the task's head.
@@ -36,7 +36,7 @@ def parameter_groups(
             continue
         from_bert = belongs(name, inherited) and not is_adapter(name)
         of_head = settings.head_rate != 1 and belongs(name, head)
-        depth = depth_of(name, model) if settings.layer_decay != 1 else 0
+        depth = depth_of(name, model.config.encoder_stages) if settings.layer_decay != 1 else 0
         decayed = len(shape_of(parameter)) >= 2
         groups.setdefault((from_bert, of_head, depth, decayed), []).append(parameter)
     return [
@@ -52,12 +52,6 @@ def parameter_groups(
         }
         for (from_bert, of_head, depth, decayed), parameters in sorted(groups.items())
     ]
-
-
-def head_of(settings: Settings) -> tuple[str, ...]:
-    """Prefixes of the task's head: one of its own, or where pairs are matched the one of pretraining."""
-    matches = settings.task is not None and settings.task.kind == "match"
-    return ("task", "heads.match") if matches else ("task",)
 
 
 def build_optimizer(

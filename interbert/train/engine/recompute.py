@@ -1,9 +1,7 @@
 """Layers whose insides are computed a second time in the backward pass instead of being kept (train.recompute)."""
 
-from collections.abc import Callable
-from typing import Any
+from functools import partial
 
-import torch
 from torch import nn
 from torch.utils.checkpoint import checkpoint
 
@@ -11,15 +9,14 @@ from interbert.model.layers.encoder import CrossLayers, StageLayers
 
 
 def recompute_layers(model: nn.Module) -> None:
-    """From here on, training keeps of each encoder layer what goes into it, and nothing else."""
+    """From here on, training keeps of each encoder layer what goes into it, and nothing else.
+
+    The same numbers: the second time torch's generator stands where it stood at the first, and dropout draws its
+    seeds from it.
+    """
     for module in model.modules():
         if isinstance(module, StageLayers | CrossLayers):
-            module.run = recomputed
-
-
-def recomputed(layer: Callable, *inputs: Any) -> Any:
-    """The same numbers: the second time torch's generator stands where it stood at the first, and dropout draws its
-    seeds from it."""
-    if not torch.is_grad_enabled():
-        return layer(*inputs)
-    return checkpoint(layer, *inputs, use_reentrant=False, preserve_rng_state=True)
+            module.gradient_checkpointing = True
+            module._gradient_checkpointing_func = partial(
+                checkpoint, use_reentrant=False, preserve_rng_state=True
+            )

@@ -47,6 +47,15 @@ def was_restarted() -> bool:
     return any(int(os.environ.get(name, "0")) > 0 for name in RESTARTS)
 
 
+def resume_of(asked: str, restarted: bool, folder: RunFolder) -> str:
+    """A restarted run goes on from what it has saved; before its first save from where it was told to begin."""
+    if not restarted:
+        return asked
+    from interbert.train.checkpoints.checkpoint import list_checkpoints
+
+    return "latest" if asked == "none" or list_checkpoints(folder.checkpoints) else asked
+
+
 def nothing_left(whole: RunFolder, legs: list[Leg], uncut: list[Leg]) -> bool:
     """Whether all of it is trained. Raises where what is there was begun with other settings.
 
@@ -85,12 +94,14 @@ def forget(legs: Iterable[Leg]) -> None:
         if leg.folder.path.is_dir():
             checkpoint.set_aside(leg.folder.checkpoints, after=-1)
             leg.folder.write_status("preempted", 0, "to be trained again: --resume none")
+            leg.folder.write_saved(0)
 
 
 def _refuse_a_lost_past(folder: RunFolder) -> None:
-    status = folder.read_status()
-    if status is not None and status["step"] > 0:
+    """A run that ended before its first save has lost nothing that could be brought back: it begins again."""
+    saved = folder.saved_step()
+    if saved > 0:
         raise SettingsError(
-            f"{folder.path}: status.json speaks of step {status['step']}, but there is no checkpoint; "
+            f"{folder.path}: status.json speaks of a checkpoint of step {saved}, but there is none; "
             "give --resume none to start again there, or another --output-dir"
         )

@@ -132,6 +132,12 @@ class RunFolder:
         status = self.read_status()
         return status["step"] if status else 0
 
+    def saved_step(self) -> int:
+        """Step of the newest checkpoint that the run saved or went on from, be it there or lost; 0: none yet."""
+        status = self.read_status()
+        # Earlier versions did not tell: each of their steps may have been saved.
+        return status.get("saved", status["step"]) if status else 0
+
     def finished_at(self, last_step: int) -> bool:
         """Whether a run to this step has nothing left to do."""
         status = self.read_status()
@@ -150,6 +156,9 @@ class RunFolder:
     ) -> None:
         """`again`: whether to start it again (ending.py); `hosts`: where it stood still, if that is known;
         `complete`: it would learn no more, however many steps were asked for."""
+        saved = 0
+        with suppress(ValueError):  # a damaged one, which is written anew here
+            saved = self.saved_step()
         status = {
             "state": state,
             "step": step,
@@ -158,10 +167,18 @@ class RunFolder:
             "again": again or again_after(state),
             "hosts": ",".join(hosts),
             "complete": complete,
+            "saved": saved,
         }
         replace_json(self.path / "status.json", status)
         if state != "failed":
             self._forget_notes()
+
+    def write_saved(self, step: int) -> None:
+        """A run stands at this step, and has a checkpoint of it (0: none). What a rank has said about the run's end,
+        perhaps just now, stays."""
+        status = self.read_status()
+        if status is not None and status["state"] != "failed":
+            replace_json(self.path / "status.json", status | {"step": step, "saved": step})
 
     def _forget_notes(self) -> None:
         for left in self.path.glob("failed_rank*.json"):

@@ -11,7 +11,7 @@ from interbert.ranks.distributed import Ranks, name_rendezvous, start_ranks
 from interbert.ranks.ending import EXIT_CODES, AskedToStop, describe_error, exit_code
 from interbert.ranks.stop import StopRequest
 from interbert.train.engine.deepspeed_config import check_device, device_meant, read_engine_config
-from interbert.train.folder.resume import Leg, was_restarted
+from interbert.train.folder.resume import Leg, resume_of, was_restarted
 from interbert.train.folder.run_folder import RunFolder
 from interbert.train.folder.witness import post_witness
 from interbert.train.start.dry_run import describe_dry_run
@@ -52,7 +52,8 @@ def run_training(asked: Asked, stop: StopRequest) -> int:
     if ranks.is_main:
         post_witness(own)
     # Hosts count restarts differently: one that knows of one is enough.
-    resume = "latest" if ranks.sum([float(was_restarted())])[0] > 0 else asked.resume
+    restarted = ranks.sum([float(was_restarted())])[0] > 0
+    resume = ranks.main_only(lambda: resume_of(asked.resume, restarted, own))
 
     def run(leg: Leg, resume: str = "latest") -> int:
         engine = read_engine_config(asked.deepspeed_config, leg.settings)

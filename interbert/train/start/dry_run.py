@@ -31,7 +31,7 @@ def describe_dry_run(
 ) -> str:
     settings, on_gpu = task.settings, machine.device == "cuda"
     if not task.judged:
-        refuse_unjudged(settings)
+        refuse_unjudged(settings, task.judged_by)
     newest = checkpoints_of(folder, resume)[-1:]
     if newest:
         step = settled_in(read_json(newest[0] / "state.json"))

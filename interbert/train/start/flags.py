@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 def add_run_flags(parser: argparse.ArgumentParser, data: str) -> None:
-    """data: what its stores are to the script."""
+    """Flags that every script has which starts runs. data: what its stores are to the script."""
     add = parser.add_argument
     add("--data", nargs="+", default=[], metavar="PATH", help=data)
     add("--seed", type=int, metavar="N", help="short for --set train.seed=N")
@@ -33,14 +33,7 @@ def add_run_flags(parser: argparse.ArgumentParser, data: str) -> None:
         help="one of ds_configs/ (its README says which), or a file of your own",
     )
     add("--output-dir", metavar="DIR", help="folder of the run (default: runs/<recipe>)")
-    add(
-        "--set",
-        action="append",
-        default=[],
-        metavar="SECTION.KEY=VALUE",
-        dest="overrides",
-        help="change a setting",
-    )
+    add_set_flag(parser, "change a setting")
     add(
         "--resume", default="latest", metavar="latest|none|PATH", help="where to go on from (default: latest)"
     )
@@ -50,6 +43,12 @@ def add_run_flags(parser: argparse.ArgumentParser, data: str) -> None:
     _add_imagined(parser)
     # Launchers append it; the environment decides.
     add("--local_rank", type=int, default=0, help=argparse.SUPPRESS)
+
+
+def add_set_flag(parser: argparse.ArgumentParser, what: str) -> None:
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="SECTION.KEY=VALUE", dest="overrides", help=what
+    )
 
 
 def sections_of(arguments: argparse.Namespace) -> dict[str, dict[str, Any]]:
@@ -87,6 +86,7 @@ def start(kind: Callable[[], Kind], settings: Settings, arguments: argparse.Name
     if done and not arguments.dry_run:
         if os.environ.get("RANK", "0") == "0":
             status = RunFolder(folder).read_status()
+            assert status is not None
             told = f"finished, at step {status['step']} ({status['reason']})"
             print(f"{folder}: {told}; --resume none trains it again")
         return 0

@@ -8,16 +8,14 @@ _WITHOUT = {"best": None, "stop_after": None, "export": "last"}
 """What asks nothing of validation."""
 
 
-def refuse_unjudged(settings: Settings) -> None:
-    """For a task that has nothing to be judged on."""
+def refuse_unjudged(settings: Settings, remedy: str) -> None:
+    """For a task that has nothing to be judged on. remedy: what would give it something."""
     for name, without in _WITHOUT.items():
         asked = getattr(settings.train, name)
         if asked != without:
-            of_examples = settings.task is not None and settings.task.sets is None
-            data = "--validation FILE" if of_examples else "--set data.validation=[STORE]"
             raise SettingsError(
                 f"train.{name} is {asked!r}, which compares rounds of validation, and {settings.name!r} has nothing "
-                f"to be judged on: give {data}, or --set train.{name}={without or ''}"
+                f"to be judged on: give {remedy}, or --set train.{name}={without or ''}"
             )
 
 

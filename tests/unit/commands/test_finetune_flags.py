@@ -26,6 +26,11 @@ def asked(monkeypatch, tmp_path):
     return ask
 
 
+def test_a_setting_that_serves_nothing_is_refused_before_anything_is_opened(asked):
+    with pytest.raises(ValueError, match=r"train.decay_at is \[2.0\], which serves the schedule steps"):
+        asked(*JUDGED, "--set", "train.decay_at=[2]")
+
+
 JUDGED = ("--examples", "train.jsonl", "--validation", "train.jsonl")
 
 

@@ -5,19 +5,21 @@ import shlex
 import pytest
 
 from interbert.__main__ import VERBS, build_parser, main
+from interbert.commands import official
 from interbert.commands.examples import EXAMPLES
 
 
 def test_help_of_each_verb_ends_with_two_lines_to_type(capsys):
-    assert set(EXAMPLES) == set(VERBS)
+    assert set(EXAMPLES) == {*VERBS, *(f"import {task}" for task in official.TASKS)}
     for verb, lines in EXAMPLES.items():
         assert len(lines) == 2
         for line in lines:
             program, *words = shlex.split(line)
+            words = official.joined(words)
             assert program == "interbert" and words[0] == verb
-            assert build_parser().parse_args(words).run
+            assert build_parser(verb).parse_args(words).run
         with pytest.raises(SystemExit, match="0"):
-            main([verb, "--help"])
+            main([*verb.split(), "--help"])
         assert capsys.readouterr().out.rstrip().endswith(lines[1])
 
 

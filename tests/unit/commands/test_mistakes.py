@@ -43,6 +43,7 @@ MISTAKES = {
     "runs show nowhere": "`interbert runs list DIR` lists those of DIR",
     "runs compare nowhere there": "nowhere: no run is there",
     "launch train --recipe scenes": "invalid choice: 'train' (choose from 'pretrain'",
+    "launch pretrain --recipe scenes --deepspeed_config cpu --num_gpus 2 --batch 8": "arguments: --batch 8",
     "pretrain --recipe scenes": "the following arguments are required: --deepspeed_config",
     "pretrain --recipe scnes --deepspeed_config cpu": "did you mean scenes?",
     "pretrain --recipe nowhere.yaml --deepspeed_config cpu": "no recipe nowhere.yaml: no such file",

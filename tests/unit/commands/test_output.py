@@ -98,6 +98,7 @@ def test_every_command_with_an_output_asks_first(store, tmp_path, capsys):
         ],
         ["convert", "to-released", "--model", "m", "--output", f"{there}/a.safetensors"],
         ["convert", "bert", "--weights", "w", "--output", f"{there}/empty"],
+        ["export", "--model", "m", "--format", "onnx", "--output", f"{there}/empty"],
     ):
         assert main(words) == 2, words
         assert "is there already" in capsys.readouterr().err, words
@@ -208,6 +209,7 @@ def test_a_folder_of_other_things_is_not_replaced(store, tmp_path, capsys):
             ["extract", "--images", f"{tmp_path}", "--model", "x"],
             ["convert", "released", "--weights", "w", "--config", "c", "--tokenizer", "t"],
             ["convert", "bert", "--weights", "w"],
+            ["export", "--model", "m", "--format", "onnx"],
         ):
             assert main([*words, "--output", str(precious), "--overwrite"]) == 2, words
             told = capsys.readouterr().err

@@ -37,11 +37,13 @@ from tests.unit.documents.text import (
     job_commands,
     mentions,
     named_settings,
+    read,
 )
 
 ONLY_PARSED = {
     "doctor": "looks at the machine that it runs on; tests of its own do that",
     "build-kernels": "needs nvcc",
+    "export": "traces for some seconds; tests of its own do that",
 }
 OTHERS = {"tensorboard": "TensorBoard's own program; of ours it takes only the name of a folder"}
 FEW_SCENES = ("train_images=40", "validation_images=20", "test_images=20", f"feature_width={world.WIDTH}")
@@ -270,7 +272,7 @@ def test_settings_are_there(page):
 
 @pytest.mark.parametrize(
     ("page", "text"),
-    [(page, text) for page in PAGES for text in blocks(page.read_text(), "yaml")],
+    [(page, text) for page in PAGES for text in blocks(read(page), "yaml")],
     ids=lambda value: value.name if isinstance(value, Path) else "",
 )
 def test_recipes_hold_together(page, text, tmp_path):
@@ -288,7 +290,7 @@ def test_there_are_commands_of_every_kind():
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_files_and_links_that_a_page_names_are_there(page):
-    text = page.read_text()
+    text = read(page)
     named = re.findall(r"`((?:interbert|tests|benchmarks|launch|docs|ds_configs)/[\w./-]+)`", text)
     links = re.findall(r"\]\((?!https?:|#)([^)#]+)", text)
     missing = [path for path in named if not (ROOT / path).exists()]

@@ -1,6 +1,7 @@
 """Commands as the documents write them."""
 
 import ast
+import json
 import re
 import shlex
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ PAGES = [
     ROOT / "README.md",
     ROOT / "CONTRIBUTING.md",
     *sorted((ROOT / "docs").glob("*.md")),
+    ROOT / "docs" / "tour.ipynb",
     ROOT / "ds_configs" / "README.md",
 ]
 JOBS = sorted((ROOT / "launch" / "slurm").glob("*.sbatch"))
@@ -42,21 +44,33 @@ class Command:
         return words[first:]
 
 
+def read(page: Path) -> str:
+    """A page as Markdown: of a notebook its cells are fenced blocks."""
+    text = page.read_text()
+    if page.suffix != ".ipynb":
+        return text
+    parts = []
+    for cell in json.loads(text)["cells"]:
+        source = "".join(cell["source"])
+        language, code = (
+            ("bash", source.removeprefix("%%bash")) if source.startswith("%%bash") else ("python", source)
+        )
+        parts.append(source if cell["cell_type"] == "markdown" else f"```{language}\n{code.strip()}\n```\n")
+    return "\n".join(parts)
+
+
 def blocks(text: str, *languages: str) -> list[str]:
     return re.findall(rf"^```(?:{'|'.join(languages)})\n(.*?)^```", text, re.S | re.M)
 
 
 def commands(page: Path) -> list[Command]:
     """What stands in fenced or indented blocks, to be typed as it is."""
-    text = page.read_text()
+    text = read(page)
     lines = "\n".join(blocks(text, "bash", "sh")).replace("\\\n", " ").splitlines()
     unfenced = re.sub(r"^```.*?^```", "", text, flags=re.S | re.M)
     lines += re.findall(rf"^    ((?:{'|'.join(PROGRAMS)}) .*)$", unfenced, re.M)
-    return [
-        Command(page.name, line.strip())
-        for line in lines
-        if line.strip() and not line.lstrip().startswith("#")
-    ]
+    lines = [line.strip() for line in lines]
+    return [Command(page.name, line) for line in lines if line and not line.startswith(("#", "set -e"))]
 
 
 def job_commands(script: Path) -> list[Command]:
@@ -68,7 +82,7 @@ def job_commands(script: Path) -> list[Command]:
 
 def mentions(page: Path) -> list[Command]:
     """Commands and flags in running text, which may leave out what the sentence is not about."""
-    text = ast.get_docstring(ast.parse(page.read_text())) if page.suffix == ".py" else page.read_text()
+    text = ast.get_docstring(ast.parse(page.read_text())) if page.suffix == ".py" else read(page)
     unfenced = re.sub(r"^```.*?^```", "", text, flags=re.S | re.M)
     spans = [" ".join(span.split()) for span in re.findall(r"`([^`]+)`", unfenced)]
     wanted = re.compile(rf"(?:{'|'.join(PROGRAMS)}) |--[a-z]")
@@ -77,7 +91,5 @@ def mentions(page: Path) -> list[Command]:
 
 def named_settings(page: Path) -> set[str]:
     """`section.key` in running text, with or without a value."""
-    found = re.findall(
-        r"`(?:--set )?((?:model|data|masks|mismatch|train|scenes)\.\w+)[^`]*`", page.read_text()
-    )
+    found = re.findall(r"`(?:--set )?((?:model|data|masks|mismatch|train|scenes)\.\w+)[^`]*`", read(page))
     return {name for name in found if not name.endswith((".h5", ".py"))}

@@ -13,7 +13,15 @@ import torch
 from PIL import Image
 from safetensors import safe_open
 from safetensors.torch import load_file
-from transformers import BertConfig, BertForPreTraining, BertTokenizerFast
+from transformers import (
+    BertConfig,
+    BertForPreTraining,
+    BertTokenizerFast,
+    VisualBertConfig,
+    VisualBertForPreTraining,
+)
+from uniter_model import Uniter
+from volta_model import Volta, configuration
 
 from interbert.corpus.corpus import Corpus
 from interbert.model.interbert import InterBertForPreTraining
@@ -32,6 +40,8 @@ from tests.unit.sources.test_extract import detr
 
 WIDTH = 32
 """Of the features of the detector in test_extract, so that whatever is scored together fits together."""
+OF_SCENES = 256
+"""Where a command does not say another."""
 CLASSES = 49
 """Of the embedded detector, which runs/mine/export knows."""
 RELEASED = ROOT / "tests" / "data" / "released_tiny.safetensors"
@@ -47,12 +57,18 @@ def fill(folder: Path) -> None:
     _run(folder / "runs" / "mine" / "export", load_tokenizer(folder / "shards" / "tokenizer"))
     for name in ("scenes", "base"):
         shutil.copytree(folder / "runs" / "mine" / "export", folder / "runs" / name / "export")
+    _run(
+        folder / "tour" / "pretrained" / "export", load_tokenizer(folder / "shards" / "tokenizer"), OF_SCENES
+    )
     _runs(folder / "runs")
     (trackers,) = blocks((ROOT / "docs" / "trackers.md").read_text(), "python")
     (folder / "trackers.py").write_text(trackers)
+    (encoder,) = blocks((ROOT / "docs" / "own_images.md").read_text(), "python")
+    (folder / "encoder.py").write_text(encoder)
     _examples(folder)
     fill_official(folder, WIDTH, CLASSES)
     _released_and_bert(folder)
+    _others(folder)
     fill_chinese(folder, WIDTH)
 
 
@@ -129,9 +145,39 @@ def _images(folder: Path) -> None:
     detr(folder / "facebook" / "detr-resnet-50")
 
 
-def _run(export: Path, tokenizer) -> None:
-    sizes = {"vocab_size": tokenizer.vocab_size, "feature_width": WIDTH, "classes": CLASSES}
+def _run(export: Path, tokenizer, width: int = WIDTH) -> None:
+    sizes = {"vocab_size": tokenizer.vocab_size, "feature_width": width, "classes": CLASSES}
     InterBertForPreTraining(InterBertConfig.from_preset("tiny", **sizes)).save_pretrained(export)
+    tokenizer.save(export)
+
+
+def _others(folder: Path) -> None:
+    """VisualBERT, UNITER and one of VOLTA's, with the words of the BERT that is there; and ours that can go out."""
+    words = load_tokenizer(folder / "bert-base-uncased").vocab_size
+    sizes = {"vocab_size": words, "hidden_size": 24, "num_hidden_layers": 2, "num_attention_heads": 2}
+    sizes |= {"intermediate_size": 40, "max_position_embeddings": 64}
+    shutil.copytree(folder / "bert-base-uncased", folder / "bert-base-cased")
+    visual = folder / "visualbert-nlvr2-coco-pre"
+    VisualBertForPreTraining(VisualBertConfig(**sizes, visual_embedding_dim=WIDTH)).save_pretrained(visual)
+    load_tokenizer(folder / "bert-base-uncased").save(visual)
+    torch.save(Uniter(sizes, WIDTH, CLASSES).state_dict(), folder / "uniter-base.pt")
+    (folder / "uniter-base.json").write_text(json.dumps(sizes))
+    volta = configuration("uniter", ["joint", "joint"], words)
+    torch.save(Volta(volta).state_dict(), folder / "pytorch_model_9.bin")
+    (folder / "ctrl_uniter_base.json").write_text(json.dumps(volta))
+    export, tokenizer = (
+        folder / "runs" / "visualbert_base" / "export",
+        load_tokenizer(folder / "runs/mine/export"),
+    )
+    fields = {
+        "vocab_size": tokenizer.vocab_size,
+        "feature_width": WIDTH,
+        "classes": CLASSES,
+        "image_norm": "text",
+    }
+    InterBertForPreTraining(InterBertConfig.from_preset("tiny", "visualbert", **fields)).save_pretrained(
+        export
+    )
     tokenizer.save(export)
 
 

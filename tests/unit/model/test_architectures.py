@@ -9,7 +9,7 @@ from interbert import objectives
 from interbert.model import ConfigurationError, InterBertConfig, InterBertForPreTraining
 from interbert.model.padded import forward_padded
 from interbert.model.shape.heads_needed import needs
-from interbert.model.shape.shape import ARCHITECTURES, SCALES
+from interbert.model.shape.shape import ARCHITECTURES, IMAGE_NORMS, SCALES
 from tests.unit.model.test_interface import padded_inputs
 
 SIZES = {"vocab_size": WORDS, "feature_width": WIDTH, "classes": CLASSES, "initializer_range": 0.2}
@@ -57,6 +57,24 @@ def test_packed_equals_padded(architecture):
         torch.testing.assert_close(
             gradient, of_padded[name], rtol=1e-4, atol=2e-5 * gradient.abs().max(), msg=name
         )
+
+
+@pytest.mark.parametrize("norm", IMAGE_NORMS)
+def test_every_norm_of_regions_with_the_pooled_head(norm):
+    model = model_of("visualbert", image_norm=norm, match_head="pooled")
+    batch = make_batch([5, 9, 3, 7], [4, 1, 6, 2])
+    packed = model.forward_packed(batch)
+    padded = forward_padded(model, batch, text_width=11, region_width=8)
+    for name in ("text_hidden_TH", "image_hidden_VH", "match_logits_P2"):
+        torch.testing.assert_close(getattr(packed, name), getattr(padded, name), rtol=2e-5, atol=2e-5)
+    found = gradients(model, packed, batch, ALL)
+    assert found.keys() == dict(model.named_parameters()).keys()
+    of_regions = (
+        model.interbert.text_embeddings.norm if norm == "text" else model.interbert.image_embeddings.norm
+    )
+    with torch.no_grad():
+        of_regions.weight.mul_(-1)
+    assert (model.forward_packed(batch).image_hidden_VH - packed.image_hidden_VH).abs().max() > 0.01
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)

@@ -6,11 +6,14 @@ import torch
 from made_batches import make_batch, offsets, tiny_config
 
 from interbert.batches.batch import Batch
+from interbert.config import LoraSettings, TrainSettings
 from interbert.model import InterBertForPreTraining
+from interbert.model.beginning import fill
 from interbert.model.outputs import match_probability
 from interbert.model.padded import forward_padded
 from interbert.model.shape.shape import preset
 from interbert.model.shared.match import SharedMatch
+from interbert.train.engine.adapters import with_adapters
 
 REGIONS, TEXT = np.array([4, 7, 1]), np.array([5, 3, 8, 6])
 IMAGES_P, CAPTIONS_P = np.array([2, 0, 1, 1, 0, 2, 2]), np.array([0, 0, 3, 1, 2, 3, 2])
@@ -44,6 +47,14 @@ SHAPES = {
     "one joint layer": {"stages": [{**stages("joint")[0], "layers": 1}], "match_head": "cls"},
     "image layers nobody reads": {"stages": stages("joint", "image"), "match_head": "cls"},
     "cross, then cls": {"stages": stages("image", "cross"), "match_head": "cls"},
+    "pooled as in BERT, normed as words are": {
+        "stages": stages("joint"),
+        "global_token": "none",
+        "visual_place": True,
+        "match_head": "pooled",
+        "image_norm": "text",
+    },
+    "normed in parts": {"stages": stages("joint"), "image_norm": "parts", "match_head": "pooled"},
     "one cross layer": {"stages": [{**stages("cross")[0], "layers": 1}]},
     "never met": {"stages": stages("text", "image")},
     "no global token": {"stages": stages("joint", "text", "image"), "global_token": "none"},
@@ -90,6 +101,26 @@ def test_every_architecture_as_the_packed_forward_and_the_padded_twin(name):
     assert packed.std() > 1e-3
     torch.testing.assert_close(found, packed, rtol=0, atol=1e-5)
     torch.testing.assert_close(found, padded, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["interbert", "imagebert", "vilbert", "one cross layer"])
+def test_adapters_that_are_not_merged_count(name):
+    plain, batch = model_of(name), pairs_of(parts())
+    settings = TrainSettings(lora=LoraSettings(rank=4))
+    read = plain.state_dict().__getitem__
+    model = fill(*with_adapters(InterBertForPreTraining.empty(plain.config), read, settings)).eval()
+    torch.manual_seed(1)
+    with torch.inference_mode():
+        for key, parameter in model.named_parameters():
+            if "lora_B" in key:
+                parameter.normal_(std=0.2)
+        packed = model.forward_packed(batch, {"match"}).match_probability_P
+    assert (packed - shared_probabilities(plain)).abs().max() > 1e-3
+    torch.testing.assert_close(shared_probabilities(model), packed, rtol=0, atol=1e-5)
+    for module in model.modules():
+        if hasattr(module, "get_delta_weight"):
+            module.merge()
+    torch.testing.assert_close(shared_probabilities(model), packed, rtol=0, atol=1e-5)
 
 
 @pytest.mark.parametrize("name", ["interbert", "imagebert", "vilbert"])

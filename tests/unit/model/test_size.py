@@ -6,16 +6,17 @@ import pytest
 import torch
 
 from interbert.model import ConfigurationError, InterBertConfig, InterBertForPreTraining
-from interbert.model.shape.shape import ARCHITECTURES, HEADS, SCALES, Shape
+from interbert.model.shape.shape import ARCHITECTURES, HEADS, IMAGE_NORMS, MATCH_HEADS, SCALES, Shape
 from interbert.model.shape.size import Rows, operations, parameters
+from interbert.model.task_head import InterBertFineTuned
 
 ROWS = Rows(text=800, image=500, joint=1300, masked_words=170)
 
 
-def real_parts(config: InterBertConfig) -> dict[str, int]:
+def real_parts(config: InterBertConfig, kind=InterBertForPreTraining) -> dict[str, int]:
     """By the same names; a parameter that two modules share counts where it comes first."""
     with torch.device("meta"):
-        model = InterBertForPreTraining(config)
+        model = kind(config)
     found: dict[str, int] = {}
     for name, parameter in model.named_parameters():
         words = name.removeprefix("interbert.").split(".")
@@ -34,6 +35,18 @@ def test_every_part_of_every_model(preset, architecture):
     sizes = {"vocab_size": 501, "feature_width": 70, "classes": 11}
     shape = Shape.from_preset(preset, architecture, **sizes)
     assert parameters(shape) == real_parts(InterBertConfig.from_preset(preset, architecture, **sizes))
+
+
+@pytest.mark.parametrize("norm", IMAGE_NORMS)
+@pytest.mark.parametrize("head", MATCH_HEADS)
+def test_every_norm_and_match_head(norm, head):
+    task = {"kind": "classify", "classes": ["a", "b"], "head": "mlp"}
+    override = {"image_norm": norm, "match_head": head, "feature_width": 70, "classes": 11}
+    for more in ({}, {"task": task, "prediction_heads": []}):
+        shape = Shape.from_preset("tiny", "imagebert", **override, **more)
+        config = InterBertConfig.from_preset("tiny", "imagebert", **override, **more)
+        kind = InterBertFineTuned if more else InterBertForPreTraining
+        assert parameters(shape) == real_parts(config, kind)
 
 
 @pytest.mark.parametrize("architecture", ["interbert", "imagebert"])

@@ -1,7 +1,5 @@
 """Damaged images met in judging: their examples are in no figure, and it is said how many there are."""
 
-from types import SimpleNamespace
-
 import numpy as np
 import pytest
 from example_files import write_lines
@@ -17,6 +15,7 @@ from interbert.tasks.finetuning.judge import ExampleJudge, SetJudge
 from interbert.tasks.finetuning.task import open_finetuning
 from interbert.tasks.results.results import Origin, write_results
 from interbert.tasks.retrieval.retrieval import evaluate_retrieval
+from interbert.train.engine.deepspeed_config import EngineConfig
 
 KINDS = ("classify", "weighed", "two", "score", "choose", "match", "point")
 
@@ -24,9 +23,10 @@ KINDS = ("classify", "weighed", "two", "score", "choose", "match", "point")
 class Engine:
     """As much of one as a judge asks for."""
 
-    def __init__(self, task, model) -> None:
+    def __init__(self, task, model, stage: int = 0) -> None:
         self.deepspeed, self.terms = task.step(model), task.terms
-        self.config = SimpleNamespace(precision="fp32")
+        self.model = model
+        self.config = EngineConfig("cpu", {}, stage, "fp32", offload=False)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -97,8 +97,13 @@ def test_sets_with_damaged_images_are_left_out(tmp_path, monkeypatch):
     tree["data"] |= {"max_regions": 10, "token_budget": 400, "skip_damaged": 99}
     task = open_finetuning(Settings.model_validate(tree), ONE_RANK, lambda _: WordTokenizer())
     model, judge = fill(*task.start()), SetJudge(settled(task), WordTokenizer(), None)
-    monkeypatch.setattr(matrix, "whole_model", lambda _: model)
+    copied = []
+    monkeypatch.setattr(matrix, "whole_model", lambda engine: copied.append(engine) or model)
+    shared_out = judge.figures(Engine(task, model, stage=3), ONE_RANK)
+    assert len(copied) == 1, "which no rank has whole"
+    model.train()
     found = judge.figures(Engine(task, model), ONE_RANK)
+    assert found == shared_out and model.training and len(copied) == 1
     assert list(found) == [*judge.names(task.terms), "left_out"]
     with Corpus([tmp_path / "b.h5"]) as corpus:
         tokens = token_table(corpus, WordTokenizer(), 12)

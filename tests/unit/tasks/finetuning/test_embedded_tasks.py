@@ -17,9 +17,9 @@ from interbert.sources.scenes.wording import vocabulary
 from interbert.sources.scenes.worlds.write import WORLDS
 from interbert.tasks.finetuning import finish
 from interbert.tasks.finetuning.finish import blind_of
+from interbert.tasks.finetuning.provide import name_examples
 from interbert.tasks.finetuning.task import FINETUNING
 from interbert.tokenizer import write_word_vocabulary
-from interbert.train.start.provide import name_examples
 
 ROOT = Path(__file__).parents[4]
 SMALL = {"train_images": 400, "validation_images": 300, "test_images": 8, "feature_width": 12}

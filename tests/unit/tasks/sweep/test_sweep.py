@@ -4,15 +4,18 @@ from argparse import Namespace
 from pathlib import Path
 
 import pytest
+from small_world import write_store
 
-from interbert.files import read_json
+from interbert.files import read_json, write_json
 from interbert.ranks.distributed import Ranks
 from interbert.recipe import load_recipe
+from interbert.tasks.sweep.files import check_files
 from interbert.tasks.sweep.plan import plan_sweep
 from interbert.tasks.sweep.run import run_sweep
 from interbert.tasks.sweep.start import start_sweep
 from interbert.tasks.sweep.summary import summarise_sweep, sweep_table
 from interbert.train.folder.run_folder import FolderInUse, RunFolder
+from interbert.train.task import Kind
 
 GRID = ["train.learning_rate=1e-5,3e-5"]
 BASE = {"name": "x", "train": {"learning_rate": 1e-4, "seed": 42, "batch": "64 pairs"}, "data": {"train": []}}
@@ -215,6 +218,66 @@ def test_a_run_that_is_alive_elsewhere_keeps_its_status(tmp_path):
     values = dict.fromkeys(others, 0.5) | {first: FolderInUse("it is in use")}
     assert sweep(tmp_path, Trainer(values)) == 1
     assert alive.read_status()["state"] == "running" and alive.read_status()["step"] == 7
+
+
+@pytest.fixture
+def files(tmp_path):
+    """Examples, a store and a table of look-alikes; what a sweep has noted of them; and who writes one anew."""
+
+    def written(name: str, seed: int = 0) -> str:
+        path = tmp_path / name
+        path.unlink(missing_ok=True)
+        if name == "a.h5":
+            write_store(path, 40, seed=seed)
+        else:
+            path.write_text(f"{seed}\n")
+        return str(path)
+
+    return written
+
+
+@pytest.mark.parametrize("changed", ["train.jsonl", "val.jsonl", "a.h5", "near.h5"])
+def test_a_file_that_has_changed_since_the_first_runs_is_refused(tmp_path, files, changed):
+    folder = tmp_path / "swept"
+    folder.mkdir()
+    with_sets = {"kind": "match", "sets": {"near_table": files("near.h5")}}
+    with_examples = {"kind": "score", "examples": files("train.jsonl"), "validation": files("val.jsonl")}
+    data = {"train": [files("a.h5")], "validation": [str(tmp_path / "not_yet.h5")]}
+    runs = [load_recipe("finetune", task=task, data=data) for task in (with_sets, with_examples)]
+    check_files(folder, runs)
+    files(changed)
+    check_files(folder, runs)  # the same, written again
+    files(changed, seed=1)
+    with pytest.raises(
+        ValueError, match=rf"{changed} has changed since the runs in .*swept began.*put it back"
+    ):
+        check_files(folder, runs)
+    files(changed)
+    check_files(folder, runs)
+
+
+def test_a_run_whose_examples_changed_after_the_one_before_it_fails(tmp_path, files, monkeypatch):
+    trained = []
+
+    def run_task(request, ranks):
+        trained.append(request.folder.path.name)
+        files("train.jsonl", seed=len(trained))
+        request.folder.write_status("finished", 1, "done", complete=True)
+        write_json(request.folder.path / "results.json", {"kind": "score", "metric": "pearson", "value": 0.5})
+        return 0
+
+    monkeypatch.setattr("interbert.tasks.sweep.start.start_ranks", lambda *_: Ranks.alone())
+    monkeypatch.setattr("interbert.tasks.sweep.start.StopRequest.listen", lambda _: None)
+    monkeypatch.setattr("interbert.tasks.sweep.start.post_witness", lambda _: None)
+    monkeypatch.setattr("interbert.train.run.run_task", run_task)
+    settings = load_recipe("finetune", task={"kind": "score", "examples": files("train.jsonl")})
+    asked = Namespace(
+        output_dir=str(tmp_path / "swept"), grid=[], seeds=[1, 2], max_steps=1, deepspeed_config="cpu"
+    )
+    kind = Kind(lambda settings, _: settings, None, None)
+    assert start_sweep(kind, settings, asked, lambda _: settings) == 1
+    assert trained == ["seed=1"]
+    assert "train.jsonl has changed" in RunFolder(tmp_path / "swept" / "seed=2").read_status()["reason"]
 
 
 def test_two_starts_of_a_sweep_do_not_work_beside_each_other(tmp_path, monkeypatch):

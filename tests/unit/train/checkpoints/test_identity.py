@@ -1,7 +1,13 @@
+import numpy as np
 import pytest
+from small_world import WordTokenizer, open_world
 
 from interbert.config import SettingsError
+from interbert.corpus.corpus import Corpus
+from interbert.mining.neighbours import NeighbourTable, write_neighbours
+from interbert.ranks.distributed import Ranks
 from interbert.recipe import load_recipe
+from interbert.tasks.finetuning.sets import open_sets
 from interbert.train.checkpoints.identity import compare_identity, describe_settings
 from interbert.train.folder.run_folder import RunFolder
 
@@ -81,6 +87,7 @@ def test_the_reason_of_the_first_rank_that_failed_stands(tmp_path):
         "again": "no",
         "hosts": "n2",
         "complete": False,
+        "saved": 0,
     }
     folder.write_status("running", 0, "training")
     assert not list(tmp_path.glob("failed_rank*"))
@@ -102,3 +109,30 @@ def test_a_path_is_the_same_however_it_is_typed(tmp_path, monkeypatch):
     compare_identity(tmp_path, saved, again)
     with pytest.raises(SettingsError, match=r"task\.examples: 'train.jsonl' then, 'others/train.jsonl' now"):
         compare_identity(tmp_path, saved, other)
+
+
+def with_look_alikes(folder, name: str, rows: np.ndarray):
+    """Sets with look-alikes from the table `name`, as they are told apart."""
+    open_world(folder, images=80).close()
+    data = {"train": [str(folder / "a.h5")], "max_text_tokens": 12, "max_regions": 10}
+    with Corpus(data["train"]) as corpus:
+        write_neighbours(folder / name, NeighbourTable(rows, corpus.fingerprint))
+    task = {"kind": "match", "sets": {"near_table": str(folder / name)}}
+    settings = load_recipe("finetune", data=data, task=task)
+    opened = open_sets(settings, Ranks.alone(), lambda _: WordTokenizer())
+    return settings, describe_settings(settings) | opened.fingerprints()
+
+
+def test_look_alikes_are_compared_by_what_they_are(tmp_path):
+    rows = (np.arange(120, dtype=np.int32).reshape(40, 3) + 1) % 40
+    _, saved = with_look_alikes(tmp_path, "near.h5", rows)
+    settings, moved = with_look_alikes(tmp_path, "elsewhere.h5", rows)
+    _, other = with_look_alikes(tmp_path, "near.h5", rows[:, ::-1])
+    compare_identity(tmp_path, saved, moved)
+    with pytest.raises(SettingsError, match=r"look-alikes fingerprint: '.*' then, '.*' now"):
+        compare_identity(tmp_path, saved, other)
+    earlier = {key: value for key, value in saved.items() if key != "look-alikes fingerprint"}
+    compare_identity(tmp_path, earlier | {"task.sets": settings.task.sets.model_dump(mode="json")}, other)
+    fewer = settings.task.sets.model_copy(update={"near_top": 2}).model_dump(mode="json")
+    with pytest.raises(SettingsError, match=r"task\.sets: "):
+        compare_identity(tmp_path, earlier | {"task.sets": fewer}, moved)

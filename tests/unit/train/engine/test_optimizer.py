@@ -2,17 +2,18 @@ import pytest
 import torch
 from apex_twin import TWINS, FusedAdam, FusedLAMB
 from torch import nn
+from tuned import opened
 
-from interbert.config import Settings, SettingsError, TaskSettings, TrainSettings
+from interbert.config import SettingsError, TrainSettings
 from interbert.model.interbert import InterBertForPreTraining
 from interbert.model.shape.configuration import InterBertConfig
 from interbert.model.shape.depth import depth_of
+from interbert.tasks.pretraining.task import Pretraining
 from interbert.train.engine import optimizer_state
 from interbert.train.engine.frozen import freeze
 from interbert.train.engine.lamb import Lamb
 from interbert.train.engine.optimizer import (
     build_optimizer,
-    head_of,
     parameter_groups,
     set_learning_rate,
 )
@@ -80,7 +81,7 @@ def test_a_heads_rate_and_the_layers_rates_are_factors_of_their_groups():
 
 def test_layers_of_streams_that_meet_are_counted_from_the_top():
     model = of_base("vilbert")  # six text layers, then six times: cross, text, image
-    depths = {name: depth_of(name, model) for name, _ in model.named_parameters()}
+    depths = {name: depth_of(name, model.config.encoder_stages) for name, _ in model.named_parameters()}
     assert depths["interbert.stages.18.0.norm.weight"] == depths["interbert.stages.17.0.norm.weight"] == 1
     assert depths["interbert.stages.16.0.image.qkv.weight"] == 2  # of both streams
     assert depths["interbert.stages.1.0.text.qkv.weight"] == 12
@@ -90,10 +91,10 @@ def test_layers_of_streams_that_meet_are_counted_from_the_top():
     assert depths["heads.tokens.decoder.bias"] == 0
 
 
-def test_which_head_has_the_heads_rate():
-    match, score = (Settings(name="x", task=TaskSettings(kind=kind)) for kind in ("match", "score"))
-    assert head_of(match) == ("task", "heads.match")
-    assert head_of(score) == head_of(Settings(name="x")) == ("task",)
+def test_a_task_says_which_head_has_the_heads_rate(tmp_path):
+    heads = {kind: opened(tmp_path / kind, kind).head_parameters for kind in ("match", "score")}
+    assert heads == {"match": ("heads.match",), "score": ("task",)}
+    assert Pretraining.head_parameters == ()
 
 
 def test_what_is_frozen_is_in_no_group():

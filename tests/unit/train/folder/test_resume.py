@@ -8,7 +8,7 @@ import yaml
 from interbert.config import SettingsError
 from interbert.ranks.distributed import Ranks
 from interbert.recipe import load_recipe
-from interbert.train.folder.resume import Leg, begin, forget, nothing_left, was_restarted
+from interbert.train.folder.resume import Leg, begin, forget, nothing_left, resume_of, was_restarted
 from interbert.train.folder.run_folder import RunFolder, tell_of_stage
 from interbert.train.start.stages import legs_of, run_stages
 
@@ -60,12 +60,48 @@ def test_whatever_has_begun_keeps_its_settings(tmp_path):
     assert not nothing_left(begun.folder, [changed], [changed])
 
 
-def test_a_step_without_a_checkpoint_is_a_lost_past(tmp_path):
-    run = a_run(tmp_path / "run", step=3, state="failed")
-    with pytest.raises(SettingsError, match=r"speaks of step 3, but there is no checkpoint"):
+def test_a_saved_step_without_a_checkpoint_is_a_lost_past(tmp_path):
+    run = a_run(tmp_path / "run", step=0, state="running")
+    run.folder.write_saved(2)
+    run.folder.write_failure(1, 3, "a rank was lost")
+    with pytest.raises(SettingsError, match=r"speaks of a checkpoint of step 2, but there is none"):
         begin(run.folder, "latest", print)
     assert begin(run.folder, "none", print).checkpoint is None
     assert begin(RunFolder(tmp_path / "new"), "latest", print).state == {}
+
+
+def test_what_ended_before_its_first_save_begins_again(tmp_path):
+    """A node that dies at step 3 must not leave a run that no restart can bring back."""
+    run = a_run(tmp_path / "run", step=0, state="running")
+    run.folder.write_failure(1, 3, "a rank was lost", "elsewhere")
+    assert run.folder.read_status()["step"] == 3
+    assert begin(run.folder, "latest", print).checkpoint is None
+
+
+def test_a_save_does_not_take_back_what_a_rank_said_of_the_end(tmp_path):
+    run = a_run(tmp_path / "run", step=0, state="running")
+    run.folder.write_failure(1, 3, "out of disk")
+    run.folder.write_saved(3)
+    assert run.folder.write_failure(2, 3, "connection closed by peer") == "out of disk"
+
+
+def test_an_earlier_versions_status_tells_of_what_may_have_been_saved(tmp_path):
+    (tmp_path / "status.json").write_text('{"state": "failed", "step": 3}')
+    with pytest.raises(SettingsError, match=r"a checkpoint of step 3"):
+        begin(RunFolder(tmp_path), "latest", print)
+
+
+def test_a_restarted_run_goes_on_from_what_it_saved_else_from_where_it_began(tmp_path):
+    folder = RunFolder(tmp_path)
+    for asked, first in (
+        ("latest", "latest"),
+        ("none", "latest"),
+        ("of/another/step_9", "of/another/step_9"),
+    ):
+        assert resume_of(asked, restarted=False, folder=folder) == asked
+        assert resume_of(asked, restarted=True, folder=folder) == first
+    (folder.checkpoints / "step_5").mkdir(parents=True)
+    assert resume_of("of/another/step_9", restarted=True, folder=folder) == "latest"
 
 
 def test_what_is_forgotten_is_set_aside_not_deleted(tmp_path):

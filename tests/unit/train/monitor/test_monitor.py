@@ -83,5 +83,6 @@ def test_status(tmp_path):
         "again": "yes",
         "hosts": "",
         "complete": False,
+        "saved": 0,
     }
     assert folder.read_status() == status

@@ -1,8 +1,19 @@
 """Figures of a window, and steps whose loss stands out."""
 
+from contextlib import nullcontext
+from dataclasses import fields
+from types import SimpleNamespace
+
+import pytest
 import torch
 
+from interbert.config import TrainSettings
 from interbert.ranks.distributed import Ranks
+from interbert.recipe import load_recipe
+from interbert.train import loop
+from interbert.train.checkpoints.checkpoint import CheckpointError
+from interbert.train.folder.run_folder import RunFolder
+from interbert.train.folder.watchdog import Watchdog
 from interbert.train.monitor.window import LEAST, Window
 from interbert.train.monitor.work_clock import WorkClock
 from interbert.train.task import Term
@@ -81,3 +92,24 @@ def test_speed_and_remaining_time_are_of_training_alone():
     figures = window.close(ONE)
     assert figures["samples_per_second"] == 2.0 and figures["data_wait_share"] == 0.25
     assert window.remaining(100) == 200.0
+
+
+def test_the_loop_stops_the_clock_for_what_is_not_training(tmp_path, monkeypatch):
+    time = Time()
+
+    def takes_ten_minutes(result):
+        return lambda *_: time.passes(600.0) or result
+
+    judge = SimpleNamespace(figure="loss", larger=False)
+    judge.figures, judge.picture = takes_ten_minutes({"loss": 1.0}), takes_ten_minutes(None)
+    monkeypatch.setattr(loop, "probe_loss", takes_ten_minutes(float("nan")))
+    run = loop.Training(**dict.fromkeys(field.name for field in fields(loop.Training)))
+    run.settings, run.progress, run.judge = load_recipe("scenes"), loop.Progress(best_figure=0.0), judge
+    run.engine, run.clock = SimpleNamespace(averaged=nullcontext), WorkClock(time)
+    run.watchdog = Watchdog(RunFolder(tmp_path), 0, TrainSettings())
+    loop.validate(run)
+    loop.draw(run)
+    with pytest.raises(CheckpointError):
+        loop.save(run)
+    run.watchdog.close()
+    assert time.now == 1000.0 + 3 * 600.0 and run.clock.seconds() == 0.0

@@ -6,6 +6,8 @@ from tuned import ONE_RANK, opened
 from interbert.config import Settings, SettingsError
 from interbert.ranks.stop import StopRequest
 from interbert.recipe import load_recipe
+from interbert.tasks.finetuning.sets import SetTuning
+from interbert.tasks.pretraining.task import Pretraining
 from interbert.train.engine.deepspeed_config import read_engine_config
 from interbert.train.folder.run_folder import RunFolder
 from interbert.train.prepare import Meant, Request, settle_request
@@ -43,8 +45,8 @@ def test_a_figure_that_validation_will_not_have_is_refused_before_training(tmp_p
 
 
 def test_stores_are_what_pretraining_and_sets_are_judged_on():
-    for recipe in ("scenes", "retrieval_flickr30k"):
-        settings: Settings = load_recipe(recipe, ["train.export=best"])
+    settings: Settings = load_recipe("scenes", ["train.export=best"])
+    for task in (Pretraining, SetTuning):
         with pytest.raises(SettingsError, match=r"give --set data.validation=\[STORE\]"):
-            refuse_unjudged(settings)
-    refuse_unjudged(load_recipe("scenes"))
+            refuse_unjudged(settings, task.judged_by)
+    refuse_unjudged(load_recipe("scenes"), Pretraining.judged_by)

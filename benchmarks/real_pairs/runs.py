@@ -1,0 +1,84 @@
+"""Runs of the recipes `real` and `real_zh`, by the commands that anybody would type."""
+
+import os
+import socket
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+RECIPES = {"en": "real", "zh": "real_zh"}
+BERT, NOTHING = "bert", "nothing"
+
+
+class RunError(ValueError):
+    """A run that ended before its time; its own output says why."""
+
+
+@dataclass(frozen=True)
+class Run:
+    language: str
+    beginning: str
+    """bert, or nothing: then only its tokenizer is taken."""
+    seed: int
+
+    @property
+    def name(self) -> str:
+        return f"{self.language}-{self.beginning}-{self.seed}"
+
+
+@dataclass(frozen=True)
+class How:
+    """What all runs have in common."""
+
+    data: Path
+    """With a folder of stores for each language."""
+    runs: Path
+    berts: dict[str, Path]
+    ranks: int
+    deepspeed_config: str
+    settings: tuple[str, ...]
+    """section.key=value, that differ from the recipe."""
+
+
+def command(run: Run, how: How) -> list[str]:
+    bert, data = how.berts[run.language], how.data / run.language
+    settings = [
+        f"data.tokenizer={bert}",
+        f"data.validation=[{data / 'validation.h5'}]",
+        f"train.seed={run.seed}",
+        *([f"model.bert={bert}"] if run.beginning == BERT else []),
+        *how.settings,
+    ]
+    launcher = Path(sys.executable).with_name("deepspeed")
+    return [
+        *(str(launcher), "--num_gpus", str(how.ranks), "--master_port", str(free_port())),
+        str(ROOT / "launch" / "pretrain.py"),
+        *("--recipe", RECIPES[run.language], "--deepspeed_config", how.deepspeed_config),
+        *("--data", str(data / "train.h5"), "--output-dir", str(how.runs / run.name)),
+        *(word for setting in settings for word in ("--set", setting)),
+    ]
+
+
+def train(run: Run, how: How) -> Path:
+    """The folder of the finished run; what is there is not done again, what was cut short goes on."""
+    folder = how.runs / run.name
+    if not (folder / "export").is_dir():
+        done = subprocess.run(command(run, how), env={**os.environ, "PYTHONPATH": _paths()})
+        if done.returncode or not (folder / "export").is_dir():
+            raise RunError(
+                f"{folder} did not finish (code {done.returncode}); the same command goes on where it was"
+            )
+    return folder
+
+
+def free_port() -> int:
+    """Where ranks meet, beside whatever else trains on this machine."""
+    with socket.socket() as own:
+        own.bind(("127.0.0.1", 0))
+        return own.getsockname()[1]
+
+
+def _paths() -> str:
+    return os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])

@@ -1,0 +1,1 @@
+"""A model for elsewhere: padded, traced, quantised, and held to what it was."""
