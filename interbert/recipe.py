@@ -196,6 +196,16 @@ def _later_word_counts(base: dict[str, Any], over: dict[str, Any]) -> None:
             base.pop(stronger, None)
 
 
+def flatten(tree: dict[str, Any], before: str = "") -> dict[str, Any]:
+    """Sections within sections -> {"section.key": value}."""
+    flat: dict[str, Any] = {}
+    for key, value in tree.items():
+        flat |= (
+            flatten(value, f"{before}{key}.") if isinstance(value, dict) and value else {before + key: value}
+        )
+    return flat
+
+
 def setting_names() -> list[str]:
     """As section.key."""
     sections = {name: field.annotation for name, field in Settings.model_fields.items()}

@@ -12,7 +12,9 @@ import re
 import shutil
 import sys
 import tomllib
+from importlib.machinery import ModuleSpec
 from pathlib import Path
+from types import SimpleNamespace
 from unittest.mock import patch
 
 import pytest
@@ -72,6 +74,8 @@ def reader(filled, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path / "here")
     for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK", "SLURM_STEP_ID", "OMPI_COMM_WORLD_SIZE", "PMI_SIZE"):
         monkeypatch.delenv(name, raising=False)
+    for name in ("wandb", "mlflow"):  # which a reader has installed
+        monkeypatch.setitem(sys.modules, name, SimpleNamespace(__spec__=ModuleSpec(name, None)))
     level = logging.getLogger().level
     yield
     logging.getLogger().setLevel(level)
