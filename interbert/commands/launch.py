@@ -23,12 +23,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         choices=(*SCRIPTS, "files"),
         help="what to start; files: say where the scripts, those of SLURM and the example of a hostfile lie",
     )
-    parser.add_argument(
+    words = parser.add_argument(
         "words",
         nargs=argparse.REMAINDER,
         metavar="…",
         help="flags of the script (interbert launch pretrain --help) and of the deepspeed launcher",
     )
+    words.required = False  # as newer Pythons have it
 
 
 def run(arguments: argparse.Namespace) -> int:

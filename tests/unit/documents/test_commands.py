@@ -299,4 +299,18 @@ def test_files_and_links_that_a_page_names_are_there(page):
     links = re.findall(r"\]\((?!https?:|#)([^)#]+)", text)
     missing = [path for path in named if not (ROOT / path).exists()]
     missing += [path for path in links if not (page.parent / path).exists()]
+    missing += [
+        f"{path}#{heading}"
+        for path, heading in re.findall(r"\]\(((?!https?:)[^)#\s]*)#([^)\s]+)\)", text)
+        if heading not in headings(page.parent / path if path else page)
+    ]
     assert not missing, f"{page.name}: {missing}"
+
+
+def headings(page: Path) -> set[str]:
+    """As links name them."""
+    unfenced = re.sub(r"^```.*?^```", "", read(page), flags=re.S | re.M)
+    plain = [
+        re.sub(r"[^\w\- ]", "", line.strip().lower()) for line in re.findall(r"^#+ (.*)$", unfenced, re.M)
+    ]
+    return {line.replace(" ", "-") for line in plain}
