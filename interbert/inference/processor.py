@@ -12,11 +12,12 @@ import numpy as np
 from transformers import AutoProcessor, BatchFeature, ProcessorMixin
 from transformers.processing_utils import ProcessingKwargs
 
+from interbert.adapter_folder import base_of
 from interbert.batches.prepare import box_shares
 from interbert.inference.regions import ImageRegions, regions_of_images, regions_of_store
 from interbert.model.shape.configuration import InterBertConfig
 from interbert.store.features_of import refuse_other_features
-from interbert.tokenizer import Tokenizer, own_normalizer
+from interbert.tokenizer import Tokenizer, has_tokenizer, own_normalizer
 
 Text = str | tuple[str, ...] | list[str]
 """One segment, or two."""
@@ -62,8 +63,8 @@ class InterBertProcessor(ProcessorMixin):
         **kwargs: Unpack[ProcessingKwargs],
     ) -> BatchFeature:
         """text: a sentence or several, a pair of segments as a tuple. Of what images are known by, one: regions;
-        images (files or Pillow's) with a detector, a directory's or the hub's name; image_ids of the stores `data`.
-        As many of them as of texts, or one for all. Of transformers' other arguments: padding, max_length,
+        images (files, Pillow's, arrays) with a detector, a directory's or the hub's name; image_ids of the stores
+        `data`. As many of them as of texts, or one for all. Of transformers' other arguments: padding, max_length,
         return_tensors.
         """
         asked = self._merge_kwargs(**kwargs)["text_kwargs"]
@@ -157,8 +158,9 @@ class InterBertProcessor(ProcessorMixin):
     def _load_tokenizer_from_pretrained(
         cls, sub_processor_type: Any, pretrained_model_name_or_path: Any, subfolder: str = "", **kwargs: Any
     ) -> Any:
-        """With all that its file says is done to a text before it is cut, as training has it."""
-        name = pretrained_model_name_or_path
+        """With all that its file says is done to a text before it is cut, as training has it. Of peft's adapters
+        without one, that of their model."""
+        name = _tokenizer_folder(pretrained_model_name_or_path)
         tokenizer = super()._load_tokenizer_from_pretrained(sub_processor_type, name, subfolder, **kwargs)
         own = own_normalizer(Path(name)) if Path(name).is_dir() else None
         if own is not None:
@@ -166,7 +168,14 @@ class InterBertProcessor(ProcessorMixin):
         return tokenizer
 
 
+def _tokenizer_folder(name: Any) -> Any:
+    folder = Path(name)
+    return name if not folder.is_dir() or has_tokenizer(folder) else base_of(folder) or name
+
+
 def _of_model(folder: Path) -> dict[str, Any]:
+    if not (folder / "config.json").is_file():
+        folder = base_of(folder) or folder
     config = json.loads((folder / "config.json").read_text()) if (folder / "config.json").is_file() else {}
     found = {name: config[name] for name in _OF_CONFIG if name in config}
     if "max_position_embeddings" in config:

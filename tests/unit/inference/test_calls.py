@@ -1,10 +1,14 @@
 """Plain calls."""
 
+import shutil
+
+import peft
 import pytest
 import torch
 
 import interbert
 from interbert.inference.calls import Answer
+from interbert.model import InterBertForPreTraining
 from interbert.model.loading import load_ours
 
 
@@ -36,3 +40,26 @@ def test_what_a_model_cannot_do_is_said(world, corpus):
         interbert.score(world / "model", "is it red")
     with pytest.raises(AttributeError, match="no attribute 'guess'"):
         interbert.guess  # noqa: B018
+
+
+def test_a_directory_that_was_written_anew_is_read_anew(world, corpus, tmp_path):
+    shutil.copytree(world / "model", tmp_path / "model")
+    image = {"image_ids": corpus.image_id(0), "data": world / "scenes.h5"}
+    before = interbert.score(tmp_path / "model", "a red cube", **image)
+    first = interbert.inference.calls.loaded(tmp_path / "model")[0]
+    assert interbert.inference.calls.loaded(tmp_path / "model")[0] is first
+    InterBertForPreTraining.from_seed(first.config, 9).save_pretrained(tmp_path / "model")
+    assert interbert.score(tmp_path / "model", "a red cube", **image) != before
+
+
+def test_adapters_are_called_by_their_folder(world, corpus, tmp_path):
+    model = InterBertForPreTraining.from_pretrained(world / "model")
+    adapted = peft.get_peft_model(model, peft.LoraConfig(target_modules=["qkv"], init_lora_weights=False))
+    adapted.save_pretrained(tmp_path)
+    image = {"image_ids": corpus.image_id(0), "data": world / "scenes.h5"}
+    found = interbert.score(tmp_path, "a red cube", **image)
+    processor = interbert.inference.calls.loaded(world / "model")[1]
+    with torch.no_grad():
+        expected = adapted.eval()(**processor("a red cube", **image)).match_probability
+    assert found == pytest.approx(expected.tolist(), rel=1e-4)
+    assert found != interbert.score(world / "model", "a red cube", **image)

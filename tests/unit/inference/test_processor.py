@@ -84,7 +84,9 @@ def test_regions_of_an_image_through_a_detector(tmp_path, processor):
     from_file = processor("a cat", images=str(tmp_path / "cat.png"), detector=str(folder))
     with Image.open(tmp_path / "cat.png") as image:
         from_pixels = processor("a cat", images=image, detector=str(folder))
-    torch.testing.assert_close(from_file["region_features"], from_pixels["region_features"])
+        from_array = processor("a cat", images=np.asarray(image), detector=str(folder))
+    for other in (from_pixels, from_array):
+        torch.testing.assert_close(from_file["region_features"], other["region_features"])
     (regions,) = regions_of_images([tmp_path / "cat.png"], str(folder))
     assert regions.size == (90, 60) and regions.features_of.startswith("detector@")
     processor.features_of = "another@1234"
