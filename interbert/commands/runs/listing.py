@@ -25,6 +25,13 @@ def listed(root: Path) -> str:
 
 
 def _row(root: Path, folder: Path) -> tuple[str, ...]:
+    try:
+        return _told(root, folder)
+    except (ValueError, KeyError) as error:
+        return str(folder.relative_to(root)), "unreadable", "", "", "", str(error)
+
+
+def _told(root: Path, folder: Path) -> tuple[str, ...]:
     status = read_json(folder / "status.json")
     lines = logged(folder)
     words = (folder / "status.json", folder / "metrics.jsonl")

@@ -50,6 +50,14 @@ def test_each_run_has_a_line(two, capsys):
     assert b.split()[:4] == ["b", "silent", "10", "2.000"] and b.endswith("2 h ago")
 
 
+def test_a_run_that_cannot_be_read_hides_no_other(two, capsys):
+    (two / "runs" / "b" / "status.json").write_text("{")
+    assert main(["runs"]) == 0
+    _, a, b = capsys.readouterr().out.splitlines()
+    assert a.split()[:2] == ["a", "finished"] and b.split()[:2] == ["b", "unreadable"]
+    assert "status.json, line 1: not JSON" in b
+
+
 def test_two_runs_are_compared(two, capsys):
     assert main(["runs", "compare", "a", "runs/b", "--picture", "curves.png"]) == 0
     told = capsys.readouterr().out
@@ -76,6 +84,14 @@ def test_a_run_shows_how_it_was_started(two, capsys):
         "--set",
         "a b",
     ]
+    leave(two / "runs" / "d", losses={1: 1.0}, folder="/some where")
+    assert main(["runs", "show", "d", "--command"]) == 0
+    assert capsys.readouterr().out.startswith("cd '/some where' && deepspeed --num_gpus 2 launch/pretrain.py")
+    (two / "runs" / "d" / "environment.json").unlink()
+    assert main(["runs", "show", "d"]) == 0
+    assert "finished at step 1" in capsys.readouterr().out
+    assert main(["runs", "show", "d", "--command"]) == 2
+    assert "no environment.json there" in capsys.readouterr().err
     leave(two / "c", losses={1: 1.0}, launcher="srun", ranks=16, hosts=2)
     assert main(["runs", "show", "c"]) == 0
     told = capsys.readouterr().out
