@@ -4,6 +4,7 @@ import importlib
 import keyword
 import sys
 
+from interbert import __version__
 from interbert.commands import official
 from interbert.commands.parser import Parser, end_with_examples
 from interbert.doors import expand_paths, run_door
@@ -34,6 +35,7 @@ VERBS = (
 def build_parser(asked: str | None = None) -> Parser:
     """asked: the one verb whose flags are wanted; None: those of all, which takes half a second of imports."""
     parser = Parser(prog="interbert", description=__doc__)
+    parser.add_argument("--version", action="version", version=f"interbert {__version__}")
     verbs = parser.add_subparsers(title="verbs", metavar="VERB", required=True)
     for verb in VERBS:
         name = f"{verb}_" if keyword.iskeyword(verb) else verb.replace("-", "_")

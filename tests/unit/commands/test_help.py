@@ -9,6 +9,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from interbert import __version__
 from interbert.__main__ import build_parser, main
 from interbert.commands import official
 from interbert.commands.examples import EXAMPLES
@@ -103,3 +104,9 @@ def test_without_a_verb_there_is_help(capsys):
     with pytest.raises(SystemExit, match="0"):
         main([])
     assert "verbs:" in capsys.readouterr().out
+
+
+def test_which_version(capsys):
+    with pytest.raises(SystemExit, match="0"):
+        main(["--version"])
+    assert capsys.readouterr().out == f"interbert {__version__}\n"

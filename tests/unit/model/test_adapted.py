@@ -2,6 +2,7 @@
 
 import json
 import logging
+import sys
 
 import peft
 import pytest
@@ -128,3 +129,11 @@ def test_a_head_whose_kind_nothing_says_asks_for_its_configuration(base, tmp_pat
     inputs = padded_inputs(make_batch([5, 3], [4, 6]))
     with torch.no_grad():
         torch.testing.assert_close(found(**inputs).logits, adapted.eval()(**inputs).logits)
+
+
+def test_apart_they_need_peft(base, tmp_path, monkeypatch):
+    write_adapters(base, tmp_path / "adapter", whole=())
+    monkeypatch.setitem(sys.modules, "peft", None)
+    with pytest.raises(AdapterError, match=r"pip install 'interbert\[peft\]'; `load_ours` merges"):
+        load_with_adapters(tmp_path / "adapter")
+    assert load_ours(tmp_path / "adapter")
