@@ -129,6 +129,11 @@ class InterBertProcessor(ProcessorMixin):
         return {"region_features": features_BRD, "region_boxes": boxes_BR5, "region_mask": mask_BR}
 
     def _checked(self, one: ImageRegions) -> ImageRegions:
+        if not isinstance(one, ImageRegions):
+            raise ValueError(
+                f"regions of an image are interbert.ImageRegions(features, boxes, size=(width, height)), not a "
+                f"{type(one).__name__}"
+            )
         features, boxes = np.asarray(one.features), np.asarray(one.boxes)
         if features.ndim != 2 or boxes.shape != (len(features), 4):
             raise ValueError(
@@ -140,6 +145,13 @@ class InterBertProcessor(ProcessorMixin):
                 f"the regions' features are {features.shape[1]} wide, the model takes {self.feature_width}: use the "
                 "detector (or the store) whose features it was trained on"
             )
+        if tuple(one.size) == (0, 0) and boxes.size and boxes.max() > 1:
+            raise ValueError(
+                f"boxes reach {boxes.max():g}, so they are no shares of the image: say how large that is, "
+                "ImageRegions(…, size=(width, height))"
+            )
+        if not np.isfinite(features.astype(np.float16)).all() or not np.isfinite(boxes).all():
+            raise ValueError("features (as halves, which stores keep) or boxes hold a number that is none")
         refuse_other_features("the model", self.features_of, "the image", one.features_of)
         return ImageRegions(features[: self.max_regions], boxes[: self.max_regions], one.size)
 

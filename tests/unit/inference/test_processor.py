@@ -115,6 +115,13 @@ def test_one_is_for_all(processor, world, corpus):
         ),
         ({"regions": ImageRegions(np.ones((1, 9)), np.ones((1, 4)))}, "9 wide, the model takes 16"),
         ({"regions": ImageRegions(np.ones((2, 16)), np.ones((1, 4)))}, "boxes .regions, 4."),
+        ({"regions": (np.ones((1, 16)), np.ones((1, 4)))}, "are interbert.ImageRegions.*not a ndarray"),
+        (
+            {"regions": ImageRegions(np.ones((1, 16)), np.full((1, 4), 30))},
+            "boxes reach 30.*size=.width, height",
+        ),
+        ({"regions": ImageRegions(np.full((1, 16), np.nan), np.ones((1, 4)))}, "a number that is none"),
+        ({"regions": ImageRegions(np.full((1, 16), 1e6), np.ones((1, 4)))}, "a number that is none"),
         ({"text": ["a", "a red cube"], "padding": False}, "different lengths"),
     ],
 )
