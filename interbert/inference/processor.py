@@ -150,7 +150,9 @@ class InterBertProcessor(ProcessorMixin):
                 f"boxes reach {boxes.max():g}, so they are no shares of the image: say how large that is, "
                 "ImageRegions(…, size=(width, height))"
             )
-        if not np.isfinite(features.astype(np.float16)).all() or not np.isfinite(boxes).all():
+        with np.errstate(over="ignore"):
+            halves = features.astype(np.float16)
+        if not (np.isfinite(halves).all() and np.isfinite(boxes).all()):
             raise ValueError("features (as halves, which stores keep) or boxes hold a number that is none")
         refuse_other_features("the model", self.features_of, "the image", one.features_of)
         return ImageRegions(features[: self.max_regions], boxes[: self.max_regions], one.size)
