@@ -38,8 +38,8 @@ EXAMPLES = {
     "convert released": (
         "interbert convert released --weights pytorch_model.bin --config config.json --tokenizer bert-base-uncased "
         "--output interbert",
-        "interbert convert released --weights pretrained.bin --config config.json --tokenizer bert-base-uncased "
-        "--output interbert --allow-missing match",
+        "interbert convert released --weights vcr.bin --config config.json --tokenizer bert-base-uncased "
+        "--task choose --output interbert_vcr",
     ),
     "convert to-released": (
         "interbert convert to-released --model runs/mine/export --output pytorch_model.safetensors",
