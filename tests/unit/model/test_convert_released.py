@@ -173,8 +173,12 @@ def test_task_heads(released):
 
 @pytest.mark.parametrize(
     ("kind", "head"),
-    [("classify", "vl.vil_prediction"), ("choose", "vl.vil_logit"), ("score", "vl.vil_logit")]
-    + [("point", "vl.vision_logit")],
+    [
+        ("classify", "vl.vil_prediction"),
+        ("choose", "vl.vil_logit"),
+        ("score", "vl.vil_logit"),
+        ("point", "vl.vision_logit"),
+    ],
 )
 def test_the_head_of_a_task_becomes_that_of_its_class(released, kind, head, tmp_path):
     config, _, weights, inputs, expected = released
