@@ -69,4 +69,8 @@ def _number(value: float | None) -> float:
 
 
 def _settings(folder: Path) -> dict[str, Any]:
+    if not (folder / "config.yaml").is_file():
+        raise ValueError(
+            f"{folder}: ended before its settings were written; `interbert runs show {folder}` says why"
+        )
     return yaml.safe_load((folder / "config.yaml").read_text())

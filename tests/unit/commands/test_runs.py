@@ -58,6 +58,16 @@ def test_a_run_that_cannot_be_read_hides_no_other(two, capsys):
     assert "status.json, line 1: not JSON" in b
 
 
+def test_one_that_ended_before_it_began_is_shown(two, capsys):
+    early = RunFolder(two / "runs" / "early")
+    early.make()
+    early.write_status("failed", 0, "the port is taken")
+    assert main(["runs", "show", "early"]) == 0
+    assert "failed at step 0 (the port is taken)" in capsys.readouterr().out
+    assert main(["runs", "compare", "a", "early"]) == 2
+    assert "early: ended before its settings were written; `interbert runs show" in capsys.readouterr().err
+
+
 def test_two_runs_are_compared(two, capsys):
     assert main(["runs", "compare", "a", "runs/b", "--picture", "curves.png"]) == 0
     told = capsys.readouterr().out
