@@ -16,6 +16,7 @@ from interbert.adapter_folder import base_of
 from interbert.batches.prepare import box_shares
 from interbert.inference.regions import ImageRegions, regions_of_images, regions_of_store
 from interbert.model.shape.configuration import InterBertConfig
+from interbert.store.checks import faulty_boxes, faulty_features
 from interbert.store.features_of import refuse_other_features
 from interbert.tokenizer import Tokenizer, has_tokenizer, own_normalizer
 
@@ -122,9 +123,8 @@ class InterBertProcessor(ProcessorMixin):
         boxes_BR5, mask_BR = np.zeros((len(kept), most, 5), np.float32), np.zeros((len(kept), most), np.int64)
         for number, one in enumerate(kept):
             regions = len(one.boxes)
-            # Stores hold halves: an image means the same from a store and from its file.
-            features_BRD[number, :regions] = np.asarray(one.features).astype(np.float16)
-            shares_R5 = box_shares(np.asarray(one.boxes), np.array([regions]), np.array([one.size]))
+            features_BRD[number, :regions] = one.features
+            shares_R5 = box_shares(one.boxes, np.array([regions]), np.array([one.size]))
             boxes_BR5[number, :regions], mask_BR[number, :regions] = shares_R5, 1
         return {"region_features": features_BRD, "region_boxes": boxes_BR5, "region_mask": mask_BR}
 
@@ -145,17 +145,15 @@ class InterBertProcessor(ProcessorMixin):
                 f"the regions' features are {features.shape[1]} wide, the model takes {self.feature_width}: use the "
                 "detector (or the store) whose features it was trained on"
             )
-        if tuple(one.size) == (0, 0) and boxes.size and boxes.max() > 1:
-            raise ValueError(
-                f"boxes reach {boxes.max():g}, so they are no shares of the image: say how large that is, "
-                "ImageRegions(…, size=(width, height))"
-            )
+        # Stores hold halves: an image means the same from a store and from its file.
         with np.errstate(over="ignore"):
-            halves = features.astype(np.float16)
-        if not (np.isfinite(halves).all() and np.isfinite(boxes).all()):
-            raise ValueError("features (as halves, which stores keep) or boxes hold a number that is none")
+            halves_RD = np.ascontiguousarray(features, np.float16)
+        sizes_R2 = np.broadcast_to(np.array(one.size), (len(boxes), 2))
+        fault = faulty_features(halves_RD) or faulty_boxes(boxes.astype(np.float32), sizes_R2)
+        if fault is not None:
+            raise ValueError(f"region {fault[0]} of an image: {fault[1]}")
         refuse_other_features("the model", self.features_of, "the image", one.features_of)
-        return ImageRegions(features[: self.max_regions], boxes[: self.max_regions], one.size)
+        return ImageRegions(halves_RD[: self.max_regions], boxes[: self.max_regions], one.size)
 
     @classmethod
     def get_processor_dict(

@@ -118,10 +118,14 @@ def test_one_is_for_all(processor, world, corpus):
         ({"regions": (np.ones((1, 16)), np.ones((1, 4)))}, "are interbert.ImageRegions.*not a ndarray"),
         (
             {"regions": ImageRegions(np.ones((1, 16)), np.full((1, 4), 30))},
-            "boxes reach 30.*size=.width, height",
+            "region 0 of an image: box .30, .* lies outside 0..1: the image's size is unknown",
         ),
-        ({"regions": ImageRegions(np.full((1, 16), np.nan), np.ones((1, 4)))}, "a number that is none"),
-        ({"regions": ImageRegions(np.full((1, 16), 1e6), np.ones((1, 4)))}, "a number that is none"),
+        ({"regions": ImageRegions(np.full((1, 16), np.nan), np.ones((1, 4)))}, "feature 0 is nan"),
+        (
+            {"regions": ImageRegions(np.ones((1, 16)), np.array([[0, 0, 99, 9]]), (9, 9))},
+            "outside its image of 9 x 9",
+        ),
+        ({"regions": ImageRegions(np.full((1, 16), 1e6), np.ones((1, 4)))}, "beyond ±65504"),
         ({"text": ["a", "a red cube"], "padding": False}, "different lengths"),
     ],
 )
