@@ -46,7 +46,8 @@ def load_recipe(name_or_file: str, overrides: Sequence[str] = (), **sections: di
         return Settings.model_validate(tree)
     except ValidationError as error:
         lines = [f"  {'.'.join(map(str, e['loc'])) or 'recipe'}: {_explain(e)}" for e in error.errors()]
-        raise SettingsError(f"recipe {name_or_file!r} does not hold together:\n" + "\n".join(lines)) from None
+        told = f" {lines[0].strip()}" if len(lines) == 1 else "\n" + "\n".join(lines)
+        raise SettingsError(f"recipe {name_or_file!r} does not hold together:{told}") from None
 
 
 def _refuse_what_a_stage_says(tree: dict[str, Any], typed: str, path: list[str]) -> None:

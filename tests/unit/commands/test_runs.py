@@ -16,9 +16,9 @@ from interbert.train.folder.run_folder import RunFolder
 
 
 def leave(
-    folder: Path, *sets: str, state: str = "finished", losses: dict[int, float | None], **environment
+    place: Path, *sets: str, state: str = "finished", losses: dict[int, float | None], **environment
 ) -> None:
-    run = RunFolder(folder)
+    run = RunFolder(place)
     run.make()
     run.config.write_text(yaml.safe_dump(load_recipe("scenes", list(sets)).model_dump(mode="json")))
     run.write_status(state, max(losses), "as the test has it")

@@ -51,7 +51,8 @@ def test_answers_are_what_the_tuned_model_says_in_training(world, corpus):
             (shares,) = tuned.answer(batch).sigmoid().tolist()
         expected = dict(zip(["no", "maybe", "yes"], shares, strict=True))
         assert {one.answer: one.probability for one in answers} == pytest.approx(expected, rel=1e-4)
-        assert [one.probability for one in answers] == sorted(shares, reverse=True)
+        told_shares = [one.probability for one in answers]
+        assert told_shares == sorted(told_shares, reverse=True)
 
 
 def made_pair(ids: list[int], image: interbert.ImageRegions) -> Batch:

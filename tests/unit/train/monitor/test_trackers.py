@@ -195,7 +195,8 @@ def test_weights_and_biases_and_mlflow_offline(packages, tmp_path):
     assert f"sqlite:///{folder}/mlflow.db" in packages and ("3", "run") in packages
     assert ("model.preset", "tiny") in packages
     assert ("mlflow.log", "m1", "loss/total", 2.0, 1) in packages
-    assert any(one[0] == "wandb.log" and one[1]["loss/total"] == 2.0 and one[2] == 1 for one in packages)
+    logged = next(one for one in packages if isinstance(one, tuple) and one[0] == "wandb.log")
+    assert logged[1]["loss/total"] == 2.0 and logged[2] == 1
     assert packages[-2:] == ["wandb.finish", ("mlflow.end", "m1")]
     packages.clear()
     monitor(folder, 1, "wandb", "mlflow").close()
