@@ -11,6 +11,7 @@ from typing import Any, Unpack
 import numpy as np
 from transformers import AutoProcessor, BatchFeature, ProcessorMixin
 from transformers.processing_utils import ProcessingKwargs
+from transformers.utils.hub import cached_file
 
 from interbert.adapter_folder import base_of
 from interbert.batches.prepare import box_shares
@@ -164,6 +165,8 @@ class InterBertProcessor(ProcessorMixin):
         if folder.is_dir() and not (folder / "processor_config.json").is_file():
             return _of_model(folder), kwargs
         said, rest = super().get_processor_dict(pretrained_model_name_or_path, **kwargs)
+        if "feature_width" not in said:  # published without a processor of its own
+            said = _of_model(_published(str(pretrained_model_name_or_path), kwargs)) | said
         return said, rest
 
     @classmethod
@@ -183,6 +186,15 @@ class InterBertProcessor(ProcessorMixin):
 def _tokenizer_folder(name: Any) -> Any:
     folder = Path(name)
     return name if not folder.is_dir() or has_tokenizer(folder) else base_of(folder) or name
+
+
+def _published(name: str, kwargs: dict[str, Any]) -> Path:
+    """Where what a hub tells of a model lies on this machine."""
+    where = {
+        key: kwargs[key] for key in ("cache_dir", "revision", "token", "local_files_only") if key in kwargs
+    }
+    cached_file(name, _TUNED_ON, _raise_exceptions_for_missing_entries=False, **where)
+    return Path(cached_file(name, "config.json", **where)).parent
 
 
 def _of_model(folder: Path) -> dict[str, Any]:

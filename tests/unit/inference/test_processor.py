@@ -1,6 +1,7 @@
 """From texts and images to what the model takes, exactly as training has it."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -32,6 +33,16 @@ def test_a_directory_of_a_model_has_one(processor, world, tmp_path):
     again = AutoProcessor.from_pretrained(tmp_path / "alone")
     assert again.to_dict() == processor.to_dict()
     assert again("a red cube")["input_ids"].equal(processor("a red cube")["input_ids"])
+
+
+def test_a_published_model_without_one_has_what_its_configuration_says(processor, world, tmp_path):
+    """As a hub's cache has a model whose directory was uploaded as it is."""
+    there = tmp_path / "models--me--mine"
+    shutil.copytree(world / "model", there / "snapshots" / "1234")
+    (there / "refs").mkdir()
+    (there / "refs" / "main").write_text("1234")
+    found = AutoProcessor.from_pretrained("me/mine", cache_dir=tmp_path)
+    assert found.to_dict() == processor.to_dict() and found.feature_width == 16
 
 
 def test_what_a_model_was_tuned_on_cuts_it(processor, world, corpus, tmp_path):
