@@ -19,7 +19,8 @@ def results(runs, request) -> dict:
     asked = [item for item in request.session.items if item.path == request.path]
     averaged = sorted({item.callspec.params["name"] for item in asked if AVERAGES in item.nodeid})
     adapted = sorted({str(item.callspec.params["stage"]) for item in asked if "adapters" in item.nodeid})
-    more = ["--averaged", *averaged, "--adapted", *adapted]
+    stages = sorted({str(item.callspec.params["stage"]) for item in asked if item.get_closest_marker("slow")})
+    more = ["--stages", *stages, "--averaged", *averaged, "--adapted", *adapted]
     runs.run_ranks([str(WORKER), "--data", str(store), "--output", str(found), *more])
     one = runs.folder / "stages_one.json"
     runs.run([sys.executable, str(WORKER), "--data", str(store), "--output", str(one)])
@@ -68,6 +69,7 @@ def test_accumulation_is_shared_by_ranks(results):
     assert one["weights"] == pytest.approx(two["weights"], rel=1e-4, abs=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stage", [0, 1, 2, 3])
 def test_bf16_trains_at_every_stage(results, stage):
     trained, reference = results["two"][f"zero{stage}_bf16"], results["two"]["zero0_fp32"]
@@ -75,6 +77,7 @@ def test_bf16_trains_at_every_stage(results, stage):
     assert trained["moved"] == pytest.approx(reference["moved"], rel=0.01)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stage", [0, 1, 2, 3])
 def test_nothing_to_predict_is_an_exact_zero(results, stage):
     trained = results["two"][f"zero{stage}_unmasked"]
@@ -83,6 +86,7 @@ def test_nothing_to_predict_is_an_exact_zero(results, stage):
     assert trained["finite"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stage", [1, 2, 3])
 def test_nothing_to_predict_on_one_rank_breaks_no_stage(results, stage):
     trained, reference = (results["two"][f"zero{s}_last_rank_unmasked"] for s in (stage, 0))
@@ -90,6 +94,7 @@ def test_nothing_to_predict_on_one_rank_breaks_no_stage(results, stage):
     assert trained["losses"] == pytest.approx(reference["losses"], rel=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stage", [0, 1, 2, 3])
 def test_a_bad_loss_on_one_rank_is_skipped_by_all(results, stage):
     trained = results["two"][f"zero{stage}_poisoned"]
@@ -231,6 +236,7 @@ def test_at_stage_3_no_rank_ever_holds_the_whole_model(results):
     assert rise["shared_out"] < 0.4 and rise["whole"] > 0.9
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stage", [0, 1, 2, 3])
 def test_a_full_disk_on_one_rank_is_said_by_all_and_leaves_nothing(results, stage):
     found = results["two"][f"zero{stage}_failing_save"]
@@ -238,14 +244,19 @@ def test_a_full_disk_on_one_rank_is_said_by_all_and_leaves_nothing(results, stag
     assert found["left"] == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stage", [0, 1, 2, 3])
 def test_a_bad_loss_is_skipped_in_bf16_as_well(results, stage):
     trained = results["two"][f"zero{stage}_bf16_poisoned"]
     assert trained["skipped"] == [False, True, False] and trained["finite"]
 
 
-@pytest.mark.parametrize("name", ["zero0_fp32", "zero1_fp32", "zero2_fp32", "zero3_fp32", "zero3_bf16"])
-def test_recomputed_layers_give_the_same_numbers_at_every_stage(results, name):
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("stage", "precision"), [(0, "fp32"), (1, "fp32"), (2, "fp32"), (3, "fp32"), (3, "bf16")]
+)
+def test_recomputed_layers_give_the_same_numbers_at_every_stage(results, stage, precision):
+    name = f"zero{stage}_{precision}"
     kept, again = results["two"][name], results["two"][f"{name}_recompute"]
     assert again["losses"] == kept["losses"] and again["weights"] == kept["weights"]
     assert again["recomputes"] and not kept["recomputes"]
