@@ -194,7 +194,9 @@ def _published(name: str, kwargs: dict[str, Any]) -> Path:
         key: kwargs[key] for key in ("cache_dir", "revision", "token", "local_files_only") if key in kwargs
     }
     cached_file(name, _TUNED_ON, _raise_exceptions_for_missing_entries=False, **where)
-    return Path(cached_file(name, "config.json", **where)).parent
+    config = cached_file(name, "config.json", **where)
+    assert config is not None  # else it has raised
+    return Path(config).parent
 
 
 def _of_model(folder: Path) -> dict[str, Any]:

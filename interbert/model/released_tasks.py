@@ -65,7 +65,7 @@ HEADS = {"classify": "answers", "score": "score", "choose": "score", "point": "r
 
 def for_task(model: InterBertForTasks, kind: str) -> InterBertFineTuned:
     """What fine-tuning, evaluation and the class of that task take. Answers have no names here but their numbers."""
-    answers = [str(n) for n in range(model.config.num_labels)] if kind == "classify" else None
+    answers = [str(n) for n in range(model.config.num_labels or 0)] if kind == "classify" else None
     shape = TaskShape(kind, classes=answers, soft=kind == "classify")
     kept = {field.name: getattr(model.config, field.name) for field in fields(Shape)}
     kept |= {"task": asdict(shape), "prediction_heads": []}
