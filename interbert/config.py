@@ -222,8 +222,8 @@ class TrainSettings(Closed):
     export: Literal["last", "best"] = "last"
     """Which weights a run leaves: those of its last step, or of the best round of validation."""
     trackers: list[str] = []
-    """Where figures go besides metrics.jsonl and TensorBoard: functions as FILE.py:NAME, such as those of
-    docs/trackers.md for Weights & Biases and MLflow."""
+    """Where figures go besides metrics.jsonl and TensorBoard: wandb, mlflow, or a function of your own as
+    FILE.py:NAME (docs/trackers.md)."""
     export_initial: bool = False
     """Also export the model before its first step (to `initial/`), to compare with."""
     keep_checkpoints: int = Field(3, ge=2)

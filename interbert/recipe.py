@@ -46,7 +46,8 @@ def load_recipe(name_or_file: str, overrides: Sequence[str] = (), **sections: di
         return Settings.model_validate(tree)
     except ValidationError as error:
         lines = [f"  {'.'.join(map(str, e['loc'])) or 'recipe'}: {_explain(e)}" for e in error.errors()]
-        raise SettingsError(f"recipe {name_or_file!r} does not hold together:\n" + "\n".join(lines)) from None
+        told = f" {lines[0].strip()}" if len(lines) == 1 else "\n" + "\n".join(lines)
+        raise SettingsError(f"recipe {name_or_file!r} does not hold together:{told}") from None
 
 
 def _refuse_what_a_stage_says(tree: dict[str, Any], typed: str, path: list[str]) -> None:
@@ -194,6 +195,16 @@ def _later_word_counts(base: dict[str, Any], over: dict[str, Any]) -> None:
     for said, stronger in ONE_THING:
         if over.get(said) and stronger not in over:
             base.pop(stronger, None)
+
+
+def flatten(tree: dict[str, Any], before: str = "") -> dict[str, Any]:
+    """Sections within sections -> {"section.key": value}."""
+    flat: dict[str, Any] = {}
+    for key, value in tree.items():
+        flat |= (
+            flatten(value, f"{before}{key}.") if isinstance(value, dict) and value else {before + key: value}
+        )
+    return flat
 
 
 def setting_names() -> list[str]:

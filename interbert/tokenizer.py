@@ -157,7 +157,7 @@ def load_tokenizer(directory: str | Path) -> Tokenizer:
     """The tokenizer in a local directory (of peft's adapters without one, that of their model); TokenizerError says
     what is missing there."""
     directory = Path(directory)
-    if not any((directory / name).is_file() for name in _FILES):
+    if not has_tokenizer(directory):
         directory = base_of(directory) or directory
     _check_directory(directory)
     from transformers import AutoTokenizer, BertTokenizer
@@ -176,6 +176,11 @@ def load_tokenizer(directory: str | Path) -> Tokenizer:
     if normalizer is not None:
         fast.backend_tokenizer.normalizer = normalizer
     return Tokenizer(fast, f"tokenizer {directory}")
+
+
+def has_tokenizer(directory: Path) -> bool:
+    """Whether there is one in it, sound or not."""
+    return any((directory / name).is_file() for name in _FILES)
 
 
 def own_normalizer(directory: Path) -> Any:
@@ -231,7 +236,7 @@ def _check_directory(directory: Path) -> None:
         raise TokenizerError(
             f"tokenizer {directory}: no such directory; `python -m interbert tokenizer` makes one"
         )
-    if not any((directory / name).is_file() for name in _FILES):
+    if not has_tokenizer(directory):
         raise TokenizerError(
             f"tokenizer {directory}: holds neither tokenizer.json nor vocab.txt; one is needed"
         )
@@ -309,7 +314,7 @@ def _appear_whole(directory: Path, fill: Callable[[Path], None]) -> None:
         partial.chmod(0o755)
         os.replace(partial, directory)
     except OSError:
-        if not any((directory / name).is_file() for name in _FILES):
+        if not has_tokenizer(directory):
             raise
     finally:
         shutil.rmtree(partial, ignore_errors=True)

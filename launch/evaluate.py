@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, get_args
 sys.path.insert(0, str(next(at for at in Path(__file__).resolve().parents if (at / "interbert").is_dir())))
 
 from interbert.commands.output import JUDGED, add_overwrite, output_path
+from interbert.commands.parser import Parser, end_with_examples
 from interbert.config import Kind
 from interbert.ranks.script import leave, obey
 
@@ -34,9 +35,8 @@ OF_RETRIEVAL = (
 
 
 def parse_arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = Parser(description=__doc__)
+    end_with_examples(parser, "launch evaluate")
     add_what_is_judged(parser)
     add_how_the_model_runs(parser)
     add_how_pairs_are_ranked(parser)

@@ -14,6 +14,7 @@ from typing import get_args
 
 sys.path.insert(0, str(next(at for at in Path(__file__).resolve().parents if (at / "interbert").is_dir())))
 
+from interbert.commands.parser import Parser, end_with_examples
 from interbert.config import Kind, Settings
 from interbert.idle import refuse_idle
 from interbert.ranks.script import leave, obey
@@ -29,9 +30,8 @@ SCENES_MODEL = "runs/scenes/export"
 
 
 def parse_arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = Parser(description=__doc__)
+    end_with_examples(parser, "launch finetune")
     add = parser.add_argument
     which = parser.add_mutually_exclusive_group(required=True)
     which.add_argument("--task", choices=get_args(Kind), help="what is learnt of your own examples")

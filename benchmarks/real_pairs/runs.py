@@ -1,11 +1,12 @@
 """Runs of the recipes `real` and `real_zh`, by the commands that anybody would type."""
 
 import os
-import socket
 import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+
+from interbert.ranks.ports import free_port
 
 ROOT = Path(__file__).resolve().parents[2]
 RECIPES = {"en": "real", "zh": "real_zh"}
@@ -71,13 +72,6 @@ def train(run: Run, how: How) -> Path:
                 f"{folder} did not finish (code {done.returncode}); the same command goes on where it was"
             )
     return folder
-
-
-def free_port() -> int:
-    """Where ranks meet, beside whatever else trains on this machine."""
-    with socket.socket() as own:
-        own.bind(("127.0.0.1", 0))
-        return own.getsockname()[1]
 
 
 def _paths() -> str:

@@ -31,6 +31,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="NAME",
         help="heads (or prefixes) that may stay random",
     )
+    released.add_argument(
+        "--task",
+        choices=("classify", "score", "choose", "point"),
+        help="of a fine-tuned one: what it was tuned for, so that evaluate and finetune take it",
+    )
     add_overwrite(released)
     released.set_defaults(convert=_released)
 
@@ -102,6 +107,7 @@ def _released(arguments: argparse.Namespace) -> int:
     output = output_path(arguments.output, arguments.overwrite, inputs, folder=MODEL)
 
     from interbert.model.convert import convert_released, read_weights  # seconds, once the words are right
+    from interbert.model.released_tasks import InterBertForTasks, for_task
     from interbert.tokenizer import load_tokenizer
 
     config = read_json(arguments.config)
@@ -112,6 +118,12 @@ def _released(arguments: argparse.Namespace) -> int:
         allow_missing=tuple(arguments.allow_missing),
         source=str(arguments.weights),
     )
+    if arguments.task:
+        if not isinstance(model, InterBertForTasks):
+            raise ValueError(
+                f"{arguments.weights}: has no heads of tasks (vil_prediction …); leave --task out"
+            )
+        model = for_task(model, arguments.task)
     return _brought(model, report, tokenizer, arguments.tokenizer, arguments.weights, output)
 
 
@@ -123,8 +135,12 @@ def _to_released(arguments: argparse.Namespace) -> int:
     from interbert.files import replaced
     from interbert.model.convert import export_released
     from interbert.model.loading import load_ours
+    from interbert.model.task_head import InterBertFineTuned
 
-    weights = export_released(load_ours(arguments.model))
+    model = load_ours(arguments.model)
+    weights = export_released(model)
+    if isinstance(model, InterBertFineTuned):
+        print("left out: the head of its task; the authors' code has others")
     with replaced(output) as partial:
         save_file(weights, partial)
     print(f"{output}: {len(weights)} keys")

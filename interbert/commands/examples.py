@@ -35,6 +35,41 @@ EXAMPLES = {
         "--output interbert",
         "interbert convert bert --weights bert-base-uncased --output interbert_from_bert",
     ),
+    "convert released": (
+        "interbert convert released --weights pytorch_model.bin --config config.json --tokenizer bert-base-uncased "
+        "--output interbert",
+        "interbert convert released --weights vcr.bin --config config.json --tokenizer bert-base-uncased "
+        "--task choose --output interbert_vcr",
+    ),
+    "convert to-released": (
+        "interbert convert to-released --model runs/mine/export --output pytorch_model.safetensors",
+        "interbert convert to-released --model interbert --output pytorch_model.safetensors --overwrite",
+    ),
+    "convert bert": (
+        "interbert convert bert --weights bert-base-uncased --output interbert_from_bert",
+        "interbert convert bert --weights bert-base-chinese --recipe interbert_zh_base --output interbert_zh",
+    ),
+    "convert visualbert": (
+        "interbert convert visualbert --weights visualbert-nlvr2-coco-pre --output visualbert",
+        "interbert convert visualbert --weights visualbert-vqa-coco-pre --tokenizer bert-base-uncased "
+        "--output visualbert",
+    ),
+    "convert to-visualbert": (
+        "interbert convert to-visualbert --model runs/visualbert_base/export --output for_transformers",
+        "interbert convert to-visualbert --model runs/mine/export --inexact --output for_transformers",
+    ),
+    "convert uniter": (
+        "interbert convert uniter --weights uniter-base.pt --config uniter-base.json --tokenizer bert-base-cased "
+        "--output uniter",
+        "interbert convert uniter --weights uniter-large.pt --config uniter-large.json --tokenizer bert-large-cased "
+        "--output uniter_large",
+    ),
+    "convert volta": (
+        "interbert convert volta --weights pytorch_model_9.bin --config ctrl_uniter_base.json "
+        "--tokenizer bert-base-uncased --output volta",
+        "interbert convert volta --weights pytorch_model_9.bin --config ctrl_vilbert_base.json "
+        "--tokenizer bert-base-uncased --output volta --overwrite",
+    ),
     "export": (
         "interbert export --model runs/mine/export --format onnx --quantise int8 --output program",
         "interbert export --model runs/mine/export --format torch-export --data features.h5 --output program",
@@ -48,10 +83,30 @@ EXAMPLES = {
         "interbert launch pretrain --recipe scenes --deepspeed_config cpu",
         "interbert launch finetune --hostfile hosts --recipe vqa2 --deepspeed_config zero1_bf16",
     ),
+    "launch pretrain": (
+        "interbert launch pretrain --recipe scenes --deepspeed_config cpu --num_gpus 2",
+        "interbert launch pretrain --recipe interbert_base --deepspeed_config zero1_bf16 --data shards/ --dry-run",
+    ),
+    "launch finetune": (
+        "interbert launch finetune --task classify --model runs/scenes/export --data features.h5 "
+        "--examples train.jsonl --validation val.jsonl --deepspeed_config cpu --output-dir runs/classes",
+        "interbert launch finetune --recipe vqa2 --deepspeed_config zero1_bf16 --data coco.h5 --seeds 1 2 3",
+    ),
+    "launch evaluate": (
+        "interbert launch evaluate --task retrieval --model runs/mine/export --data heldout.h5 "
+        "--output retrieval.json",
+        "interbert launch evaluate --task retrieval --run runs/scenes",
+    ),
     "doctor": ("interbert doctor", "interbert doctor --hostfile hosts"),
     "settings": ("interbert settings --recipe interbert_base", "interbert settings train.batch"),
     "summary": ("interbert summary runs/scenes", "interbert summary runs/scenes_retrieval"),
     "runs": ("interbert runs list", "interbert runs compare runs/a runs/b --picture curves.png"),
+    "runs list": ("interbert runs list", "interbert runs list /scratch/runs"),
+    "runs show": ("interbert runs show scenes", "interbert runs show runs/scenes --command"),
+    "runs compare": (
+        "interbert runs compare scenes runs/second",
+        "interbert runs compare runs/a runs/b --picture curves.png --overwrite",
+    ),
     "import vqa2": (
         "interbert import vqa2 --questions v2_val2014_questions.json --answers vqa_train.answers.json "
         "--annotations v2_val2014_annotations.json --data coco.h5 --output vqa_val.jsonl",
@@ -90,7 +145,3 @@ EXAMPLES = {
         "--output kdd_valid.jsonl",
     ),
 }
-
-
-def examples_of(verb: str) -> str:
-    return "\n  ".join(("examples:", *EXAMPLES[verb]))

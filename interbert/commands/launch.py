@@ -5,16 +5,20 @@ import os
 import runpy
 import sys
 from collections.abc import Mapping
+from pathlib import Path
 
 from interbert.doors import expand_paths
 from interbert.ranks.handover import launcher_line, split_arguments
 from interbert.ranks.launcher import started_by
+from interbert.ranks.ports import free_port
 from interbert.shipped import shipped
 
 HELP = "start pretraining, fine-tuning or an evaluation on all devices here, or on the hosts of --hostfile"
 SCRIPTS = ("pretrain", "finetune", "evaluate")
 ALONE = {"-h", "--help", "--dry-run"}
 """What one process answers."""
+USUAL_HOSTFILE = Path("/job/hostfile")
+"""Which DeepSpeed takes where none is named."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -23,12 +27,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         choices=(*SCRIPTS, "files"),
         help="what to start; files: say where the scripts, those of SLURM and the example of a hostfile lie",
     )
-    parser.add_argument(
+    words = parser.add_argument(
         "words",
         nargs=argparse.REMAINDER,
         metavar="…",
         help="flags of the script (interbert launch pretrain --help) and of the deepspeed launcher",
     )
+    words.required = False  # as newer Pythons have it
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -48,7 +53,15 @@ def start_of(script: str, words: list[str], environment: Mapping[str, str]) -> l
     launcher, own = split_arguments(words)
     if started_by(environment) != "python" or (not launcher and ALONE.intersection(own)):
         return [script, *words]
-    return launcher_line(launcher, script, own)
+    return launcher_line(_meeting(launcher), script, own)
+
+
+def _meeting(launcher: list[str]) -> list[str]:
+    """On this machine alone at a free port, so that a run beside another need not be told one."""
+    elsewhere = {"--master_port", "--hostfile", "--launcher"}.intersection(
+        launcher
+    ) or USUAL_HOSTFILE.is_file()
+    return launcher if elsewhere else [*launcher, "--master_port", str(free_port())]
 
 
 def refuse(script: str, words: list[str]) -> None:

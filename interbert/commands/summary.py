@@ -26,10 +26,9 @@ def summarise(folder: Path) -> str:
     if (folder / SWEEP).is_file():
         return sweep_table(read_json(folder / SWEEP))
     status, metrics = folder / "status.json", folder / "metrics.jsonl"
-    for path in (status, metrics):
-        if not path.is_file():
-            raise ValueError(f"{folder}: no {path.name} there; is it the folder of a run?")
-    lines = read_json_lines(metrics)
+    if not status.is_file():
+        raise ValueError(f"{folder}: no {status.name} there; is it the folder of a run?")
+    lines = read_json_lines(metrics) if metrics.is_file() else []
     state = read_json(status)
     rows = [f"{folder}: {state['state']} at step {state['step']} ({state['reason']})", ""]
     rows += _losses(lines) + _retrieval(folder / "evaluation.json")

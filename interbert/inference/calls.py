@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from interbert.inference.processor import InterBertProcessor, Text
+from interbert.inference.stamp import Stamp, stamp_of
 from interbert.model.interbert import InterBertForPreTraining
 from interbert.model.loading import load_ours
 from interbert.model.task_head import InterBertFineTuned
@@ -61,6 +62,11 @@ def _likeliest(shares_K: Tensor, classes: list[str], most: int) -> list[Answer]:
     return [Answer(classes[n], p) for n, p in zip(found.indices.tolist(), found.values.tolist(), strict=True)]
 
 
-@lru_cache(maxsize=2)
 def loaded(folder: Path) -> tuple[InterBertForPreTraining, InterBertProcessor]:
+    """From memory, unless the directory is another by now."""
+    return _loaded(folder.resolve(), stamp_of(folder))
+
+
+@lru_cache(maxsize=2)
+def _loaded(folder: Path, stamp: Stamp) -> tuple[InterBertForPreTraining, InterBertProcessor]:
     return load_ours(folder), InterBertProcessor.from_pretrained(folder)

@@ -11,12 +11,15 @@ from typing import Any, Unpack
 import numpy as np
 from transformers import AutoProcessor, BatchFeature, ProcessorMixin
 from transformers.processing_utils import ProcessingKwargs
+from transformers.utils.hub import cached_file
 
+from interbert.adapter_folder import base_of
 from interbert.batches.prepare import box_shares
 from interbert.inference.regions import ImageRegions, regions_of_images, regions_of_store
 from interbert.model.shape.configuration import InterBertConfig
+from interbert.store.checks import faulty_boxes, faulty_features
 from interbert.store.features_of import refuse_other_features
-from interbert.tokenizer import Tokenizer, own_normalizer
+from interbert.tokenizer import Tokenizer, has_tokenizer, own_normalizer
 
 Text = str | tuple[str, ...] | list[str]
 """One segment, or two."""
@@ -62,8 +65,8 @@ class InterBertProcessor(ProcessorMixin):
         **kwargs: Unpack[ProcessingKwargs],
     ) -> BatchFeature:
         """text: a sentence or several, a pair of segments as a tuple. Of what images are known by, one: regions;
-        images (files or Pillow's) with a detector, a directory's or the hub's name; image_ids of the stores `data`.
-        As many of them as of texts, or one for all. Of transformers' other arguments: padding, max_length,
+        images (files, Pillow's, arrays) with a detector, a directory's or the hub's name; image_ids of the stores
+        `data`. As many of them as of texts, or one for all. Of transformers' other arguments: padding, max_length,
         return_tensors.
         """
         asked = self._merge_kwargs(**kwargs)["text_kwargs"]
@@ -121,13 +124,17 @@ class InterBertProcessor(ProcessorMixin):
         boxes_BR5, mask_BR = np.zeros((len(kept), most, 5), np.float32), np.zeros((len(kept), most), np.int64)
         for number, one in enumerate(kept):
             regions = len(one.boxes)
-            # Stores hold halves: an image means the same from a store and from its file.
-            features_BRD[number, :regions] = np.asarray(one.features).astype(np.float16)
-            shares_R5 = box_shares(np.asarray(one.boxes), np.array([regions]), np.array([one.size]))
+            features_BRD[number, :regions] = one.features
+            shares_R5 = box_shares(one.boxes, np.array([regions]), np.array([one.size]))
             boxes_BR5[number, :regions], mask_BR[number, :regions] = shares_R5, 1
         return {"region_features": features_BRD, "region_boxes": boxes_BR5, "region_mask": mask_BR}
 
     def _checked(self, one: ImageRegions) -> ImageRegions:
+        if not isinstance(one, ImageRegions):
+            raise ValueError(
+                f"regions of an image are interbert.ImageRegions(features, boxes, size=(width, height)), not a "
+                f"{type(one).__name__}"
+            )
         features, boxes = np.asarray(one.features), np.asarray(one.boxes)
         if features.ndim != 2 or boxes.shape != (len(features), 4):
             raise ValueError(
@@ -139,8 +146,15 @@ class InterBertProcessor(ProcessorMixin):
                 f"the regions' features are {features.shape[1]} wide, the model takes {self.feature_width}: use the "
                 "detector (or the store) whose features it was trained on"
             )
+        # Stores hold halves: an image means the same from a store and from its file.
+        with np.errstate(over="ignore"):
+            halves_RD = np.ascontiguousarray(features, np.float16)
+        sizes_R2 = np.broadcast_to(np.array(one.size), (len(boxes), 2))
+        fault = faulty_features(halves_RD) or faulty_boxes(boxes.astype(np.float32), sizes_R2)
+        if fault is not None:
+            raise ValueError(f"region {fault[0]} of an image: {fault[1]}")
         refuse_other_features("the model", self.features_of, "the image", one.features_of)
-        return ImageRegions(features[: self.max_regions], boxes[: self.max_regions], one.size)
+        return ImageRegions(halves_RD[: self.max_regions], boxes[: self.max_regions], one.size)
 
     @classmethod
     def get_processor_dict(
@@ -151,14 +165,17 @@ class InterBertProcessor(ProcessorMixin):
         if folder.is_dir() and not (folder / "processor_config.json").is_file():
             return _of_model(folder), kwargs
         said, rest = super().get_processor_dict(pretrained_model_name_or_path, **kwargs)
+        if "feature_width" not in said:  # published without a processor of its own
+            said = _of_model(_published(str(pretrained_model_name_or_path), kwargs)) | said
         return said, rest
 
     @classmethod
     def _load_tokenizer_from_pretrained(
         cls, sub_processor_type: Any, pretrained_model_name_or_path: Any, subfolder: str = "", **kwargs: Any
     ) -> Any:
-        """With all that its file says is done to a text before it is cut, as training has it."""
-        name = pretrained_model_name_or_path
+        """With all that its file says is done to a text before it is cut, as training has it. Of peft's adapters
+        without one, that of their model."""
+        name = _tokenizer_folder(pretrained_model_name_or_path)
         tokenizer = super()._load_tokenizer_from_pretrained(sub_processor_type, name, subfolder, **kwargs)
         own = own_normalizer(Path(name)) if Path(name).is_dir() else None
         if own is not None:
@@ -166,7 +183,25 @@ class InterBertProcessor(ProcessorMixin):
         return tokenizer
 
 
+def _tokenizer_folder(name: Any) -> Any:
+    folder = Path(name)
+    return name if not folder.is_dir() or has_tokenizer(folder) else base_of(folder) or name
+
+
+def _published(name: str, kwargs: dict[str, Any]) -> Path:
+    """Where what a hub tells of a model lies on this machine."""
+    where = {
+        key: kwargs[key] for key in ("cache_dir", "revision", "token", "local_files_only") if key in kwargs
+    }
+    cached_file(name, _TUNED_ON, _raise_exceptions_for_missing_entries=False, **where)
+    config = cached_file(name, "config.json", **where)
+    assert config is not None  # else it has raised
+    return Path(config).parent
+
+
 def _of_model(folder: Path) -> dict[str, Any]:
+    if not (folder / "config.json").is_file():
+        folder = base_of(folder) or folder
     config = json.loads((folder / "config.json").read_text()) if (folder / "config.json").is_file() else {}
     found = {name: config[name] for name in _OF_CONFIG if name in config}
     if "max_position_embeddings" in config:

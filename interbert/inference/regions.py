@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+from interbert.inference.stamp import Stamp, stamp_of
 
 if TYPE_CHECKING:
     from interbert.sources.images.encoder import Prepared, Vision
@@ -46,7 +49,8 @@ def regions_of_store(data: str | Path | Sequence[str | Path], image_ids: Sequenc
 
 
 def regions_of_images(images: Sequence[Any], detector: str | Vision) -> list[ImageRegions]:
-    """Of files, or of Pillow's images. detector: a directory or a name of the hub, a detector or a patch encoder."""
+    """Of files, Pillow's images, or arrays [height, width, 3] of bytes. detector: a directory or a name of the hub, a
+    detector or a patch encoder."""
     vision = _vision(detector) if isinstance(detector, str | Path) else detector
     prepared = [_prepared(image, vision) for image in images]
     return [
@@ -56,21 +60,33 @@ def regions_of_images(images: Sequence[Any], detector: str | Vision) -> list[Ima
 
 
 def _vision(name: str | Path) -> Vision:
+    """From memory, unless the directory is another by now."""
+    from interbert.hub import local_folder
+
+    called = Path(name).resolve().name if Path(name).is_dir() else str(name)
+    folder = local_folder(str(name)).resolve()
+    return _loaded(folder, called, stamp_of(folder))
+
+
+@lru_cache(maxsize=1)
+def _loaded(folder: Path, called: str, stamp: Stamp) -> Vision:
     import torch
 
-    from interbert.hub import local_folder
     from interbert.sources.images.encoder import Choice
     from interbert.sources.images.vision import load_vision
 
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    called = Path(name).resolve().name if Path(name).is_dir() else str(name)
-    return load_vision(local_folder(str(name)), Choice(), device, called)
+    return load_vision(folder, Choice(), device, called)
 
 
 def _prepared(image: Any, vision: Vision) -> Prepared:
+    from PIL import Image
+
     from interbert.sources.images.containers.container import ImageError
     from interbert.sources.images.decode import Limits, Picture, decoded
 
+    if isinstance(image, np.ndarray):
+        image = Image.fromarray(image)
     if not isinstance(image, str | Path):
         return vision.prepare(Picture(image.convert("RGB"), image.size))
     try:

@@ -53,6 +53,12 @@ class Adapters:
         for name, a_RI in self.pairs.items():
             if name in shapes and (self.b[name].shape[0], a_RI.shape[1]) != shapes[name]:
                 faults.append(name)
+        head = [name for name in faults if name.startswith("task.") and name not in shapes]
+        if head and len(head) == len(faults):
+            raise AdapterError(
+                f"{self.folder}: its adapters bring a head ({', '.join(sorted(head))}) that their model has not; "
+                "save the configuration of the model that was tuned beside them: model.config.save_pretrained(DIR)"
+            )
         if faults:
             raise AdapterError(
                 f"{self.folder}: its adapters do not fit the model: {', '.join(sorted(faults))}; they were made for "

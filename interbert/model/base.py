@@ -20,6 +20,7 @@ from interbert.model.outputs import InterBertOutput
 from interbert.model.packing.attention import BACKENDS, Maps, WithinPairs, ask_packed
 from interbert.model.packing.image_tokens import image_tokens, whole_images
 from interbert.model.packing.layout import Layout, layout
+from interbert.model.packing.maps import padded_maps
 from interbert.model.packing.padding import PackedInputs, PaddedInputs, pack, unpack
 from interbert.model.packing.streams import Streams
 from interbert.model.shape.configuration import InterBertConfig
@@ -203,7 +204,8 @@ class InterBertModel(InterBertPreTrainedModel):
         states = [] if _or(output_hidden_states, asked.output_hidden_states) else None
         inputs = pack(asked, given)
         streams = self.encode(inputs, inputs.layout, maps, pointing, states)
-        return Read(inputs, streams, *self.pool(streams, inputs.layout), maps, states)
+        attentions = None if maps is None else padded_maps(asked.encoder_stages, maps, inputs)
+        return Read(inputs, streams, *self.pool(streams, inputs.layout), attentions, states)
 
     @can_return_tuple
     def forward(
@@ -251,7 +253,7 @@ class Read:
     streams: Streams
     text_PQ: Tensor | None
     image_PQ: Tensor | None
-    maps: Maps | None
+    attentions: tuple[Tensor, ...] | None
     states: States | None
 
     def output(self) -> InterBertOutput:
@@ -261,7 +263,7 @@ class Read:
             text_pooled=self.text_PQ,
             region_pooled=self.image_PQ,
             hidden_states=None if self.states is None else tuple(self._padded(*one) for one in self.states),
-            attentions=self.maps,
+            attentions=self.attentions,
         )
 
     def _padded(self, image_VH: Tensor, text_TH: Tensor) -> Tensor:

@@ -1,5 +1,6 @@
 """What is told of a model on a hub, where no run has left a card of its own."""
 
+import re
 from pathlib import Path
 
 import yaml
@@ -21,7 +22,12 @@ def carry_card(config: InterBertConfig, came_from: str | Path | None, folder: st
         return
     there = Path(came_from) / CARD if came_from else None
     known = there is not None and there.is_file()
-    write_text(here, there.read_text() if known else card_of(config, name))
+    write_text(here, _called(there.read_text(), name) if known else card_of(config, name))
+
+
+def _called(card: str, name: str) -> str:
+    """What is to be typed names the place that it is published at."""
+    return re.sub(r'(from_pretrained\(")[^"]*("\))', lambda found: found[1] + name + found[2], card)
 
 
 def card_of(config: InterBertConfig, name: str) -> str:

@@ -8,7 +8,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 from transformers import AutoConfig
 
-from interbert.adapter_folder import adapter_config, base_of
+from interbert.adapter_folder import AdapterError, adapter_config, base_of
 from interbert.files import check_sums, read_json
 from interbert.model.adapted import Adapters
 from interbert.model.beginning import Read, drawn, fill
@@ -30,7 +30,13 @@ def load_ours(folder: str | Path) -> InterBertForPreTraining:
 def load_with_adapters(folder: str | Path) -> Any:
     """A `peft.PeftModel` over the model that the adapters of this directory were made for: they can learn on, be
     taken off (`disable_adapter`) or merged (`merge_and_unload`)."""
-    import peft
+    try:
+        import peft
+    except ImportError:
+        raise AdapterError(
+            f"{folder}: adapters apart from their model need the package peft: pip install 'interbert[peft]'; "
+            "`load_ours` merges them without it"
+        ) from None
 
     model, read = _open_base(Path(folder))
     fresh = drawn(model, 0, model.config.initializer_range)

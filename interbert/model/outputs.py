@@ -53,5 +53,6 @@ class InterBertOutput(ModelOutput):
     hidden_states: tuple[Tensor, ...] | None = None
     """[B, image tokens + words, H] of the embeddings and of each layer, one stream's layer leaving the other's tokens
     as they were."""
-    attentions: Maps | None = None
-    """Not padded: a pair's map is of its real tokens, image tokens before words."""
+    attentions: tuple[Tensor, ...] | None = None
+    """Of each layer [B, heads, image tokens + words, the same], before dropout: 0 where a layer of one stream does
+    not look."""

@@ -1,14 +1,18 @@
-"""Heads for downstream tasks over the pretraining model, as the released code has them."""
+"""Heads for downstream tasks over the pretraining model, as the released code has them: four in one model, which was
+tuned for one task. `for_task` keeps the one that is meant."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, fields
 
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from interbert.model.beginning import fill
 from interbert.model.interbert import InterBertForPreTraining
 from interbert.model.layers.heads import FusedMatchHead
 from interbert.model.outputs import InterBertOutput
 from interbert.model.shape.configuration import InterBertConfig
+from interbert.model.shape.shape import Shape, TaskShape
+from interbert.model.task_head import InterBertFineTuned
 
 
 @dataclass
@@ -53,3 +57,20 @@ class InterBertForTasks(InterBertForPreTraining):
         if output.text_hidden is not None:
             output.word_scores = self.tasks["words_score"](F.dropout(output.text_hidden, p, training))
         return output
+
+
+HEADS = {"classify": "answers", "score": "score", "choose": "score", "point": "regions_score"}
+"""Which of them a task of that kind reads."""
+
+
+def for_task(model: InterBertForTasks, kind: str) -> InterBertFineTuned:
+    """What fine-tuning, evaluation and the class of that task take. Answers have no names here but their numbers."""
+    answers = [str(n) for n in range(model.config.num_labels or 0)] if kind == "classify" else None
+    shape = TaskShape(kind, classes=answers, soft=kind == "classify")
+    kept = {field.name: getattr(model.config, field.name) for field in fields(Shape)}
+    kept |= {"task": asdict(shape), "prediction_heads": []}
+
+    def read(name: str) -> Tensor:
+        return model.get_parameter(name.replace("task.classifier.", f"tasks.{HEADS[kind]}.")).detach()
+
+    return fill(InterBertFineTuned.empty(InterBertConfig(**kept)), read).eval()

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from transformers.modeling_outputs import ModelOutput
 
 from interbert.batches.batch import Batch
 from interbert.kernels.dropout import dropout
@@ -18,11 +19,18 @@ from interbert.model.shape.shape import TaskShape
 
 
 @dataclass
-class FineTunedOutput(InterBertOutput):
-    """What the model returns, and the answer."""
+class Answered(ModelOutput):
+    """What a tuple of the output begins with, as it does elsewhere."""
 
+    loss: Tensor | None = None
     logits: Tensor | None = None
     """[B, classes] of each pair; of pairs of images [B / 2, classes]; [B, 1] a score; [B, R] of each image token."""
+
+
+@dataclass
+class FineTunedOutput(InterBertOutput, Answered):
+    """What the model returns, and before it the answer: `logits` [B, classes] of each pair; of pairs of images
+    [B / 2, classes]; [B, 1] a score; [B, R] of each image token."""
 
 
 class InterBertFineTuned(InterBertForPreTraining):

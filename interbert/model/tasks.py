@@ -200,7 +200,9 @@ class InterBertForImageTextRetrieval(InterBertForPreTraining):
         output = self.predict(given, output_attentions, output_hidden_states)
         assert output.itm_logits is not None
         loss = None if labels is None else mean(itm(output.itm_logits, labels))
-        return FineTunedOutput(**output, loss=loss, logits=match_log_odds(output.itm_logits))
+        # What Trainer takes for predictions are the logits alone.
+        said = {**output, "itm_logits": None}
+        return FineTunedOutput(**said, loss=loss, logits=match_log_odds(output.itm_logits))
 
 
 def _with_head(config: InterBertConfig, wanted: TaskShape, asked_by: str) -> InterBertConfig:

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from interbert.ranks.ending import AskedToStop, describe_error
 from interbert.ranks.launcher import ranks_here, started_by
+from interbert.ranks.ports import free_port
 from interbert.ranks.stop import StopRequest
 
 if TYPE_CHECKING:
@@ -218,12 +219,6 @@ def name_rendezvous() -> str:
         environment.update(RANK="0", WORLD_SIZE="1", LOCAL_RANK="0", LOCAL_WORLD_SIZE="1")
         environment.update(MASTER_ADDR="127.0.0.1", MASTER_PORT=str(free_port()))
     return launcher
-
-
-def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return listener.getsockname()[1]
 
 
 def _rendezvous_by_slurm(environment) -> None:

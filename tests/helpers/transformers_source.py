@@ -5,16 +5,13 @@ comes from the package index. Three modules that the distribution leaves out (of
 on the network) have a stand-in here that holds no tests.
 """
 
-import hashlib
 import importlib
-import io
-import json
 import os
+import subprocess
 import sys
 import tarfile
 import tempfile
 import unittest
-import urllib.request
 from pathlib import Path
 from types import ModuleType
 
@@ -58,25 +55,21 @@ def _folder() -> Path:
     called = f"transformers-{transformers.__version__}"
     cache = Path(tempfile.gettempdir()) / f"interbert_{os.getuid()}"
     if not (cache / called).is_dir():
-        try:
-            data = _download()
-        except OSError as error:
-            pytest.skip(f"the source of transformers cannot be had ({error})")
-        with tarfile.open(fileobj=io.BytesIO(data)) as archive:
+        with tempfile.TemporaryDirectory() as folder, tarfile.open(_downloaded(folder)) as archive:
             archive.extractall(cache, filter="data")
     return cache / called
 
 
-def _download() -> bytes:
-    with urllib.request.urlopen(
-        f"https://pypi.org/pypi/transformers/{transformers.__version__}/json"
-    ) as told:
-        files = json.load(told)["urls"]
-    (source,) = (one for one in files if one["packagetype"] == "sdist")
-    with urllib.request.urlopen(source["url"]) as answer:
-        data = answer.read()
-    assert hashlib.sha256(data).hexdigest() == source["digests"]["sha256"]
-    return data
+def _downloaded(folder: str) -> Path:
+    """By pip, as whatever else of Python's packages."""
+    wanted = ["--no-deps", "--no-binary", "transformers", f"transformers=={transformers.__version__}"]
+    command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-build-isolation", "--dest", folder]
+    done = subprocess.run([*command, *wanted], capture_output=True, text=True)
+    if done.returncode:
+        last = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
+        pytest.skip(f"the source of transformers cannot be had ({last})")
+    (archive,) = Path(folder).glob("transformers-*.tar.gz")
+    return archive
 
 
 def names_of(case: type) -> set[str]:

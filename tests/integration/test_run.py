@@ -5,6 +5,7 @@ import re
 import signal
 import sys
 import time
+from pathlib import Path
 
 import pytest
 import torch
@@ -54,6 +55,7 @@ def test_what_a_run_leaves(runs, whole):
     assert list((folder / "profile").glob("trace_rank0.json"))
     environment = json.loads((folder / "environment.json").read_text())
     assert environment["packages"]["deepspeed"] and environment["ranks"] == 1
+    assert environment["packages"]["interbert"] and Path(environment["folder"]).is_dir()
 
 
 def test_metrics_are_complete(runs, whole):

@@ -69,7 +69,7 @@ FOUNDATION = {
     "script",
     "segmenter",
     "tokenizer",
-    "__init__",
+    "__version__",
 }
 
 
@@ -79,7 +79,10 @@ def room_of(module: str) -> str:
         return "launch"
     if len(parts) == 1 or parts[1] in FOUNDATION:
         return "foundation"
-    if parts[1] == "__main__":
+    if parts[1] in (
+        "__main__",
+        "__init__",
+    ):  # doors, the second one to Python: it shows what lies in the rooms
         return "launch"
     if parts[1] == "tasks" or parts[1:3] == ["batches", "batch"]:
         return ".".join(parts[1:3])

@@ -108,10 +108,13 @@ def test_the_launcher_starts_the_scripts_of_the_wheel(installed, tmp_path):
     assert "pretrain: no data at data/a.h5" in told and "Traceback" not in told
 
 
-def test_as_a_rank_the_script_itself_runs():
+def test_as_a_rank_the_script_itself_runs(monkeypatch):
+    monkeypatch.setattr("interbert.commands.launch.free_port", lambda: 4711)
     words = ["--recipe", "scenes", "--num_gpus", "2"]
-    by_launcher = ["-m", "deepspeed.launcher.runner", "--num_gpus", "2", "x.py", "--recipe", "scenes"]
+    launcher = ["-m", "deepspeed.launcher.runner", "--num_gpus", "2", "--master_port"]
+    by_launcher = [*launcher, "4711", "x.py", "--recipe", "scenes"]
     assert start_of("x.py", words, {}) == by_launcher
+    assert start_of("x.py", [*words, "--master_port", "9"], {}) == [*launcher, "9", *by_launcher[6:]]
     assert start_of("x.py", words, {"RANK": "0", "WORLD_SIZE": "2"}) == ["x.py", *words]
     assert start_of("x.py", ["--dry-run"], {}) == ["x.py", "--dry-run"]
 

@@ -17,6 +17,7 @@ from importlib import metadata
 from pathlib import Path
 
 import torch
+from packaging.requirements import Requirement
 
 from interbert.kernels.apex import apex_symbol
 from interbert.kernels.attend.fused_build import architecture, nvcc
@@ -61,26 +62,32 @@ def versions() -> Iterator[Finding]:
     yield Finding(
         "python", "ok" if fits else "wrong", f"{python}, {sys.executable}", "take Python 3.11 to 3.13"
     )
-    pins = Path(__file__).parents[3] / "requirements.txt"
-    for line in pins.read_text().splitlines() if pins.exists() else ():
-        name, _, pinned = line.partition("==")
-        if not pinned or line.startswith("#"):
-            continue
+    pins = pinned()
+    for asked in map(Requirement, metadata.requires("interbert") or ()):
+        tested = f"; tested with {pins[asked.name]}" if asked.name in pins else ""
+        wanted = f"{asked.name}=={pins[asked.name]}" if tested else f"{asked.name}{asked.specifier}"
+        remedy = f"pip install '{wanted}'"
         try:
-            found = metadata.version(name)
+            found = metadata.version(asked.name)
         except metadata.PackageNotFoundError:
-            yield Finding(
-                name, "wrong", f"not installed; tested with {pinned}", f"pip install {name}=={pinned}"
-            )
+            if asked.marker is None:  # else an extra, of which nothing was said
+                yield Finding(asked.name, "wrong", f"not installed{tested}", remedy)
             continue
-        same = found.split("+")[0] == pinned
-        if not same or name in ("torch", "deepspeed"):
-            yield Finding(
-                name,
-                "ok" if same else "note",
-                f"{found}; tested with {pinned}",
-                f"pip install {name}=={pinned}",
-            )
+        if not asked.specifier.contains(found):
+            yield Finding(asked.name, "wrong", f"{found}; needs {asked.specifier}{tested}", remedy)
+        elif tested and found.split("+")[0] != pins[asked.name]:
+            yield Finding(asked.name, "note", f"{found}{tested}", remedy)
+        elif asked.name in ("torch", "deepspeed"):
+            yield Finding(asked.name, "ok", f"{found}{tested}")
+
+
+def pinned() -> dict[str, str]:
+    """What the suite was run with, where this is a checkout."""
+    checkout = Path(__file__).parents[3]
+    if not (checkout / "pyproject.toml").is_file():
+        return {}
+    lines = (checkout / "requirements.txt").read_text().splitlines()
+    return dict(line.split("==") for line in lines if "==" in line and not line.startswith("#"))
 
 
 def compilers() -> Iterator[Finding]:

@@ -3,12 +3,11 @@
 Verbs of two words, each with flags of its own.
 """
 
-import argparse
 from typing import Any
 
-from interbert.commands.examples import examples_of
 from interbert.commands.official import glue, kdd2020, muge, nlvr2, refcoco, snli_ve, vcr, vqa2
 from interbert.commands.output import add_overwrite
+from interbert.commands.parser import end_with_examples
 
 TASKS = {
     "vqa2": vqa2,
@@ -27,10 +26,8 @@ def add_verbs(verbs: Any, asked: str | None) -> None:
     """asked: as build_parser has it."""
     for name, task in TASKS.items():
         verb = f"import {name}"
-        parser = verbs.add_parser(
-            verb, description=task.ABOUT, formatter_class=argparse.RawDescriptionHelpFormatter
-        )
-        parser.epilog = examples_of(verb)
+        parser = verbs.add_parser(verb, description=task.ABOUT)
+        end_with_examples(parser, verb)
         if asked in (None, verb):
             task.add_arguments(parser)
             add_overwrite(parser)

@@ -32,11 +32,7 @@ def _told(arguments: argparse.Namespace) -> str:
     from interbert.commands.runs.read import RUNS, found
 
     if arguments.what == "show":
-        from interbert.commands.runs.started import command_of
-        from interbert.commands.summary import summarise
-
-        folder = found(arguments.run_folder)
-        return command_of(folder) if arguments.command else f"{summarise(folder)}\n\n{command_of(folder)}"
+        return _shown(found(arguments.run_folder), arguments.command)
     if arguments.what == "compare":
         from interbert.commands.runs.compare import compare, draw
 
@@ -46,3 +42,12 @@ def _told(arguments: argparse.Namespace) -> str:
     from interbert.commands.runs.listing import listed
 
     return listed(getattr(arguments, "folder", RUNS))
+
+
+def _shown(folder: Path, command_alone: bool) -> str:
+    from interbert.commands.runs.started import command_of, is_noted
+    from interbert.commands.summary import summarise
+
+    if command_alone:
+        return command_of(folder)
+    return summarise(folder) + (f"\n\n{command_of(folder)}" if is_noted(folder) else "")

@@ -7,11 +7,12 @@ import yaml
 
 from interbert.commands.output import output_path
 from interbert.commands.runs.read import figure_of, logged
+from interbert.recipe import flatten
 
 
 def compare(folders: list[Path]) -> str:
     """What the two were told otherwise, and what came of it."""
-    settings = [_flat(_settings(folder)) for folder in folders]
+    settings = [flatten(_settings(folder)) for folder in folders]
     names = sorted({name for each in settings for name in each})
     rows = [("", *map(str, folders))]
     rows += [
@@ -68,11 +69,8 @@ def _number(value: float | None) -> float:
 
 
 def _settings(folder: Path) -> dict[str, Any]:
+    if not (folder / "config.yaml").is_file():
+        raise ValueError(
+            f"{folder}: ended before its settings were written; `interbert runs show {folder}` says why"
+        )
     return yaml.safe_load((folder / "config.yaml").read_text())
-
-
-def _flat(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat = {}
-    for name, value in tree.items():
-        flat |= _flat(value, f"{prefix}{name}.") if isinstance(value, dict) else {prefix + name: value}
-    return flat

@@ -15,7 +15,7 @@ def listed(root: Path) -> str:
         raise ValueError(f"{root}: no such folder; runs are made in runs/, or where --output-dir said")
     folders = [path.parent for depth in ("*", "*/*") for path in root.glob(f"{depth}/status.json")]
     if not folders:
-        raise ValueError(f"{root}: no run is there")
+        raise ValueError(f"{root}: no run is there; runs are made in runs/, or where --output-dir said")
     rows = [("run", "state", "step", "loss", "figure", "last word")]
     rows += [_row(root, folder) for folder in sorted(folders)]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
@@ -25,6 +25,13 @@ def listed(root: Path) -> str:
 
 
 def _row(root: Path, folder: Path) -> tuple[str, ...]:
+    try:
+        return _told(root, folder)
+    except (ValueError, KeyError) as error:
+        return str(folder.relative_to(root)), "unreadable", "", "", "", str(error)
+
+
+def _told(root: Path, folder: Path) -> tuple[str, ...]:
     status = read_json(folder / "status.json")
     lines = logged(folder)
     words = (folder / "status.json", folder / "metrics.jsonl")

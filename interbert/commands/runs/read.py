@@ -12,7 +12,7 @@ RUNS = Path("runs")
 def found(given: Path) -> Path:
     """A run by its folder, or by its name in runs/."""
     for folder in (given, RUNS / given):
-        if (folder / "config.yaml").is_file():
+        if any((folder / name).is_file() for name in ("config.yaml", "status.json")):
             return folder
     raise ValueError(
         f"{given}: no run is there, nor in {RUNS / given}; `interbert runs list DIR` lists those of DIR"

@@ -59,7 +59,8 @@ def attention(
         return qkv_T3Hd[:, 0]
     if DEVICES.get(backend, device.type) != device.type:
         raise ValueError(
-            f"attention backend {backend} is for {DEVICES[backend]}, the tensors are on {device}: take auto"
+            f"attention backend {backend} is for {DEVICES[backend]}, the tensors are on {device}: take auto "
+            "(of a model attn_implementation='interbert')"
         )
     return BACKENDS[backend](qkv_T3Hd, cu_seqlens, max_seqlen, dropout_p, rng, order)
 

@@ -12,7 +12,8 @@ class InterBertConfig(Shape, PreTrainedConfig):
 
     model_type = "interbert"
     keys_to_ignore_at_inference: ClassVar[list[str]] = [
-        *("text_hidden", "region_hidden", "text_pooled", "region_pooled", "hidden_states", "attentions")
+        *("text_hidden", "region_hidden", "text_pooled", "region_pooled", "match_probability"),
+        *("hidden_states", "attentions"),
     ]
     tie_word_embeddings: bool = True
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import yaml
 
+from interbert import __version__
 from interbert.config import Settings
 from interbert.files import SUMS, read_json, write_sums, write_text
 from interbert.model.shape.shape import Shape
@@ -21,7 +22,7 @@ _TASKS = {
     "match": "Says how well an image and a text belong together.",
     "point": "Says which region of an image a text means.",
 }
-_SAID = ("seed", "batch", "schedule_steps", "learning_rate", "inherited_rate", "optimizer", "weight_decay")
+_SAID = ("seed", "schedule_steps", "learning_rate", "inherited_rate", "optimizer", "weight_decay")
 
 
 def write_card(folder: Path, settings: Settings, results: dict[str, Any], steps: int) -> None:
@@ -163,7 +164,19 @@ def _beginning(settings: Settings) -> list[tuple[str, str]]:
 
 
 def _rates(settings: Settings) -> list[tuple[str, str]]:
-    return [(name.replace("_", " "), _code(str(getattr(settings.train, name)))) for name in _SAID]
+    told = [(name.replace("_", " "), _code(str(getattr(settings.train, name)))) for name in _SAID]
+    return [*told[:1], ("batch", _batch(settings)), *told[1:], ("made with", f"interbert {__version__}")]
+
+
+def _batch(settings: Settings) -> str:
+    """Of a recipe that says micro-batches, the pairs of `train.batch` mean nothing."""
+    asked, step = settings.train.batch, settings.step
+    parts = [_code(asked)] if asked and settings.train.micro_batches is None else []
+    if step is not None:
+        parts.append(f"{step.micro_batches} micro-batches of at most {step.token_budget:,} tokens a step")
+    elif settings.train.micro_batches is not None:
+        parts.append(f"{settings.train.micro_batches} micro-batches a step")
+    return ", ".join(parts)
 
 
 def _list(facts: list[tuple[str, str]]) -> str:

@@ -1,12 +1,13 @@
 """The runs of a sweep, one after the other; what is finished is not run again."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from interbert.files import read_json, write_json
 from interbert.ranks.distributed import Ranks
 from interbert.ranks.ending import EXIT_CODES
+from interbert.recipe import flatten
 from interbert.tasks.sweep.plan import SEED, Variant
 from interbert.tasks.sweep.summary import (
     SWEEP,
@@ -57,11 +58,11 @@ def run_sweep(
 
 def _begin(folder: Path, plan: list[Variant], base: dict[str, Any], trained: Trained) -> None:
     """Notes the recipe, or refuses another one than that of the runs that are there."""
-    flat, path = dict(_flat(base)), folder / SWEEP
+    flat, path = flatten(base), folder / SWEEP
     swept = {SEED, *(key for variant in plan for key in variant.values)}
     if path.is_file():
         known = read_json(path)
-        before = dict(_flat(known["base"]))
+        before = flatten(known["base"])
         swept |= {key for point in known["points"] for key in point["values"]}
         for key in sorted(flat.keys() | before.keys()):
             if key not in swept and flat.get(key) != before.get(key):
@@ -71,14 +72,6 @@ def _begin(folder: Path, plan: list[Variant], base: dict[str, Any], trained: Tra
                 )
     folder.mkdir(parents=True, exist_ok=True)
     write_json(path, {"base": base, **summarise_sweep(plan, trained)})
-
-
-def _flat(tree: dict[str, Any], before: str = "") -> Iterator[tuple[str, Any]]:
-    for key, value in tree.items():
-        if isinstance(value, dict) and value:
-            yield from _flat(value, f"{before}{key}.")
-        else:
-            yield before + key, value
 
 
 def _unfinished(plan: list[Variant], trained: Trained) -> list[int]:

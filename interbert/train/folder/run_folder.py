@@ -16,6 +16,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import IO, Any
 
+from interbert import __version__
 from interbert.files import read_json, replace_json, write_json
 from interbert.ranks.ending import EXIT_CODES, Again, AskedToStop, State, again_after, describe_error
 from interbert.ranks.launcher import ranks_here
@@ -274,11 +275,8 @@ def describe_environment(launcher: str, world_size: int, device: Any) -> dict[st
     cuda = torch.cuda.is_available()
     return {
         "python": sys.version.split()[0],
-        "packages": {name: metadata.version(name) for name in PACKAGES},
-        "git": {
-            "commit": _git("rev-parse", "HEAD"),
-            "changed": (_git("status", "--porcelain") or "").splitlines(),
-        },
+        "packages": {"interbert": __version__, **{name: metadata.version(name) for name in PACKAGES}},
+        "git": described_checkout(),
         "machine": platform.platform(),
         "launcher": launcher,
         "ranks": world_size,
@@ -286,7 +284,18 @@ def describe_environment(launcher: str, world_size: int, device: Any) -> dict[st
         "device": torch.cuda.get_device_name(device) if cuda else platform.processor() or "cpu",
         "cuda": torch.version.cuda,
         "threads": torch.get_num_threads(),
+        "folder": os.getcwd(),
         "command": sys.argv,
+    }
+
+
+def described_checkout() -> dict[str, Any]:
+    """Of what is installed nothing, whatever repository the environment may lie in."""
+    top = _git("rev-parse", "--show-toplevel")
+    ours = top is not None and Path(top).resolve() == Path(__file__).resolve().parents[3]
+    return {
+        "commit": _git("rev-parse", "HEAD") if ours else None,
+        "changed": (_git("status", "--porcelain") or "").splitlines() if ours else [],
     }
 
 

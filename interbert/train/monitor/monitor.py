@@ -15,6 +15,7 @@ from tqdm import tqdm
 
 from interbert.config import Settings
 from interbert.files import read_json_lines, strict, write_text
+from interbert.recipe import flatten
 from interbert.train.folder.run_folder import RunFolder
 from interbert.train.monitor.tags import LOSS, VALIDATION_LOSS, tag_of
 from interbert.train.monitor.trackers import Trackers
@@ -33,10 +34,7 @@ class Monitor:
         # purge_step hides what an earlier attempt logged beyond the checkpoint that this one goes on from.
         self._events = SummaryWriter(str(folder.tensorboard), purge_step=step + 1)
         if step == 0:
-            set_ones = {
-                name: value for name, value in flatten(settings.model_dump()).items() if value != "None"
-            }
-            for summary in hparams(set_ones, dict.fromkeys(COMPARED, 0.0)):
+            for summary in hparams(for_hparams(settings.model_dump()), dict.fromkeys(COMPARED, 0.0)):
                 self._events.file_writer.add_summary(summary)
         self._trackers = Trackers(folder.path, settings, step)
         self._bar, self._on_terminal = None, sys.stderr.isatty()
@@ -130,15 +128,13 @@ def _line(figures: dict[str, Any]) -> str:
     return json.dumps(strict(figures), allow_nan=False) + "\n"
 
 
-def flatten(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested settings -> {"section.key": value}, values as TensorBoard's hparams take them."""
-    flat = {}
-    for key, value in tree.items():
-        if isinstance(value, dict):
-            flat.update(flatten(value, f"{prefix}{key}."))
-        else:
-            flat[prefix + key] = value if isinstance(value, bool | int | float | str) else str(value)
-    return flat
+def for_hparams(settings: dict[str, Any]) -> dict[str, Any]:
+    """What is set, as TensorBoard's table takes it."""
+    told = {name: value for name, value in flatten(settings).items() if value is not None}
+    return {
+        name: value if isinstance(value, bool | int | float | str) else str(value)
+        for name, value in told.items()
+    }
 
 
 def _beside_bar(figures: dict[str, float]) -> str:

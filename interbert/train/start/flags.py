@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from interbert.config import Settings
-from interbert.plugins import load_function
 from interbert.ranks.stop import StopRequest
 from interbert.train.engine.deepspeed_config import read_engine_config
 from interbert.train.folder.resume import nothing_left
 from interbert.train.folder.run_folder import RunFolder
 from interbert.train.monitor.profiling import parse_window
+from interbert.train.monitor.trackers import tracker_of
 from interbert.train.start.stages import legs_of
 
 if TYPE_CHECKING:
@@ -94,7 +94,7 @@ def start(kind: Callable[[], Kind], settings: Settings, arguments: argparse.Name
     for each in settings.stages or [settings]:
         check_paths([*each.data.train, *each.data.validation], resume)
         for spec in each.train.trackers:
-            load_function(spec, "train.trackers")
+            tracker_of(spec)
     stop = StopRequest(RunFolder(folder).stop_file)
     if not arguments.dry_run:
         stop.listen()

@@ -80,6 +80,27 @@ def test_a_vocabulary_of_another_size(released, capsys):
     assert not (released / "ours").exists()
 
 
+def test_what_was_tuned_for_a_task(released, capsys):
+    assert convert_released(released, **{"--task": "choose"}) == 2
+    assert "has no heads of tasks (vil_prediction …); leave --task out" in capsys.readouterr().err
+    everything = load_file(FIXTURE)
+    tuned = {n.removeprefix("vltasks."): t for n, t in everything.items() if n.startswith("vltasks.")}
+    save_file(tuned, released / "weights.safetensors")
+    assert convert_released(released, **{"--task": "choose"}) == 0
+    assert load_ours(released / "ours").shape.kind == "choose"
+    capsys.readouterr()
+    back = [
+        "convert",
+        "to-released",
+        "--model",
+        f"{released}/ours",
+        "--output",
+        f"{released}/back.safetensors",
+    ]
+    assert main(back) == 0
+    assert "left out: the head of its task" in capsys.readouterr().out
+
+
 def test_a_head_that_is_missing(released, capsys):
     weights = load_file(released / "weights.safetensors")
     save_file({n: t for n, t in weights.items() if "bi_seq" not in n}, released / "less.safetensors")

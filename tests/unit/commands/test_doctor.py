@@ -46,7 +46,32 @@ def test_what_is_wrong_comes_with_a_remedy(tmp_path, monkeypatch):
     monkeypatch.setattr(doctor.metadata, "version", lambda name: "0.1")
     found = {finding.name: finding for finding in look(tmp_path, None, int(port()))}
     assert found["g++"].state == "wrong" and "install it" in str(found["g++"])
-    assert found["torch"].state == "note" and "pip install torch==" in str(found["torch"])
+    assert found["torch"].state == "wrong" and "0.1; needs >=2" in str(found["torch"])
+    assert "pip install 'torch==" in str(found["torch"])
+
+
+def test_an_installed_package_is_asked_for_its_own_ranges(monkeypatch):
+    """Where there is no requirements.txt; what an extra wants is no fault."""
+    there = {"torch": "2.12.0+cu130", "deepspeed": "0.19.9", "numpy": "1.26.0", "h5py": None, "peft": None}
+    asked = ["torch>=2.11", "deepspeed>=0.19.8,<0.20", "numpy>=2", "h5py>=3", 'peft>=0.18; extra == "peft"']
+
+    def version(name):
+        if there[name] is None:
+            raise doctor.metadata.PackageNotFoundError(name)
+        return there[name]
+
+    monkeypatch.setattr(doctor, "pinned", dict)
+    monkeypatch.setattr(doctor.metadata, "requires", lambda name: asked)
+    monkeypatch.setattr(doctor.metadata, "version", version)
+    found = {finding.name: finding for finding in doctor.versions()}
+    states = {name: one.state for name, one in found.items() if name != "python"}
+    assert states == {"torch": "ok", "deepspeed": "ok", "numpy": "wrong", "h5py": "wrong"}
+    assert "1.26.0; needs >=2" in str(found["numpy"]) and "pip install 'h5py>=3'" in str(found["h5py"])
+
+
+def test_what_the_suite_was_run_with_is_told_in_a_checkout():
+    pins = doctor.pinned()
+    assert pins["torch"].startswith("2.") and "hatchling" in pins
 
 
 def test_a_port_in_use_is_found():

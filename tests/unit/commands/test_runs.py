@@ -16,9 +16,9 @@ from interbert.train.folder.run_folder import RunFolder
 
 
 def leave(
-    folder: Path, *sets: str, state: str = "finished", losses: dict[int, float | None], **environment
+    place: Path, *sets: str, state: str = "finished", losses: dict[int, float | None], **environment
 ) -> None:
-    run = RunFolder(folder)
+    run = RunFolder(place)
     run.make()
     run.config.write_text(yaml.safe_dump(load_recipe("scenes", list(sets)).model_dump(mode="json")))
     run.write_status(state, max(losses), "as the test has it")
@@ -50,6 +50,24 @@ def test_each_run_has_a_line(two, capsys):
     assert b.split()[:4] == ["b", "silent", "10", "2.000"] and b.endswith("2 h ago")
 
 
+def test_a_run_that_cannot_be_read_hides_no_other(two, capsys):
+    (two / "runs" / "b" / "status.json").write_text("{")
+    assert main(["runs"]) == 0
+    _, a, b = capsys.readouterr().out.splitlines()
+    assert a.split()[:2] == ["a", "finished"] and b.split()[:2] == ["b", "unreadable"]
+    assert "status.json, line 1: not JSON" in b
+
+
+def test_one_that_ended_before_it_began_is_shown(two, capsys):
+    early = RunFolder(two / "runs" / "early")
+    early.make()
+    early.write_status("failed", 0, "the port is taken")
+    assert main(["runs", "show", "early"]) == 0
+    assert "failed at step 0 (the port is taken)" in capsys.readouterr().out
+    assert main(["runs", "compare", "a", "early"]) == 2
+    assert "early: ended before its settings were written; `interbert runs show" in capsys.readouterr().err
+
+
 def test_two_runs_are_compared(two, capsys):
     assert main(["runs", "compare", "a", "runs/b", "--picture", "curves.png"]) == 0
     told = capsys.readouterr().out
@@ -76,6 +94,14 @@ def test_a_run_shows_how_it_was_started(two, capsys):
         "--set",
         "a b",
     ]
+    leave(two / "runs" / "d", losses={1: 1.0}, folder="/some where")
+    assert main(["runs", "show", "d", "--command"]) == 0
+    assert capsys.readouterr().out.startswith("cd '/some where' && deepspeed --num_gpus 2 launch/pretrain.py")
+    (two / "runs" / "d" / "environment.json").unlink()
+    assert main(["runs", "show", "d"]) == 0
+    assert "finished at step 1" in capsys.readouterr().out
+    assert main(["runs", "show", "d", "--command"]) == 2
+    assert "no environment.json there" in capsys.readouterr().err
     leave(two / "c", losses={1: 1.0}, launcher="srun", ranks=16, hosts=2)
     assert main(["runs", "show", "c"]) == 0
     told = capsys.readouterr().out

@@ -4,9 +4,12 @@ import ast
 import importlib
 import importlib.util
 import tomllib
+from pathlib import Path
 
 import pytest
 
+import interbert
+import interbert.model
 from tests.unit.documents.text import ROOT
 
 spec = importlib.util.spec_from_file_location("api", ROOT / "docs" / "api.py")
@@ -43,3 +46,14 @@ def test_what_is_public_is_checked_for_types():
     for _, module, _ in ROWS:
         within = {api.source_of(module), *api.source_of(module).parents}
         assert within & checked and not within & left, module
+
+
+@pytest.mark.parametrize(("module", "late"), [(interbert, "_CALLS"), (interbert.model, "_WHERE")])
+def test_what_is_imported_late_is_seen_by_people_and_type_checkers(module, late):
+    known = set(getattr(module, late))
+    assert known <= set(module.__all__) <= set(dir(module))
+    for_types = [
+        node for node in ast.parse(Path(module.__file__).read_text()).body if isinstance(node, ast.If)
+    ]
+    named = {alias.name for block in for_types for node in block.body for alias in node.names}
+    assert named == known

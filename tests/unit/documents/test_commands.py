@@ -12,7 +12,9 @@ import re
 import shutil
 import sys
 import tomllib
+from importlib.machinery import ModuleSpec
 from pathlib import Path
+from types import SimpleNamespace
 from unittest.mock import patch
 
 import pytest
@@ -72,6 +74,8 @@ def reader(filled, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path / "here")
     for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK", "SLURM_STEP_ID", "OMPI_COMM_WORLD_SIZE", "PMI_SIZE"):
         monkeypatch.delenv(name, raising=False)
+    for name in ("wandb", "mlflow"):  # which a reader has installed
+        monkeypatch.setitem(sys.modules, name, SimpleNamespace(__spec__=ModuleSpec(name, None)))
     level = logging.getLogger().level
     yield
     logging.getLogger().setLevel(level)
@@ -295,4 +299,18 @@ def test_files_and_links_that_a_page_names_are_there(page):
     links = re.findall(r"\]\((?!https?:|#)([^)#]+)", text)
     missing = [path for path in named if not (ROOT / path).exists()]
     missing += [path for path in links if not (page.parent / path).exists()]
+    missing += [
+        f"{path}#{heading}"
+        for path, heading in re.findall(r"\]\(((?!https?:)[^)#\s]*)#([^)\s]+)\)", text)
+        if heading not in headings(page.parent / path if path else page)
+    ]
     assert not missing, f"{page.name}: {missing}"
+
+
+def headings(page: Path) -> set[str]:
+    """As links name them."""
+    unfenced = re.sub(r"^```.*?^```", "", read(page), flags=re.S | re.M)
+    plain = [
+        re.sub(r"[^\w\- ]", "", line.strip().lower()) for line in re.findall(r"^#+ (.*)$", unfenced, re.M)
+    ]
+    return {line.replace(" ", "-") for line in plain}

@@ -185,10 +185,10 @@ def _released_and_bert(folder: Path) -> None:
     with safe_open(RELEASED, "pt") as file:
         config = json.loads(file.metadata()["config"])
     (folder / "config.json").write_text(json.dumps(config))
-    names = ((name, tensor) for name, tensor in load_file(RELEASED).items() if name.startswith("pretrain."))
-    torch.save(
-        {name.removeprefix("pretrain."): tensor for name, tensor in names}, folder / "pytorch_model.bin"
-    )
+    tensors = load_file(RELEASED)
+    for start, file in (("pretrain.", "pytorch_model.bin"), ("vltasks.", "vcr.bin")):
+        own = {name.removeprefix(start): value for name, value in tensors.items() if name.startswith(start)}
+        torch.save(own, folder / file)
     bert, words = folder / "bert-base-uncased", config["vocab_size"]
     sizes = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 64}
     BertForPreTraining(BertConfig(vocab_size=words, **sizes)).save_pretrained(bert)

@@ -1,6 +1,7 @@
 """From texts and images to what the model takes, exactly as training has it."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -32,6 +33,16 @@ def test_a_directory_of_a_model_has_one(processor, world, tmp_path):
     again = AutoProcessor.from_pretrained(tmp_path / "alone")
     assert again.to_dict() == processor.to_dict()
     assert again("a red cube")["input_ids"].equal(processor("a red cube")["input_ids"])
+
+
+def test_a_published_model_without_one_has_what_its_configuration_says(processor, world, tmp_path):
+    """As a hub's cache has a model whose directory was uploaded as it is."""
+    there = tmp_path / "models--me--mine"
+    shutil.copytree(world / "model", there / "snapshots" / "1234")
+    (there / "refs").mkdir()
+    (there / "refs" / "main").write_text("1234")
+    found = AutoProcessor.from_pretrained("me/mine", cache_dir=tmp_path)
+    assert found.to_dict() == processor.to_dict() and found.feature_width == 16
 
 
 def test_what_a_model_was_tuned_on_cuts_it(processor, world, corpus, tmp_path):
@@ -84,7 +95,9 @@ def test_regions_of_an_image_through_a_detector(tmp_path, processor):
     from_file = processor("a cat", images=str(tmp_path / "cat.png"), detector=str(folder))
     with Image.open(tmp_path / "cat.png") as image:
         from_pixels = processor("a cat", images=image, detector=str(folder))
-    torch.testing.assert_close(from_file["region_features"], from_pixels["region_features"])
+        from_array = processor("a cat", images=np.asarray(image), detector=str(folder))
+    for other in (from_pixels, from_array):
+        torch.testing.assert_close(from_file["region_features"], other["region_features"])
     (regions,) = regions_of_images([tmp_path / "cat.png"], str(folder))
     assert regions.size == (90, 60) and regions.features_of.startswith("detector@")
     processor.features_of = "another@1234"
@@ -113,6 +126,17 @@ def test_one_is_for_all(processor, world, corpus):
         ),
         ({"regions": ImageRegions(np.ones((1, 9)), np.ones((1, 4)))}, "9 wide, the model takes 16"),
         ({"regions": ImageRegions(np.ones((2, 16)), np.ones((1, 4)))}, "boxes .regions, 4."),
+        ({"regions": (np.ones((1, 16)), np.ones((1, 4)))}, "are interbert.ImageRegions.*not a ndarray"),
+        (
+            {"regions": ImageRegions(np.ones((1, 16)), np.full((1, 4), 30))},
+            "region 0 of an image: box .30, .* lies outside 0..1: the image's size is unknown",
+        ),
+        ({"regions": ImageRegions(np.full((1, 16), np.nan), np.ones((1, 4)))}, "feature 0 is nan"),
+        (
+            {"regions": ImageRegions(np.ones((1, 16)), np.array([[0, 0, 99, 9]]), (9, 9))},
+            "outside its image of 9 x 9",
+        ),
+        ({"regions": ImageRegions(np.full((1, 16), 1e6), np.ones((1, 4)))}, "beyond ±65504"),
         ({"text": ["a", "a red cube"], "padding": False}, "different lengths"),
     ],
 )

@@ -79,6 +79,13 @@ def model_case() -> type[unittest.TestCase]:
         def setUp(self) -> None:
             self.model_tester = Tester()
 
+        def test_attention_outputs(self):
+            """Each class for itself: theirs hands the configuration of one to the next, with its head."""
+            for one in CLASSES:
+                with self.subTest(one.__name__):
+                    self.all_model_classes = (one,)
+                    super().test_attention_outputs()
+
         def _prepare_for_class(self, inputs_dict, model_class, return_labels=False):
             given = deepcopy(inputs_dict)
             if model_class is InterBertForVisualReasoning:

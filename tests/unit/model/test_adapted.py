@@ -2,6 +2,7 @@
 
 import json
 import logging
+import sys
 
 import peft
 import pytest
@@ -10,9 +11,11 @@ from made_batches import make_batch, tiny_config
 from safetensors.torch import load_file, save_file
 
 from interbert.adapter_folder import AdapterError
+from interbert.model import InterBertForSequenceClassification
 from interbert.model.interbert import InterBertForPreTraining
 from interbert.model.loading import load_ours, load_with_adapters
 from interbert.model.task_head import InterBertFineTuned
+from tests.unit.model.test_interface import padded_inputs
 
 TASK = {"kind": "classify", "classes": ["a", "b"]}
 
@@ -108,3 +111,29 @@ def test_adapters_of_another_model_are_refused(base, tmp_path):
     InterBertForPreTraining.from_seed(tiny_config(hidden_size=48), 3).save_pretrained(base)
     with pytest.raises(AdapterError, match=r"do not fit the model: interbert\.stages\.0\.0\.qkv\.weight"):
         load_ours(tmp_path / "adapter")
+
+
+def test_a_head_whose_kind_nothing_says_asks_for_its_configuration(base, tmp_path):
+    """As peft alone leaves a model of a task."""
+    model = InterBertForSequenceClassification.from_pretrained(base, num_labels=3)
+    lora = peft.LoraConfig(task_type="SEQ_CLS", target_modules=["qkv", "out"])
+    adapted = peft.get_peft_model(model, lora)
+    adapted.peft_config["default"].base_model_name_or_path = str(base)
+    adapted.save_pretrained(tmp_path / "adapter")
+    with pytest.raises(
+        AdapterError, match=r"bring a head \(task\.classifier\.bias, .*save_pretrained\(DIR\)"
+    ):
+        load_ours(tmp_path / "adapter")
+    model.config.save_pretrained(tmp_path / "adapter")
+    found = load_ours(tmp_path / "adapter")
+    inputs = padded_inputs(make_batch([5, 3], [4, 6]))
+    with torch.no_grad():
+        torch.testing.assert_close(found(**inputs).logits, adapted.eval()(**inputs).logits)
+
+
+def test_apart_they_need_peft(base, tmp_path, monkeypatch):
+    write_adapters(base, tmp_path / "adapter", whole=())
+    monkeypatch.setitem(sys.modules, "peft", None)
+    with pytest.raises(AdapterError, match=r"pip install 'interbert\[peft\]'; `load_ours` merges"):
+        load_with_adapters(tmp_path / "adapter")
+    assert load_ours(tmp_path / "adapter")

@@ -2,10 +2,11 @@
 
 import pytest
 import torch
-from made_batches import make_batch, single_pair, tiny_config
+from made_batches import make_batch, tiny_config
 
 from interbert.batches.batch import Batch
 from interbert.model import InterBertForPreTraining, InterBertModel
+from tests.unit.model.test_interface import padded_inputs
 
 LAYERS = [{"layers": 2, "heads": 4, "intermediate_size": 48, "kind": kind} for kind in ("cross", "text")]
 
@@ -50,25 +51,52 @@ def test_streams_that_meet_have_a_map_each_way():
     torch.testing.assert_close(mixed.flatten(1), seen["mixed"], rtol=1e-5, atol=1e-5)
 
 
+STAGES = {
+    "joint, then each stream": None,
+    "streams that meet": [*LAYERS, {"layers": 1, "heads": 3, "intermediate_size": 48, "kind": "image"}],
+}
+
+
 @pytest.mark.parametrize("kind", [InterBertModel, InterBertForPreTraining])
-def test_the_padded_forward_gives_the_maps_of_real_tokens(kind):
-    pretraining = InterBertForPreTraining.from_seed(tiny_config(), 1).eval()
+@pytest.mark.parametrize("stages", STAGES.values(), ids=STAGES)
+def test_the_padded_forward_puts_the_maps_where_tokens_stand(kind, stages):
+    """Layer for layer [B, heads, S, S], S the image tokens and words of `hidden_states`."""
+    config = tiny_config() if stages is None else tiny_config(stages=stages)
+    pretraining = InterBertForPreTraining.from_seed(config, 1).eval()
     batch = make_batch([5, 3], [4, 6], mask=False)
     model = pretraining if kind is InterBertForPreTraining else pretraining.interbert
-    alone = single_pair(batch, 1)
-    output = model(
-        input_ids=torch.nn.functional.pad(alone.input_ids_T, (0, 2))[None],
-        attention_mask=torch.tensor([[1, 1, 1, 0, 0]]),
-        region_features=alone.features_RD[None],
-        region_boxes=alone.boxes_R5[None],
-        add_global=True,
-        output_attentions=True,
+    # The second pair stands from right to left, its padding in front; there are 7 places for each.
+    inputs = {
+        name: torch.stack([first, second.flip(0)]) for name, (first, second) in padded_inputs(batch).items()
+    }
+    inputs["position_ids"] = torch.stack([torch.arange(7), torch.arange(6, -1, -1)])
+    output = model(**inputs, add_global=True, output_attentions=True, output_hidden_states=True)
+    assert len(output.attentions) == config.num_hidden_layers == len(output.hidden_states) - 1
+    left = {name: iter(layers) for name, layers in maps_of(pretraining, batch).items()}
+    image, text = [[0, 1, 2, 3, 4], [0, 7, 6, 5, 4, 3, 2]], [[8, 9, 10, 11, 12], [14, 13, 12]]
+    joint = [one + other for one, other in zip(image, text, strict=True)]
+    places = {"joint": (joint, joint), "text": (text, text), "image": (image, image)}
+    places |= {"image_to_text": (image, text), "text_to_image": (text, image)}
+    layers = [stage.kind for stage in config.encoder_stages for _ in range(stage.layers)]
+    for layer, found in zip(layers, output.attentions, strict=True):
+        expected = torch.zeros_like(found)
+        for name in ("image_to_text", "text_to_image") if layer == "cross" else (layer,):
+            for pair, (map_HQK, asks, seen) in enumerate(zip(next(left[name]), *places[name], strict=True)):
+                expected[pair, :, torch.tensor(asks)[:, None], torch.tensor(seen)] = map_HQK
+        assert found.shape == (2, len(found[0]), 15, 15) and expected.any()
+        torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-5)
+    assert all(next(layers, None) is None for layers in left.values())
+
+
+def test_text_alone_has_maps_of_its_words():
+    model = InterBertForPreTraining.from_seed(tiny_config(), 1).eval()
+    found = model(
+        torch.tensor([[1, 7, 2], [1, 2, 0]]), torch.tensor([[1, 1, 1], [1, 1, 0]]), output_attentions=True
     )
-    expected = maps_of(pretraining, batch)
-    assert output.attentions.keys() == expected.keys()
-    for name, layers in output.attentions.items():
-        for (found,), of_pairs in zip(layers, expected[name], strict=True):
-            torch.testing.assert_close(found, of_pairs[1], rtol=1e-5, atol=1e-5)
+    assert [tuple(one.shape) for one in found.attentions] == [(2, 4, 3, 3)] * 4 + [(2, 3, 3, 3)] * 2
+    seen = found.attentions[0].sum(-1)
+    torch.testing.assert_close(seen, torch.tensor([[1.0, 1, 1], [1, 1, 0]])[:, None].expand_as(seen))
+    assert not found.attentions[-1].any()  # of image layers
 
 
 def test_without_asking_nothing_is_computed(monkeypatch):

@@ -40,9 +40,9 @@ def hub(monkeypatch):
 
 def test_the_card_that_a_run_left(hub, tmp_path):
     model_of().save_pretrained(tmp_path)
-    (tmp_path / CARD).write_text("trained on cats")
+    (tmp_path / CARD).write_text('trained on cats: X.from_pretrained("scenes")')
     InterBertForPreTraining.from_pretrained(tmp_path).push_to_hub("me/mine")
-    assert hub["files"][CARD] == b"trained on cats"
+    assert hub["files"][CARD] == b'trained on cats: X.from_pretrained("me/mine")'
     assert json.loads(hub["files"]["config.json"])["model_type"] == "interbert"
     header = hub["files"]["model.safetensors"]
     (length,) = memoryview(header[:8]).cast("Q")

@@ -16,7 +16,6 @@ pytestmark = pytest.mark.thorough
 LAYERS = "it looks for transformers' own class of layers, which brings its whole registry; test_hugging_face.py sees "
 LAYERS += "that ours are computed twice, and learn the same"
 OF_MODELS_LEFT_OUT = {
-    "test_attention_outputs": "attentions are by stream, of each pair's real tokens, and no tuple of padded tensors",
     "test_gradient_checkpointing_enable_disable": LAYERS,
     "test_training_gradient_checkpointing": LAYERS,
     "test_training_gradient_checkpointing_use_reentrant_false": LAYERS,

@@ -10,6 +10,7 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
+import interbert.model
 from interbert import objectives
 from interbert.batches.batch import Batch
 from interbert.model.convert import (
@@ -21,6 +22,8 @@ from interbert.model.convert import (
     read_weights,
 )
 from interbert.model.loading import load_ours
+from interbert.model.released_tasks import for_task
+from interbert.model.shape.usage import class_of
 
 FIXTURE = Path(__file__).parents[2] / "data" / "released_tiny.safetensors"
 OUTPUTS = (
@@ -166,6 +169,28 @@ def test_task_heads(released):
     words = padded(load_released_tasks(weights, config), inputs)
     scores = words.text_hidden @ weights["linguisic_logit.weight"].t() + weights["linguisic_logit.bias"]
     same(words.word_scores, scores, inputs["text_mask"].bool())
+
+
+@pytest.mark.parametrize(
+    ("kind", "head"),
+    [
+        ("classify", "vl.vil_prediction"),
+        ("choose", "vl.vil_logit"),
+        ("score", "vl.vil_logit"),
+        ("point", "vl.vision_logit"),
+    ],
+)
+def test_the_head_of_a_task_becomes_that_of_its_class(released, kind, head, tmp_path):
+    config, _, weights, inputs, expected = released
+    model = for_task(load_released_tasks(weights, config), kind)
+    mask = inputs["region_mask"].bool() if kind == "point" else None
+    found = padded(model, inputs).logits
+    same(found if kind != "point" else found[..., None], expected[head], mask)
+    model.save_pretrained(tmp_path)
+    its_class = getattr(interbert.model, class_of(model.config)[0])
+    again, info = its_class.from_pretrained(tmp_path, output_loading_info=True)
+    assert not info["missing_keys"] and again.task.classifier.weight.equal(model.task.classifier.weight)
+    assert type(load_ours(tmp_path)) is type(model)
 
 
 def test_export_is_the_identity(released):

@@ -19,6 +19,7 @@ from interbert.files import read_json
 from interbert.ranks import distributed, rendezvous
 from interbert.ranks.distributed import choose_device, start_ranks
 from interbert.ranks.ending import AskedToStop
+from interbert.ranks.ports import free_port
 from interbert.ranks.rendezvous import RendezvousError
 from interbert.ranks.stop import StopRequest
 from interbert.train.folder import run_folder
@@ -109,7 +110,7 @@ def alone(monkeypatch, **more) -> None:
     for name, value in {"RANK": "0", "WORLD_SIZE": "1", "LOCAL_RANK": "0", **more}.items():
         monkeypatch.setenv(name, value)
     monkeypatch.setenv("MASTER_ADDR", "127.0.0.1")
-    monkeypatch.setenv("MASTER_PORT", str(distributed.free_port()))
+    monkeypatch.setenv("MASTER_PORT", str(free_port()))
 
 
 def test_all_groups_have_the_promised_time_and_the_meeting_takes_the_shown_device(monkeypatch, place):

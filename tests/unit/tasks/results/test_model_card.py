@@ -43,6 +43,24 @@ def test_the_card_tells_figures_origin_and_settings(results):
         assert part in card, part
 
 
+@pytest.mark.parametrize(
+    ("sections", "said"),
+    [
+        ({}, "- batch: `512 pairs`\n"),
+        (
+            {"step": {"micro_batches": 4, "token_budget": 3072}},
+            "- batch: `512 pairs`, 4 micro-batches of at most 3,072 tokens a step\n",
+        ),
+        (
+            {"step": {"micro_batches": 2, "token_budget": 1024}, "train": {"micro_batches": 2}},
+            "- batch: 2 micro-batches of at most 1,024 tokens a step\n",
+        ),
+    ],
+)
+def test_the_batch_is_the_one_that_was_taken(results, sections, said):
+    assert said in model_card(settings(**sections), results, 40)
+
+
 def test_a_hub_can_read_its_front_and_a_person_its_settings(results):
     given = settings()
     card = model_card(given, results, 40)

@@ -6,7 +6,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from interbert.config import SettingsError
 from interbert.recipe import load_recipe
 from interbert.train.folder.run_folder import RunFolder
-from interbert.train.monitor.monitor import Monitor, drop_lines_after, duration, flatten
+from interbert.train.monitor.monitor import Monitor, drop_lines_after, duration, for_hparams
 from interbert.train.monitor.profiling import parse_window
 from interbert.train.monitor.tags import tag_of
 
@@ -60,8 +60,8 @@ def test_a_duration_of_days():
     assert duration(86400 * 2.25) == "2.2 days" and duration(59.9) == "00:00:59"
 
 
-def test_flatten():
-    assert flatten({"a": {"b": 1, "c": [2]}, "d": None}) == {"a.b": 1, "a.c": "[2]", "d": "None"}
+def test_settings_as_tensorboard_takes_them():
+    assert for_hparams({"a": {"b": 1, "c": [2]}, "d": None, "e": {}}) == {"a.b": 1, "a.c": "[2]", "e": "{}"}
 
 
 def test_profile_window():
