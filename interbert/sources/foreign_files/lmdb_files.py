@@ -25,9 +25,15 @@ def data_files(path: Path) -> list[Path]:
 
 def open_lmdb(path: Path) -> lmdb.Environment:
     try:
-        return lmdb.open(str(path), subdir=path.is_dir(), readonly=True, lock=False, readahead=False)
+        found = lmdb.open(str(path), subdir=path.is_dir(), readonly=True, lock=False, readahead=False)
     except lmdb.Error as error:
         raise ImportFault(f"{path}: not a readable LMDB ({error})") from None
+    # It is mapped into memory: what is not there would end the process, without a word.
+    size, there = (found.info()["last_pgno"] + 1) * found.stat()["psize"], data_files(path)[0].stat().st_size
+    if there < size:
+        found.close()
+        raise ImportFault(f"{path}: cut: {there:,} of {size:,} bytes are there; copy the LMDB again")
+    return found
 
 
 def first_records(path: Path, most: int) -> Iterator[tuple[bytes, bytes]]:

@@ -26,7 +26,17 @@ def from_base64(text: bytes | memoryview | str, field: str) -> bytes:
             text = bytes(text).replace(b"\n", b"")
         return pybase64.b64decode(text, validate=True)
     except (binascii.Error, ValueError) as error:
+        if (found := _from_urls_base64(text)) is not None:
+            return found
         raise ImportFault(f"{field}: not base64 ({error})") from None
+
+
+def _from_urls_base64(text: Any) -> bytes | None:
+    """Of the alphabet for URLs, and without what fills the last four up."""
+    try:
+        return pybase64.b64decode(bytes(text) + b"=" * (-len(text) % 4), altchars=b"-_", validate=True)
+    except (binascii.Error, ValueError, TypeError):
+        return None
 
 
 def unquoted(text: Any) -> Any:
