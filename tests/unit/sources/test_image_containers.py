@@ -223,7 +223,7 @@ def test_splits_are_not_mixed_unnoticed(tmp_path):
     made = pictures()
     for name in ("train-00000.tar", "data_test_0.tar"):
         write_tar(tmp_path / name, picture_files.with_captions(made))
-    with pytest.raises(ImageError, match=r"holds several splits: .*train-00000.tar"):
+    with pytest.raises(ImportFault, match=r"holds several splits: .*train-00000.tar"):
         opened(tmp_path)
     assert len(opened(tmp_path / "train-00000.tar")) == 1
 
