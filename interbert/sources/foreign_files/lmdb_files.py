@@ -59,19 +59,19 @@ def listed_keys(path: Path, transaction: lmdb.Transaction, name: bytes) -> list[
     return [key if isinstance(key, bytes) else str(key).encode() for key in found]
 
 
-def unpacked(value: bytes) -> Any:
+def unpacked(value: bytes | memoryview) -> Any:
     """What is in a record: a pickle, JSON or MessagePack, told by its first bytes."""
     if is_pickle(value):
         return safe_pickle.loads(value)
     if value[:1] in (b"[", b"{") and value[-1:] in (b"]", b"}"):
         try:
-            return json.loads(value)
+            return json.loads(bytes(value))
         except (ValueError, RecursionError) as error:
             raise ImportFault(f"not readable JSON ({error})") from None
     return safe_msgpack.loads(value)
 
 
-def is_pickle(value: bytes) -> bool:
+def is_pickle(value: bytes | memoryview) -> bool:
     """Pickles end with a dot and begin with their protocol, or, of the oldest, with a mark."""
     return value[-1:] == b"." and bool(re.match(rb"\x80[\x02-\x05]|[(\]})]|c\w", value[:2]))
 
