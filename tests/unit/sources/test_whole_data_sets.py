@@ -4,6 +4,7 @@ import json
 import os
 
 import foreign
+import lmdb
 import numpy as np
 import pytest
 from foreign import b64
@@ -141,3 +142,16 @@ def test_a_table_in_other_words(how, tmp_path):
         found = store.read_rows("features", 0, store.regions), store.read_rows("boxes", 0, store.regions)
     np.testing.assert_array_equal(found[0], np.concatenate([i.features for i in made]).astype("<f2"))
     np.testing.assert_array_equal(found[1], np.concatenate([i.boxes for i in made]))
+
+
+def test_a_broken_first_record_does_not_hide_what_the_others_are(tmp_path, capsys):
+    foreign.write_vilbert(tmp_path / "good", made := foreign.images(3))
+    environment = lmdb.open(str(tmp_path / "good"), map_size=1 << 24)
+    with environment, environment.begin(write=True) as transaction:
+        transaction.put(made[0].name.encode(), b"\x80\x04broken.")
+    words = ("--input", tmp_path / "good", "--output", tmp_path / "a.h5")
+    bring(*words, code=2)
+    assert "key '000017'" in (said := capsys.readouterr().err) and "not a readable pickle" in said
+    bring(*words, "--skip-bad", 1)
+    with Store(tmp_path / "a.h5") as store:
+        assert store.images == 2

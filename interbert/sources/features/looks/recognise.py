@@ -54,6 +54,8 @@ def look_at(path: Path) -> Seen | None:
     return None
 
 
+_RECORDS = 4
+"""Of an LMDB that are looked at, for the first may be broken."""
 _BROKEN = (ValueError, OSError, KeyError, RuntimeError, lmdb.Error, zipfile.BadZipFile)
 """What a file of another kind than it was taken for makes a reader say."""
 
@@ -69,18 +71,22 @@ def _lmdb(path: Path) -> Seen | None:
     if not _is_lmdb(path):
         return None
     try:
-        records = list(lmdb_files.first_records(path, 1))
+        records = list(lmdb_files.first_records(path, _RECORDS))
     except ImportFault as error:
         return Seen(None, str(error).removeprefix(f"{path}: "))
     if not records:
         return Seen(None, "an LMDB without records")
-    key, value = records[0]
-    if value[:2] == b"PK":
-        return Seen("uniter-lmdb", f"an LMDB of npz records (key {_shown(key)})")
-    try:
-        item = lmdb_files.unpacked(value)
-    except ImportFault as error:
-        return Seen(None, f"an LMDB whose first record (key {_shown(key)}) cannot be read: {error}")
+    if records[0][1][:2] == b"PK":
+        return Seen("uniter-lmdb", f"an LMDB of npz records (key {_shown(records[0][0])})")
+    faults = []
+    for key, value in records:
+        try:
+            item = lmdb_files.unpacked(value)
+            break
+        except ImportFault as error:
+            faults.append(f"(key {_shown(key)}) cannot be read: {error}")
+    else:
+        return Seen(None, f"an LMDB whose first record {faults[0]}")
     how = "pickled" if lmdb_files.is_pickle(value) else "MessagePack"
     if isinstance(item, dict) and "norm_bb" in {lmdb_files.text_of(name) for name in item}:
         return Seen("uniter-lmdb", f"an LMDB of {how} dictionaries with norm_bb (key {_shown(key)})")

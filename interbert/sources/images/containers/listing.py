@@ -32,9 +32,9 @@ class Listing:
         found = sorted((place for place in seen if ending.is_of(names[place])), key=names.__getitem__)
         if not found:
             there = _kinds(names[place] for place in seen)
-            there = f"; there are {there}{_remedy(there)}" if there else ""
+            remedy, there = _remedy(there), f"; there are {there}" if there else ""
             raise ImageError(
-                f"{path}: no image there; endings looked for: {ending}{there}{_hidden(names, seen)}"
+                f"{path}: no image there; endings looked for: {ending}{there}{_hidden(names, seen)}{remedy}"
             )
         self._tell_hidden(names, len(seen), ending)
         self.images = np.array(found, np.int64)
