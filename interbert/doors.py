@@ -8,7 +8,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import Any
 
@@ -54,7 +54,7 @@ def run_door(name: str, run: Callable[[], int], fault_code: int = 1) -> int:
 
 
 @contextlib.contextmanager
-def _noted_interrupts() -> Iterator[list[int]]:
+def _noted_interrupts() -> Generator[list[int]]:
     """Those that came: a library that is interrupted while it is imported says that it cannot be."""
     came: list[int] = []
 
