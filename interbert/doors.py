@@ -5,8 +5,10 @@ import contextlib
 import glob
 import io
 import os
+import signal
 import sys
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import Any
 
@@ -29,21 +31,50 @@ def run_door(name: str, run: Callable[[], int], fault_code: int = 1) -> int:
         if isinstance(stream, io.TextIOWrapper):
             with contextlib.suppress(OSError, ValueError):
                 stream.reconfigure(errors="backslashreplace")
-    try:
+    with _noted_interrupts() as interrupts:
         try:
-            return run()
-        finally:
-            sys.stdout.flush()
-    except BrokenPipeError:
-        return _forget_output()
-    except KeyboardInterrupt:
-        return INTERRUPTED
-    except (ValueError, OSError) as error:
-        try:
-            print(f"{name}: {printable_lines(error)}", file=sys.stderr, flush=True)
+            try:
+                return run()
+            finally:
+                sys.stdout.flush()
+        except KeyboardInterrupt:
+            return INTERRUPTED
         except BrokenPipeError:
-            return _forget_output()
-        return fault_code
+            return INTERRUPTED if interrupts else _forget_output()
+        except Exception as error:
+            if interrupts:
+                return INTERRUPTED
+            if not isinstance(error, ValueError | OSError):
+                raise
+            try:
+                print(f"{name}: {printable_lines(error)}", file=sys.stderr, flush=True)
+            except BrokenPipeError:
+                return _forget_output()
+            return fault_code
+
+
+@contextlib.contextmanager
+def _noted_interrupts() -> Generator[list[int]]:
+    """Those that came: a library that is interrupted while it is imported says that it cannot be."""
+    came: list[int] = []
+
+    def interrupt(number: int, frame: object) -> None:
+        came.append(number)
+        raise KeyboardInterrupt
+
+    if signal.getsignal(signal.SIGINT) is not signal.default_int_handler or not _is_main_thread():
+        yield came
+        return
+    signal.signal(signal.SIGINT, interrupt)
+    try:
+        yield came
+    finally:
+        if signal.getsignal(signal.SIGINT) is interrupt:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def _is_main_thread() -> bool:
+    return threading.current_thread() is threading.main_thread()
 
 
 def _forget_output() -> int:

@@ -12,6 +12,8 @@ from interbert.store.halves import as_halves
 
 MAX_ID_BYTES = 255
 
+REMEDY = "; correct it or leave the image out"
+
 
 @dataclass(frozen=True)
 class RowShape:
@@ -77,8 +79,7 @@ def checked_rows(
             image = int(np.searchsorted(ends_I, fault[0], side="right"))
             region = fault[0] - int(ends_I[image] - counts_I[image])
             raise ValueError(
-                f"{shape.path}: {dataset}: image {names[image].decode()!r}, region {region}: {fault[1]}; "
-                "correct it or leave the image out"
+                f"{shape.path}: {dataset}: image {names[image].decode()!r}, region {region}: {fault[1]}{REMEDY}"
             )
     return rows
 

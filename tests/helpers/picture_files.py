@@ -110,6 +110,13 @@ def needed_pyarrow():
     return pytest.importorskip("pyarrow")
 
 
+def write_table(path: Path, **columns: list) -> Path:
+    pyarrow = needed_pyarrow()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pyarrow.parquet.write_table(pyarrow.table(columns), path)
+    return path
+
+
 def image_table(made: list[Made]):
     """As `datasets` lays out features Image and Sequence(Value("string"))."""
     pyarrow = needed_pyarrow()

@@ -39,7 +39,9 @@ def recognise(path: Path, encoding: str) -> Layout:
     if sign == "[":
         return _of_array(path, encoding)
     found = table(path, encoding, line) if line is not None else None
-    return found or _unknown(path, f"its first line is {(line or '')!r:.80}")
+    return found or _unknown(
+        path, f"its first line is {(line or '')!r:.80}, which names no columns (such as `image_id,caption`)"
+    )
 
 
 def _of_object(path: Path, encoding: str, line: str | None) -> Layout:

@@ -1,7 +1,6 @@
 """HDF5 files of strangers: nothing is followed out of the file, and what is no image's array is not read."""
 
 import math
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -47,25 +46,48 @@ def dataset_in(group: h5py.Group, name: str) -> h5py.Dataset:
     return dataset
 
 
-def values_in(group: h5py.Group, name: str) -> Any:
-    """The whole of a dataset; the plain arrays that most are without HDF5, which takes several times as long."""
+def mapped(file: h5py.File) -> np.ndarray:
+    """uint8: all bytes of the file, where they lie."""
+    return np.asarray(np.memmap(file.filename, np.uint8, "r"))
+
+
+def array_in(group: h5py.Group, name: str, data: np.ndarray) -> np.ndarray | h5py.Dataset:
+    """The dataset; without HDF5, which takes several times as long, and a copy, where it lies in one piece. data: of
+    the file, as it is mapped."""
+    found = dataset_in(group, name)
+    if not _is_plain(found.id):
+        return found
+    return _in_place(data, found.id.get_offset(), found.shape, found.dtype, name)
+
+
+def values_in(group: h5py.Group, name: str, data: np.ndarray) -> Any:
+    """The whole of a small one, in the same way."""
     refuse_link(group, name)
     found = h5py.h5o.open(group.id, name.encode())
     if not isinstance(found, h5py.h5d.DatasetID):
         raise ImportFault(f"{name} is a group, not an array")
-    shape, kind, place = found.shape or (), found.dtype, found.get_offset()
+    shape, kind = found.shape or (), found.dtype
     _refuse_large(shape, kind, name)
     _refuse_elsewhere(found, name)
-    if place is None or kind.kind not in "fiu" or kind.metadata:
+    if not _is_plain(found):
         return group[name][()]
-    values = np.empty(shape, kind)
-    handle = h5py.h5i.get_file_id(group.id).get_vfd_handle()
-    if os.preadv(handle, [values.reshape(-1).view(np.uint8)], place) < values.nbytes:
+    return _in_place(data, found.get_offset(), shape, kind, name)
+
+
+def _is_plain(dataset: h5py.h5d.DatasetID) -> bool:
+    """Numbers in one piece."""
+    kind = dataset.dtype
+    return dataset.get_offset() is not None and kind.kind in "fiu" and not kind.metadata
+
+
+def _in_place(data: np.ndarray, place: int, shape: tuple[int, ...], kind: np.dtype, name: str) -> np.ndarray:
+    end = place + math.prod(shape) * kind.itemsize
+    if end > len(data):
         raise ImportFault(f"{name}: the file ends within it; copy the file again")
-    return values
+    return data[place:end].view(kind).reshape(shape)
 
 
-def rows_of(dataset: h5py.Dataset, rows: int | slice, name: str) -> np.ndarray:
+def rows_of(dataset: h5py.Dataset | np.ndarray, rows: int | slice, name: str) -> np.ndarray:
     """An image's; only as many as may be."""
     count = 1 if isinstance(rows, int) else max(rows.stop - rows.start, 0)
     _refuse_large((count, *dataset.shape[1:]), dataset.dtype, name)

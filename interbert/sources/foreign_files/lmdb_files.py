@@ -25,9 +25,15 @@ def data_files(path: Path) -> list[Path]:
 
 def open_lmdb(path: Path) -> lmdb.Environment:
     try:
-        return lmdb.open(str(path), subdir=path.is_dir(), readonly=True, lock=False, readahead=False)
+        found = lmdb.open(str(path), subdir=path.is_dir(), readonly=True, lock=False, readahead=False)
     except lmdb.Error as error:
         raise ImportFault(f"{path}: not a readable LMDB ({error})") from None
+    # It is mapped into memory: what is not there would end the process, without a word.
+    size, there = (found.info()["last_pgno"] + 1) * found.stat()["psize"], data_files(path)[0].stat().st_size
+    if there < size:
+        found.close()
+        raise ImportFault(f"{path}: cut: {there:,} of {size:,} bytes are there; copy the LMDB again")
+    return found
 
 
 def first_records(path: Path, most: int) -> Iterator[tuple[bytes, bytes]]:
@@ -53,19 +59,19 @@ def listed_keys(path: Path, transaction: lmdb.Transaction, name: bytes) -> list[
     return [key if isinstance(key, bytes) else str(key).encode() for key in found]
 
 
-def unpacked(value: bytes) -> Any:
+def unpacked(value: bytes | memoryview) -> Any:
     """What is in a record: a pickle, JSON or MessagePack, told by its first bytes."""
     if is_pickle(value):
         return safe_pickle.loads(value)
     if value[:1] in (b"[", b"{") and value[-1:] in (b"]", b"}"):
         try:
-            return json.loads(value)
+            return json.loads(bytes(value))
         except (ValueError, RecursionError) as error:
             raise ImportFault(f"not readable JSON ({error})") from None
     return safe_msgpack.loads(value)
 
 
-def is_pickle(value: bytes) -> bool:
+def is_pickle(value: bytes | memoryview) -> bool:
     """Pickles end with a dot and begin with their protocol, or, of the oldest, with a mark."""
     return value[-1:] == b"." and bool(re.match(rb"\x80[\x02-\x05]|[(\]})]|c\w", value[:2]))
 

@@ -8,7 +8,7 @@ import numpy as np
 from interbert.sources.record import ImportFault
 
 
-def loads(data: bytes) -> Any:
+def loads(data: bytes | memoryview) -> Any:
     try:
         return msgpack.unpackb(data, object_hook=_array, raw=False, strict_map_key=False)
     except ImportFault:

@@ -4,6 +4,8 @@ from enum import Enum
 from pathlib import Path
 
 _IMAGES = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF8", b"II*\0", b"MM\0*")
+_HEIF = (b"heic", b"heix", b"hevc", b"mif1", b"msf1", b"avif", b"avis")
+"""Brands of HEIC and AVIF."""
 _PACKED = {
     b"\x1f\x8b": "gzip",
     b"BZh": "bzip2",
@@ -54,8 +56,23 @@ def packing_of(path: Path) -> str:
     )
 
 
+def what_instead(data: bytes) -> str:
+    """Of bytes that are no image which is decoded: what they are, and what to do."""
+    if not data:
+        return "it is empty; fetch it again"
+    if _is_heif(data):
+        return "HEIC or AVIF, which is not decoded; convert it to JPEG"
+    if data.lstrip()[:5].lower() in (b"<html", b"<!doc", b"<?xml", b"<svg "):
+        return "a page or drawing of HTML, XML or SVG; fetch the image itself, or convert it to PNG"
+    return f"it begins with {data[:12]!r}; fetch it again, or convert it to JPEG"
+
+
+def _is_heif(start: bytes) -> bool:
+    return start[4:8] == b"ftyp" and start[8:12] in _HEIF
+
+
 def is_image(start: bytes) -> bool:
-    """By the first bytes of a file."""
+    """By the first bytes of a file; of some that are not decoded, too."""
     webp = start.startswith(b"RIFF") and start[8:12] == b"WEBP"
     bmp = start.startswith(b"BM") and start[6:10] == bytes(4)
-    return start.startswith(_IMAGES) or webp or bmp
+    return start.startswith(_IMAGES) or webp or bmp or _is_heif(start)

@@ -1,13 +1,16 @@
 """The rows of parquet and arrow files, by pyarrow, without holding more of them than are asked for."""
 
 import contextlib
-from collections.abc import Iterator
+import re
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, Protocol
 
 from interbert.sources.foreign_files.signatures import Kind, kind_of
 from interbert.sources.record import ImportFault
 
+ENDINGS = (".parquet", ".arrow")
+_SPLIT = re.compile(r"(?:^|[/_.-])(train|validation|valid|val|dev|test)(?=[/_.-]|$)")
 _AT_A_TIME = 8 << 20
 """Bytes of rows."""
 _MOST_ROWS = 64
@@ -25,6 +28,24 @@ class Rows(Protocol):
 
     def first(self, column: str) -> Any:
         """The first value that is there."""
+
+
+def is_cache(name: str) -> bool:
+    """Whether `datasets` left it beside what it had saved: the rows of a `map` or `filter`, or numbers of rows."""
+    return bool(re.fullmatch(r"cache-\w+\.arrow", name.rpartition("/")[2]))
+
+
+def refuse_several_splits(folder: Path, names: Iterable[str]) -> None:
+    """A data set's test split must not get into its training data unnoticed."""
+    of_split: dict[str, str] = {}
+    for name in names:
+        for split in _SPLIT.findall(name.lower()):
+            of_split.setdefault(split, name)
+    if len(of_split) > 1:
+        told = ", ".join(f"{split} ({name})" for split, name in of_split.items())
+        raise ImportFault(
+            f"{folder}: holds several splits: {told}; give the files of those that you want together"
+        )
 
 
 @contextlib.contextmanager

@@ -9,9 +9,10 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from io import BytesIO
 
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 from PIL.JpegImagePlugin import JpegImageFile
 
+from interbert.sources.foreign_files.signatures import what_instead
 from interbert.sources.images.containers.container import ImageError, reason_of
 from interbert.sources.images.gate import Gate
 
@@ -72,6 +73,8 @@ def decoded(data: bytes, limits: Limits, wanted: Wanted) -> Iterator[Picture]:
                 picture = _decode(image, limits, wanted, held)
         except ImageError:
             raise
+        except UnidentifiedImageError:  # whose words are of a place in memory
+            raise ImageError(f"not a readable image: {what_instead(data)}") from None
         except Exception as error:  # whatever a damaged file makes a decoder say
             raise ImageError(f"not a readable image ({reason_of(error)})") from None
         yield picture

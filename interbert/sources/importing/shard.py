@@ -13,6 +13,7 @@ from interbert.sources.importing.read_ahead import ReadAhead
 from interbert.sources.record import ROWS, ImageRecord, ImportFault, Source, is_even
 from interbert.store.format import ANY_ATTRIBUTES
 from interbert.store.known_names import KnownNames
+from interbert.store.rows import REMEDY
 from interbert.store.writer import StoreWriter
 
 _TOGETHER = 8
@@ -207,6 +208,7 @@ def _open(path: Path, record: ImageRecord, wishes: Wishes, source: Source) -> St
 def _fault(source: Source, number: int, error: ValueError, store: StoreWriter | None) -> str:
     name = source.name(number)
     told = str(error).removeprefix(f"{store.path}: ") if store is not None else str(error)
+    told = told.removesuffix(REMEDY)  # it is told how to go on with it
     return f"{source.where(number)}{f', image {name!r}' if name else ''}: {told}"
 
 

@@ -92,11 +92,18 @@ def test_whose_reader_has_gone_ends_without_a_word(tmp_path, name):
     assert done.returncode == (0 if "--help" in words else 141)
 
 
-def test_an_interrupted_command_ends_without_a_word(tmp_path, capfd):
+WAITING = {
+    "plainly": "time.sleep(60)",
+    "by way of a library": "try: time.sleep(60)\n  except KeyboardInterrupt: raise ImportError('cannot be imported')",
+}
+
+
+@pytest.mark.parametrize("how", WAITING)
+def test_an_interrupted_command_ends_without_a_word(how):
     """Ctrl-C reaches all processes of the terminal."""
     program = (
         "import sys, time; from interbert.doors import run_door\n"
-        "def run(): print('begun', flush=True); time.sleep(60); return 0\n"
+        f"def run():\n  print('begun', flush=True)\n  {WAITING[how]}\n"
         "sys.exit(run_door('x', run))"
     )
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}

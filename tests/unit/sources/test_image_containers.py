@@ -1,4 +1,5 @@
 import base64
+import io
 import os
 import sys
 import tarfile
@@ -8,7 +9,16 @@ from pathlib import Path
 import numpy as np
 import picture_files
 import pytest
-from picture_files import ONE_CAPTION, WRITERS, drawn, encoded, needed_pyarrow, pictures, write_tar
+from picture_files import (
+    ONE_CAPTION,
+    WRITERS,
+    drawn,
+    encoded,
+    needed_pyarrow,
+    pictures,
+    write_table,
+    write_tar,
+)
 
 from interbert.sources.images.containers.container import Fields, ImageError
 from interbert.sources.images.containers.names import Names
@@ -213,7 +223,7 @@ def test_splits_are_not_mixed_unnoticed(tmp_path):
     made = pictures()
     for name in ("train-00000.tar", "data_test_0.tar"):
         write_tar(tmp_path / name, picture_files.with_captions(made))
-    with pytest.raises(ImageError, match=r"holds several splits: .*train-00000.tar"):
+    with pytest.raises(ImportFault, match=r"holds several splits: .*train-00000.tar"):
         opened(tmp_path)
     assert len(opened(tmp_path / "train-00000.tar")) == 1
 
@@ -293,12 +303,6 @@ def test_columns_of_a_tsv(tmp_path):
         opened(tsv(tmp_path / "d.tsv", [code[:2]]))
 
 
-def write_table(path: Path, **columns: list) -> Path:
-    pyarrow = needed_pyarrow()
-    pyarrow.parquet.write_table(pyarrow.table(columns), path)
-    return path
-
-
 def test_columns_of_a_table(tmp_path):
     made = pictures(3)
     data = [one.data for one in made]
@@ -369,3 +373,48 @@ def test_a_listing_does_not_hold_files_open(tmp_path):
     containers = opened(tmp_path)
     assert len(containers) == 30 and all(one.read(0).data == made[0].data for one in containers)
     assert len(os.listdir("/proc/self/fd")) <= before
+
+
+def test_links_in_a_tar_are_what_they_lead_to(tmp_path):
+    image = encoded(drawn(8, 8))
+    with tarfile.open(tmp_path / "a.tar", "w") as archive:
+        for name, kind, target in (
+            ("d/a.jpg", tarfile.REGTYPE, ""), ("b.jpg", tarfile.LNKTYPE, "d/a.jpg"),
+            ("d/c.jpg", tarfile.SYMTYPE, "a.jpg"), ("e.jpg", tarfile.SYMTYPE, "/etc/passwd"),
+        ):  # fmt: skip
+            member = tarfile.TarInfo(name)
+            member.type, member.linkname, member.size = kind, target, 0 if target else len(image)
+            archive.addfile(member, None if target else io.BytesIO(image))
+    containers = opened(tmp_path / "a.tar")
+    assert read_all(containers) == dict.fromkeys(("b", "d/a", "d/c"), (image, []))
+    assert "1 links to files that are not in it, such as e.jpg, are left out" in containers[0].told
+
+
+def test_what_datasets_keeps_beside_its_rows_is_not_read_again(tmp_path):
+    for name in (
+        "data-00000-of-00001.arrow",
+        "cache-0123456789abcdef.arrow",
+        "cache-0f_00000_of_00002.arrow",
+    ):
+        write_table(tmp_path / name, jpg=[encoded(drawn(8, 8))])
+    (container,) = opened(tmp_path)
+    assert container.path.name == "data-00000-of-00001.arrow"
+    assert "2 other files below" in "\n".join(container.told)
+
+
+def test_a_list_of_images_is_one_or_a_bad_row(tmp_path):
+    data = encoded(drawn(8, 8))
+    one = {"bytes": data, "path": None}
+    path = write_table(tmp_path / "a.parquet", images=[[one], [one, one]], txt=["x", "y"])
+    (container,) = opened(path)
+    assert container.read(0).data == data and container.read(0).captions == ["x"]
+    with pytest.raises(ImageError, match="a list of 2 images; one a row is expected"):
+        container.read(1)
+
+
+@pytest.mark.parametrize(("name", "remedy"), [("a.heic", "convert them to JPEG"), ("a.zip", "unpack them")])
+def test_what_to_do_with_files_that_are_no_images_yet(name, remedy, tmp_path):
+    with zipfile.ZipFile(tmp_path / "all.zip", "w") as archive:
+        archive.writestr(name, b"x")
+    with pytest.raises(ImageError, match=rf"there are \.\w+ 1: {remedy}"):
+        opened(tmp_path / "all.zip")

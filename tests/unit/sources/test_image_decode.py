@@ -137,6 +137,20 @@ def test_whatever_a_decoder_says_is_a_bad_image(monkeypatch):
         decoded(good)
 
 
+@pytest.mark.parametrize(
+    ("data", "told"),
+    [
+        (b"", "it is empty"),
+        (b"\0\0\0\x18ftypheic\0\0\0\0mif1", "HEIC or AVIF, which is not decoded; convert it to JPEG"),
+        (b"<html>404</html>", "a page or drawing"),
+        (b"\0\0\0\x18ftypisom", r"it begins with b'.*ftypisom'"),
+    ],
+)
+def test_what_is_no_image_is_told_by_what_it_is(data, told):
+    with pytest.raises(ImageError, match=f"not a readable image: {told}"):
+        decoded(data)
+
+
 def test_programs_are_not_started_by_an_image():
     with pytest.raises(ImageError, match="not a readable image"):
         decoded(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 10 10\n%%EndComments\nshowpage\n%%EOF\n")

@@ -257,8 +257,8 @@ def test_a_row_that_cannot_be_is_named_and_left_out_when_asked(write, tmp_path, 
         ("a.npy", b"hello", "a.npy: it begins with b'hello'"),
         ("a.tsv", b"", "a.tsv: it is empty"),
         ("cut.h5", b"\x89HDF\r\n\x1a\n" + bytes(99), "cut.h5: not a readable HDF5 file"),
-        ("l", {b"1": b"{nope}"}, "l: a folder of data.mdb"),
-        ("l", {b"1": b"[" * 100_000 + b"]" * 100_000}, "l: a folder of data.mdb"),
+        ("l", {b"1": b"{nope}"}, "l: an LMDB whose first record (key '1') cannot be read: not readable JSON"),
+        ("l", {b"1": b"[" * 100_000 + b"]" * 100_000}, "l: an LMDB whose first record (key"),
     ],
 )
 def test_what_is_broken_from_its_beginning_is_named(name, data, message, tmp_path, capsys):

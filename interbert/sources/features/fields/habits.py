@@ -31,6 +31,8 @@ class Habits:
     background: bool = False
     """Class probabilities lack the background: what a row's sum lacks to 1 becomes a class before the others."""
     notes: tuple[str, ...] = ()
+    boxes: bool = False
+    """An image whose boxes are missing is no good, for others have theirs."""
 
 
 def habits_of(

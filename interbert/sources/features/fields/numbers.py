@@ -20,13 +20,24 @@ def is_text(value: Any) -> bool:
 
 def from_base64(text: bytes | memoryview | str, field: str) -> bytes:
     try:
-        text = text.encode("ascii") if isinstance(text, str) else text
         text = unquoted(text)
-        if b"\n" in bytes(text[:100]):  # as `encodestring` breaks lines
-            text = bytes(text).replace(b"\n", b"")
+        begun = text[:100].encode() if isinstance(text, str) else bytes(text[:100])
+        if b"\n" in begun:  # as `encodestring` breaks lines
+            text = text.replace("\n", "") if isinstance(text, str) else bytes(text).replace(b"\n", b"")
         return pybase64.b64decode(text, validate=True)
     except (binascii.Error, ValueError) as error:
+        if (found := _from_urls_base64(text)) is not None:
+            return found
         raise ImportFault(f"{field}: not base64 ({error})") from None
+
+
+def _from_urls_base64(text: Any) -> bytes | None:
+    """Of the alphabet for URLs, and without what fills the last four up."""
+    try:
+        text = text.encode("ascii") if isinstance(text, str) else text
+        return pybase64.b64decode(bytes(text) + b"=" * (-len(text) % 4), altchars=b"-_", validate=True)
+    except (binascii.Error, ValueError, TypeError):
+        return None
 
 
 def unquoted(text: Any) -> Any:

@@ -1,6 +1,7 @@
 """The record that is made of an image's fields."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,11 @@ def record_of(given: dict[str, Any], habits: Habits, choices: Choices, key: str 
     """`key`: the image's id where the record has none itself."""
     row = Row(given)
     image_id = row.text("image_id") if "image_id" in row or key is None else key
+    if row.is_empty():
+        raise ImportFault("no region; leave images without regions out")
     boxes_M4 = row.boxes(halves=habits.features == "<f2")
+    if boxes_M4 is None and habits.boxes:
+        raise ImportFault("no boxes, which other images have")
     features_MD = _matrix(row, "features", boxes_M4, habits.features, choices.feature_width)
     count = row.count()
     count = len(features_MD if boxes_M4 is None else boxes_M4) if count is None else count
@@ -150,12 +155,20 @@ def surest(probs_NK: np.ndarray, background_first: bool = False) -> np.ndarray:
     return probs_NK[:, first:].max(axis=1)
 
 
-def habits_of_rows(row_of: Callable[[int], dict[str, Any]], rows: int, choices: Choices, file: str) -> Habits:
+def habits_of_rows(
+    row_of: Callable[[int], dict[str, Any]],
+    rows: int,
+    choices: Choices,
+    file: str,
+    *,
+    boxes_elsewhere: bool = False,
+) -> Habits:
     """What the first rows show; those that are no good are told of when they are read."""
-    features, probs = [], []
+    features, probs, boxes = [], [], []
     for number in range(min(rows, ROWS)):
         try:
             row = Row(row_of(number))
+            boxes.append("boxes" in row or "shares" in row)
             boxes_M4 = row.boxes(halves=True)
             for name, into in (("features", features), ("probs", probs)):
                 if name in row and not _is_column(row.get(name)[0]):
@@ -165,6 +178,14 @@ def habits_of_rows(row_of: Callable[[int], dict[str, Any]], rows: int, choices: 
         except ValueError:
             continue
     try:
-        return habits_of(features, probs, choices.feature_width)
+        habits = habits_of(features, probs, choices.feature_width)
     except ImportFault as error:
         raise ImportFault(f"{file}: {error}") from None
+    none = bool(boxes) and not any(boxes) and not boxes_elsewhere
+    notes = (*habits.notes, *([_told_without_boxes(choices)] if none else []))
+    return replace(habits, boxes=any(boxes), notes=notes)
+
+
+def _told_without_boxes(choices: Choices) -> str:
+    what = "the whole image" if choices.boxes == "whole" else "its cell of a square grid"
+    return f"boxes: none in these files; --boxes {choices.boxes} gives each region {what}"

@@ -56,7 +56,7 @@ class Row:
             if isinstance(value, np.ndarray | list) and np.size(value) == 1:
                 value = np.asarray(value).reshape(-1)[0]
             if isinstance(value, bytes | str):
-                return int(unquoted(value))
+                value = float(unquoted(value))
             if isinstance(value, python_numbers.Real) and value == int(value):
                 return int(value)
         except (ValueError, OverflowError):
@@ -75,6 +75,10 @@ class Row:
 
     def count(self) -> int | None:
         return self.whole("count") if "count" in self else None
+
+    def is_empty(self) -> bool:
+        """Of no region, as it says itself."""
+        return "count" in self and self.whole("count") == 0
 
     def boxes(self, halves: bool) -> np.ndarray | None:
         """[M, 4], M at least the count."""

@@ -9,7 +9,14 @@ import numpy as np
 from interbert.sources.features.fields.choices import Choices
 from interbert.sources.features.fields.record_of import habits_of_rows, record_of
 from interbert.sources.foreign_files import safe_pickle
-from interbert.sources.foreign_files.hdf5 import dataset_in, open_hdf5, rows_of, told_if_damaged
+from interbert.sources.foreign_files.hdf5 import (
+    array_in,
+    dataset_in,
+    mapped,
+    open_hdf5,
+    rows_of,
+    told_if_damaged,
+)
 from interbert.sources.record import ImageRecord, ImportFault
 
 _ARRAYS = ("image_features", "image_bb", "spatial_features")
@@ -29,7 +36,8 @@ class ButdSource:
             raise ImportFault(f"{self.path}: lacks {', '.join(missing)}; it has {', '.join(self._file)}")
         try:
             with told_if_damaged():
-                self._arrays = {name: dataset_in(self._file, name) for name in _ARRAYS if name in self._file}
+                data, there = mapped(self._file), [name for name in _ARRAYS if name in self._file]
+                self._arrays = {name: array_in(self._file, name, data) for name in there}
                 self._ranges = _ranges(self._file)
         except ImportFault as error:
             raise ImportFault(f"{self.path}: {error}") from None

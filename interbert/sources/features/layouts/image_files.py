@@ -12,7 +12,6 @@ import numpy as np
 
 from interbert.sources.features.fields.choices import Choices
 from interbert.sources.features.fields.record_of import habits_of_rows, record_of
-from interbert.sources.features.fields.row import Row
 from interbert.sources.foreign_files.array_files import read_npy, read_npz
 from interbert.sources.record import ImageRecord, ImportFault
 
@@ -40,8 +39,9 @@ class ImageFiles:
                 f"{', '.join(map(str, inputs))}: no file ends in .npz, or in .npy; give the folder of them"
             )
         self.files = [file for path in self.keys for file in (path, _info_of(path), _boxes_of(path)) if file]
+        self._beside = _beside(self.keys[0])
         self._habits = habits_of_rows(self.row, len(self.keys), choices, str(inputs[0]))
-        self.notes = [*self._habits.notes, *_missing(self.row, choices)]
+        self.notes = list(self._habits.notes)
 
     def where(self, number: int) -> str:
         return str(self.keys[number])
@@ -50,6 +50,9 @@ class ImageFiles:
         return self._ids[number]
 
     def row(self, number: int) -> dict[str, Any]:
+        lacks = self._beside - _beside(self.keys[number])
+        if lacks:
+            raise ImportFault(f"no {', no '.join(sorted(lacks))} of it, which other images have")
         return {"image_id": self._ids[number]} | row_of(self.keys[number])
 
     def read(self, number: int) -> ImageRecord:
@@ -107,22 +110,14 @@ def _boxes_of(path: Path) -> Path | None:
     return boxes if boxes.is_file() else None
 
 
+def _beside(path: Path) -> set[str]:
+    """What kinds of file lie beside the image's own."""
+    kinds = {_INFO: _info_of(path), "boxes": _boxes_of(path)}
+    return {kind for kind, file in kinds.items() if file is not None}
+
+
 def _listed(array: Any) -> Any:
-    """Features of a grid [rows, columns, D] as a list of its cells."""
-    grid = isinstance(array, np.ndarray) and array.ndim == 3 and len(array) > 1
-    return array.reshape(-1, array.shape[-1]) if grid else array
-
-
-def _missing(row_of_number: Any, choices: Choices) -> list[str]:
-    try:
-        row = Row(row_of_number(0))
-    except ValueError:
-        return []
-    if "boxes" in row or "shares" in row:
-        return []
-    return [without_boxes_note(choices)]
-
-
-def without_boxes_note(choices: Choices) -> str:
-    what = "the whole image" if choices.boxes == "whole" else "its cell of a square grid"
-    return f"boxes: none in these files; --boxes {choices.boxes} gives each region {what}"
+    """Features of a grid [rows, columns, D], or [1, rows, columns, D], as a list of its cells."""
+    if not isinstance(array, np.ndarray) or array.ndim < 3:
+        return array
+    return array.reshape(-1, array.shape[-1]) if array.ndim == 3 or len(array) == 1 else array

@@ -24,7 +24,7 @@ class LmdbSource:
         self,
         inputs: list[Path],
         choices: Choices,
-        row_of: Callable[[bytes, bytes], dict[str, Any]],
+        row_of: Callable[[bytes, bytes | memoryview], dict[str, Any]],
         id_of: Callable[[bytes], str] | None = None,
     ) -> None:
         """row_of: the fields in a key and its value; `caption` among them comes along. id_of: of the key alone."""
@@ -57,13 +57,13 @@ class LmdbSource:
     def row(self, number: int) -> dict[str, Any]:
         key = self.keys[number]
         try:
-            with self._open[self._place(number)].begin(buffers=False) as transaction:
+            with self._open[self._place(number)].begin(buffers=True) as transaction:
                 value = transaction.get(key)
+                if value is None:
+                    raise ImportFault("the list of keys names it, but there is no such record")
+                return self._row_of(key, value)  # of which nothing may lie in the LMDB itself
         except lmdb.Error as error:
             raise ImportFault(f"cannot be read ({error}); copy the LMDB again") from None
-        if value is None:
-            raise ImportFault("the list of keys names it, but there is no such record")
-        return self._row_of(key, value)
 
     def read(self, number: int) -> ImageRecord:
         row = self.row(number)

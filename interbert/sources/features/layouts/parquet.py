@@ -9,10 +9,9 @@ import numpy as np
 from interbert.sources.features.fields.choices import Choices
 from interbert.sources.features.fields.record_of import habits_of_rows, record_of
 from interbert.sources.features.fields.row import NAMES, Row
-from interbert.sources.foreign_files.table_rows import open_rows
+from interbert.sources.foreign_files.table_rows import ENDINGS, is_cache, open_rows, refuse_several_splits
 from interbert.sources.record import ImageRecord, ImportFault
 
-ENDINGS = (".parquet", ".arrow")
 _IDS = tuple(theirs for theirs, ours in NAMES.items() if ours == "image_id")
 _CAPTIONS = ("caption", "captions", "sentences")
 
@@ -27,6 +26,9 @@ class TableSource:
         self.files = [file for path in inputs for file in files_of(path)]
         if not self.files:
             raise ImportFault(f"{', '.join(map(str, inputs))}: no file ends in .parquet or .arrow")
+        for path in inputs:
+            if path.is_dir():
+                refuse_several_splits(path, (str(file.relative_to(path)) for file in files_of(path)))
         counts, names = [], []
         for file in self.files:
             with open_rows(file) as rows:
@@ -40,7 +42,9 @@ class TableSource:
             for path, columns in zip(self.files, names, strict=True)
         ]
         self._habits = habits_of_rows(self.row, len(self.keys), choices, str(inputs[0]))
-        self.notes = list(self._habits.notes)
+        caches = sum(is_cache(name) for path in inputs if path.is_dir() for name in map(str, path.rglob("*")))
+        told = [f"{caches} files named cache-….arrow are left alone: `datasets` made them of the others"]
+        self.notes = [*self._habits.notes, *(told if caches else [])]
 
     def where(self, number: int) -> str:
         file, row = self._place(number)
@@ -113,7 +117,9 @@ def files_of(path: Path) -> list[Path]:
     if path.is_file():
         return [path]
     return sorted(
-        file for file in path.rglob("*") if file.suffix in ENDINGS and not file.name.startswith(".")
+        file
+        for file in path.rglob("*")
+        if file.suffix in ENDINGS and not file.name.startswith(".") and not is_cache(file.name)
     )
 
 

@@ -13,7 +13,7 @@ def pickled_lmdb(inputs: list[Path], choices: Choices) -> LmdbSource:
     return LmdbSource(inputs, choices, _row)
 
 
-def _row(key: bytes, value: bytes) -> dict[str, Any]:
+def _row(key: bytes, value: bytes | memoryview) -> dict[str, Any]:
     item = safe_pickle.loads(value)
     if not isinstance(item, dict):
         raise ImportFault(f"a {type(item).__name__}, not a dictionary")

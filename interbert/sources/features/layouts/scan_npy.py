@@ -10,7 +10,6 @@ import numpy as np
 
 from interbert.sources.features.fields.choices import Choices
 from interbert.sources.features.fields.record_of import habits_of_rows, record_of
-from interbert.sources.features.layouts.image_files import without_boxes_note
 from interbert.sources.foreign_files.array_files import header_of
 from interbert.sources.record import ImageRecord, ImportFault
 
@@ -26,14 +25,13 @@ class ScanSource:
         self._choices = choices
         self.files: list[Path] = []
         self.notes: list[str] = []
-        self._splits = [_Split(path) for path in inputs]
+        self._splits = [_Split(_array_at(path)) for path in inputs]
         self.keys = [(place, image) for place, split in enumerate(self._splits) for image in split.images]
         for split in self._splits:
             self.files += split.files
             self.notes += [f"{split.path}: {note}" for note in split.notes]
-        if any(split.boxes is None for split in self._splits):
-            self.notes.append(without_boxes_note(choices))
         self._habits = habits_of_rows(self.row, len(self.keys), choices, str(inputs[0]))
+        self.notes += self._habits.notes
 
     def where(self, number: int) -> str:
         place, image = self.keys[number]
@@ -52,6 +50,20 @@ class ScanSource:
         record = record_of(row, self._habits, self._choices)
         record.captions = row["captions"]
         return record
+
+
+def arrays_in(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.glob(f"*{_END}.npy") if not path.name.startswith("."))
+
+
+def _array_at(path: Path) -> Path:
+    if not path.is_dir():
+        return path
+    found = arrays_in(path)
+    if len(found) != 1:
+        told = ", ".join(one.name for one in found) or f"no file *{_END}.npy"
+        raise ImportFault(f"{path}: {told} in it; give the file of the split that you want")
+    return found[0]
 
 
 class _Split:

@@ -23,7 +23,7 @@ def tensorpack_lmdb(inputs: list[Path], choices: Choices) -> LmdbSource:
     return LmdbSource(inputs, choices, _row)
 
 
-def _row(key: bytes, value: bytes) -> dict[str, Any]:
+def _row(key: bytes, value: bytes | memoryview) -> dict[str, Any]:
     item = unpacked(value)  # MessagePack of old, pickles since 0.9.9
     if isinstance(item, dict):
         row = {text_of(name): content for name, content in item.items()}

@@ -22,7 +22,8 @@ _LAYOUTS = {
     13: [*_LXMERT, "cls_prob", "attrs", "classes"],
 }
 """Columns by their number, where the file has no header (10: LXMERT's, 13: VOLTA's)."""
-_NEEDED = ("image_id", "width", "height", "count", "boxes", "features")
+_NEEDED = ("image_id", "features")
+"""Of a header's columns: what else it lacks may be said otherwise, such as the images' sizes."""
 
 
 class TsvSource:
@@ -95,11 +96,15 @@ class TsvSource:
         return part, int(number - self._first[part]) + self._headers[part]
 
 
+def is_header(cells: list[bytes]) -> bool:
+    return any(cell.lower() in (b"num_boxes", b"boxes", b"features") for cell in cells)
+
+
 def columns_of(name: str, first_line: bytes) -> tuple[list[str], bool]:
     """(the columns, whether the first line is their header)"""
     cells = first_line.split(b"\t")
-    if any(cell in cells for cell in (b"num_boxes", b"boxes", b"features")):
-        columns = [cell.decode(errors="replace") for cell in cells]
+    if is_header(cells):
+        columns = [cell.decode(errors="replace").lower() for cell in cells]
         missing = [ours for ours in _NEEDED if ours not in {NAMES.get(column) for column in columns}]
         if missing:
             told = [next(theirs for theirs, ours in NAMES.items() if ours == name) for name in missing]

@@ -29,9 +29,9 @@ def uniter_lmdb(inputs: list[Path], choices: Choices) -> LmdbSource:
     lmdb = lmdb_of(inputs[0])
     count_of, files, told = _counter(lmdb)
 
-    def row_of(key: bytes, value: bytes) -> dict[str, Any]:
+    def row_of(key: bytes, value: bytes | memoryview) -> dict[str, Any]:
         name = text_of(key)
-        row = dict(read_npz(value) if value[:2] == b"PK" else _unpacked(value))
+        row = dict(read_npz(bytes(value)) if value[:2] == b"PK" else _unpacked(value))
         kept = count_of(name, row)
         return row | {"image_id": name.removesuffix(".npz")} | ({} if kept is None else {"num_boxes": kept})
 
@@ -41,7 +41,7 @@ def uniter_lmdb(inputs: list[Path], choices: Choices) -> LmdbSource:
     return source
 
 
-def _unpacked(value: bytes) -> dict[str, Any]:
+def _unpacked(value: bytes | memoryview) -> dict[str, Any]:
     found = safe_msgpack.loads(value)
     if not isinstance(found, dict):
         raise ImportFault(f"a {type(found).__name__}, not a dictionary")

@@ -45,7 +45,9 @@ class VinvlSource:
         self._numbering = Numbering(objects if kinds["objects"] else None, choices)
         self.class_names = self._numbering.class_names
         self.attribute_names = self._numbering.attribute_names
-        self._habits = habits_of_rows(self.row, len(self.keys), choices, self._features[0].part.name)
+        self._habits = habits_of_rows(
+            self.row, len(self.keys), choices, self._features[0].part.name, boxes_elsewhere=True
+        )
         self.notes = [*self._numbering.notes, *self._habits.notes]
 
     def where(self, number: int) -> str:

@@ -13,14 +13,15 @@ import lmdb
 from interbert.sources.features.fields.row import Row
 from interbert.sources.features.layouts.image_files import files_of as files_of_images
 from interbert.sources.features.layouts.image_files import row_of
-from interbert.sources.features.layouts.parquet import ENDINGS
 from interbert.sources.features.layouts.parquet import files_of as table_files
-from interbert.sources.features.layouts.tsv import columns_of
+from interbert.sources.features.layouts.scan_npy import arrays_in
+from interbert.sources.features.layouts.tsv import columns_of, is_header
 from interbert.sources.features.layouts.uniter import lmdb_of
 from interbert.sources.features.layouts.vinvl_tsv import kind_of
 from interbert.sources.features.looks.what_else import what_else
 from interbert.sources.foreign_files import array_files, lmdb_files
 from interbert.sources.foreign_files.hdf5 import open_hdf5
+from interbert.sources.foreign_files.table_rows import ENDINGS
 from interbert.sources.foreign_files.text_files import Part, parts_of
 from interbert.sources.record import MOST_BYTES, ImportFault
 from interbert.store.format import SCHEMA
@@ -53,6 +54,8 @@ def look_at(path: Path) -> Seen | None:
     return None
 
 
+_RECORDS = 4
+"""Of an LMDB that are looked at, for the first may be broken."""
 _BROKEN = (ValueError, OSError, KeyError, RuntimeError, lmdb.Error, zipfile.BadZipFile)
 """What a file of another kind than it was taken for makes a reader say."""
 
@@ -67,13 +70,23 @@ def _lmdb(path: Path) -> Seen | None:
         path = lmdb_of(path)
     if not _is_lmdb(path):
         return None
-    records = list(lmdb_files.first_records(path, 1))
+    try:
+        records = list(lmdb_files.first_records(path, _RECORDS))
+    except ImportFault as error:
+        return Seen(None, str(error).removeprefix(f"{path}: "))
     if not records:
         return Seen(None, "an LMDB without records")
-    key, value = records[0]
-    if value[:2] == b"PK":
-        return Seen("uniter-lmdb", f"an LMDB of npz records (key {_shown(key)})")
-    item = lmdb_files.unpacked(value)
+    if records[0][1][:2] == b"PK":
+        return Seen("uniter-lmdb", f"an LMDB of npz records (key {_shown(records[0][0])})")
+    faults = []
+    for key, value in records:
+        try:
+            item = lmdb_files.unpacked(value)
+            break
+        except ImportFault as error:
+            faults.append(f"(key {_shown(key)}) cannot be read: {error}")
+    else:
+        return Seen(None, f"an LMDB whose first record {faults[0]}")
     how = "pickled" if lmdb_files.is_pickle(value) else "MessagePack"
     if isinstance(item, dict) and "norm_bb" in {lmdb_files.text_of(name) for name in item}:
         return Seen("uniter-lmdb", f"an LMDB of {how} dictionaries with norm_bb (key {_shown(key)})")
@@ -105,7 +118,9 @@ def _table(path: Path) -> Seen | None:
 
 
 def _arrays(path: Path) -> Seen | None:
-    """Folders of npz and npy, a single one, and SCAN's array of all images."""
+    """Folders of npz and npy, a single one, and SCAN's arrays of all images."""
+    if path.is_dir() and (arrays := arrays_in(path)):
+        return Seen("scan-npy", f"a folder of arrays of all images ({', '.join(one.name for one in arrays)})")
     files = files_of_images(path) if path.is_dir() or path.suffix in (".npy", ".npz") else []
     if not files:
         return None
@@ -124,15 +139,19 @@ def _arrays(path: Path) -> Seen | None:
 def _rows(path: Path) -> Seen | None:
     for part in parts_of([path]):
         first = _first_line(part)
+        if is_header(first.split(b"\t")):
+            told = first.decode(errors="replace").replace("\t", ", ")
+            return Seen("bottom-up-tsv", f"{part.name}: tab-separated, by its header: {told}")
         if first.count(b"\t") in (1, 2):
             kind = kind_of(first)
             if kind != "sizes":
                 return Seen("vinvl-tsv", f"{part.name}: tab-separated rows of an id and {kind}")
             continue
-        columns, has_header = columns_of(part.name, first)
-        if not has_header:  # any table has so many columns now and then
-            Row(dict(zip(columns, first.split(b"\t"), strict=True))).whole("count")
-        how = "by its header" if has_header else f"{len(columns)} columns, no header"
+        columns, _ = columns_of(part.name, first)
+        Row(dict(zip(columns, first.split(b"\t"), strict=True))).whole(
+            "count"
+        )  # others have so many columns too
+        how = f"{len(columns)} columns, no header"
         return Seen("bottom-up-tsv", f"{part.name}: tab-separated, {how}: {', '.join(columns)}")
     return None
 

@@ -32,9 +32,9 @@ class Listing:
         found = sorted((place for place in seen if ending.is_of(names[place])), key=names.__getitem__)
         if not found:
             there = _kinds(names[place] for place in seen)
-            there = f"; there are {there}" if there else ""
+            remedy, there = _remedy(there), f"; there are {there}" if there else ""
             raise ImageError(
-                f"{path}: no image there; endings looked for: {ending}{there}{_hidden(names, seen)}"
+                f"{path}: no image there; endings looked for: {ending}{there}{_hidden(names, seen)}{remedy}"
             )
         self._tell_hidden(names, len(seen), ending)
         self.images = np.array(found, np.int64)
@@ -137,6 +137,16 @@ def _kinds(names: Iterable[str]) -> str:
     """The endings of names, the commonest first."""
     count = Counter(Path(name).suffix.lower() or "without ending" for name in names)
     return ", ".join(f"{kind} {number:,}" for kind, number in count.most_common(_KINDS))
+
+
+def _remedy(there: str) -> str:
+    """What makes images of the kinds that are there."""
+    if any(kind in there for kind in (".heic", ".heif", ".avif", ".jxl", ".jp2")):
+        return ": convert them to JPEG"
+    packed = any(
+        kind in there for kind in (".zip", ".gz", ".tgz", ".tar", ".bz2", ".xz", ".zst", ".7z", ".rar")
+    )
+    return ": unpack them, and give the folder" if packed else ""
 
 
 def is_hidden(name: str) -> bool:

@@ -1,10 +1,10 @@
 """From the paths that a user gives to containers of images, by what is in them."""
 
 import os
-import re
 from pathlib import Path
 
 from interbert.sources.foreign_files.signatures import Kind, kind_of, packing_of
+from interbert.sources.foreign_files.table_rows import is_cache, refuse_several_splits
 from interbert.sources.images.containers.base64_tsv import Base64Tsv
 from interbert.sources.images.containers.container import Container, Fields, ImageError
 from interbert.sources.images.containers.folder import Folder, names_below, told_of_links
@@ -22,7 +22,6 @@ _OF_KIND = {
     Kind.TSV: Base64Tsv,
 }
 _ARCHIVES = (".tar", ".zip", ".parquet", ".arrow", ".tsv")
-_SPLIT = re.compile(r"(?:^|[/_.-])(train|validation|valid|val|dev|test)(?=[/_.-]|$)")
 
 
 def open_containers(paths: list[Path], fields: Fields) -> list[Container]:
@@ -64,7 +63,7 @@ def _of_folder(path: Path, fields: Fields) -> list[Container]:
     names = sorted(names_below(path, links))
     endings = ENDINGS if fields.image is None else (f".{fields.image.lower().lstrip('.')}", *ENDINGS)
     visible = [name for name in names if not is_hidden(name)]
-    archives = [name for name in visible if name.lower().endswith(_ARCHIVES)]
+    archives = [name for name in visible if name.lower().endswith(_ARCHIVES) and not is_cache(name)]
     images = any(name.lower().endswith(endings) for name in visible)
     if images or not archives:
         folder = Folder(path, fields, names, links)
@@ -74,7 +73,7 @@ def _of_folder(path: Path, fields: Fields) -> list[Container]:
                 "have them"
             )
         return [folder]
-    _refuse_several_splits(path, archives)
+    refuse_several_splits(path, archives)
     found = [_of_file(path / name, fields) for name in archives]
     found[0].told.extend(_left_alone(path, names, archives, links))
     return found
@@ -87,19 +86,6 @@ def _left_alone(path: Path, names: list[str], read: list[str], links: list[str])
         [f"{len(others):,} other files below {path}, such as {others[0]}, are left alone"] if others else []
     )
     return told + ([told_of_links(links)] if links else [])
-
-
-def _refuse_several_splits(path: Path, archives: list[str]) -> None:
-    """A data set's test split must not get into its training data unnoticed."""
-    of_split: dict[str, str] = {}
-    for name in archives:
-        for split in _SPLIT.findall(name.lower()):
-            of_split.setdefault(split, name)
-    if len(of_split) > 1:
-        told = ", ".join(f"{split} ({name})" for split, name in of_split.items())
-        raise ImageError(
-            f"{path}: holds several splits: {told}; give the files of those that you want together"
-        )
 
 
 def _beside(folder: Path, names: list[str]) -> list[str]:

@@ -6,7 +6,7 @@ from typing import Any
 
 from interbert.sources.images.containers.container import ImageError
 
-NAMES = ("caption", "captions", "text", "texts", "sentence", "sentences")
+NAMES = ("caption", "captions", "text", "texts", "sentence", "sentences", "txt")
 """What captions are called, in JSON and in columns."""
 _WITHIN = ("raw", *NAMES)
 """And in a sentence that is an object."""

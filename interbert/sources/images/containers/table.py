@@ -54,6 +54,10 @@ class ImageTable:
         image, captions = next(reading)
         if self._next < len(self.ids):  # else the file is closed with it
             self._reading = reading
+        if isinstance(image, list):
+            if len(image) != 1:
+                raise ImageError(f"a list of {len(image)} images; one a row is expected")
+            image = image[0]
         if isinstance(image, dict):
             if image.get("bytes") is None:
                 raise ImageError(
@@ -96,9 +100,10 @@ class ImageTable:
 
 def _holds_images(rows: Any, number: int) -> bool:
     field = rows.schema.field(number)
-    if str(field.type).startswith("struct<"):
-        return "bytes" in {field.type.field(n).name for n in range(field.type.num_fields)}
-    return "binary" in str(field.type) and is_image(rows.first(field.name) or b"")
+    kind = field.type.value_type if hasattr(field.type, "value_type") else field.type  # of a list
+    if str(kind).startswith("struct<"):
+        return "bytes" in {kind.field(n).name for n in range(kind.num_fields)}
+    return kind is field.type and "binary" in str(kind) and is_image(rows.first(field.name) or b"")
 
 
 def _has_path(kind: Any) -> bool:

@@ -12,8 +12,12 @@ from interbert.sources.images.containers.container import Fields, ImageError
 
 class TarShard(Archive):
     def __init__(self, path: Path, fields: Fields) -> None:
-        places = _places(path)
+        places, lost = _places(path)
         super().__init__(path, list(places), fields)
+        if lost:
+            self.told.append(
+                f"{len(lost):,} links to files that are not in it, such as {lost[0]}, are left out"
+            )
         self._places = np.array(list(places.values()), np.int64).reshape(-1, 2)
 
     def size(self, number: int) -> int:
@@ -30,15 +34,24 @@ class TarShard(Archive):
         return data
 
 
-def _places(path: Path) -> dict[str, tuple[int, int]]:
-    """Name of a file in the tar -> offset, bytes. Of a name that comes twice, the last, as tar unpacks it."""
+def _places(path: Path) -> tuple[dict[str, tuple[int, int]], list[str]]:
+    """Name of a file in the tar -> offset, bytes; and the links that lead out of it. Of a name that comes twice, the
+    last, as tar unpacks it."""
     places: dict[str, tuple[int, int]] = {}
+    links: dict[str, str] = {}
     try:
         with tarfile.open(path, "r:") as archive:
             for member in archive:
                 archive.members = []  # it would keep them all
+                name = member.name.removeprefix("./")
                 if member.isreg() and not member.issparse():
-                    places[member.name.removeprefix("./")] = member.offset_data, member.size
+                    places[name] = member.offset_data, member.size
+                elif member.islnk():
+                    links[name] = member.linkname.removeprefix("./")
+                elif member.issym():
+                    links[name] = os.path.normpath(os.path.join(os.path.dirname(name), member.linkname))
     except (tarfile.TarError, OSError, EOFError, ValueError) as error:
         raise ImageError(f"{path}: not a whole tar ({error}); copy or download it again") from None
-    return places
+    whole = dict(places)
+    places |= {name: whole[target] for name, target in links.items() if target in whole}
+    return places, [name for name in links if name not in places]
