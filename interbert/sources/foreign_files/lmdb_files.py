@@ -32,7 +32,8 @@ def open_lmdb(path: Path) -> lmdb.Environment:
     size, there = (found.info()["last_pgno"] + 1) * found.stat()["psize"], data_files(path)[0].stat().st_size
     if there < size:
         found.close()
-        raise ImportFault(f"{path}: cut: {there:,} of {size:,} bytes are there; copy the LMDB again")
+        remedy = "copy the LMDB again, or, if this is the original, write it anew by `python -m lmdb copy`"
+        raise ImportFault(f"{path}: cut: {there:,} of {size:,} bytes are there; {remedy}")
     return found
 
 
