@@ -54,14 +54,6 @@ class Embed:
 
 
 @dataclass(frozen=True)
-class Put:
-    """Items to be added; one whose id is there takes that one's place."""
-
-    items: tuple[Item, ...]
-    seconds: float | None = None
-
-
-@dataclass(frozen=True)
 class Item:
     """Something that is searched for."""
 
@@ -70,6 +62,14 @@ class Item:
     title: str = ""
     attributes: Mapping[str, str | int | float | bool] = field(default_factory=dict)
     """What filters and caps go by, such as {"seller": "…"}."""
+
+
+@dataclass(frozen=True)
+class Put:
+    """Items to be added; one whose id is there takes that one's place."""
+
+    items: tuple[Item, ...]
+    seconds: float | None = None
 
 
 @dataclass(frozen=True)
