@@ -376,8 +376,8 @@ class DistillSettings(Closed):
     """Vectors of texts and of images, each stream run alone, that learn from the model which sees both."""
 
     trunk: Literal["frozen", "shared"] = "shared"
-    """What is below the heads. frozen: stays as it is, and so does every score of the model. shared: learns with them,
-    while the match head is held to what it said before."""
+    """What is below the heads. frozen: stays as it is, and so does every score of the model. shared: learns with
+    them, while the match head is held to what it said before."""
     width: int = Field(256, ge=8)
     """Of the vectors."""
     mined: int = Field(4, ge=0)

@@ -28,7 +28,12 @@ def parse_arguments() -> argparse.Namespace:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     add = parser.add_argument
-    add("--recipe", default="distill", metavar="NAME|FILE", help="distill (default), scenes_distill, or a .yaml file")
+    add(
+        "--recipe",
+        default="distill",
+        metavar="NAME|FILE",
+        help="distill (default), scenes_distill, or a .yaml file",
+    )
     add("--model", metavar="DIR", help="whom to learn from: exported, or converted")
     add_run_flags(parser, data="stores, or directories of shards, whose captions and images are learnt from")
     return parser.parse_args()
@@ -39,7 +44,9 @@ def settings_of(arguments: argparse.Namespace) -> Settings:
     settings = load_recipe(arguments.recipe, arguments.overrides, **{k: v for k, v in given.items() if v})
     for each in settings.stages or [settings]:
         if each.distill is None:
-            raise ValueError(f"recipe {settings.name!r} does not distil: start it by launch/pretrain.py or finetune.py")
+            raise ValueError(
+                f"recipe {settings.name!r} does not distil: start it by launch/pretrain.py or finetune.py"
+            )
         if not each.model.inherit_from:
             raise ValueError("no model to learn from: give --model DIR, such as runs/<name>/export")
         require_data(each)

@@ -26,15 +26,17 @@ class CandidatePlan(EndlessPlan):
         captions_C: np.ndarray,
         mined_CN: np.ndarray | None,
     ) -> None:
-        """captions_C: which are learnt from. mined_CN: images of each of these, -1 where there are fewer; None: images
-        of all stand in their place."""
+        """captions_C: which are learnt from. mined_CN: images of each of these, -1 where there are fewer; None:
+        images of all stand in their place."""
         super().__init__()
         asked = settings.distill
         self._corpus, self._weights, self._captions = corpus, settings.data.weights, captions_C
         self._place = np.full(corpus.captions, -1, np.int64)
         self._place[captions_C] = np.arange(len(captions_C))
         self._mined_CN = mined_CN
-        self._mined, self._random = (asked.mined, asked.random) if mined_CN is not None else (0, asked.mined + asked.random)
+        self._mined, self._random = (
+            (asked.mined, asked.random) if mined_CN is not None else (0, asked.mined + asked.random)
+        )
         self._text = tokens.lengths
         self._regions = np.minimum(corpus.region_counts, settings.data.max_regions).astype(np.int32)
         self.draw = make_draw(settings.train.seed)

@@ -11,7 +11,7 @@ from interbert.ranks.handover import launcher_line, split_arguments
 from interbert.ranks.launcher import started_by
 from interbert.shipped import shipped
 
-HELP = "start pretraining, fine-tuning, distillation or an evaluation on all devices here, or on the hosts of --hostfile"
+HELP = "start pretraining, fine-tuning, distillation or an evaluation, on all devices here or the hosts of --hostfile"
 SCRIPTS = ("pretrain", "finetune", "distill", "evaluate")
 ALONE = {"-h", "--help", "--dry-run"}
 """What one process answers."""

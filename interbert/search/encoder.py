@@ -31,7 +31,9 @@ def budget_of(device: torch.device) -> int:
     return CPU_TOKENS if device.type == "cpu" else GPU_TOKENS
 
 
-def placed(model: InterBertForPreTraining, device: torch.device, precision: str) -> tuple[InterBertForPreTraining, str]:
+def placed(
+    model: InterBertForPreTraining, device: torch.device, precision: str
+) -> tuple[InterBertForPreTraining, str]:
     """The model where it will run, and its precision. Requests have every length: 16-bit products that are compiled
     anew for each (all on a CPU but our own) are not what auto means."""
     if precision == "auto":
@@ -154,5 +156,7 @@ def model_in(folder: Path, device: torch.device, precision: str = "auto") -> tup
 
     model, precision = placed(load_ours(folder), device, precision)
     if "match" not in model.heads:
-        raise ValueError(f"{folder}: the model has no match head (prediction_heads in config.json): it ranks nothing")
+        raise ValueError(
+            f"{folder}: the model has no match head (prediction_heads in config.json): it ranks nothing"
+        )
     return Encoder(model), precision

@@ -19,7 +19,9 @@ LONGEST_ID, LONGEST_TITLE, LONGEST_ATTRIBUTES = 512, 4096, 16_384
 
 
 class Intake:
-    def __init__(self, tokenizer: Tokenizer, about: Mapping[str, Any], options: Options, longest: int) -> None:
+    def __init__(
+        self, tokenizer: Tokenizer, about: Mapping[str, Any], options: Options, longest: int
+    ) -> None:
         """about: of the index. longest: tokens of a text that the model has positions for."""
         self._tokenizer, self._about, self._options, self._longest = tokenizer, about, options, longest
 
@@ -63,14 +65,18 @@ class Intake:
         if features.shape[1] != width:
             raise ValueError(f"{who}: its features are {features.shape[1]} wide, the model takes {width}")
         if not len(features):
-            raise ValueError(f"{who}: it has no regions; a detector or a patch encoder finds some in any picture")
+            raise ValueError(
+                f"{who}: it has no regions; a detector or a patch encoder finds some in any picture"
+            )
         refuse_other_features("the model", self._about["features_of"], who, regions.features_of)
         kept = self._about["max_regions"]
         features, boxes = features[:kept].astype(np.float16), boxes[:kept].astype(np.float32)
         for name, values in (("features", features), ("boxes", boxes)):
             if not np.isfinite(values).all():
                 row = int(np.flatnonzero(~np.isfinite(values).all(1))[0])
-                raise ValueError(f"{who}, {name}, row {row}: not a finite number in float16; compute them anew")
+                raise ValueError(
+                    f"{who}, {name}, row {row}: not a finite number in float16; compute them anew"
+                )
         shares_R5 = box_shares(boxes, np.array([len(boxes)]), np.array([regions.size]))
         return Image(features, shares_R5)
 
@@ -94,4 +100,6 @@ def _must_be_unicode(who: str, text: str) -> None:
     try:
         text.encode()
     except UnicodeEncodeError:
-        raise ValueError(f"{who}: half of a character (a lone surrogate) is in it; send valid UTF-8") from None
+        raise ValueError(
+            f"{who}: half of a character (a lone surrogate) is in it; send valid UTF-8"
+        ) from None

@@ -5,7 +5,14 @@ from pathlib import Path
 
 from interbert.files import SUMS, digest
 
-DECIDING = ("config.json", "model*.safetensors", "adapter*.safetensors", "adapter_config.json", "tokenizer.json", "vocab.txt")
+DECIDING = (
+    "config.json",
+    "model*.safetensors",
+    "adapter*.safetensors",
+    "adapter_config.json",
+    "tokenizer.json",
+    "vocab.txt",
+)
 """What decides vectors and scores; a card may change."""
 
 

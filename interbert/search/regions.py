@@ -16,7 +16,7 @@ log = logging.getLogger(__name__)
 
 
 class RegionReader:
-    """Opens a store when it is first asked for. One that is gone, or holds other data, is said once and left alone."""
+    """Opens a store when it is first asked for. One that is gone, or of other data, is said once and left alone."""
 
     def __init__(self, truth: Truth) -> None:
         self._truth, self._lock = truth, threading.Lock()

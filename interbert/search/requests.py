@@ -10,8 +10,8 @@ if TYPE_CHECKING:
     from interbert.inference.regions import ImageRegions
 
 Way = Literal["distilled", "product", "exhaustive"]
-"""How candidates are found. distilled: by heads that learnt to. product: by the match head's own product of two pooled
-vectors, each stream run alone, which nobody trained for this. exhaustive: every item is a candidate."""
+"""How candidates are found. distilled: by heads that learnt to. product: by the match head's own product of two
+pooled vectors, each stream run alone, which nobody trained for this. exhaustive: every item is a candidate."""
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ import numpy as np
 from torch import Tensor
 
 from interbert.search.encoder import Encoder, budget_of
-from interbert.search.engine.jobs import Candidate, Image, Job, Pairs, Stored
+from interbert.search.engine.jobs import Candidate, Job, Pairs, Stored
 from interbert.search.engine.line import Line
 from interbert.search.engine.worker import Worker
 from interbert.search.explain import explain
@@ -64,14 +64,16 @@ class Load:
 
 
 class Searcher:
-    """An index and the model that it was made by. Any number of threads may ask; one thread of its own runs the model.
+    """An index and the model that it was made by. Any number of threads may ask; one of its own runs the model.
 
     `submit` never blocks. Its future is cancelled (`Future.cancel`) when a client leaves, which drops what is left of
     its work; with asyncio, `asyncio.wrap_future` does that by itself. What a future raises: `Late`, `Closing`, a
     ValueError of the request's, or what went wrong.
     """
 
-    def __init__(self, index: Index, encoder: Encoder, tokenizer: Tokenizer, options: Options, of: dict[str, Any]) -> None:
+    def __init__(
+        self, index: Index, encoder: Encoder, tokenizer: Tokenizer, options: Options, of: dict[str, Any]
+    ) -> None:
         """of: what `info` says of the model."""
         self.index, self.options = index, options
         self._encoder, self._tokenizer, self._of = encoder, tokenizer, of
@@ -97,8 +99,8 @@ class Searcher:
             encoder, precision = encoder_for(model, precision, device)
             if precision != opened.about["precision"]:
                 raise ValueError(
-                    f"{index}: its rows are in {opened.about['precision']}, and {precision} is asked for; build it anew "
-                    "with --precision, or leave precision out"
+                    f"{index}: its rows are in {opened.about['precision']}, and {precision} is asked for; build it "
+                    "anew with --precision, or leave precision out"
                 )
             longest = encoder.model.config.max_position_embeddings
             of = {"path": str(model), "sha256": opened.about["model"], "precision": precision}
@@ -120,12 +122,15 @@ class Searcher:
         """What users should be told of that way, of a model without distilled heads."""
         if self._encoder.vectors_from == "distilled":
             return None
-        items, remedy = f"{len(self.index):,} items", "`interbert distill` gives this model vectors that learnt to"
+        items, remedy = (
+            f"{len(self.index):,} items",
+            "`interbert distill` gives this model vectors that learnt to",
+        )
         if len(self.index) <= self.options.exhaustive:
             return f"the model has no distilled heads: each of {items} is scored for every query; {remedy}"
         return (
-            f"the model has no distilled heads: of {items} candidates are found by the product of its streams run alone, "
-            f"which was never trained to find any; {remedy}"
+            f"the model has no distilled heads: of {items} candidates are found by the product of its streams run "
+            f"alone, which was never trained to find any; {remedy}"
         )
 
     def warm(self) -> None:
@@ -181,11 +186,13 @@ class Searcher:
         )
 
     def info(self) -> dict[str, Any]:
-        """{"model": {"path", "sha256", "precision", "device"}, "index": {"path", "items", "sequence", "width", "kind",
-        "recall"}, "way", "notice", "limits"}."""
+        """{"model": {"path", "sha256", "precision", "device"}, "index": {"path", "items", "sequence", "width",
+        "kind", "recall"}, "way", "notice", "limits"}."""
         index = self.index
         limits = {"token_budget": self._budget, "max_text_tokens": self._of["longest"]}
-        limits |= {name: getattr(self.options, name) for name in ("candidates", "most_candidates", "max_texts")}
+        limits |= {
+            name: getattr(self.options, name) for name in ("candidates", "most_candidates", "max_texts")
+        }
         return {
             "model": {name: value for name, value in self._of.items() if name != "longest"},
             "index": {
@@ -243,17 +250,27 @@ class Searcher:
             else:
                 odds_C = job.pairs.odds_TC.mean(0).tolist()
                 numbers = [one.number for one in job.pairs.candidates]  # ty: ignore[unresolved-attribute]
-                scored = sorted(zip(numbers, map(_chance, odds_C), odds_C, strict=True), key=lambda each: -each[2])
+                scored = sorted(
+                    zip(numbers, map(_chance, odds_C), odds_C, strict=True), key=lambda each: -each[2]
+                )
                 scored, reranked = [each[:2] for each in scored], len(job.pairs.odds)
             began = time.monotonic()
-            hits = tuple(self._hit(rows[number], score, first.get(number), asked, ids) for number, score in scored[:k])
+            hits = tuple(
+                self._hit(rows[number], score, first.get(number), asked, ids) for number, score in scored[:k]
+            )
             job.spent["model"] += time.monotonic() - began if asked.explain else 0.0
             return Found(hits, way, reranked, self.index.sequence, job.seconds)
 
         return Job(ids, [], then, finish, asked.seconds, self._cost(ids, pairs))
 
     def _candidates(
-        self, job: Job, way: Way, count: int, wanted: dict[str, Any], exclude: frozenset[str], first: dict[int, float]
+        self,
+        job: Job,
+        way: Way,
+        count: int,
+        wanted: dict[str, Any],
+        exclude: frozenset[str],
+        first: dict[int, float],
     ) -> list[int]:
         truth = self.index.truth
         among = truth.filtered(wanted) if wanted else None
@@ -274,7 +291,9 @@ class Searcher:
         regions = self._regions.of(row.number)
         if regions is None:
             return None
-        return explain(self._encoder.model, self._tokenizer, ids, self._intake.image(regions, f"item {row.id!r}"))
+        return explain(
+            self._encoder.model, self._tokenizer, ids, self._intake.image(regions, f"item {row.id!r}")
+        )
 
     def _rerank(self, asked: Rerank) -> Job:
         ids = self._intake.texts((asked.text,))
@@ -283,7 +302,9 @@ class Searcher:
         self._intake.count("the number of items", len(asked.items))
         stored = {number: self._row_of(one) for number, one in enumerate(asked.items) if isinstance(one, str)}
         brought = [
-            self._intake.image(one, f"item {number}") for number, one in enumerate(asked.items) if not isinstance(one, str)
+            self._intake.image(one, f"item {number}")
+            for number, one in enumerate(asked.items)
+            if not isinstance(one, str)
         ]
 
         def then(job: Job) -> Pairs:
@@ -296,14 +317,18 @@ class Searcher:
 
         def finish(job: Job) -> Ranked:
             assert job.pairs is not None
-            return Ranked(tuple(map(_chance, job.pairs.odds.tolist())), int(job.pairs.tokens.sum()), job.seconds)
+            return Ranked(
+                tuple(map(_chance, job.pairs.odds.tolist())), int(job.pairs.tokens.sum()), job.seconds
+            )
 
         cost = self._cost(ids, len(asked.items)) + sum(image.tokens for image in brought)
         return Job(ids, brought, then, finish, asked.seconds, cost)
 
     def _embed(self, asked: Embed) -> Job:
         if self._encoder.vectors_from is None:
-            raise ValueError("the model has no vectors of texts or images alone; `interbert distill` gives it some")
+            raise ValueError(
+                "the model has no vectors of texts or images alone; `interbert distill` gives it some"
+            )
         if bool(asked.texts) == bool(asked.images):
             raise ValueError("give texts, or images")
         self._intake.count("the number of texts and images", len(asked.texts) + len(asked.images))
@@ -350,8 +375,8 @@ class Searcher:
     def _product(self) -> Way:
         if self._encoder.vectors_from is None:
             raise TooMuch(
-                f"the model has no vectors of texts and images alone, and {len(self.index):,} items are more than the "
-                f"{self.options.exhaustive:,} that are scored one by one; `interbert distill` gives it some"
+                f"the model has no vectors of texts and images alone, and {len(self.index):,} items are more than "
+                f"the {self.options.exhaustive:,} that are scored one by one; `interbert distill` gives it some"
             )
         return "product"
 

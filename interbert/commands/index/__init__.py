@@ -11,7 +11,9 @@ ACTIONS = {"build": build, "add": add, "remove": remove, "verify": verify}
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     actions = parser.add_subparsers(title="actions", metavar="ACTION", dest="action", required=True)
     for name, module in ACTIONS.items():
-        action = actions.add_parser(name, help=module.HELP, description=f"{module.HELP[0].upper()}{module.HELP[1:]}.")
+        action = actions.add_parser(
+            name, help=module.HELP, description=f"{module.HELP[0].upper()}{module.HELP[1:]}."
+        )
         module.add_arguments(action)
 
 

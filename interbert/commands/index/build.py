@@ -10,11 +10,35 @@ LONGEST_TEXT, MOST_REGIONS = 128, 100
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
-    add("--model", required=True, type=Path, metavar="DIR", help="who will search; best one of `interbert distill`")
-    add("--data", required=True, nargs="+", type=Path, metavar="STORE", help="stores, or directories of shards")
+    add(
+        "--model",
+        required=True,
+        type=Path,
+        metavar="DIR",
+        help="who will search; best one of `interbert distill`",
+    )
+    add(
+        "--data",
+        required=True,
+        nargs="+",
+        type=Path,
+        metavar="STORE",
+        help="stores, or directories of shards",
+    )
     add("--output", required=True, type=Path, metavar="DIR", help="the index")
-    add("--titles", choices=("caption", "none"), default="caption", help="an item's title: its first caption (caption)")
-    add("--max-regions", type=int, default=MOST_REGIONS, metavar="N", help=f"of an item; the first are kept ({MOST_REGIONS})")
+    add(
+        "--titles",
+        choices=("caption", "none"),
+        default="caption",
+        help="an item's title: its first caption (caption)",
+    )
+    add(
+        "--max-regions",
+        type=int,
+        default=MOST_REGIONS,
+        metavar="N",
+        help=f"of an item; the first are kept ({MOST_REGIONS})",
+    )
     add("--max-text-tokens", type=int, default=LONGEST_TEXT, metavar="N", help=f"of a query ({LONGEST_TEXT})")
     add(
         "--precision",
@@ -61,7 +85,7 @@ def described(index) -> str:
     about, megabytes = index.about, 1e-6
     vectors = {
         "distilled": f"distilled vectors of {index.width} numbers",
-        "product": f"vectors of {index.width} numbers, the match head's own product: nobody trained them for a search",
+        "product": f"vectors of {index.width} numbers, the match head's own product, which nobody trained for this",
         None: "no vectors: every item is scored for each query",
     }[about["vectors"]]
     way = {"exact": "all are looked at for each query", "none": ""}.get(index.kind)

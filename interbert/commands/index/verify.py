@@ -7,7 +7,9 @@ HELP = "check an index: its database, each item's rows and vector, the stores it
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("index", type=Path, metavar="INDEX", help="a folder that `interbert index build` made")
+    parser.add_argument(
+        "index", type=Path, metavar="INDEX", help="a folder that `interbert index build` made"
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -37,7 +37,9 @@ class SearchHead(nn.Module):
         super().__init__()
         self.text, self.image = Look(config), Look(config)
 
-    def forward(self, text_TH: Tensor, cu_text: Tensor, image_VH: Tensor, cu_image: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(
+        self, text_TH: Tensor, cu_text: Tensor, image_VH: Tensor, cu_image: Tensor
+    ) -> tuple[Tensor, Tensor]:
         return self.text(text_TH, cu_text), self.image(image_VH, cu_image)
 
 

@@ -30,7 +30,8 @@ def parameters(shape: Shape) -> dict[str, int]:
         "regions": transform + _linear(hidden, shape.classes),
         "features": transform + _linear(hidden, shape.feature_width),
         "match": _linear(hidden, 1) if shape.match_head == "cls" else _linear(pooler, 2),
-        "search": 2 * (_linear(hidden, SEARCH_LOOKS) + _linear((SEARCH_LOOKS + 1) * hidden, shape.search_width)),
+        "search": 2
+        * (_linear(hidden, SEARCH_LOOKS) + _linear((SEARCH_LOOKS + 1) * hidden, shape.search_width)),
     }
     if shape.task is not None:
         parts["task"] = _task_head(shape, TaskShape(**shape.task))

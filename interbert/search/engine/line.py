@@ -84,7 +84,9 @@ class Line:
     def closing(self) -> bool:
         return self._closing
 
-    def _leave(self, goes: Callable[[Job], bool], counted: str, tell: Callable[[Job], None] = lambda _: None) -> None:
+    def _leave(
+        self, goes: Callable[[Job], bool], counted: str, tell: Callable[[Job], None] = lambda _: None
+    ) -> None:
         """Under the lock."""
         going = [job for job in self._jobs if goes(job)]
         for job in going:

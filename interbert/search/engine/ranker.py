@@ -19,7 +19,12 @@ class Ranker:
 
     @torch.inference_mode()
     def log_odds(
-        self, texts: Sequence[Side], items_SH: Tensor, lengths_I: np.ndarray, texts_P: np.ndarray, items_P: np.ndarray
+        self,
+        texts: Sequence[Side],
+        items_SH: Tensor,
+        lengths_I: np.ndarray,
+        texts_P: np.ndarray,
+        items_P: np.ndarray,
     ) -> np.ndarray:
         """float32 [P]: of the pairs (texts_P[p], items_P[p]). items_SH: the rows of all items, one after another, so
         many of each; texts: sides of one text each."""

@@ -20,9 +20,17 @@ log = logging.getLogger(__name__)
 
 
 class Worker:
-    def __init__(self, encoder: Encoder, line: Line, budget: int, read: Callable[[list[Stored]], Tensor]) -> None:
+    def __init__(
+        self, encoder: Encoder, line: Line, budget: int, read: Callable[[list[Stored]], Tensor]
+    ) -> None:
         """read: the rows of stored items, one item after another."""
-        self._encoder, self._ranker, self._line, self._budget, self._read = encoder, Ranker(encoder), line, budget, read
+        self._encoder, self._ranker, self._line, self._budget, self._read = (
+            encoder,
+            Ranker(encoder),
+            line,
+            budget,
+            read,
+        )
         self.micro_batches = self.pairs = 0
         self._images_are_next = False
         self._thread = threading.Thread(target=self._run, name="search-model", daemon=True)
@@ -130,7 +138,9 @@ class Worker:
             pairs.done, at = pairs.done + count, at + count
             job.tokens = int(pairs.tokens[pairs.done :].sum())
             if not np.isfinite(pairs.odds[: pairs.done]).all():
-                job.fail(ValueError("the model gives a pair a score that is no number: are all features finite?"))
+                job.fail(
+                    ValueError("the model gives a pair a score that is no number: are all features finite?")
+                )
         self.pairs += len(odds_P)
 
     def _rows(self, candidates: Sequence[Candidate]) -> Tensor:

@@ -26,7 +26,9 @@ def about_of(
     """What is written down of the model that makes an index."""
     config = encoder.model.config
     if config.words_see_image:
-        raise ValueError(f"{folder}: its words see the image from the first layer on, so nothing of an item can be kept")
+        raise ValueError(
+            f"{folder}: its words see the image from the first layer on, so nothing of an item can be kept"
+        )
     return {
         "model": mark_of(folder),
         "model_path": str(folder.absolute()),
@@ -41,20 +43,24 @@ def about_of(
     }
 
 
-def add_stores(index: Index, encoder: Encoder, data: Sequence[str | Path], titles: str = "caption", shown: bool = False) -> int:
+def add_stores(
+    index: Index, encoder: Encoder, data: Sequence[str | Path], titles: str = "caption", shown: bool = False
+) -> int:
     """Every image of these stores, its title the first caption, or none; what is there by that id is put anew."""
     with Corpus(data) as corpus:
         about = index.about
         if corpus.feature_width != about["feature_width"]:
             raise ValueError(
-                f"{corpus.paths[0]}: features are {corpus.feature_width} wide, the model's are {about['feature_width']}; "
-                "take the store of the detector that it was trained on"
+                f"{corpus.paths[0]}: features are {corpus.feature_width} wide, the model's are "
+                f"{about['feature_width']}; take the store of the detector that it was trained on"
             )
         refuse_other_features("the model", about["features_of"], corpus.paths[0], corpus.features_of)
         title_of = _titles(corpus) if titles == "caption" else {}
         number_of = [index.name_store(store.path, store.earlier_fingerprint) for store in corpus.stores]
         place_of = [
-            (number, image) for store, number in zip(corpus.stores, number_of, strict=True) for image in range(store.images)
+            (number, image)
+            for store, number in zip(corpus.stores, number_of, strict=True)
+            for image in range(store.images)
         ]
         ids = list(corpus.image_ids())
         waiting: list[Addition] = []
@@ -96,7 +102,9 @@ def _additions(
 def _titles(corpus: Corpus) -> dict[int, str]:
     """The first caption of each image."""
     images, first = np.unique(corpus.caption_image[: corpus.captions], return_index=True)
-    return {int(image): corpus.caption_text(int(caption)) for image, caption in zip(images, first, strict=True)}
+    return {
+        int(image): corpus.caption_text(int(caption)) for image, caption in zip(images, first, strict=True)
+    }
 
 
 def encoder_for(folder: Path, precision: str = "auto", device: str | None = None) -> tuple[Encoder, str]:

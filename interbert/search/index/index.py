@@ -192,17 +192,25 @@ class Index:
         return self.nearest.kind if self.nearest is not None else "none"
 
     def search(
-        self, queries_QW: np.ndarray, count: int, among: np.ndarray | None = None, without: frozenset[int] = frozenset()
+        self,
+        queries_QW: np.ndarray,
+        count: int,
+        among: np.ndarray | None = None,
+        without: frozenset[int] = frozenset(),
     ) -> tuple[list[list[int]], list[list[float]]]:
         """Of each query the numbers of the nearest items, best first, and their inner products. among: only these
         (sorted); without: none of these."""
         assert self.nearest is not None, "an index without vectors"
         if among is not None:
-            return self._among(queries_QW, count, np.setdiff1d(among, np.fromiter(without, np.int64, len(without))))
+            return self._among(
+                queries_QW, count, np.setdiff1d(among, np.fromiter(without, np.int64, len(without)))
+            )
         found, scores = self.nearest.search(queries_QW, count + len(without))
         numbers, products = [], []
         for row, values in zip(found.tolist(), scores.tolist(), strict=True):
-            kept = [(number, value) for number, value in zip(row, values, strict=True) if number not in without][:count]
+            kept = [
+                (number, value) for number, value in zip(row, values, strict=True) if number not in without
+            ][:count]
             numbers.append([number for number, _ in kept])
             products.append([value for _, value in kept])
         return numbers, products
@@ -221,8 +229,8 @@ class Index:
         return self.truth.rows(numbers)
 
     def measure_recall(self, queries_QW: np.ndarray | None = None) -> float:
-        """Of `RECALL_AT` neighbours: what is found against what is nearest. Without queries, vectors of items that are
-        moved a little."""
+        """Of `RECALL_AT` neighbours: what is found against what is nearest. Without queries, vectors of items that
+        are moved a little."""
         numbers = self.truth.numbers()
         exact = Exact(self.width)
         for some, data in self.truth.vectors_behind(0):
@@ -250,7 +258,9 @@ class Index:
                 found.append(f"item {id_!r} ({number}): {error}; put it again")
                 continue
             if not fits:
-                found.append(f"item {id_!r} ({number}): its rows or its vector changed after writing; put it again")
+                found.append(
+                    f"item {id_!r} ({number}): its rows or its vector changed after writing; put it again"
+                )
             elif self.width and not np.isfinite(np.frombuffer(vector or b"", np.float16)).all():
                 found.append(f"item {id_!r} ({number}): its vector holds what is no number; put it again")
         say(f"{seen:,} items in {time.monotonic() - began:.1f} s")
@@ -273,8 +283,10 @@ class Index:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _among(self, queries_QW: np.ndarray, count: int, among: np.ndarray) -> tuple[list[list[int]], list[list[float]]]:
-        """All of these are looked at, where they are few; else more and more of the nearest, until enough are these."""
+    def _among(
+        self, queries_QW: np.ndarray, count: int, among: np.ndarray
+    ) -> tuple[list[list[int]], list[list[float]]]:
+        """All of these are looked at, where they are few; else ever more of the nearest, until enough are these."""
         whole = len(self)
         if len(among) <= max(10 * count, 20_000):
             scores_QN = queries_QW @ self.vectors(among.tolist()).T
@@ -334,7 +346,9 @@ def _store_faults(path: Path, fingerprint: str) -> list[str]:
             if store.earlier_fingerprint != fingerprint:
                 return [f"{path}: not the store that items were read from; put its items again"]
     except (OSError, ValueError) as error:
-        return [f"{path}: regions of items lie there, and it cannot be read ({error}); explanations will lack"]
+        return [
+            f"{path}: regions of items lie there, and it cannot be read ({error}); explanations will lack"
+        ]
     return []
 
 

@@ -1,4 +1,4 @@
-"""The nearest vectors: exactly, by looking at all of them, or by a graph of neighbours (HNSW). Derived, and in memory.
+"""The nearest vectors: exactly, by looking at all of them, or by a graph of neighbours (HNSW). In memory, derived.
 
 Letters: N vectors of W numbers, Q queries, K found for each.
 """
@@ -77,7 +77,10 @@ class Exact:
             return
         room = max(needed, 2 * len(self._numbers), 1024)
         vectors, numbers = np.zeros((room, self._width), np.float16), np.zeros(room, np.int64)
-        vectors[: self._count], numbers[: self._count] = self._vectors[: self._count], self._numbers[: self._count]
+        vectors[: self._count], numbers[: self._count] = (
+            self._vectors[: self._count],
+            self._numbers[: self._count],
+        )
         self._vectors, self._numbers = vectors, numbers
 
 
@@ -86,14 +89,21 @@ class Graph:
 
     kind = "graph"
 
-    def __init__(self, width: int, dtype: str = "i8", neighbours: int = 24, build: int = 96, look: int = 96) -> None:
+    def __init__(
+        self, width: int, dtype: str = "i8", neighbours: int = 24, build: int = 96, look: int = 96
+    ) -> None:
         """dtype: in which vectors are held. neighbours, build, look: connectivity, and how many candidates are kept
         while a vector is added and while one is sought."""
         from usearch.index import Index
 
         self.width, self.dtype = width, dtype
         self._index = Index(
-            ndim=width, metric="ip", dtype=dtype, connectivity=neighbours, expansion_add=build, expansion_search=look
+            ndim=width,
+            metric="ip",
+            dtype=dtype,
+            connectivity=neighbours,
+            expansion_add=build,
+            expansion_search=look,
         )
 
     def __len__(self) -> int:

@@ -1,4 +1,4 @@
-"""Snapshots of a graph: a file that says up to which change it goes, whole or not there. Losing one costs time only."""
+"""Snapshots of a graph, which say up to which change they go, whole or not there. Losing one costs time only."""
 
 from __future__ import annotations
 
@@ -22,7 +22,10 @@ def save(folder: Path, graph: Graph, sequence: int, said: dict[str, Any]) -> Non
     path = folder / f"graph-{sequence}.usearch"
     with replaced(path) as partial:
         graph.save(partial)
-    write_json(folder / f"graph-{sequence}.json", {"sequence": sequence, "sum": _sum(path), "items": len(graph), **said})
+    write_json(
+        folder / f"graph-{sequence}.json",
+        {"sequence": sequence, "sum": _sum(path), "items": len(graph), **said},
+    )
     for older in _there(folder)[KEPT:]:
         _drop(folder, older)
 

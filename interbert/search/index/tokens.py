@@ -30,7 +30,9 @@ class TokenFile:
         there = os.fstat(self._file).st_size // self._row_bytes
         if there < end:
             os.close(self._file)
-            raise ValueError(f"{path}: {there:,} rows, and the index speaks of {end:,}; restore it, or build it anew")
+            raise ValueError(
+                f"{path}: {there:,} rows, and the index speaks of {end:,}; restore it, or build it anew"
+            )
 
     def append(self, rows_SH: Tensor) -> int:
         """Written and on the disk; the place of the first."""

@@ -1,8 +1,8 @@
 """The truth of an index: an SQLite database. What was committed is there after whatever happens to the process.
 
 Each put has a number of its own, which is also its place in the sequence of changes; a removal has one, too. An item
-that is put again leaves its old row as a tombstone, and gets a new one. What is derived (`nearest.py`) says up to which
-number it goes, and is brought up by the rows behind it.
+that is put again leaves its old row as a tombstone, and gets a new one. What is derived (`nearest.py`) says up to
+which number it goes, and is brought up by the rows behind it.
 """
 
 from __future__ import annotations
@@ -156,7 +156,9 @@ class Truth:
 
     def name_store(self, path: Path, fingerprint: str) -> int:
         with self.change() as connection:
-            known = connection.execute("SELECT number, fingerprint FROM stores WHERE path = ?", (str(path),)).fetchone()
+            known = connection.execute(
+                "SELECT number, fingerprint FROM stores WHERE path = ?", (str(path),)
+            ).fetchone()
             if known is None:
                 cursor = connection.execute(
                     "INSERT INTO stores (path, fingerprint) VALUES (?, ?)", (str(path), fingerprint)
@@ -164,7 +166,9 @@ class Truth:
                 assert cursor.lastrowid is not None
                 return cursor.lastrowid
             if known[1] != fingerprint:
-                connection.execute("UPDATE stores SET fingerprint = ? WHERE number = ?", (fingerprint, known[0]))
+                connection.execute(
+                    "UPDATE stores SET fingerprint = ? WHERE number = ?", (fingerprint, known[0])
+                )
             return known[0]
 
     def set_about(self, **values: Any) -> None:
@@ -177,7 +181,9 @@ class Truth:
 
     def last_number(self) -> int:
         """Of the last change; 0 before the first."""
-        row = self._reader.execute("SELECT max(coalesce(max(number), 0), coalesce(max(removed), 0)) FROM items").fetchone()
+        row = self._reader.execute(
+            "SELECT max(coalesce(max(number), 0), coalesce(max(removed), 0)) FROM items"
+        ).fetchone()
         return row[0]
 
     def count(self) -> int:
@@ -225,7 +231,9 @@ class Truth:
 
     def removed_behind(self, number: int) -> np.ndarray:
         """int64: what was there at that number and has gone since."""
-        rows = self._reader.execute("SELECT number FROM items WHERE removed > ? AND number <= ?", (number, number))
+        rows = self._reader.execute(
+            "SELECT number FROM items WHERE removed > ? AND number <= ?", (number, number)
+        )
         return np.fromiter((row[0] for row in rows), np.int64)
 
     def filtered(self, wanted: Mapping[str, Any]) -> np.ndarray:
@@ -236,7 +244,9 @@ class Truth:
             clauses.append(f"json_extract(attributes, ?) IN ({', '.join('?' * len(several))})")
             values += [f'$."{name}"', *several]
         query = " AND ".join(["SELECT number FROM items WHERE removed IS NULL", *clauses])
-        return np.fromiter((row[0] for row in self._reader.execute(f"{query} ORDER BY number", values)), np.int64)
+        return np.fromiter(
+            (row[0] for row in self._reader.execute(f"{query} ORDER BY number", values)), np.int64
+        )
 
     def features(self, number: int) -> dict[str, Any] | None:
         """{"place", "features", "boxes", "size"}: where an item's regions are, or themselves."""
@@ -254,7 +264,10 @@ class Truth:
         }
 
     def stores(self) -> dict[int, tuple[str, str]]:
-        return {row[0]: (row[1], row[2]) for row in self._reader.execute("SELECT number, path, fingerprint FROM stores")}
+        return {
+            row[0]: (row[1], row[2])
+            for row in self._reader.execute("SELECT number, path, fingerprint FROM stores")
+        }
 
     def sums(self) -> Iterator[tuple[int, str, bytes | None, int, int, bytes]]:
         """number, id, vector, tokens_at, tokens, checksum of all that is there."""
@@ -265,7 +278,9 @@ class Truth:
     def tokens_end(self) -> tuple[int, int]:
         """Rows of tokens that are spoken of, tombstones included; and how many of them belong to what is there."""
         end = self._reader.execute("SELECT coalesce(max(tokens_at + tokens), 0) FROM items").fetchone()[0]
-        used = self._reader.execute("SELECT coalesce(sum(tokens), 0) FROM items WHERE removed IS NULL").fetchone()[0]
+        used = self._reader.execute(
+            "SELECT coalesce(sum(tokens), 0) FROM items WHERE removed IS NULL"
+        ).fetchone()[0]
         return end, used
 
     def faults(self) -> list[str]:
@@ -288,7 +303,11 @@ class Truth:
     def _connect(self) -> sqlite3.Connection:
         mode = "ro" if self._read_only else "rw"
         connection = sqlite3.connect(
-            f"{self.path.absolute().as_uri()}?mode={mode}", uri=True, timeout=60, check_same_thread=False, isolation_level=None
+            f"{self.path.absolute().as_uri()}?mode={mode}",
+            uri=True,
+            timeout=60,
+            check_same_thread=False,
+            isolation_level=None,
         )
         if not self._read_only:
             connection.execute("PRAGMA synchronous=FULL")

@@ -20,7 +20,11 @@ from interbert.train.task import Term
 CAPTIONS = 256
 """Most that ask; every image of the data is there to be found."""
 CANDIDATES = (4, 8, 32)
-_NAMES = ("first.r1", "exhaustive.r1", *(f"{name}.{n}" for n in CANDIDATES for name in ("recall", "kept", "reranked")))
+_NAMES = (
+    "first.r1",
+    "exhaustive.r1",
+    *(f"{name}.{n}" for n in CANDIDATES for name in ("recall", "kept", "reranked")),
+)
 
 
 class StagesJudge:

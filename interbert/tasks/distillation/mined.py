@@ -43,7 +43,7 @@ def mined_images(
             log.info("%s has no vectors yet: candidates are random images", folder)
             return None
         found = _mine(encoder, corpus, tokens, captions_C, top, settings.data.max_regions)
-        cache.keep(corpus, name, lambda path: np.save(open(path, "wb"), found))
+        cache.keep(corpus, name, lambda path: _write(path, found))
         return found
 
 
@@ -63,6 +63,11 @@ def _mine(
         scores_BI.scatter_(1, own_B[:, None], -torch.inf)
         found[start : start + len(some)] = scores_BI.topk(top, dim=1).indices.int().cpu().numpy()
     return found
+
+
+def _write(path: Path, found: np.ndarray) -> None:
+    with open(path, "wb") as file:
+        np.save(file, found)
 
 
 def _read(path: Path, shape: tuple[int, int]) -> np.ndarray | None:

@@ -26,7 +26,9 @@ class HeldOut:
     max_regions: int | None = None
 
     @classmethod
-    def of(cls, corpus: Any, tokens: TokenTable, most: int | None = None, max_regions: int | None = None) -> "HeldOut":
+    def of(
+        cls, corpus: Any, tokens: TokenTable, most: int | None = None, max_regions: int | None = None
+    ) -> "HeldOut":
         """Of each image the first caption that is true of it alone; of data that marks none, its first one."""
         images_I = np.arange(corpus.images)
         captions_C = captions_of(corpus, images_I, DISTINCTIVE, first_only=True)
@@ -61,12 +63,17 @@ class HeldOut:
         return scorer.matrix().T
 
 
-def figures_of(first_CI: np.ndarray, whole_CI: np.ndarray, own_C: np.ndarray, candidates: list[int]) -> dict[str, float]:
-    """first.r1, exhaustive.r1; and of each number of candidates kept.N, the share of captions whose exhaustive best is
-    among them, recall.N, whose own image is, and reranked.N, whose own image is put first after ranking them again."""
+def figures_of(
+    first_CI: np.ndarray, whole_CI: np.ndarray, own_C: np.ndarray, candidates: list[int]
+) -> dict[str, float]:
+    """first.r1, exhaustive.r1; and of each number of candidates kept.N, the share of captions whose exhaustive best
+    is among them, recall.N, whose own image is, and reranked.N, whose own comes first when they are ranked again."""
     order_CI = np.argsort(-first_CI, axis=1, kind="stable")
     best_C = whole_CI.argmax(1)
-    found = {"first.r1": float((order_CI[:, 0] == own_C).mean()), "exhaustive.r1": float((best_C == own_C).mean())}
+    found = {
+        "first.r1": float((order_CI[:, 0] == own_C).mean()),
+        "exhaustive.r1": float((best_C == own_C).mean()),
+    }
     rows = np.arange(len(own_C))
     for count in candidates:
         among_CN = order_CI[:, :count]

@@ -21,7 +21,10 @@ class DistillStep(nn.Module):
     """What the engine wraps: the loss, and a row of (sum, right answers) of each term."""
 
     def __init__(
-        self, model: InterBertForPreTraining, settings: DistillSettings, teacher: InterBertForPreTraining | None
+        self,
+        model: InterBertForPreTraining,
+        settings: DistillSettings,
+        teacher: InterBertForPreTraining | None,
     ) -> None:
         """teacher: None where the trunk is frozen, for then it is the model itself."""
         super().__init__()
@@ -74,8 +77,8 @@ class DistillStep(nn.Module):
 def contrast(text_GW: Tensor, image_PW: Tensor, batch: Batch, temperature: float) -> tuple[Tensor, Tensor]:
     """Each caption is to find its image among those of all sets, and each set's image its caption, half and half.
 
-    Of the images of its own set besides, of which it is not known that they are wrong, the teacher speaks; and an image
-    may come twice.
+    Of the images of its own set besides, of which nobody knows that they are wrong, the teacher speaks; and an
+    image may come twice.
     """
     firsts_G, owner_P = batch.groups.cu_group[:-1].long(), _owners(batch)
     scores_GP = text_GW @ image_PW.T / temperature
@@ -90,7 +93,9 @@ def contrast(text_GW: Tensor, image_PW: Tensor, batch: Batch, temperature: float
     back_GG = back_GG.masked_fill((same[:, None] == same[None]) & other_GG, -torch.inf)
     counts_G = _counted(batch)
     losses_G = F.cross_entropy(scores_GP, firsts_G, reduction="none")
-    losses_G = (losses_G + F.cross_entropy(back_GG, torch.arange(len(same), device=same.device), reduction="none")) / 2
+    losses_G = (
+        losses_G + F.cross_entropy(back_GG, torch.arange(len(same), device=same.device), reduction="none")
+    ) / 2
     right_G = scores_GP.argmax(1) == firsts_G
     return (losses_G * counts_G).sum(), (right_G * counts_G).sum().float()
 
@@ -103,7 +108,9 @@ def imitation(
     owner_P = _owners(batch)
     mine_GK = ((text_GW[owner_P] * image_PW).sum(1) / temperature).view(groups, -1)
     told_GK = told_P.view(groups, -1)
-    losses_G = F.kl_div(mine_GK.log_softmax(1), told_GK.log_softmax(1), reduction="none", log_target=True).sum(1)
+    losses_G = F.kl_div(
+        mine_GK.log_softmax(1), told_GK.log_softmax(1), reduction="none", log_target=True
+    ).sum(1)
     counts_G = _counted(batch)
     right_G = mine_GK.argmax(1) == told_GK.argmax(1)
     return (losses_G * counts_G).sum(), (right_G * counts_G).sum().float()

@@ -44,7 +44,12 @@ class Distillation(Task):
     head_parameters = (HEAD,)
 
     def __init__(
-        self, settings: Settings, corpus: Corpus, tokenizer: Tokenizer, tokens: TokenTable, captions_C: np.ndarray
+        self,
+        settings: Settings,
+        corpus: Corpus,
+        tokenizer: Tokenizer,
+        tokens: TokenTable,
+        captions_C: np.ndarray,
     ) -> None:
         pairs = pairs_of_a_set(settings)
         pair = Lengths.of_captions(
@@ -144,8 +149,8 @@ def with_search(base: Shape, settings: Settings) -> dict[str, Any]:
     where = settings.model.inherit_from
     if base.task is not None or "match" not in (base.prediction_heads or ()):
         raise SettingsError(
-            f"{where}: the model has no match head to learn from (prediction_heads in config.json); take one that was "
-            "pretrained with the objective itm, or fine-tuned for retrieval"
+            f"{where}: the model has no match head to learn from (prediction_heads in config.json); take one "
+            "that was pretrained with the objective itm, or fine-tuned for retrieval"
         )
     kept = {field.name: getattr(base, field.name) for field in fields(Shape)}
     return kept | {"prediction_heads": ["match", "search"], "search_width": settings.distill.width}
@@ -161,7 +166,9 @@ def open_distillation(
     stores = ", ".join(settings.data.train)
     refuse_unknown(tokens, tokenizer, stores, corpus.caption_text, settings.data.max_unknown)
     if corpus.images < 2 or not corpus.captions:
-        raise SettingsError(f"{stores}: {corpus.images} image(s), {corpus.captions} captions: nothing to search among")
+        raise SettingsError(
+            f"{stores}: {corpus.images} image(s), {corpus.captions} captions: nothing to search among"
+        )
     return Distillation(settings, corpus, tokenizer, tokens, captions_in(corpus, settings))
 
 

@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import torch
 import xxhash
-from torch import Tensor
 
 from interbert.batches.unmasked import read_regions
 from interbert.corpus.tokens import TokenTable
