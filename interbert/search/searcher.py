@@ -115,7 +115,8 @@ class Searcher:
         """How candidates are found, with the index as it stands."""
         if self._encoder.vectors_from == "distilled":
             return "distilled"
-        return "exhaustive" if len(self.index) <= self.options.exhaustive else self._product()
+        few = len(self.index) <= self.options.exhaustive
+        return "exhaustive" if few or self._encoder.vectors_from is None else "product"
 
     @property
     def notice(self) -> str | None:
@@ -230,6 +231,11 @@ class Searcher:
         count = max(k, self._intake.count("candidates", asked.candidates or self.options.candidates))
         wanted = self._intake.filter(asked.filter)
         way, whole = self.way, len(self.index)
+        if way == "exhaustive" and whole > self.options.exhaustive:
+            raise TooMuch(
+                f"the model has no vectors of texts and images alone, and {whole:,} items are more than the "
+                f"{self.options.exhaustive:,} that are scored one by one; `interbert distill` gives it some"
+            )
         pairs = whole if way == "exhaustive" else min(count, whole) if asked.rerank else 0
         first: dict[int, float] = {}
         rows: dict[int, Row] = {}
@@ -371,14 +377,6 @@ class Searcher:
         return Job([], images, lambda _: None, finish, asked.seconds, tokens)
 
     # Within
-
-    def _product(self) -> Way:
-        if self._encoder.vectors_from is None:
-            raise TooMuch(
-                f"the model has no vectors of texts and images alone, and {len(self.index):,} items are more than "
-                f"the {self.options.exhaustive:,} that are scored one by one; `interbert distill` gives it some"
-            )
-        return "product"
 
     def _cost(self, ids: list[np.ndarray], pairs: int) -> int:
         """Tokens that a search will be, about."""

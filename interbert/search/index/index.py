@@ -33,6 +33,8 @@ log = logging.getLogger(__name__)
 SAMPLE = 200
 """Queries by which a graph's recall is measured, of `RECALL_AT` neighbours each."""
 RECALL_AT = 32
+FEW = 20_000
+"""Items that fit a filter, up to which each of them is looked at."""
 SNAPSHOT_EVERY = 20_000
 """Changes after which a graph is written down."""
 
@@ -288,7 +290,7 @@ class Index:
     ) -> tuple[list[list[int]], list[list[float]]]:
         """All of these are looked at, where they are few; else ever more of the nearest, until enough are these."""
         whole = len(self)
-        if len(among) <= max(10 * count, 20_000):
+        if len(among) <= FEW:
             scores_QN = queries_QW @ self.vectors(among.tolist()).T
             order_QK = np.argsort(-scores_QN, axis=1, kind="stable")[:, :count]
             scores_QK = np.take_along_axis(scores_QN, order_QK, 1)
