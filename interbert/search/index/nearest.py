@@ -124,6 +124,11 @@ class Graph:
         keys = np.asarray(found.keys).reshape(len(queries_QW), -1).astype(np.int64)
         return keys, 1 - np.asarray(found.distances, np.float32).reshape(len(queries_QW), -1)
 
+    @property
+    def looks(self) -> int:
+        """Candidates that are kept while one is sought."""
+        return self._index.expansion_search
+
     def look(self, candidates: int) -> None:
         self._index.expansion_search = candidates
 

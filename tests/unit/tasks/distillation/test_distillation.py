@@ -5,7 +5,6 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from made_batches import tiny_config
 from small_world import CLASSES, FEATURE_WIDTH, WordTokenizer, open_world
 from tuned import ONE_RANK, write_model
 
@@ -216,14 +215,14 @@ def test_a_model_that_has_no_product_begins_with_random_images(tmp_path):
     assert mined_images(task.corpus, task.tokens, task.captions_C, task.settings, ONE_RANK.device) is None
     step = task.step(started(task)).train()
     (batch, *_) = batches(task, 1)
-    loss, _ = step(batch, {name: 1.0 for name in task.terms})
+    loss, _ = step(batch, dict.fromkeys(task.terms, 1.0))
     assert torch.isfinite(loss)
 
 
 def test_the_probe_has_sets(tmp_path):
     task = opened(tmp_path, "shared")
     model = started(task)
-    loss, stats = task.step(model).eval()(task.probe(model.config), {name: 1.0 for name in task.terms})
+    loss, stats = task.step(model).eval()(task.probe(model.config), dict.fromkeys(task.terms, 1.0))
     assert torch.isfinite(loss) and stats.shape == (3, 2)
     assert task.probe(model.config).pairs <= probe_batch(model.config).pairs
 
@@ -261,7 +260,3 @@ def test_recipes_hold_together():
         assert all(stage.distill is not None for stage in settings.stages)
     with pytest.raises(SettingsError, match="nothing teaches"):
         load_recipe("scenes_distill", ["distill.contrast=0", "distill.imitation=0"])
-
-
-def test_sizes_of_made_models():
-    assert tiny_config().search_width == 256
