@@ -54,9 +54,9 @@ def stages(arguments: argparse.Namespace) -> dict[str, Any]:
         for count in arguments.candidates
     ]
     report.table(
-        f"{len(held_out.captions_C)} captions ask for one of {len(held_out.images_I)} images ({encoder.vectors_from}, "
-        f"{encoder.width} numbers, {precision}); first stage alone R@1 {found['first.r1']:.2%}, exhaustive "
-        f"{found['exhaustive.r1']:.2%} in {1e3 * whole_seconds / len(held_out.captions_C):.0f} ms a query",
+        f"{len(held_out.captions_C)} captions ask for one of {len(held_out.images_I)} images ("
+        f"{encoder.vectors_from}, {encoder.width} numbers, {precision}); first stage alone R@1 {found['first.r1']:.2%}, "
+        f"exhaustive {found['exhaustive.r1']:.2%} in {1e3 * whole_seconds / len(held_out.captions_C):.0f} ms a query",
         ["candidates", "of exhaustive firsts", "own image among", "R@1 ranked again", "ms a query"],
         rows,
     )
@@ -150,7 +150,7 @@ def nearest(arguments: argparse.Namespace) -> dict[str, Any]:
 
 
 def _more(vectors_IW: np.ndarray, items: int) -> tuple[np.ndarray, str]:
-    """So many vectors: copies of those given, each moved about as far as its nearest neighbour is away; and in words."""
+    """So many vectors: copies of those given, each moved about as far as its nearest is away; and in words."""
     rng = np.random.default_rng(0)
     exact = Exact(vectors_IW.shape[1])
     exact.add(np.arange(len(vectors_IW)), vectors_IW)
@@ -167,8 +167,8 @@ def _more(vectors_IW: np.ndarray, items: int) -> tuple[np.ndarray, str]:
             own = own + noise
         found[start:stop] = own / np.linalg.norm(own, axis=1, keepdims=True) * length
     told = (
-        f"{len(vectors_IW):,} images' vectors, and copies of them moved so far that a copy's product with its origin is "
-        f"{near:.3f}, the median of that with the nearest other image"
+        f"{len(vectors_IW):,} images' vectors, and copies of them moved so far that a copy's product with its origin "
+        f"is {near:.3f}, the median of that with the nearest other image"
     )
     return found, told
 
@@ -263,8 +263,8 @@ def packed(arguments: argparse.Namespace) -> dict[str, Any]:
         figures[name] = {way: {"requests_per_second": len(requests) / took} for way, took in seconds.items()}
         figures[name]["pairs"] = pairs
     report.table(
-        f"{arguments.preset}, {precision}, {REGIONS[0]}-{REGIONS[1]} regions, queries of {WORDS[0]}-{WORDS[1]} tokens, "
-        f"{torch.get_num_threads()} threads",
+        f"{arguments.preset}, {precision}, {REGIONS[0]}-{REGIONS[1]} regions, queries of {WORDS[0]}-{WORDS[1]} "
+        f"tokens, {torch.get_num_threads()} threads",
         ["candidates", "way", "requests/s", "times"],
         rows,
     )

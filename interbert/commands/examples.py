@@ -45,10 +45,10 @@ EXAMPLES = {
     ),
     "distill": (
         "interbert distill --recipe scenes_distill --deepspeed_config cpu",
-        "interbert distill --model runs/mine/export --data features.h5 --deepspeed_config cpu --output-dir runs/search",
+        "interbert distill --model runs/mine/export --data features.h5 --deepspeed_config cpu",
     ),
     "index": (
-        "interbert index build --model runs/search/export --data features.h5 --output index",
+        "interbert index build --model runs/distill/export --data features.h5 --output index",
         "interbert index verify index",
     ),
     "build-kernels": ("interbert build-kernels", "interbert build-kernels --arch 80 90 --width 64"),
