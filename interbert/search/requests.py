@@ -29,7 +29,7 @@ class Search:
     exclude: frozenset[str] = frozenset()
     """Ids that are not wanted."""
     explain: bool = False
-    """Say of each hit which regions its words look at."""
+    """Say of the first 20 hits which regions the words of the (first) text look at."""
     seconds: float | None = None
     """After which an answer is worth nothing. None: no deadline."""
 
@@ -86,6 +86,8 @@ class Explanation:
 
 @dataclass(frozen=True)
 class Hit:
+    """An item that was found."""
+
     id: str
     score: float
     """The probability that text and image belong together; without ranking again, the first stage's own score."""

@@ -42,6 +42,8 @@ from interbert.search.requests import (
 from interbert.tokenizer import Tokenizer, load_tokenizer
 
 MICRO_BATCHES_WAITING = 16
+EXPLAINED = 20
+"""Most hits of an answer of which it is said where their words look."""
 
 
 @dataclass(frozen=True)
@@ -262,7 +264,10 @@ class Searcher:
                 scored, reranked = [each[:2] for each in scored], len(job.pairs.odds)
             began = time.monotonic()
             hits = tuple(
-                self._hit(rows[number], score, first.get(number), asked, ids) for number, score in scored[:k]
+                self._hit(
+                    rows[number], score, first.get(number), ids if asked.explain and place < EXPLAINED else []
+                )
+                for place, (number, score) in enumerate(scored[:k])
             )
             job.spent["model"] += time.monotonic() - began if asked.explain else 0.0
             return Found(hits, way, reranked, self.index.sequence, job.seconds)
@@ -289,8 +294,8 @@ class Searcher:
         first.update(zip(numbers[0], products[0], strict=True))
         return numbers[0]
 
-    def _hit(self, row: Row, score: float, first: float | None, asked: Search, ids: list[np.ndarray]) -> Hit:
-        explanation = self._explained(row, ids[0]) if asked.explain else None
+    def _hit(self, row: Row, score: float, first: float | None, explained_by: list[np.ndarray]) -> Hit:
+        explanation = self._explained(row, explained_by[0]) if explained_by else None
         return Hit(row.id, score, first, row.title, row.attributes, row.number, explanation)
 
     def _explained(self, row: Row, ids: np.ndarray) -> Explanation | None:

@@ -45,10 +45,10 @@ class Worker:
                 self._step(jobs)
             except BaseException as error:
                 log.exception("the search's worker ended a micro-batch")
-                for job in jobs:  # whose it was cannot be told apart any more
-                    if job.started:
-                        job.fail(error)
-                        self._line.done(job)
+                # Whose it was cannot be told apart any more.
+                for job in [job for job in jobs if job.started] or jobs:
+                    job.fail(error)
+                    self._line.done(job)
 
     def _step(self, jobs: list[Job]) -> None:
         """One micro-batch: texts first, for nothing can be found without; then pairs and images in turn."""

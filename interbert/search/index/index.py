@@ -70,6 +70,7 @@ class Index:
         self.sequence = truth.last_number()
         self.nearest: Exact | Graph | None = None
         self._snapshot_at = 0
+        self._saving: threading.Thread | None = None
 
     # Opening
 
@@ -121,6 +122,10 @@ class Index:
             self.recall = said["recall"] if said else None
             self._snapshot_at = behind
             self.nearest.remove(self.truth.removed_behind(behind))
+        if isinstance(self.nearest, Graph) and not behind:
+            log.info(
+                "%s: the graph of %s items is made, which takes minutes", self.path, f"{self.truth.count():,}"
+            )
         for numbers_N, data in self.truth.vectors_behind(behind):
             self.nearest.add(numbers_N, np.frombuffer(data, np.float16).reshape(len(numbers_N), self.width))
         if isinstance(self.nearest, Graph) and self.recall is None:
@@ -181,8 +186,11 @@ class Index:
             self.truth.forget_tombstones(sequence)
 
     def _snapshot_sometimes(self) -> None:
-        if self.sequence - self._snapshot_at >= SNAPSHOT_EVERY and isinstance(self.nearest, Graph):
-            self.snapshot()
+        """Beside what is asked meanwhile."""
+        due = self.sequence - self._snapshot_at >= SNAPSHOT_EVERY and isinstance(self.nearest, Graph)
+        if due and not (self._saving and self._saving.is_alive()):
+            self._saving = threading.Thread(target=self.snapshot, name="search-snapshot")
+            self._saving.start()
 
     # Questions
 
@@ -271,6 +279,8 @@ class Index:
         return found + snapshots.faults(self.path)
 
     def close(self) -> None:
+        if self._saving is not None:
+            self._saving.join()
         if self.nearest is not None and self._lock is not None and self.sequence > self._snapshot_at:
             self.snapshot()
         self.truth.close()

@@ -13,6 +13,7 @@ import numpy as np
 
 EXACT_UP_TO = 200_000
 """Items; beyond them a graph is asked."""
+HOLE, MOST_HOLES = -1, 64
 
 
 class Nearest(Protocol):
@@ -29,57 +30,65 @@ class Nearest(Protocol):
 
 
 class Exact:
-    """All vectors in a row; what goes is replaced by the last one."""
+    """All vectors in a row. What goes leaves a hole; many holes are closed at once."""
 
     kind = "exact"
 
     def __init__(self, width: int, threads: int = 0) -> None:
         self._width, self._threads, self._lock = width, threads, threading.Lock()
-        self._vectors, self._numbers, self._count = np.zeros((0, width), np.float16), np.zeros(0, np.int64), 0
+        self._vectors, self._numbers = np.zeros((0, width), np.float16), np.zeros(0, np.int64)
+        self._rows = self._holes = 0
         self._place: dict[int, int] = {}
 
     def __len__(self) -> int:
-        return self._count
+        return self._rows - self._holes
 
     def add(self, numbers_N: np.ndarray, vectors_NW: np.ndarray) -> None:
         with self._lock:
-            self._grow(self._count + len(numbers_N))
-            at = slice(self._count, self._count + len(numbers_N))
+            self._grow(self._rows + len(numbers_N))
+            at = slice(self._rows, self._rows + len(numbers_N))
             self._vectors[at], self._numbers[at] = vectors_NW, numbers_N
             self._place.update(zip(numbers_N.tolist(), range(at.start, at.stop), strict=True))
-            self._count = at.stop
+            self._rows = at.stop
 
     def remove(self, numbers: np.ndarray) -> None:
         with self._lock:
             gone = [place for n in numbers.tolist() if (place := self._place.pop(n, None)) is not None]
-            if not gone:
-                return
-            # A search may be looking at the old rows: they are not moved under its eyes.
-            kept = np.delete(np.arange(self._count), gone)
-            self._vectors, self._numbers, self._count = self._vectors[kept], self._numbers[kept], len(kept)
-            self._place = dict(zip(self._numbers.tolist(), range(self._count), strict=True))
+            self._numbers[gone] = HOLE
+            self._holes += len(gone)
+            if self._holes > MOST_HOLES:
+                # A search may be looking at the old rows: they are not moved under its eyes.
+                kept = np.flatnonzero(self._numbers[: self._rows] != HOLE)
+                self._vectors, self._numbers = self._vectors[kept], self._numbers[kept]
+                self._rows, self._holes = len(kept), 0
+                self._place = dict(zip(self._numbers.tolist(), range(len(kept)), strict=True))
 
     def search(self, queries_QW: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
         from usearch.index import MetricKind, search
 
         with self._lock:
-            vectors, numbers = self._vectors[: self._count], self._numbers[: self._count]
-        count = min(count, len(numbers))
+            vectors, numbers = self._vectors[: self._rows], self._numbers[: self._rows]
+            holes, count = self._holes, min(count, len(self))
         if not count:
             return np.zeros((len(queries_QW), 0), np.int64), np.zeros((len(queries_QW), 0), np.float32)
         queries = np.ascontiguousarray(queries_QW, np.float16)
-        found = search(vectors, queries, count, MetricKind.IP, exact=True, threads=self._threads)
-        keys = np.asarray(found.keys).reshape(len(queries), count).astype(np.int64)
-        return numbers[keys], 1 - np.asarray(found.distances, np.float32).reshape(len(queries), count)
+        found = search(vectors, queries, count + holes, MetricKind.IP, exact=True, threads=self._threads)
+        places_QK = np.asarray(found.keys).reshape(len(queries), -1).astype(np.int64)
+        found_QK = numbers[places_QK]
+        scores_QK = 1 - np.asarray(found.distances, np.float32).reshape(found_QK.shape)
+        if holes:
+            there = np.argsort(found_QK == HOLE, axis=1, kind="stable")[:, :count]
+            found_QK, scores_QK = (np.take_along_axis(x, there, 1) for x in (found_QK, scores_QK))
+        return found_QK, scores_QK
 
     def _grow(self, needed: int) -> None:
         if needed <= len(self._numbers):
             return
         room = max(needed, 2 * len(self._numbers), 1024)
         vectors, numbers = np.zeros((room, self._width), np.float16), np.zeros(room, np.int64)
-        vectors[: self._count], numbers[: self._count] = (
-            self._vectors[: self._count],
-            self._numbers[: self._count],
+        vectors[: self._rows], numbers[: self._rows] = (
+            self._vectors[: self._rows],
+            self._numbers[: self._rows],
         )
         self._vectors, self._numbers = vectors, numbers
 

@@ -2,8 +2,6 @@
 
 import os
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -13,20 +11,45 @@ from small_search import addition, empty_index
 
 from interbert.search.index.index import Index
 
-WRITER = Path(__file__).parents[2] / "helpers" / "index_writer.py"
+
+def write_until_killed(path: Path, first: int, exact_up_to: int, say: int) -> None:
+    """Adds and removes items, and says of each before what it is about to do, and after that it was answered."""
+
+    def tell(text: str) -> None:
+        os.write(say, f"{text}\n".encode())  # whole, and there before the next line of code
+
+    with Index.open(path, exact_up_to=exact_up_to) as index:
+        tell("open 0")
+        for number in range(first, first + 1_000_000):
+            tell(f"adding {number}")
+            index.put([addition(number)])
+            tell(f"added {number}")
+            if number % 3 == 2:
+                tell(f"removing {number - 1}")
+                index.remove([f"item-{number - 1}"])
+                tell(f"removed {number - 1}")
+            if number % 25 == 24:
+                index.snapshot()
 
 
 def killed_after(path: Path, first: int, seconds: float, exact_up_to: int) -> list[tuple[str, int]]:
-    """What a writer said before it was killed, so many seconds after it was open."""
-    writer = subprocess.Popen(
-        [sys.executable, WRITER, path, str(first), str(exact_up_to)], stdout=subprocess.PIPE, text=True
-    )
-    assert writer.stdout.readline() == "open\n"
-    time.sleep(seconds)
-    os.kill(writer.pid, signal.SIGKILL)
-    said = writer.stdout.read().splitlines()
-    assert writer.wait() == -signal.SIGKILL
-    return [(word, int(number)) for word, number in (line.split() for line in said)]
+    """What a process of its own said before it was killed, so many seconds after the index was open."""
+    hear, say = os.pipe()
+    writer = os.fork()
+    if writer == 0:
+        try:
+            os.close(hear)
+            write_until_killed(path, first, exact_up_to, say)
+        finally:
+            os._exit(1)
+    os.close(say)
+    with os.fdopen(hear) as said:
+        assert said.readline() == "open 0\n"
+        time.sleep(seconds)
+        os.kill(writer, signal.SIGKILL)
+        lines = said.read().splitlines()
+    assert os.waitstatus_to_exitcode(os.waitpid(writer, 0)[1]) == -signal.SIGKILL
+    return [(word, int(number)) for word, number in (line.split() for line in lines)]
 
 
 def check(path: Path, there: set[int], said: list[tuple[str, int]], exact_up_to: int) -> set[int]:
@@ -55,7 +78,7 @@ def kills(path: Path, times: int, seed: int, exact_up_to: int) -> None:
     empty_index(path).close()
     there, first, most = set(), 0, 0
     for _ in range(times):
-        said = killed_after(path, first, float(rng.uniform(0, 0.4)), exact_up_to)
+        said = killed_after(path, first, float(rng.uniform(0, 0.3)), exact_up_to)
         there = check(path, there, said, exact_up_to)
         most = max(most, len(said))
         first = max([first, *(number + 1 for word, number in said if word == "adding")])

@@ -105,7 +105,7 @@ def test_another_models_index_is_refused_and_only_one_process_changes_it(tmp_pat
 
 def test_a_graph_comes_back_from_its_snapshot_and_what_came_behind_it(tmp_path):
     empty_index(tmp_path / "i").close()
-    with Index.open(tmp_path / "i", exact_up_to=0) as index:
+    with Index.open(tmp_path / "i", exact_up_to=-1) as index:
         index.put([addition(n) for n in range(300)])
         index.snapshot()
         index.put([addition(n) for n in range(300, 320)])
@@ -122,7 +122,7 @@ def test_a_graph_comes_back_from_its_snapshot_and_what_came_behind_it(tmp_path):
 @pytest.mark.parametrize("damage", ["torn", "gone", "json", "empty"])
 def test_a_broken_snapshot_is_made_anew(tmp_path, damage):
     empty_index(tmp_path / "i").close()
-    with Index.open(tmp_path / "i", exact_up_to=0) as index:
+    with Index.open(tmp_path / "i", exact_up_to=-1) as index:
         index.put([addition(n) for n in range(150)])
     (path,) = (tmp_path / "i").glob("graph-*.usearch")
     match damage:
@@ -174,7 +174,7 @@ def test_rows_that_nobody_speaks_of_are_written_over(tmp_path):
 
 def test_tombstones_are_forgotten_once_nothing_derived_needs_them(tmp_path):
     empty_index(tmp_path / "i").close()
-    with Index.open(tmp_path / "i", exact_up_to=0) as index:
+    with Index.open(tmp_path / "i", exact_up_to=-1) as index:
         index.put([addition(n) for n in range(10)])
         index.remove([f"item-{n}" for n in range(5)])
         index.remove(["item-9"])
