@@ -21,7 +21,6 @@ from interbert.model import alone
 from interbert.model.interbert import InterBertForPreTraining
 from interbert.model.shared.match import SharedMatch
 from interbert.model.shared.sides import Side
-from interbert.model.shared.steps import before_the_meeting
 
 CPU_TOKENS, GPU_TOKENS = 4096, 32_768
 """Of a micro-batch."""
@@ -60,8 +59,6 @@ class Encoder:
             self.vectors_from: alone.Alone | None = alone.vectors_from(model)
         except ValueError:
             self.vectors_from = None
-        layers = [(stage.kind, layer) for stage in model.interbert.stages for layer in stage]
-        self._after = layers[before_the_meeting(layers) :]
 
     @property
     def device(self) -> torch.device:
@@ -95,7 +92,7 @@ class Encoder:
     def _alone(self, name: str, side: Side, cu: Tensor, longest: int) -> Tensor:
         """The last hidden states, without the other stream."""
         x_SH = side.x_SH
-        for number, (kind, layer) in enumerate(self._after):
+        for number, (kind, layer) in enumerate(self.match.from_the_meeting):
             if kind == "cross":  # there is nobody to ask
                 own = layer[name]
                 x_SH = own.finish(x_SH, x_SH.new_zeros(len(x_SH), own.heads, own.head_width))
@@ -136,7 +133,7 @@ def text_vectors_of(encoder: Encoder, ids: list[np.ndarray], budget: int) -> np.
 
 
 def _joined(found: Iterator[tuple[slice, Encoded]], width: int) -> np.ndarray:
-    blocks = [encoded.vectors for _, encoded in found]
+    blocks = [encoded.vectors for _, encoded in found if encoded.vectors is not None]
     return np.concatenate(blocks) if blocks else np.zeros((0, width), np.float32)
 
 

@@ -16,6 +16,7 @@ from interbert.store.features_of import refuse_other_features
 from interbert.tokenizer import Tokenizer
 
 LONGEST_ID, LONGEST_TITLE, LONGEST_ATTRIBUTES = 512, 4096, 16_384
+MOST_VALUES, MOST_EXCLUDED = 1000, 10_000
 
 
 class Intake:
@@ -49,9 +50,18 @@ class Intake:
             if not isinstance(name, str) or '"' in name or not name:
                 raise ValueError(f"filter: {name!r} is no name of an attribute")
             several = value if isinstance(value, list | tuple | set | frozenset) else [value]
+            if len(several) > MOST_VALUES:
+                raise TooMuch(f"filter: {len(several)} values of {name}, and {MOST_VALUES} are taken")
             if not several or not all(isinstance(one, str | int | float | bool) for one in several):
                 raise ValueError(f"filter: {name} must be a text, a number, true or false, or a list of such")
         return dict(wanted)
+
+    def excluded(self, ids: frozenset[str]) -> frozenset[str]:
+        if len(ids) > MOST_EXCLUDED:
+            raise TooMuch(f"{len(ids):,} ids are excluded, and {MOST_EXCLUDED:,} are taken")
+        for one in ids:
+            _must_be_unicode("an excluded id", one)
+        return ids
 
     def image(self, regions: ImageRegions, who: str = "the image") -> Image:
         """As stores hold it, with no more regions than the index has of an item."""

@@ -231,7 +231,7 @@ class Searcher:
         ids = self._intake.texts(asked.texts)
         k = self._intake.count("k", asked.k)
         count = max(k, self._intake.count("candidates", asked.candidates or self.options.candidates))
-        wanted = self._intake.filter(asked.filter)
+        wanted, exclude = self._intake.filter(asked.filter), self._intake.excluded(asked.exclude)
         way, whole = self.way, len(self.index)
         if way == "exhaustive" and whole > self.options.exhaustive:
             raise TooMuch(
@@ -241,14 +241,15 @@ class Searcher:
         pairs = whole if way == "exhaustive" else min(count, whole) if asked.rerank else 0
         first: dict[int, float] = {}
         rows: dict[int, Row] = {}
+        order: list[int] = []
 
         def then(job: Job) -> Pairs | None:
-            numbers = self._candidates(job, way, count if asked.rerank else k, wanted, asked.exclude, first)
+            numbers = self._candidates(job, way, count if asked.rerank else k, wanted, exclude, first)
             rows.update(self.index.rows(numbers))
             if not rows or not (asked.rerank or way == "exhaustive"):
                 return None
-            order = [rows[number] for number in numbers if number in rows]
-            return Pairs(job.text_sides, [Stored(row.number, row.tokens_at, row.tokens) for row in order])
+            order.extend(number for number in numbers if number in rows)
+            return Pairs(job.text_sides, [_stored(rows[number]) for number in order])
 
         def finish(job: Job) -> Found:
             if job.pairs is None:
@@ -257,9 +258,8 @@ class Searcher:
                 reranked = 0
             else:
                 odds_C = job.pairs.odds_TC.mean(0).tolist()
-                numbers = [one.number for one in job.pairs.candidates]  # ty: ignore[unresolved-attribute]
                 scored = sorted(
-                    zip(numbers, map(_chance, odds_C), odds_C, strict=True), key=lambda each: -each[2]
+                    zip(order, map(_chance, odds_C), odds_C, strict=True), key=lambda each: -each[2]
                 )
                 scored, reranked = [each[:2] for each in scored], len(job.pairs.odds)
             began = time.monotonic()
@@ -321,7 +321,7 @@ class Searcher:
         def then(job: Job) -> Pairs:
             own = iter(job.image_rows)
             candidates: list[Candidate] = [
-                Stored(row.number, row.tokens_at, row.tokens) if (row := stored.get(number)) else next(own)
+                _stored(row) if (row := stored.get(number)) else next(own)
                 for number in range(len(asked.items))
             ]
             return Pairs(job.text_sides, candidates)
@@ -348,8 +348,10 @@ class Searcher:
         tokens = sum(map(len, ids)) + sum(image.tokens for image in images)
 
         def finish(job: Job) -> Embedded:
-            found = job.text_vectors or [rows.vector_W for rows in job.image_rows]
-            return Embedded(np.stack(found), tokens, job.seconds)  # ty: ignore[invalid-argument-type]
+            found = job.text_vectors or [
+                rows.vector_W for rows in job.image_rows if rows.vector_W is not None
+            ]
+            return Embedded(np.stack(found), tokens, job.seconds)
 
         return Job(ids, images, lambda _: None, finish, asked.seconds, tokens)
 
@@ -401,6 +403,10 @@ class Searcher:
 
     def _read(self, stored: list[Stored]) -> Tensor:
         return self.index.tokens.read([(one.at, one.tokens) for one in stored])
+
+
+def _stored(row: Row) -> Stored:
+    return Stored(row.number, row.tokens_at, row.tokens)
 
 
 def _chance(odds: float) -> float:

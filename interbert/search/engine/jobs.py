@@ -101,7 +101,8 @@ class Job:
         self.text_sides: list[Side] = []
         self.text_vectors: list[np.ndarray] = []
         self.image_rows: list[Rows] = []
-        self.then, self.finish = then, finish
+        self.then: Callable[[Job], Pairs | None] | None = then
+        self.finish = finish
         self.pairs: Pairs | None = None
         self.future: Future[Any] = Future()
         self.begun = time.monotonic()
@@ -113,6 +114,11 @@ class Job:
     @property
     def encoded(self) -> bool:
         return len(self.text_sides) == len(self.texts) and len(self.image_rows) == len(self.images)
+
+    @property
+    def tokens_left(self) -> np.ndarray:
+        """Of each pair that is not scored yet."""
+        return self.pairs.tokens[self.pairs.done :] if self.pairs is not None else np.zeros(0, np.int64)
 
     @property
     def scored(self) -> bool:

@@ -75,7 +75,7 @@ class Worker:
                     job.pairs = then(job)
                     job.spent["first_stage"] += time.monotonic() - began
                     if job.pairs is not None:
-                        job.tokens = int(job.pairs.tokens.sum())
+                        job.tokens = int(job.tokens_left.sum())
                 if job.encoded and job.then is None and job.scored:
                     self._line.done(job)
                     job.answer(job.finish(job))
@@ -108,7 +108,7 @@ class Worker:
             at += count
 
     def _score(self, jobs: list[Job]) -> None:
-        taken = self._take(jobs, lambda job: job.pairs.tokens[job.pairs.done :][: self._budget])
+        taken = self._take(jobs, lambda job: job.tokens_left[: self._budget])
         sides, candidates, text_of, item_of = [], [], [], []
         for job, count in taken:
             pairs = job.pairs
@@ -136,7 +136,7 @@ class Worker:
             assert pairs is not None
             pairs.odds[pairs.done : pairs.done + count] = odds_P[at : at + count]
             pairs.done, at = pairs.done + count, at + count
-            job.tokens = int(pairs.tokens[pairs.done :].sum())
+            job.tokens = int(job.tokens_left.sum())
             if not np.isfinite(pairs.odds[: pairs.done]).all():
                 job.fail(
                     ValueError("the model gives a pair a score that is no number: are all features finite?")
@@ -151,7 +151,9 @@ class Worker:
         parts = iter(self._read(stored).split([one.tokens for one in stored]) if stored else ())
         return torch.cat([next(parts) if isinstance(one, Stored) else one.rows_SH for one in candidates])
 
-    def _take(self, jobs: list[Job], tokens_of: Callable[[Job], Sequence[int]]) -> list[tuple[Job, int]]:
+    def _take(
+        self, jobs: list[Job], tokens_of: Callable[[Job], Sequence[int] | np.ndarray]
+    ) -> list[tuple[Job, int]]:
         """How many pieces of each job fill a micro-batch, in the order of the line; the first piece always fits."""
         left, taken = self._budget, []
         for job in jobs:

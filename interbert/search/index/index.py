@@ -241,7 +241,10 @@ class Index:
     def measure_recall(self, queries_QW: np.ndarray | None = None) -> float:
         """Of `RECALL_AT` neighbours: what is found against what is nearest. Without queries, vectors of items that
         are moved a little."""
+        assert self.nearest is not None, "an index without vectors"
         numbers = self.truth.numbers()
+        if not len(numbers):
+            return 1.0
         exact = Exact(self.width)
         for some, data in self.truth.vectors_behind(0):
             exact.add(some, np.frombuffer(data, np.float16).reshape(len(some), self.width))
@@ -305,6 +308,7 @@ class Index:
             order_QK = np.argsort(-scores_QN, axis=1, kind="stable")[:, :count]
             scores_QK = np.take_along_axis(scores_QN, order_QK, 1)
             return among[order_QK].tolist(), scores_QK.tolist()
+        assert self.nearest is not None
         numbers, products = [], []
         for query_W in queries_QW:
             asked, kept = 2 * count * max(1, whole // len(among)), []

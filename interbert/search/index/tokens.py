@@ -53,7 +53,7 @@ class TokenFile:
         flat = found.reshape(-1).view(np.uint8)
         for first, count in places:
             part = flat[at * self._row_bytes : (at + count) * self._row_bytes]
-            got = os.preadv(self._file, [part], first * self._row_bytes)
+            got = os.preadv(self._file, [part.data], first * self._row_bytes)
             if got != len(part):
                 raise OSError(f"{self.path}: rows {first} to {first + count} are not there")
             at += count

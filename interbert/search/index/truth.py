@@ -7,10 +7,11 @@ which number it goes, and is brought up by the rows behind it.
 
 from __future__ import annotations
 
+import errno
 import json
 import sqlite3
 import threading
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -103,7 +104,7 @@ class Truth:
     # Changes
 
     @contextmanager
-    def change(self) -> Iterator[sqlite3.Connection]:
+    def change(self) -> Generator[sqlite3.Connection]:
         """All of it or nothing, and on the disk when it is over."""
         assert self._writer is not None, "opened to be read"
         with self._writing:
@@ -111,10 +112,14 @@ class Truth:
                 self._writer.execute("BEGIN IMMEDIATE")
                 yield self._writer
                 self._writer.execute("COMMIT")
-            except BaseException:
+            except BaseException as error:
                 if self._writer.in_transaction:
                     self._writer.execute("ROLLBACK")
                 self._next = self.last_number() + 1
+                if isinstance(error, sqlite3.OperationalError) and "full" in str(error):
+                    raise OSError(
+                        errno.ENOSPC, "no room on the disk: nothing was changed", str(self.path)
+                    ) from None
                 raise
 
     def put(self, items: Sequence[NewItem]) -> tuple[list[int], list[int]]:

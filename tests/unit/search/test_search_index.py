@@ -64,6 +64,26 @@ def test_a_put_that_fails_leaves_nothing(tmp_path, monkeypatch):
         assert index.verify() == []
 
 
+def test_a_full_disk_changes_nothing(tmp_path, monkeypatch):
+    with empty_index(tmp_path / "i") as index:
+        index.put([addition(n) for n in range(3)])
+        (pages,) = index.truth._writer.execute("PRAGMA page_count").fetchone()
+        index.truth._writer.execute(f"PRAGMA max_page_count = {pages}")
+        with pytest.raises(OSError, match="no room"):
+            index.put([addition(n, title="long" * 500) for n in range(10, 60)])
+        assert len(index) == 3 and nearest_ids(index, 2) == ["item-2"]
+        index.truth._writer.execute("PRAGMA max_page_count = 100000")
+        assert index.put([addition(5)])[0] == 4
+
+        def full(*_):
+            raise OSError(28, "No space left on device")
+
+        with monkeypatch.context() as patched, pytest.raises(OSError, match="No space"):
+            patched.setattr("os.pwrite", full)
+            index.put([addition(6)])
+        assert index.put([addition(7)])[0] == 5 and index.verify() == []
+
+
 def test_filters_and_exclusions(tmp_path):
     with empty_index(tmp_path / "i") as index:
         index.put([addition(n, attributes={"seller": "ab"[n % 2], "price": n}) for n in range(30)])
@@ -202,6 +222,10 @@ def test_exact_and_graph_find_what_numpy_finds():
     assert np.allclose(products, -np.sort(-scores, axis=1)[:, :8], atol=2e-3)
     assert recall_of(graph.search(queries, 8)[0], best) > 0.9
     assert exact.search(queries, 1000)[0].shape == (20, 390)
+    exact.remove(numbers[100:200])  # more holes than are left open
+    kept = np.setdiff1d(kept, np.arange(100, 200))
+    best = numbers[kept[np.argsort(-(queries @ vectors[kept].astype(np.float32).T), axis=1)[:, :8]]]
+    assert len(exact) == 290 and recall_of(exact.search(queries, 8)[0], best) >= 0.99
     assert Exact(WIDTH).search(queries, 3)[0].shape == (20, 0)
 
 

@@ -102,7 +102,7 @@ def test_a_topic_is_the_mean_of_its_texts(searcher, truth):
         assert np.log(hit.score / (1 - hit.score)) == pytest.approx(odds[hit.id], abs=1e-2)
 
 
-@pytest.mark.parametrize("searcher", [Options(token_budget=60)], indirect=True)
+@pytest.mark.parametrize("searcher", [Options(token_budget=60, queued_tokens=20_000)], indirect=True)
 def test_many_clients_get_what_each_would_get_alone(searcher, truth):
     """In micro-batches of a few pairs, which hold pairs of several requests."""
     futures = [searcher.submit(Search((QUERIES[n % 3],), k=3, candidates=30)) for n in range(12)]
