@@ -380,12 +380,12 @@ class DistillSettings(Closed):
     them, while the match head is held to what it said before."""
     width: int = Field(256, ge=8)
     """Of the vectors."""
-    mined: int = Field(4, ge=0)
+    mined: int = Field(3, ge=0)
     """Images of each set that vectors as they were when the run began take for those of its caption."""
     mined_top: int = Field(32, ge=1)
     """How many nearest images these are drawn from."""
-    random: int = Field(3, ge=0)
-    """Images of each set that are drawn from all."""
+    random: int = Field(0, ge=0)
+    """Images of each set that are drawn from all. Those of the other sets are contrasted with anyway."""
     captions: Literal["all", "distinctive"] = "all"
     """distinctive: only those that the data marks as true of their image alone."""
     temperature: float = Field(0.05, gt=0)

@@ -10,11 +10,14 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from interbert.batches.batch import Batch
-from interbert.batches.selection import rows_of
+from interbert.batches.selection import pairs_of, rows_of
 from interbert.config import DistillSettings
 from interbert.model import alone
 from interbert.model.interbert import InterBertForPreTraining
 from interbert.model.layers.heads import match_log_odds
+
+HELD = 2
+"""Pairs of each set that the match head is held to, of a shared trunk: its own, and one that was mined for it."""
 
 
 class DistillStep(nn.Module):
@@ -40,8 +43,11 @@ class DistillStep(nn.Module):
             "imitation": imitation(text_GW, image_PW, told_P, batch, asked.temperature),
         }
         if asked.trunk == "shared":
-            said_P = match_log_odds(self.model.forward_packed(batch, {"match"}).match_logits_P2.float())
-            found["match"] = held(said_P, told_P, batch)
+            few_Q = first_pairs(batch, HELD)
+            few = pairs_of(batch, few_Q, None)
+            said_Q = match_log_odds(self.model.forward_packed(few, {"match"}).match_logits_P2.float())
+            each = len(few_Q) / len(text_GW)  # counted by the set, as the others are
+            found["match"] = tuple(x / each for x in held(said_Q, told_P[few_Q], few))
         weights = {"contrast": asked.contrast, "imitation": asked.imitation, "match": asked.match}
         loss = sum(weights[name] * scales[name] * sum_ for name, (sum_, _) in found.items())
         return loss, torch.stack([torch.stack(pair) for pair in found.values()]).detach()
@@ -114,6 +120,13 @@ def imitation(
     counts_G = _counted(batch)
     right_G = mine_GK.argmax(1) == told_GK.argmax(1)
     return (losses_G * counts_G).sum(), (right_G * counts_G).sum().float()
+
+
+def first_pairs(batch: Batch, count: int) -> Tensor:
+    """int64: so many of each set."""
+    firsts_G = batch.groups.cu_group[:-1].long()
+    few_GH = firsts_G[:, None] + torch.arange(min(count, batch.groups.largest), device=firsts_G.device)
+    return few_GH.flatten()
 
 
 def held(said_P: Tensor, told_P: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:

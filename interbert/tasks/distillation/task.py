@@ -63,7 +63,7 @@ class Distillation(Task):
         asked = self.settings.distill
         found = {"contrast": Term(asked.contrast, "groups"), "imitation": Term(asked.imitation, "groups")}
         if asked.trunk == "shared":
-            found["match"] = Term(asked.match, "pairs")
+            found["match"] = Term(asked.match, "groups")
         return found
 
     @property
