@@ -17,7 +17,7 @@ from interbert.tokenizer import Tokenizer
 from interbert.train.engine.engine import Engine
 from interbert.train.task import Term
 
-CAPTIONS = 256
+CAPTIONS = 128
 """Most that ask; every image of the data is there to be found."""
 CANDIDATES = (4, 8, 32)
 _NAMES = (

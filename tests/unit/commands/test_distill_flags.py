@@ -52,7 +52,7 @@ def test_the_other_scripts_send_one_here(name, monkeypatch, tmp_path):
         "sys.argv", [f"launch/{name}.py", "--recipe", "scenes_distill", "--deepspeed_config", "cpu"]
     )
     script = script_of(name)
-    with pytest.raises(ValueError, match="launch/distill.py"):
+    with pytest.raises(ValueError, match=r"launch/distill\.py"):
         script.settings_of(script.parse_arguments())
 
 
