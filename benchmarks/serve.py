@@ -22,7 +22,7 @@ PARTS = {"stages": serve_parts.stages, "nearest": serve_parts.nearest, "packed":
 def parser():
     found = report.parser(__doc__)
     add = found.add_argument
-    add("part", choices=PARTS)
+    add("part", nargs="?", choices=PARTS, default="packed", help="what is measured (packed)")
     add("--model", type=Path, metavar="DIR", help="stages, nearest: with distilled heads, best")
     add("--data", type=Path, metavar="STORE", help="stages, nearest: images and captions")
     add("--captions", type=int, default=1000, metavar="N", help="that ask (1,000)")

@@ -145,13 +145,25 @@ class Searcher:
             self.submit(Rerank("warm", (row.id,))).result()
 
     @overload
-    def submit(self, request: Search) -> Future[Found]: ...
+    def submit(self, request: Search) -> Future[Found]:
+        """Items that fit."""
+        ...
+
     @overload
-    def submit(self, request: Rerank) -> Future[Ranked]: ...
+    def submit(self, request: Rerank) -> Future[Ranked]:
+        """How well these items fit."""
+        ...
+
     @overload
-    def submit(self, request: Embed) -> Future[Embedded]: ...
+    def submit(self, request: Embed) -> Future[Embedded]:
+        """Vectors of the first stage."""
+        ...
+
     @overload
-    def submit(self, request: Put) -> Future[Placed]: ...
+    def submit(self, request: Put) -> Future[Placed]:
+        """Items added."""
+        ...
+
     def submit(self, request: Any) -> Future[Any]:
         """Raises at once: `Busy`, `Closing`, and ValueErrors of the request (`TooMuch`, `NoSuchItem`, other)."""
         make = {Search: self._search, Rerank: self._rerank, Embed: self._embed, Put: self._put}[type(request)]
