@@ -138,7 +138,8 @@ class Searcher:
 
     def warm(self) -> None:
         """One request of each kind through the model: what is compiled or read at first use is there then."""
-        self.submit(Embed(texts=("warm",))).result()
+        if self._encoder.vectors_from is not None:
+            self.submit(Embed(texts=("warm",))).result()
         if len(self.index):
             row = next(iter(self.index.rows(self.index.truth.numbers()[:1].tolist()).values()))
             self.submit(Search(texts=("warm",), k=1)).result()
@@ -147,22 +148,18 @@ class Searcher:
     @overload
     def submit(self, request: Search) -> Future[Found]:
         """Items that fit."""
-        ...
 
     @overload
     def submit(self, request: Rerank) -> Future[Ranked]:
         """How well these items fit."""
-        ...
 
     @overload
     def submit(self, request: Embed) -> Future[Embedded]:
         """Vectors of the first stage."""
-        ...
 
     @overload
     def submit(self, request: Put) -> Future[Placed]:
         """Items added."""
-        ...
 
     def submit(self, request: Any) -> Future[Any]:
         """Raises at once: `Busy`, `Closing`, and ValueErrors of the request (`TooMuch`, `NoSuchItem`, other)."""

@@ -300,6 +300,7 @@ def test_a_model_that_has_no_vectors_is_searched_while_its_items_are_few(tmp_pat
     encoder = write_searcher(tmp_path, heads=("match",), fusion="sum")
     write_index(tmp_path, encoder, images=20)
     with open_searcher(tmp_path, encoder) as searcher:
+        searcher.warm()
         assert searcher.submit(Search((QUERIES[0],), k=3)).result(30).way == "exhaustive"
         with pytest.raises(ValueError, match="distill"):
             searcher.submit(Embed(texts=("w01",)))
