@@ -54,7 +54,7 @@ def stages(arguments: argparse.Namespace) -> dict[str, Any]:
         for count in arguments.candidates
     ]
     report.table(
-        f"{len(held_out.captions_C)} captions ask for one of {len(held_out.images_I)} images ({encoder.vectors_from}, "
+        f"{len(held_out.captions_C)} captions ask for one of {len(held_out.images_I)} ({encoder.vectors_from}, "
         f"{encoder.width} numbers, {precision})\nfirst stage alone R@1 {found['first.r1']:.2%}, exhaustive "
         f"{found['exhaustive.r1']:.2%} in {1e3 * whole_seconds / len(held_out.captions_C):.0f} ms a query",
         ["candidates", "of exhaustive firsts", "own image among", "R@1 ranked again", "ms a query"],
