@@ -14,6 +14,7 @@ from pathlib import Path
 sys.path.insert(0, str(next(at for at in Path(__file__).resolve().parents if (at / "interbert").is_dir())))
 
 from interbert.config import Settings
+from interbert.idle import refuse_idle
 from interbert.ranks.script import leave, obey
 from interbert.recipe import load_recipe
 from interbert.train.start.flags import add_run_flags, sections_of, start
@@ -50,6 +51,7 @@ def settings_of(arguments: argparse.Namespace) -> Settings:
         if not each.model.inherit_from:
             raise ValueError("no model to learn from: give --model DIR, such as runs/<name>/export")
         require_data(each)
+    refuse_idle(settings)
     return settings
 
 

@@ -46,6 +46,12 @@ def test_what_is_refused(asked, words, told):
         asked(*words)
 
 
+@pytest.mark.parametrize("words", [["masks.text=mlm"], ["distill.trunk=frozen", "distill.match=0.5"]])
+def test_what_serves_nothing_is_refused(asked, words):
+    with pytest.raises(ValueError, match="which serves"):
+        asked("--model", ".", "--data", "a.h5", *(word for each in words for word in ("--set", each)))
+
+
 @pytest.mark.parametrize("name", ["pretrain", "finetune"])
 def test_the_other_scripts_send_one_here(name, monkeypatch, tmp_path):
     monkeypatch.setattr(
