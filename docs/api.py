@@ -58,6 +58,18 @@ PUBLIC: dict[str, list[tuple[str, str, tuple[str, ...]]]] = {
         ("interbert.model.convert", "interbert.model.convert.files", ("read_weights",)),
         ("interbert.model.convert", "interbert.model.convert.report", ("Report", "WeightsError")),
     ],
+    "Search": [
+        ("interbert.search.searcher", "interbert.search.searcher", ("Searcher", "Load")),
+        (
+            "interbert.search.requests",
+            "interbert.search.requests",
+            (
+                *("Search", "Rerank", "Embed", "Item", "Put", "Options"),
+                *("Found", "Hit", "Explanation", "Ranked", "Embedded", "Placed"),
+                *("Refused", "Busy", "Late", "Closing", "TooMuch", "NoSuchItem"),
+            ),
+        ),
+    ],
     "Data": [
         ("interbert.store.store", "interbert.store.writer", ("StoreWriter",)),
         ("interbert.store.store", "interbert.store.store", ("Store",)),

@@ -23,6 +23,8 @@ VERBS = (
     "convert",
     "export",
     "score",
+    "distill",
+    "index",
     "build-kernels",
     "launch",
     "doctor",

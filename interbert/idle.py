@@ -25,7 +25,7 @@ class Use:
 
 
 def _pretrains(settings: Settings) -> bool:
-    return settings.task is None
+    return settings.task is None and settings.distill is None
 
 
 def _of_kind(*kinds: str) -> Callable[[Settings], bool]:
@@ -52,7 +52,13 @@ USES = (
         lambda settings: settings.train.schedule == "steps",
         "train.schedule=steps",
     ),
-    Use(("train.head_rate",), "a task's head", lambda settings: settings.task is not None, "a task"),
+    Use(("train.head_rate",), "a task's head", lambda settings: not _pretrains(settings), "a task"),
+    Use(
+        ("distill.match",),
+        "a trunk that learns",
+        lambda settings: settings.distill is not None and settings.distill.trunk == "shared",
+        "distill.trunk=shared",
+    ),
     Use(("task.labels",), "the kind classify", _of_kind("classify"), "task.kind=classify"),
     Use(
         ("task.head", "task.tags"),
@@ -93,7 +99,7 @@ USES = (
     Use(
         ("data.weights",),
         "pretraining, and sets of pairs",
-        lambda settings: _pretrains(settings) or _has_sets(settings),
+        lambda settings: settings.task is None or _has_sets(settings),
         "task.sets instead of examples",
     ),
 )

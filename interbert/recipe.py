@@ -18,7 +18,7 @@ RECIPES = Path(__file__).parent / "recipes"
 SIZE_OF_A_STEP = ("train.batch", "train.micro_batches", "data.token_budget")
 ONE_THING = (("batch", "micro_batches"), ("schedule_steps", "epochs"))
 """Settings of `train` that say the same in two ways; the second is the stronger word."""
-MAY_BE_LEFT = ("name", "extends", "scenes", "stages", "step", "task")
+MAY_BE_LEFT = ("name", "extends", "scenes", "stages", "step", "task", "distill")
 """Sections that need not be a mapping."""
 
 

@@ -68,6 +68,8 @@ def settings_of(arguments: argparse.Namespace, more: list[str] = ()) -> Settings
     }
     given = {name: fields for name, fields in given.items() if fields}
     settings = load_recipe(arguments.recipe or OWN, [*arguments.overrides, *more], **given)
+    if any(each.distill for each in settings.stages or [settings]):
+        raise ValueError(f"recipe {settings.name!r} distils: start it by launch/distill.py")
     if settings.task is None:
         raise ValueError(
             f"recipe {settings.name!r} pretrains: start it by launch/pretrain.py, or give --task and --examples"

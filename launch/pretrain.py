@@ -35,6 +35,8 @@ def settings_of(arguments: argparse.Namespace) -> Settings:
     settings = load_recipe(arguments.recipe, arguments.overrides, **sections_of(arguments))
     if settings.task is not None:
         raise ValueError(f"recipe {settings.name!r} fine-tunes: start it by launch/finetune.py")
+    if any(each.distill for each in settings.stages or [settings]):
+        raise ValueError(f"recipe {settings.name!r} distils: start it by launch/distill.py")
     refuse_idle(settings)
     for each in settings.stages or [settings]:
         require_data(each)

@@ -31,7 +31,7 @@ class ExamplePreparer(Preparer):
         self._corpus, self._tokens, self._settings = corpus, tokens, settings
         self._capacities, self._examples, self._soft = plan.capacities, examples, soft
         self._evidence = None
-        self._tagged = settings.task.tags and examples is not None and examples.tags is not None
+        self._tagged = examples is not None and settings.task.tags and examples.tags is not None
 
     def make_slot(self, pin: bool = False) -> Slot:
         width = self._corpus.feature_width if self._corpus is not None else 1

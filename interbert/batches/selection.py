@@ -29,8 +29,8 @@ def hardest_of_sets(batch: Batch, odds_P: Tensor, keep: int) -> Batch:
 
 def pairs_of(batch: Batch, pairs_Q: Tensor, groups: Groups | None) -> Batch:
     """These pairs, in this order, of a batch in which nothing is masked; groups: whose they then are."""
-    text_T, cu_text = _rows_of(batch.cu_text, pairs_Q)
-    regions_R, cu_regions = _rows_of(batch.cu_regions, pairs_Q)
+    text_T, cu_text = rows_of(batch.cu_text, pairs_Q)
+    regions_R, cu_regions = rows_of(batch.cu_regions, pairs_Q)
     texts_Q, regions_Q = cu_text.diff(), cu_regions.diff()
     order_3Q = torch.stack([texts_Q, regions_Q, texts_Q + regions_Q]).argsort(
         dim=1, descending=True, stable=True
@@ -52,7 +52,7 @@ def pairs_of(batch: Batch, pairs_Q: Tensor, groups: Groups | None) -> Batch:
     )
 
 
-def _rows_of(cu: Tensor, pairs_Q: Tensor) -> tuple[Tensor, Tensor]:
+def rows_of(cu: Tensor, pairs_Q: Tensor) -> tuple[Tensor, Tensor]:
     """The rows that these pairs own, one pair's after another's; and where each pair's begin among them."""
     lengths_Q = cu.diff()[pairs_Q]
     ends_Q = lengths_Q.cumsum(0)

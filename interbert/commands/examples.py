@@ -78,6 +78,14 @@ EXAMPLES = {
         'interbert score --model runs/mine/export --data features.h5 --image-id 42 --text "a cat" --text "a dog"',
         'interbert score --model runs/mine/export --image cat.jpg --detector facebook/detr-resnet-50 --text "a cat"',
     ),
+    "distill": (
+        "interbert distill --recipe scenes_distill --deepspeed_config cpu",
+        "interbert distill --model runs/mine/export --data features.h5 --deepspeed_config cpu",
+    ),
+    "index": (
+        "interbert index build --model runs/distill/export --data features.h5 --output index",
+        "interbert index verify index",
+    ),
     "build-kernels": ("interbert build-kernels", "interbert build-kernels --arch 80 90 --width 64"),
     "launch": (
         "interbert launch pretrain --recipe scenes --deepspeed_config cpu",

@@ -13,8 +13,8 @@ from interbert.ranks.launcher import started_by
 from interbert.ranks.ports import free_port
 from interbert.shipped import shipped
 
-HELP = "start pretraining, fine-tuning or an evaluation on all devices here, or on the hosts of --hostfile"
-SCRIPTS = ("pretrain", "finetune", "evaluate")
+HELP = "start pretraining, fine-tuning, distillation or an evaluation, on all devices here or the hosts of --hostfile"
+SCRIPTS = ("pretrain", "finetune", "distill", "evaluate")
 ALONE = {"-h", "--help", "--dry-run"}
 """What one process answers."""
 USUAL_HOSTFILE = Path("/job/hostfile")

@@ -126,6 +126,12 @@ class InterBertModel(InterBertPreTrainedModel):
         streams = self.embed(batch, layout, pointing)
         if states is not None:
             states.append(streams.apart())
+        return self.through(streams, layout, maps, states)
+
+    def through(
+        self, streams: Streams, layout: Layout, maps: Maps | None = None, states: States | None = None
+    ) -> Streams:
+        """What the stages make of what they are given."""
         for stage in self.stages:
             assert isinstance(stage, CrossLayers | StageLayers)
             # Of a stage that a graph has taken over nobody asks for its layers.

@@ -11,6 +11,7 @@ from interbert.batches.batch import Batch
 from interbert.model.base import InterBertModel, InterBertPreTrainedModel, unpack_image, unpack_text
 from interbert.model.layers.embeddings import Pointing
 from interbert.model.layers.heads import MATCH_HEADS, PredictionHead, match_probability
+from interbert.model.layers.search_head import SearchHead
 from interbert.model.losses import itm, mean, moc, mrm, msm, rows_with_mass
 from interbert.model.outputs import InterBertOutput, PackedOutput
 from interbert.model.packing.layout import Layout
@@ -34,6 +35,7 @@ class InterBertForPreTraining(InterBertPreTrainedModel):
             "regions": lambda: PredictionHead(config, config.classes),
             "features": lambda: PredictionHead(config, config.feature_width),
             "match": lambda: MATCH_HEADS[config.match_head](config),
+            "search": lambda: SearchHead(config),
         }
         self.heads = nn.ModuleDict({name: make[name]() for name in config.prediction_heads or ()})
         if "tokens" not in self.heads:

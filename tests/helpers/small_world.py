@@ -42,6 +42,10 @@ class WordTokenizer:
         ]
         return [ids for ids, _ in joined], [first for _, first in joined]
 
+    def words(self, ids: list[int]) -> list[str]:
+        special = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
+        return [special[i] if i < 5 else WORDS[i - 5] for i in ids]
+
     def words_of_segments(
         self, texts: list[tuple[str, ...]], max_tokens: int, longest: dict[str, int] | None = None
     ) -> list[list[int]]:

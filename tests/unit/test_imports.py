@@ -22,6 +22,7 @@ MAY_KNOW = {
     "deploy": {"batches", "store", "corpus", "kernels", "model"},
     "objectives": {"batches.batch", "kernels", "model"},
     "inference": {"store", "corpus", "batches", "sources", "model"},
+    "search": {"store", "corpus", "batches", "kernels", "model", "inference"},
     "train": {
         "store",
         "corpus",
@@ -48,6 +49,7 @@ MAY_KNOW["tasks.finetuning"] = BELOW_TASKS | {
     "tasks.pretraining",
     "tasks.blind",
 }
+MAY_KNOW["tasks.distillation"] = BELOW_TASKS | {"tasks.pretraining", "tasks.finetuning", "tasks.retrieval"}
 MAY_KNOW["commands"] = set(MAY_KNOW) - {"train"}
 MAY_KNOW["launch"] = set(MAY_KNOW)
 FOUNDATION = {

@@ -9,8 +9,10 @@ from typing import Any, Self
 STAGE_KINDS = ("joint", "text", "image", "cross")
 FUSIONS = ("mul", "sum")
 GLOBAL_TOKENS = ("after_masking", "before_masking", "none")
-HEADS = ("tokens", "regions", "features", "match")
+HEADS = ("tokens", "regions", "features", "match", "search")
 MATCH_HEADS = ("fused", "cls", "pooled", "none")
+SEARCH_LOOKS = 4
+"""Places of a stream that the head `search` looks at besides its first row."""
 IMAGE_NORMS = ("own", "text", "parts")
 
 
@@ -149,7 +151,10 @@ class Shape:
     stages: list[dict[str, Any]] | None = None
     """Fields of `Stage`; empty: those of the preset `base`."""
     prediction_heads: list[str] | None = None
-    """Of tokens, regions (class distribution), features (regression), match; empty: all but features."""
+    """Of tokens, regions (class distribution), features (regression), match, search (a vector of each stream, run
+    alone); empty: tokens, regions and match."""
+    search_width: int = 256
+    """Of the vectors of the head `search`."""
     embedding_dropout: float = 0.1
     pooled_dropout: float = 0.1
     layer_norm_eps: float = 1e-12
@@ -237,6 +242,7 @@ _SIZES = (
     "type_vocab_size",
     "feature_width",
     "pooler_size",
+    "search_width",
 )
 
 

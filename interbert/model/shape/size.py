@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from interbert.model.shape.shape import Shape, Stage, TaskShape
+from interbert.model.shape.shape import SEARCH_LOOKS, Shape, Stage, TaskShape
 
 
 def parameters(shape: Shape) -> dict[str, int]:
@@ -30,6 +30,8 @@ def parameters(shape: Shape) -> dict[str, int]:
         "regions": transform + _linear(hidden, shape.classes),
         "features": transform + _linear(hidden, shape.feature_width),
         "match": _linear(hidden, 1) if shape.match_head == "cls" else _linear(pooler, 2),
+        "search": 2
+        * (_linear(hidden, SEARCH_LOOKS) + _linear((SEARCH_LOOKS + 1) * hidden, shape.search_width)),
     }
     if shape.task is not None:
         parts["task"] = _task_head(shape, TaskShape(**shape.task))

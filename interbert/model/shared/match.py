@@ -53,6 +53,7 @@ class SharedMatch:
         self.base = model.interbert
         layers = [(stage.kind, layer) for stage in self.base.stages for layer in stage]
         meeting = before_the_meeting(layers)
+        self.from_the_meeting = layers[meeting:]
         self.steps = backward_from_the_head(layers[meeting:], reads_image=self.base.image_pooler is not None)
         self.sides = Sides(
             self.base, layers[:meeting], {name: self._meets(name) for name in ("text", "image")}

@@ -4,19 +4,18 @@ Letters as in tiles.py. A tile's images and captions are prepared once (model/sh
 micro-batches: captions by length, each with all images of the tile, so that neighbouring pairs are of one size.
 """
 
-import copy
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import torch
 import xxhash
-from torch import Tensor
 
 from interbert.batches.unmasked import read_regions
 from interbert.corpus.tokens import TokenTable
 from interbert.kernels.cpu import native
 from interbert.model.layers.heads import match_log_odds
+from interbert.model.shared.head import compiles_for_each_shape, match_head
 from interbert.model.shared.match import Filling, SharedMatch
 from interbert.model.shared.replay import Replayed
 from interbert.model.shared.sides import Side
@@ -181,23 +180,6 @@ class PairScorer:
                 f"one image {self.corpus.image_id(image)!r} with {self._text_of(caption)!r}: are the "
                 "model's weights and the data's features all finite?"
             )
-
-
-def compiles_for_each_shape(model: Any) -> bool:
-    """oneDNN's 16-bit products are compiled anew for every number of rows: a few numbers only, then."""
-    parameter = next(model.parameters())
-    return (
-        parameter.device.type == "cpu" and parameter.dtype != torch.float32 and not native.serves(parameter)
-    )
-
-
-def match_head(model: Any) -> Callable[[tuple[Tensor, ...]], Tensor]:
-    """fp32 logits. Those of a 16-bit model are computed anew: rounded to 8 bits, many would be tied."""
-    head = model.heads["match"]
-    if next(model.parameters()).dtype != torch.float32:
-        head = copy.deepcopy(head).float()
-    head.eval()
-    return lambda read: head(*(x.float() for x in read))
 
 
 def _check_budget(budget: int, lengths_C: np.ndarray, counts_I: np.ndarray) -> None:

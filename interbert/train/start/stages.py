@@ -89,7 +89,9 @@ def _take_up(settings: Settings, whole: RunFolder, afresh: bool) -> None:
 
 def _stage_settings(settings: Settings, number: int, last: RunFolder | None) -> Settings:
     stage = settings.stages[number]
-    if last is None:
+    if last is None and stage.model.inherit_from:
+        model = stage.model
+    elif last is None:
         heads = wanted_heads(stage.model, (name for each in settings.stages for name in each.objectives))
         model = stage.model.model_copy(
             update={"override": {"prediction_heads": heads, **stage.model.override}}

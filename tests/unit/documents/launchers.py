@@ -86,9 +86,11 @@ def _sbatch(words: list[str]) -> Start:
 
 
 def _interbert(words: list[str]) -> Start:
-    """`interbert launch pretrain …`, or a verb of its own."""
+    """`interbert launch pretrain …`, `interbert distill …`, or a verb of its own."""
     if words[0] == "launch" and words[1] in SCRIPTS:
         return _deepspeed([f"launch/{words[1]}.py", *words[2:]])
+    if words[0] == "distill":
+        return _deepspeed(["launch/distill.py", *words[1:]])
     return Start(["-m", "interbert", *words])
 
 

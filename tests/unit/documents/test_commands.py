@@ -105,7 +105,7 @@ def accept(words: list[str]) -> None:
     script, own = start.words[0], start.words[1:]
     if script == "-m":
         return accept_module(own[0], own[1:])
-    if script in ("launch/pretrain.py", "launch/finetune.py"):
+    if script in ("launch/pretrain.py", "launch/finetune.py", "launch/distill.py"):
         return dry_run(script, own, start.ranks, start.nodes)
     if script == "launch/evaluate.py":
         return evaluate(script, own)

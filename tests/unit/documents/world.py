@@ -60,6 +60,12 @@ def fill(folder: Path) -> None:
     _run(
         folder / "tour" / "pretrained" / "export", load_tokenizer(folder / "shards" / "tokenizer"), OF_SCENES
     )
+    searching = {"prediction_heads": ["match", "search"]}
+    _run(
+        folder / "runs" / "scenes_distill" / "export",
+        load_tokenizer(folder / "shards" / "tokenizer"),
+        **searching,
+    )
     _runs(folder / "runs")
     (trackers,) = blocks((ROOT / "docs" / "trackers.md").read_text(), "python")
     (folder / "trackers.py").write_text(trackers)
@@ -145,8 +151,8 @@ def _images(folder: Path) -> None:
     detr(folder / "facebook" / "detr-resnet-50")
 
 
-def _run(export: Path, tokenizer, width: int = WIDTH) -> None:
-    sizes = {"vocab_size": tokenizer.vocab_size, "feature_width": width, "classes": CLASSES}
+def _run(export: Path, tokenizer, width: int = WIDTH, **fields) -> None:
+    sizes = {"vocab_size": tokenizer.vocab_size, "feature_width": width, "classes": CLASSES, **fields}
     InterBertForPreTraining(InterBertConfig.from_preset("tiny", **sizes)).save_pretrained(export)
     tokenizer.save(export)
 

@@ -1,0 +1,95 @@
+"""The line in which requests wait: bounded by the work that they are, first come, first served."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+
+from interbert.search.engine.jobs import Job
+from interbert.search.requests import Busy, Closing
+
+REMEMBERED = 0.8
+"""Of the speed so far, at each micro-batch."""
+
+
+class Line:
+    def __init__(self, most_tokens: int, most_seconds: float) -> None:
+        self._most_tokens, self._most_seconds = most_tokens, most_seconds
+        self._jobs: list[Job] = []
+        self._changed = threading.Condition()
+        self._closing = False
+        self.speed = 0.0
+        """Tokens a second; 0 before the first micro-batch."""
+        self.dropped = self.late = self.refused = 0
+
+    @property
+    def tokens(self) -> int:
+        return sum(job.tokens for job in self._jobs)
+
+    def __len__(self) -> int:
+        return len(self._jobs)
+
+    def join(self, job: Job) -> None:
+        """`Busy` where too much waits; what comes to an empty line is always taken."""
+        with self._changed:
+            if self._closing:
+                raise Closing("it is being closed, and takes nothing on")
+            waiting = self.tokens
+            wait = waiting / self.speed if self.speed else 0.0
+            longest = self._most_seconds
+            if job.deadline is not None:
+                longest = min(longest, job.deadline - job.begun)
+            if waiting and (waiting + job.tokens > self._most_tokens or wait > longest):
+                self.refused += 1
+                raise Busy(max(wait, 0.05))
+            self._jobs.append(job)
+            self._changed.notify()
+
+    def wait(self) -> list[Job]:
+        """Those that wait, as soon as there are any; none when the line is closed and empty."""
+        with self._changed:
+            while True:
+                self._leave(Job.left, "dropped")
+                self._leave(Job.late, "late", Job.fail_late)
+                if self._jobs or self._closing:
+                    return list(self._jobs)
+                self._changed.wait()
+
+    def done(self, job: Job) -> None:
+        with self._changed:
+            if job in self._jobs:
+                self._jobs.remove(job)
+            self._changed.notify_all()
+
+    def ran(self, tokens: int, seconds: float) -> None:
+        """A micro-batch took so long."""
+        now = tokens / max(seconds, 1e-6)
+        self.speed = now if not self.speed else REMEMBERED * self.speed + (1 - REMEMBERED) * now
+
+    def close(self, drain: float) -> None:
+        """Nothing more joins; waits so long for what is there, and fails the rest."""
+        with self._changed:
+            self._closing = True
+            self._changed.notify_all()
+            end = time.monotonic() + drain
+            while self._jobs and (left := end - time.monotonic()) > 0:
+                self._changed.wait(left)
+            for job in self._jobs:
+                job.fail(Closing("it was closed before the answer was there"))
+            self._jobs.clear()
+            self._changed.notify_all()
+
+    @property
+    def closing(self) -> bool:
+        return self._closing
+
+    def _leave(
+        self, goes: Callable[[Job], bool], counted: str, tell: Callable[[Job], None] = lambda _: None
+    ) -> None:
+        """Under the lock."""
+        going = [job for job in self._jobs if goes(job)]
+        for job in going:
+            self._jobs.remove(job)
+            tell(job)
+        setattr(self, counted, getattr(self, counted) + len(going))
