@@ -27,6 +27,7 @@ class Purpose(IntEnum):
     RESAMPLE = 12
     SETS = 13
     NEGATIVES = 14
+    PAGES = 15
 
 
 def generator(seed: int, purpose: Purpose, *where: int) -> np.random.Generator:

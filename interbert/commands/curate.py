@@ -11,8 +11,8 @@ HELP = "collect images with fitting texts from web pages, filtered and counted"
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.description = (
         "Pages and images that are already here (nothing is downloaded) become shards of image, text and where they "
-        "come from, with a report of what each rule let through. The same inputs give the same bytes, whoever does how "
-        "much at once; killed and started again, it goes on behind the last finished unit."
+        "come from, with a report of what each rule let through. The same inputs give the same bytes, however many "
+        "processes work on them; killed and started again, it goes on behind the last finished unit."
     )
     parser.add_argument(
         "--input", nargs="+", default=[], type=Path, metavar="PAGES",
@@ -81,13 +81,13 @@ def _output(path: Path) -> Path:
 def _summary(output: Path, report: dict) -> str:
     lines = [
         f"{output}: {report['kept']:,} pairs in {report['shards']:,} shards",
-        f"  {report['pages']:,} pages, {report['image_tags']:,} image tags, {report['images_found']:,} with their file, "
-        f"{report['images_stored']:,} different images",
+        f"  {report['pages']:,} pages, {report['image_tags']:,} image tags, {report['images_found']:,} with their "
+        f"file, {report['images_stored']:,} different images",
     ]
     if report["bad_places"] or report["images_broken"]:
         lines.append(
-            f"  {report['bad_places']:,} places and {report['images_broken']:,} images could not be read: report.json "
-            "names them"
+            f"  {report['bad_places']:,} places and {report['images_broken']:,} images could not be read: "
+            "report.json names them"
         )
     if report["not_judged"]:
         lines.append(f"  not judged, for nothing was given to judge by: {', '.join(report['not_judged'])}")

@@ -58,10 +58,9 @@ def _told(verdict: Verdict, plan: Plan, index: Index) -> list[str]:
         where = plan.units[int(facts["unit"])].path
         size = f"{int(facts['width'])} x {int(facts['height'])} pixels, {int(facts['bytes']):,} bytes"
         said.append(f"    {size}, in {where}")
-    for source, text in verdict.kept:
-        said.append(f"    text kept ({source}): {text}")
-    for source, text, rule, why in verdict.dropped_texts:
-        said.append(f"    text dropped ({source}) by {rule}, {why}: {text}")
+    for one in verdict.texts:
+        fate = f"dropped by {one.rule}, {one.why}" if one.rule else "passes"
+        said.append(f"    {one.source}: {one.text or one.raw} -- {fate}")
     if verdict.dropped is not None:
         rule, why = verdict.dropped
         return [*said, f"    dropped by {rule}: {why}"]

@@ -8,6 +8,7 @@ from pydantic import Field, ValidationError
 
 from interbert.config import Closed, PathText
 
+Source = Literal["caption", "alt", "title", "description", "near", "page"]
 Share = Annotated[float, Field(ge=0, le=1)]
 
 
@@ -70,7 +71,7 @@ class TextRules(Closed):
     """Share of words that `vocabulary` does not have."""
     vocabulary: PathText | None = None
     """A file with a known word a line, such as a tokenizer's vocab.txt. None: unknown words are not judged."""
-    languages: list[str] = ["en"]
+    languages: tuple[str, ...] = ("en",)
     """Of page and text, as two letters. Empty: not judged."""
     min_language: Share = 0.8
     """How sure it must be of page and text together (OBELICS)."""
@@ -97,9 +98,7 @@ class CurateSettings(Closed):
     images: ImageRules = ImageRules()
     texts: TextRules = TextRules()
     fit: FitRules = FitRules()
-    order: list[Literal["caption", "alt", "title", "description", "near", "page"]] = [
-        "caption", "alt", "title", "description", "near", "page"
-    ]  # fmt: skip
+    order: tuple[Source, ...] = ("caption", "alt", "title", "description", "near", "page")
     """Whose text is an image's where nothing judges fit: the first that passes all rules."""
     shard_images: int = Field(1000, ge=1)
     """Images of an output shard."""

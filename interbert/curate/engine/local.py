@@ -142,7 +142,7 @@ def _ended_well(one: _Running, watch: Watch, stage: str) -> bool:
     watch.told.append(f"{stage} {one.number}: a worker was {how} at {place}; begun again")
     if place < 0 and watch.deaths[one.number, place] >= _MOST_AT_START:
         raise ValueError(
-            f"{stage} {one.number}: {_MOST_AT_START} workers were {how} before they began; is there too little memory?"
+            f"{stage} {one.number}: {_MOST_AT_START} workers were {how} before they began: too little memory?"
         )
     if place >= 0 and watch.deaths[one.number, place] >= DEATHS:
         one.notes.add_fatal(place, f"passed over: {DEATHS} workers were {how} there")

@@ -37,15 +37,13 @@ class Part:
     def manifest(self) -> dict[str, Any]:
         return json.loads(self.manifest_path.read_text())
 
-    def write_lines(self, name: str, rows: Iterator[dict[str, Any]] | list[dict[str, Any]]) -> int:
+    def write_lines(self, name: str, rows: Iterator[dict[str, Any]] | list[dict[str, Any]]) -> None:
         with replaced(self.path(name)) as partial, open(partial, "wb") as file, _packed(file) as packed:
-            count = 0
-            for count, row in enumerate(rows, 1):
+            for row in rows:
                 packed.write(
                     json.dumps(row, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
                 )
                 packed.write(b"\n")
-        return count
 
     def lines(self, name: str) -> Iterator[dict[str, Any]]:
         with gzip.open(self.path(name), "rb") as file:

@@ -16,7 +16,7 @@ _OCTETS = tuple((8 * place, 8) for place in range(8))
 
 
 def near_pairs(hashes_N: np.ndarray, bits: int, many: int = _MANY) -> np.ndarray:
-    """int64 [P, 2]: numbers of hashes at a distance of at most `bits`, the smaller first, in order; equal ones too."""
+    """int64 [P, 2]: numbers of hashes at a distance of at most `bits`, the smaller first, in order; equals too."""
     assert bits <= MOST_BITS, "bands are laid out for 5 bits"
     unique, back_N = np.unique(hashes_N, return_inverse=True)
     found = [np.empty((0, 2), np.int64)]

@@ -1,4 +1,5 @@
-"""A perceptual hash: 64 signs of an image's coarsest waves. What is re-encoded, scaled or a little cropped keeps most."""
+"""A perceptual hash: 64 signs of an image's coarsest waves. What is encoded anew, scaled or cropped a little keeps
+most of them."""
 
 import numpy as np
 from PIL import Image

@@ -1,4 +1,4 @@
-"""ARC files, as crawlers wrote them before WARC: a line with address, host, date, type and length, then the answer."""
+"""ARC files, as crawlers wrote them before WARC: a line of address, host, date, type and length, then the answer."""
 
 import gzip
 import os

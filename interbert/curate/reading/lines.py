@@ -10,7 +10,7 @@ from interbert.curate.reading import urls
 from interbert.curate.reading.page import Candidate, Page
 from interbert.curate.reading.records import Bad, Limits, RawPage, Record
 
-_URL = ("url", "page_url", "uri", "page")
+_URL = ("url", "page_url", "uri")
 _HTML = ("html", "raw_html", "raw_content", "content")
 _IMAGE = ("src", "url", "image_url", "image")
 _TEXTS = ("caption", "alt", "title", "description", "near")
@@ -57,6 +57,12 @@ class Lines:
         if isinstance(row.get("images"), list):
             return RawPage(url, place, b"", fields=row)
         return Bad(place, f"{where}, {url}: neither {', '.join(_HTML)} nor a list `images`")
+
+
+def holds_pages(path: Path) -> bool:
+    """By its first line: a folder may hold lines of other things."""
+    record = next(Lines(path, Limits(1 << 30, 1 << 30, 0)).records(), None)
+    return isinstance(record, RawPage)
 
 
 def page_of_fields(url: str, place: int, row: dict[str, Any]) -> Page:

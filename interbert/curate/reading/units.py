@@ -13,7 +13,7 @@ from typing import Any, Literal
 import xxhash
 
 from interbert.curate.reading.arc import Arc
-from interbert.curate.reading.lines import Lines
+from interbert.curate.reading.lines import Lines, holds_pages
 from interbert.curate.reading.records import Limits, Source
 from interbert.curate.reading.saved import PAGES, Saved
 from interbert.curate.reading.stored import Table, Tar
@@ -96,6 +96,8 @@ def _of_folder(folder: Path, pages: bool, rules: ReadingRules) -> Iterator[Unit]
             if _starts_as_image(path):
                 loose.append(name)
         elif form in (("warc", "arc", "lines") if pages else ("warc", "arc", "tar", "table")):
+            if form == "lines" and not holds_pages(path):
+                continue
             yield _of_file(path, form, pages)
     size = rules.pages_of_a_unit
     for start in range(0, len(loose), size):

@@ -1,5 +1,6 @@
 """Addresses: joined, brought to one form, and told apart by 128 bits."""
 
+import contextlib
 import posixpath
 import re
 from urllib.parse import unquote, urljoin, urlsplit
@@ -61,9 +62,7 @@ def of_srcset(value: str) -> list[str]:
             continue
         size = 1.0
         if len(words) > 1 and words[-1][-1] in "wx":
-            try:
+            with contextlib.suppress(ValueError):
                 size = float(words[-1][:-1])
-            except ValueError:
-                pass
         found.append((-size, place, words[0].rstrip(",")))
     return [address for _, _, address in sorted(found)]

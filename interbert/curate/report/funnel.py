@@ -20,7 +20,8 @@ td.n { text-align: right; font-variant-numeric: tabular-nums; white-space: nowra
 .gone { background: var(--warn) }
 .off { color: var(--soft) }
 .tiles { display: grid; grid-template-columns: repeat(auto-fill, minmax(170px, 1fr)); gap: 1rem; margin: .8rem 0 }
-.tile { background: var(--card); border: 1px solid var(--rule); padding: .5rem; font-size: .8rem; overflow-wrap: anywhere }
+.tile { background: var(--card); border: 1px solid var(--rule); padding: .5rem; font-size: .8rem }
+.tile div { overflow-wrap: anywhere }
 .tile img, .none { display: block; max-width: 100%; height: 150px; object-fit: contain; margin: 0 auto .4rem }
 .none { color: var(--soft); line-height: 150px; text-align: center }
 .why { color: var(--warn) }
@@ -49,7 +50,8 @@ def funnel_page(
     return (
         f"<!doctype html><html lang=en><head><meta charset=utf-8><title>Pairs from the web</title>"
         f"<style>{_STYLE}</style></head><body><h1>Pairs from the web</h1>{_numbers(report)}{_gaps(report)}{tables}"
-        f"<h2>What is kept</h2>{kept or '<p>nothing</p>'}<h2>How much of what</h2><div class=charts>{_charts(counts)}</div>"
+        f"<h2>What is kept</h2>{kept or '<p>nothing</p>'}"
+        f"<h2>How much of what</h2><div class=charts>{_charts(counts)}</div>"
         f"{_bad(report)}</body></html>\n"
     )
 
@@ -90,7 +92,8 @@ def _table(
         for rule in own
         if rule["in"] > rule["out"]
     )
-    return f"<h2>{title}</h2><table><tr><th>rule<th>keeps<th>because<th>in<th>dropped<th>out<th></tr>{rows}</table>{shown}"
+    head = "<tr><th>rule<th>keeps<th>because<th>in<th>dropped<th>out<th></tr>"
+    return f"<h2>{title}</h2><table>{head}{rows}</table>{shown}"
 
 
 def _row(rule: dict[str, Any], most: int) -> str:
@@ -99,8 +102,9 @@ def _row(rule: dict[str, Any], most: int) -> str:
     bars = f"<span class=bar style='width:{200 * rule['out'] / most:.0f}px'></span>"
     bars += f"<span class='bar gone' style='width:{200 * gone / most:.0f}px'></span>" if gone else ""
     return (
-        f"<tr{off}><td>{rule['rule']}<td>{escape(rule['keeps'])}<td>{escape(rule['because'])}<td class=n>{rule['in']:,}"
-        f"<td class=n>{gone:,}<td class=n>{rule['out']:,}<td style='width:210px'>{bars}</tr>"
+        f"<tr{off}><td>{rule['rule']}<td>{escape(rule['keeps'])}<td>{escape(rule['because'])}"
+        f"<td class=n>{rule['in']:,}<td class=n>{gone:,}<td class=n>{rule['out']:,}"
+        f"<td style='width:210px'>{bars}</tr>"
     )
 
 
@@ -138,7 +142,8 @@ def _chart(counts: Counter[str], start: str, title: str, by_number: bool) -> str
     most = max(n for _, n in found)
     shown = found if by_number else found[:25]
     rows = "".join(
-        f"<tr><td>{escape(name)}<td class=n>{n:,}<td><span class=bar style='width:{160 * n / most:.0f}px'></span></tr>"
+        f"<tr><td>{escape(name)}<td class=n>{n:,}"
+        f"<td><span class=bar style='width:{160 * n / most:.0f}px'></span></tr>"
         for name, n in shown
     )
     more = f"<p class=off>and {len(found) - len(shown):,} more</p>" if len(found) > len(shown) else ""
@@ -149,4 +154,5 @@ def _bad(report: dict[str, Any]) -> str:
     if not report["bad"]:
         return ""
     lines = "".join(f"<li>{escape(one)}</li>" for one in report["bad"][:200])
-    return f"<h2>What could not be read: {report['bad_places']:,} places, {report['images_broken']:,} images</h2><ul>{lines}</ul>"
+    many = f"{report['bad_places']:,} places, {report['images_broken']:,} images"
+    return f"<h2>What could not be read: {many}</h2><ul>{lines}</ul>"

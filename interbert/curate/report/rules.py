@@ -27,8 +27,8 @@ RULES = (
          "mmc4; LAIT: dominant images"),
     Rule("decodes", ON_PAGES, lambda s: f"that decode, of at most {s.reading.max_megapixels:g} million pixels",
          "LAIT"),
-    Rule("dominant", ON_PAGES, lambda s: f"of at least {s.images.min_area_of_largest:.0%} of the largest image's area "
-         f"and {s.images.min_area_of_all:.0%} of all images' together", "LAIT; tuned on made pages"),
+    Rule("dominant", ON_PAGES, lambda s: f"of at least {s.images.min_area_of_largest:.0%} of the largest's area "
+         f"and {s.images.min_area_of_all:.0%} of all together", "LAIT; tuned on made pages"),
     Rule("sides", ON_PAGES, lambda s: f"both sides above {s.images.larger_than} pixels", "LAIT: > 300"),
     Rule("ratio", ON_PAGES, lambda s: f"longer side at most {s.images.max_ratio:g} times the shorter", "CC12M: 2.5"),
     Rule("bytes", ON_PAGES, lambda s: f"a file of at least {s.images.min_bytes:,} bytes", "LAION-400M: 5 KB"),
@@ -53,13 +53,13 @@ RULES = (
     Rule("unknown_words", TEXTS, lambda s: f"at most {s.texts.max_unknown:.0%} of words that {s.texts.vocabulary} "
          "does not have" if s.texts.vocabulary else "not judged: no texts.vocabulary", "LAIT; CC3M"),
     Rule("bad_words", TEXTS, lambda s: "none of a list", "RedCaps"),
-    Rule("language", TEXTS, lambda s: f"{' or '.join(s.texts.languages)}, by at least {s.texts.min_language:g} of page "
-         "and text together" if s.texts.languages else "not judged: no texts.languages", "OBELICS: 0.8"),
+    Rule("language", TEXTS, lambda s: f"{' or '.join(s.texts.languages)}, page and text together by at least "
+         f"{s.texts.min_language:g}" if s.texts.languages else "not judged: no texts.languages", "OBELICS: 0.8"),
     Rule("page_topic", TEXTS, lambda s: "not the title of a page with several images", "tuned on made pages"),
     Rule("alike", TEXTS, lambda s: f"less than {s.texts.max_alike:.0%} like a better text of the image",
          "one of two is enough"),
     Rule("shared", TEXTS, lambda s: f"on at most {s.texts.max_images} images", "ALIGN: > 10"),
-    Rule("alike_elsewhere", TEXTS, lambda s: f"less than {s.texts.max_alike:.0%} like another page's text of the image",
+    Rule("alike_elsewhere", TEXTS, lambda s: f"less than {s.texts.max_alike:.0%} like another page's text of it",
          "one of two is enough"),
 )  # fmt: skip
 

@@ -44,6 +44,17 @@ class Shown:
     licence: str = ""
 
 
+@dataclass(frozen=True)
+class TextVerdict:
+    source: str
+    raw: str
+    text: str
+    """Repaired."""
+    rule: str = ""
+    """That drops it; none: it is kept."""
+    why: str = ""
+
+
 @dataclass
 class Verdict:
     """Of one image on one page."""
@@ -51,10 +62,13 @@ class Verdict:
     shown: Shown
     dropped: tuple[str, str] | None
     """The rule, and why."""
-    kept: list[list[str]] = field(default_factory=list)
-    """[source, text]"""
-    dropped_texts: list[tuple[str, str, str, str]] = field(default_factory=list)
-    """Source, text, rule, why."""
+    texts: list[TextVerdict] = field(default_factory=list)
+    """Judged where the image passes by itself."""
+
+    @property
+    def kept(self) -> list[list[str]]:
+        """[source, text]"""
+        return [[one.source, one.text] for one in self.texts if not one.rule]
 
 
 def judge_page(page: Page, index: Index, settings: CurateSettings) -> list[Verdict]:
@@ -126,24 +140,17 @@ def _judge_texts(
     """In the order of the sources that are trusted: of two alike the better one stays."""
     given = verdict.shown.texts + (page.texts if setting.alone else [])
     order = {source: number for number, source in enumerate(settings.order)}
-    kept_grams: list[set[str]] = []
+    kept: list[set[str]] = []
     for source, raw in sorted(given, key=lambda one: order.get(one[0], len(order))):
         text = repaired(raw, sites)
-        broken = (
-            broken_text_rule(text, source, settings.texts, setting)
-            if text
-            else ("generic", "nothing is left of it")
-        )
+        broken = broken_text_rule(text, source, settings.texts, setting)
         if broken is None:
             own = grams(text)
-            if any(alike(own, other) >= settings.texts.max_alike for other in kept_grams):
+            if any(alike(own, other) >= settings.texts.max_alike for other in kept):
                 broken = "alike", "a better source says nearly the same"
             else:
-                kept_grams.append(own)
-        if broken is None:
-            verdict.kept.append([source, text])
-        else:
-            verdict.dropped_texts.append((source, text or raw[:200], *broken))
+                kept.append(own)
+        verdict.texts.append(TextVerdict(source, raw, text, *(broken or ())))
 
 
 @dataclass
@@ -196,16 +203,18 @@ def _count_tags(page: Page, index: Index, tally: _Tally) -> None:
 def _count(verdict: Verdict, page: Page, tally: _Tally) -> None:
     shown = verdict.shown
     tally.counts["image in"] += 1
-    tally.counts["text in"] += len(verdict.kept) + len(verdict.dropped_texts)
+    tally.counts["text in"] += len(verdict.texts)
     about = {"page": page.url, "image": shown.url, "row": shown.row}
     if verdict.dropped is not None:
         rule, why = verdict.dropped
         tally.counts[f"image {rule}"] += 1
         texts = [text for _, text in shown.texts[:2]]
         _keep_example(tally, f"image {rule}", {**about, "why": why, "texts": texts})
-    for source, text, rule, why in verdict.dropped_texts:
-        tally.counts[f"text {rule}"] += 1
-        _keep_example(tally, f"text {rule}", {**about, "why": why, "source": source, "text": text[:400]})
+    for one in verdict.texts:
+        if one.rule:
+            tally.counts[f"text {one.rule}"] += 1
+            said = {"why": one.why, "source": one.source, "text": (one.text or one.raw)[:400]}
+            _keep_example(tally, f"text {one.rule}", {**about, **said})
 
 
 def _keep_example(tally: _Tally, rule: str, example: dict[str, Any]) -> None:

@@ -1,5 +1,5 @@
-"""Stage 4: what only the whole collection decides: the same image on many pages and nearly the same image twice, texts
-on many images, images that must never be trained on. Then the images that stay are dealt out to shards.
+"""Stage 4: what only the whole collection decides: the same image on many pages, nearly the same image twice, texts
+on many images, images that must not come. Then the images that stay are dealt out to shards.
 
 Of a collection it holds arrays with some bytes for each image that passed, and lines one at a time.
 
@@ -125,7 +125,7 @@ def _join_near(
     images: _Images, pairs: np.ndarray, kept: np.ndarray, into: np.ndarray, dropped: list[tuple[int, str]]
 ) -> None:
     """The largest first, each takes in those near to it that nothing larger has taken. Equals count as one hash."""
-    hashes, back_S = np.unique(images.phash_S, return_inverse=True)
+    _, back_S = np.unique(images.phash_S, return_inverse=True)
     members: dict[int, list[int]] = {}
     for number in np.unique(pairs).tolist():
         members.setdefault(int(back_S[number]), [])

@@ -1,4 +1,4 @@
-"""Texts as people meant them: without markup, without letters that a wrong charset made, without what sells a page."""
+"""Texts as people meant them: without markup, without a wrong charset's letters, without what sells a page."""
 
 import html
 import re
@@ -9,16 +9,50 @@ from interbert.curate.texts.words import letters_alone
 _TAG = re.compile(r"</?[a-zA-Z][^<>]{0,300}>")
 _UNSEEN = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\u00ad\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]")
 _JOINT = re.compile(r"\s+(?:\||-|–|—|::|»|•|·|/|~|>|<)\s+|\s*\|\s*")
-_SELLING = re.compile(
-    r"(?:royalty[- ]?free|stock (?:photos?|images?|pictures?|vectors?|footage)|free (?:download|shipping|wallpapers?|photos?)|"
-    r"buy (?:now|online|it)|shop (?:now|online)|best price|on sale|for sale|order (?:now|online)|hd wallpapers?|"
-    r"wallpapers?|getty images|shutterstock|pinterest|facebook|twitter|instagram|flickr|youtube|download|"
-    r"(?:click|tap) (?:here )?(?:to|for) \w+|(?:image|photo|picture|slide|page|bild) ?\d+(?: (?:of|von|/) ?\d+)?|\d+ of \d+|"
-    r"official (?:site|website|store)|home ?page|read more|learn more|see more|view (?:larger|full|all)\b.*|"
-    r"photos?|images?|pictures?|gallery|free|news|blog|online|store|shop|print|poster|copyright.*|all rights reserved|"
-    r"图片|高清图片|素材|免费下载|点击查看.*|官网|批发|价格|大图)",
-    re.I,
+_PARTS = (
+    *("royalty[- ]?free", "stock (?:photos?|images?|pictures?|vectors?|footage)", "buy (?:now|online|it)"),
+    *(
+        "free (?:download|shipping|wallpapers?|photos?)",
+        "shop (?:now|online)",
+        "best price",
+        "on sale",
+        "for sale",
+    ),
+    *("order (?:now|online)", "hd wallpapers?", "wallpapers?", "getty images", "shutterstock", "pinterest"),
+    *(
+        "facebook",
+        "twitter",
+        "instagram",
+        "flickr",
+        "youtube",
+        "download",
+        r"(?:click|tap) (?:here )?(?:to|for) \w+",
+    ),
+    *(r"(?:image|photo|picture|slide|page|bild) ?\d+(?: (?:of|von|/) ?\d+)?", r"\d+ of \d+", "home ?page"),
+    *(
+        "official (?:site|website|store)",
+        "(?:read|learn|see) more",
+        r"view (?:larger|full|all)\b.*",
+        "photos?",
+    ),
+    *(
+        "images?",
+        "pictures?",
+        "gallery",
+        "free",
+        "news",
+        "blog",
+        "online",
+        "store",
+        "shop",
+        "print",
+        "poster",
+    ),
+    *("copyright.*", "all rights reserved"),
+    *("图片", "高清图片", "素材", "免费下载", "点击查看.*", "官网", "批发", "价格", "大图"),
 )
+_SELLING = re.compile(rf"(?:{'|'.join(_PARTS)})", re.I)
+"""All of a part between bars or dashes."""
 _LABEL = re.compile(
     r"^(?:(?:photo|image|picture|figure|fig|caption|bild|foto|图片?|alt|img)\s*\.?\s*\d*\s*[:：]|"
     r"(?:click (?:here )?to (?:enlarge|view|zoom)|enlarge(?: this)?(?: image)?|view larger)\s*[:：\-–|]?)\s*",
