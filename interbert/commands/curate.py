@@ -2,8 +2,12 @@
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from interbert.commands.output import add_overwrite
+
+if TYPE_CHECKING:
+    from interbert.curate.run import Wishes
 
 HELP = "collect images with fitting texts from web pages, filtered and counted"
 
@@ -31,6 +35,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="images that must not come, nor any that look the same: files, or a .txt of hashes",
     )  # fmt: skip
     parser.add_argument("--workers", type=int, metavar="N", help="processes at once (all cores)")
+    parser.add_argument(
+        "--tasks",
+        type=int,
+        metavar="N",
+        help="jobs of an array, or tasks of Ray, that share the units (as many as these)",
+    )
+    where = parser.add_mutually_exclusive_group()
+    where.add_argument(
+        "--slurm",
+        nargs="+",
+        metavar="NAME=VALUE",
+        help="hand it to SLURM: time=HH:MM:SS partition=NAME, and what else",
+    )
+    where.add_argument("--ray", action="store_true", help="on the Ray cluster that this machine belongs to")
     parser.add_argument("--explain", metavar="URL", help="say what became of a page or an image of --output")
     add_overwrite(parser)
 
@@ -56,15 +74,33 @@ def _curate(arguments: argparse.Namespace) -> int:
     from interbert.curate.settings import load_settings
 
     workers = arguments.workers if arguments.workers is not None else len(os.sched_getaffinity(0))
-    if workers < 1:
-        raise ValueError(f"--workers {workers}: at least 1")
+    if workers < 1 or (arguments.tasks is not None and arguments.tasks < 1):
+        raise ValueError("--workers and --tasks are at least 1")
     output = _output(arguments.output)
     if arguments.overwrite:
         begin_anew(output)
     wishes = Wishes(
         arguments.input, arguments.images, arguments.never, output, load_settings(arguments.config), workers
     )
+    if arguments.slurm or arguments.ray:
+        return _on_cluster(arguments, wishes)
     print(_summary(output, curate(wishes)))
+    return 0
+
+
+def _on_cluster(arguments: argparse.Namespace, wishes: "Wishes") -> int:
+    from interbert.curate.engine.cluster import run_ray, submit_slurm
+    from interbert.curate.run import plan_of
+    from interbert.files import read_json
+
+    plan = plan_of(wishes)
+    tasks = arguments.tasks or len(plan.units)
+    if arguments.slurm:
+        last = submit_slurm(plan, tasks, arguments.slurm)
+        print(f"{wishes.output}: handed to SLURM; job {last} writes the report when all others are done")
+        return 0
+    run_ray(plan, tasks, wishes.workers)
+    print(_summary(wishes.output, read_json(wishes.output / "report.json")))
     return 0
 
 

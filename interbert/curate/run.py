@@ -60,8 +60,11 @@ def curate(wishes: Wishes) -> dict:
     return finish(plan)
 
 
-def run_stage(plan: Plan, stage: str, workers: int, shown: bool = True) -> None:
-    left = to_do(plan, stage)
+def run_stage(
+    plan: Plan, stage: str, workers: int, shown: bool = True, numbers: list[int] | None = None
+) -> None:
+    """numbers: of the units that this process is to do; None: all that are not done."""
+    left = to_do(plan, stage) if numbers is None else numbers
     if not left:
         return
     began = time.perf_counter()
@@ -72,7 +75,8 @@ def run_stage(plan: Plan, stage: str, workers: int, shown: bool = True) -> None:
         )  # fmt: skip
     for told in watch.told:
         print(printable(told), flush=True)
-    _add_timing(plan, stage, len(left), time.perf_counter() - began, workers)
+    if shown:
+        _add_timing(plan, stage, len(left), time.perf_counter() - began, workers)
 
 
 def finish(plan: Plan) -> dict:

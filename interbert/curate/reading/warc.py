@@ -9,11 +9,13 @@ from typing import IO, Any
 
 from fastwarc import ArchiveIterator, WarcRecordType
 
+from interbert.curate.reading.encoded import plain
 from interbert.curate.reading.records import Bad, Limits, RawImage, RawPage, Record
 
 _KINDS = WarcRecordType.response | WarcRecordType.resource
 _MEMBER = re.compile(rb"\x1f\x8b\x08[\x00-\x1f]|\x28\xb5\x2f\xfd|WARC/[01]\.")
 """Where a record may begin in the file: a member of gzip, a frame of zstd, or a plain one."""
+_LENGTH = re.compile(rb"(?i)^content-length:\s*(\d+)", re.M)
 _BLOCK = 1 << 20
 
 
@@ -28,7 +30,10 @@ class Warc:
                 with open(self._path, "rb") as file:
                     for record in _records(file, start):
                         last = record.stream_pos
-                        found = self._look(record)
+                        try:
+                            found = self._look(record)
+                        except ValueError as error:
+                            found = Bad(last, str(error))
                         if found is not None:
                             yield found
                 if not self._ends_whole(max(last, start)):
@@ -42,7 +47,7 @@ class Warc:
 
     def image(self, place: int, size: int) -> bytes:
         with open(self._path, "rb") as file:
-            return _body(next(_records(file, place)), size)
+            return _body(next(_records(file, place)), self._limits.record_bytes, size)
 
     def _look(self, record: Any) -> Record | None:
         url = (record.headers.get("WARC-Target-URI") or "").strip("<> ")
@@ -60,7 +65,7 @@ class Warc:
         if record.content_length > self._limits.record_bytes:
             return Bad(place, f"{url}: a record of {record.content_length:,} bytes")
         most = self._limits.page_bytes if is_page else self._limits.image_bytes
-        body = _body(record, most + 1)
+        body = _body(record, self._limits.record_bytes, most + 1)
         if len(body) > most:
             return Bad(place, f"{url}: more than {most:,} bytes")
         directives = ", ".join(headers.get_multiple("X-Robots-Tag")) if headers is not None else ""
@@ -83,23 +88,9 @@ class Warc:
         """Of gzip and plain files, from a record to the end: the library takes a torn end for the end."""
         with open(self._path, "rb") as file:
             file.seek(start)
-            if file.read(2) != b"\x1f\x8b":
-                file.seek(start)
-                head = file.read(1 << 16).partition(b"\r\n\r\n")[0]
-                length = re.search(rb"(?i)^content-length:\s*(\d+)", head, re.M)
-                rest = os.fstat(file.fileno()).st_size - start - len(head) - 4
-                return length is None or rest >= int(length[1])
+            packed = file.read(2) == b"\x1f\x8b"
             file.seek(start)
-            member, left = zlib.decompressobj(31), b""
-            while block := left or file.read(_BLOCK):
-                member.decompress(block, _BLOCK)
-                left = member.unconsumed_tail
-                if member.eof:
-                    left, member = member.unused_data, zlib.decompressobj(31)
-                    fresh = True
-                else:
-                    fresh = False
-            return fresh
+            return _members_are_whole(file) if packed else _lengths_fit(file)
 
     def _begins(self, start: int) -> bool:
         with open(self._path, "rb") as file:
@@ -112,12 +103,45 @@ class Warc:
 
 def _records(file: IO[bytes], start: int) -> Iterator[Any]:
     file.seek(start)
-    return iter(ArchiveIterator(file, _KINDS, auto_decode="all", strict_mode=False))
+    return iter(ArchiveIterator(file, _KINDS, auto_decode="none", strict_mode=False))
 
 
-def _body(record: Any, most: int) -> bytes:
+def _body(record: Any, most: int, most_decoded: int) -> bytes:
     parts, left = [], most
     while left and (part := record.reader.read(left)):
         parts.append(part)
         left -= len(part)
-    return b"".join(parts)
+    headers = record.http_headers if record.is_http else None
+    if headers is None:
+        return b"".join(parts)[:most_decoded]
+    transfer, content = (headers.get(name) or "" for name in ("Transfer-Encoding", "Content-Encoding"))
+    return plain(b"".join(parts), transfer, content, most_decoded)
+
+
+def _members_are_whole(file: IO[bytes]) -> bool:
+    member, left, ended = zlib.decompressobj(31), b"", True
+    while block := left or file.read(_BLOCK):
+        member.decompress(block, _BLOCK)
+        left, ended = member.unconsumed_tail, member.eof
+        if ended:
+            left, member = member.unused_data, zlib.decompressobj(31)
+    return ended
+
+
+def _lengths_fit(file: IO[bytes]) -> bool:
+    """Of plain records, and of whatever else is no gzip and has no lengths to look at."""
+    place, size = file.tell(), os.fstat(file.fileno()).st_size
+    while place < size:
+        file.seek(place)
+        head, end, _ = file.read(1 << 16).partition(b"\r\n\r\n")
+        length = _LENGTH.search(head)
+        if not head.lstrip().startswith(b"WARC/"):
+            return True
+        if not end or length is None:
+            return False
+        place += len(head) + 4 + int(length[1])
+        if place > size:
+            return False
+        file.seek(place)
+        place += len(file.read(4)) if size - place >= 4 else size - place
+    return True
