@@ -1,5 +1,6 @@
 """A collection from its inputs to its shards: stage after stage, each going on where it was."""
 
+import json
 import shutil
 import time
 from dataclasses import dataclass
@@ -10,15 +11,16 @@ import numpy as np
 from interbert.curate.engine.local import run_units
 from interbert.curate.images.never import hashes_of, stamp
 from interbert.curate.reading.units import units_of
-from interbert.curate.report.report import write_report
+from interbert.curate.report.report import PAGE, REPORT, write_report
 from interbert.curate.settings import CurateSettings
-from interbert.curate.stages.all import NEVER, STAGES, to_do, work
+from interbert.curate.stages.all import NEVER, STAGES, numbers_of, to_do, work
 from interbert.curate.stages.plan import PLAN, Plan
+from interbert.curate.stages.write import chosen_rows
 from interbert.files import read_json, remove, replaced, write_json
 from interbert.printing import printable
 from interbert.progress import Progress
 
-TIMINGS = "timings.json"
+CAPTIONS, TIMINGS = "captions.jsonl", "timings.json"
 
 
 @dataclass(frozen=True)
@@ -48,7 +50,7 @@ def begin_anew(output: Path) -> None:
     """Removes what an earlier start left there, and nothing else."""
     if (output / PLAN).is_file():
         for path in output.iterdir():
-            if path.suffix == ".tar" or path.name in (PLAN, ".work", TIMINGS, "report.json", "report.html"):
+            if path.suffix == ".tar" or path.name in (PLAN, ".work", CAPTIONS, TIMINGS, REPORT, PAGE):
                 remove(path)
 
 
@@ -80,7 +82,14 @@ def run_stage(
 
 
 def finish(plan: Plan) -> dict:
+    """What is told of the whole: captions for who has features of the images already, and the report."""
     shutil.rmtree(plan.work / "notes", ignore_errors=True)
+    with replaced(plan.output / CAPTIONS) as partial, open(partial, "w", encoding="utf-8") as file:
+        for number in numbers_of(plan, "write"):
+            for row in chosen_rows(plan, number):
+                best = row["texts"][0]
+                line = {"image_id": row["id"], "caption": best["text"], "source": best["source"]}
+                file.write(json.dumps(line, ensure_ascii=False) + "\n")
     return write_report(plan)
 
 

@@ -98,8 +98,8 @@ class CurateSettings(Closed):
     images: ImageRules = ImageRules()
     texts: TextRules = TextRules()
     fit: FitRules = FitRules()
-    order: tuple[Source, ...] = ("caption", "alt", "title", "description", "near", "page")
-    """Whose text is an image's where nothing judges fit: the first that passes all rules."""
+    sources: tuple[Source, ...] = ("caption", "alt", "title", "description", "near", "page")
+    """Whose texts are taken, the most trusted first: where nothing judges fit, an image has the first that passes."""
     shard_images: int = Field(1000, ge=1)
     """Images of an output shard."""
 

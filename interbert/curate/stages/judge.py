@@ -138,10 +138,11 @@ def _judge_texts(
     verdict: Verdict, page: Page, setting: Setting, sites: list[str], settings: CurateSettings
 ) -> None:
     """In the order of the sources that are trusted: of two alike the better one stays."""
+    order = {source: number for number, source in enumerate(settings.sources)}
     given = verdict.shown.texts + (page.texts if setting.alone else [])
-    order = {source: number for number, source in enumerate(settings.order)}
+    given = [one for one in given if one[0] in order]
     kept: list[set[str]] = []
-    for source, raw in sorted(given, key=lambda one: order.get(one[0], len(order))):
+    for source, raw in sorted(given, key=lambda one: order[one[0]]):
         text = repaired(raw, sites)
         broken = broken_text_rule(text, source, settings.texts, setting)
         if broken is None:

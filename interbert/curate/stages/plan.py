@@ -38,7 +38,7 @@ class Plan:
         return {
             "method": METHOD,
             "units": [unit.as_row() for unit in self.units],
-            "settings": self.settings.model_dump(),
+            "settings": self.settings.model_dump(mode="json"),
             "never": list(self.never),
         }
 

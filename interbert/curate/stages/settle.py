@@ -211,7 +211,7 @@ class _Left:
 
     def _texts_of(self, rows: list[dict[str, Any]], row: int) -> list[dict[str, str]]:
         """Of all pages, the most trusted source first."""
-        order = {source: number for number, source in enumerate(self.plan.settings.order)}
+        order = {source: number for number, source in enumerate(self.plan.settings.sources)}
         rules, found, kept = self.plan.settings.texts, [], []
         given = [
             (order[source], number, source, text)

@@ -48,7 +48,11 @@ _PARTS = (
         "print",
         "poster",
     ),
-    *("copyright.*", "all rights reserved"),
+    *(
+        "copyright.*",
+        "all rights reserved",
+        r"(?:www\.)?[\w-]+\.(?:com|net|org|info|co\.uk|de|fr|cn|com\.cn|io|ru|jp)",
+    ),
     *("图片", "高清图片", "素材", "免费下载", "点击查看.*", "官网", "批发", "价格", "大图"),
 )
 _SELLING = re.compile(rf"(?:{'|'.join(_PARTS)})", re.I)
@@ -63,7 +67,7 @@ _CREDIT = re.compile(
     re.I,
 )
 _ENDING = re.compile(r"\.(?:jpe?g|png|gif|webp|bmp|tiff?)\s*$", re.I)
-_EDGE = " \t\"'“”„«»‹›*_=+~^#<>|·•-–—:;,/\\"
+_EDGE, _QUOTES = " \t*_=+~^#<>|·•-–—:;,/\\", "\"'“”„«»‹›"
 
 
 def repaired(text: str, sites: Iterable[str] = ()) -> str:
@@ -77,7 +81,9 @@ def repaired(text: str, sites: Iterable[str] = ()) -> str:
     text = " ".join(_UNSEEN.sub("", text).split())
     text = _LABEL.sub("", text)
     text = _without_tails(text, {letters_alone(site).replace(" ", "") for site in sites if site})
-    return text.strip(_EDGE)
+    text = text.strip(_EDGE)
+    quoted = text[:1] in _QUOTES and text[-1:] in _QUOTES
+    return text.strip(_QUOTES + _EDGE) if quoted else text
 
 
 def _relettered(text: str) -> str:
