@@ -89,7 +89,7 @@ def _curate(arguments: argparse.Namespace) -> int:
 
 
 def _on_cluster(arguments: argparse.Namespace, wishes: "Wishes") -> int:
-    from interbert.curate.engine.cluster import run_ray, submit_slurm
+    from interbert.curate.cluster import run_ray, submit_slurm
     from interbert.curate.run import plan_of
     from interbert.files import read_json
 

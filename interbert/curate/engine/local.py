@@ -56,7 +56,7 @@ def run_units(
 ) -> Watch:
     """Raises what a unit's work raised: a fault of its input that nothing can pass over, or of ours."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["interbert.curate.engine.preloaded"])
+    context.set_forkserver_preload(["interbert.curate.stages.all"])
     waiting, running, watch = list(reversed(numbers)), [], Watch()
     try:
         while waiting or running:

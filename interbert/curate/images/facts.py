@@ -1,6 +1,5 @@
-"""What is known of an image's file, in 72 bytes: where it lies, how large it is, what it looks like."""
+"""What is known of an image's file, in 65 bytes: where it lies, how large it is, what it looks like."""
 
-from collections.abc import Sequence
 from io import BytesIO
 
 import numpy as np
@@ -71,7 +70,3 @@ def _set_key(facts: np.ndarray, name: str, digest: bytes) -> None:
 
 def key_numbers(digest: bytes) -> tuple[int, int]:
     return int.from_bytes(digest[:8], "big"), int.from_bytes(digest[8:], "big")
-
-
-def table_of(rows: Sequence[np.ndarray]) -> np.ndarray:
-    return np.array([row.tolist() for row in rows], FACTS) if rows else np.empty(0, FACTS)

@@ -154,7 +154,7 @@ def test_images_that_look_alike_are_one_and_texts_that_many_share_go(tmp_path):
         htmls[f"{number}.html"] = page(said.format(number))
         images[f"{number}.jpg"] = picture(number)
     htmls["copy.html"] = page("<img src=copy.jpg alt='the same tree seen from the road'>")
-    images["copy.jpg"] = picture(0, 360, 288)
+    images["copy.jpg"] = picture(0, 380, 304)
     htmls["again.html"] = page("<img src=0.jpg alt='an old oak in the evening light'>")
     output = tmp_path / "pairs"
     report = collected(output, write_crawl(tmp_path / "a.warc.gz", htmls, images), sources=["alt"])

@@ -7,7 +7,7 @@ import pytest
 from made_crawl import picture
 from PIL import Image
 
-from interbert.curate.images.facts import BROKEN, FACTS, GOOD, OPTED_OUT, SMALL, facts_of, table_of
+from interbert.curate.images.facts import BROKEN, FACTS, GOOD, OPTED_OUT, SMALL, facts_of
 from interbert.curate.images.index import Index, write_index
 from interbert.curate.images.near import near_pairs
 from interbert.curate.images.never import hashes_of
@@ -94,7 +94,7 @@ def test_near_pairs_are_those_of_comparing_all_with_all(many):
 def test_the_index_finds_addresses_and_prefers_images_that_are_some(tmp_path):
     rows = [facts(b"no image", "http://a.org/1.jpg")[0], facts(picture(1), "http://a.org/1.jpg")[0]]
     rows += [facts(picture(n), f"http://a.org/{n}.jpg")[0] for n in range(2, 9)]
-    assert write_index(tmp_path, [table_of(rows[:4]), np.empty(0, FACTS), table_of(rows[4:])]) == 8
+    assert write_index(tmp_path, [np.stack(rows[:4]), np.empty(0, FACTS), np.stack(rows[4:])]) == 8
     index = Index(tmp_path)
     for number in range(1, 9):
         row = index.row(f"https://a.org/{number}.jpg")

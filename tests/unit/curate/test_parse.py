@@ -76,7 +76,7 @@ def test_pictures_are_no_decoration(name):
 def test_what_a_page_says_of_itself():
     html = (
         "<html lang=en-GB><head><title>Tom | Cats</title><meta name=description content='All about Tom'>"
-        "<link rel=license href=//creativecommons.org/licenses/by/4.0/><meta name=robots content='index, NoAI'></head>"
+        "<link rel=license href=//creativecommons.org/licenses/by/4.0/><meta name=robots content='index, NoAI'>"
         "<body><h1>Tom the cat</h1><img src=a.jpg><p>He is old.</p></body></html>"
     )
     page = parse(URL, 7, html)
