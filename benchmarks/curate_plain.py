@@ -1,4 +1,4 @@
-"""Candidates as most people get them: warcio for the archive, BeautifulSoup with lxml for the page; the same rules."""
+"""Candidates as most people get them: warcio for archives, BeautifulSoup with lxml for pages; the same rules."""
 
 import json
 import re
@@ -80,11 +80,9 @@ def _texts(image: Tag) -> list[tuple[str, str]]:
     figure = image.find_parent(["figure", "div"], class_=re.compile("caption|thumb")) or image.find_parent(
         "figure"
     )
-    caption = (
-        figure
-        and figure.find(["figcaption", "div", "p"], class_=re.compile("caption"))
-        or (figure and figure.find("figcaption"))
-    )
+    caption = None
+    if figure:
+        caption = figure.find(["div", "p"], class_=re.compile("caption")) or figure.find("figcaption")
     if caption:
         found.append(("caption", caption.get_text(" ", strip=True)))
     for siblings in (image.find_next_siblings(limit=3), image.find_previous_siblings(limit=3)):

@@ -4,20 +4,38 @@ python benchmarks/curate_truth.py --pages 1000
 """
 
 import argparse
+import sys
 import tempfile
 from collections import Counter
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from benchmarks import report
 from interbert.curate.run import Wishes, curate
-from interbert.curate.settings import CurateSettings, load_settings
+from interbert.curate.settings import load_settings
 from interbert.curate.truth import GOOD, Truth, held_against
 from interbert.sources.scenes.pages.write import LABELS, write_pages
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    given = parse_arguments()
+    with tempfile.TemporaryDirectory() as folder:
+        made = given.made or Path(folder) / "made"
+        if given.made is None:
+            write_pages(made, given.pages, given.seed, "train", given.noise)
+        output = Path(folder) / "pairs"
+        found = curate(Wishes([made], [], [], output, load_settings(given.config), given.workers))
+        print(f"{found['pages']} pages, {found['kept']} pairs kept")
+        truths = held_against(output, made / LABELS)
+    for part, truth in sorted(truths.items(), reverse=True):
+        show(part, truth)
+    figures = {part: {"kinds": truth.kinds(), "rules": truth.rules()} for part, truth in truths.items()}
+    report.write_json(given.json, figures)
+
+
+def parse_arguments() -> argparse.Namespace:
+    parser = report.parser(__doc__)
     parser.add_argument("--pages", type=int, default=1000)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--noise", type=float, default=0.5)
@@ -26,17 +44,7 @@ def main() -> None:
     )
     parser.add_argument("--config", type=Path)
     parser.add_argument("--workers", type=int, default=1)
-    given = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        made = given.made or Path(folder) / "made"
-        if given.made is None:
-            write_pages(made, given.pages, given.seed, "train", given.noise)
-        settings: CurateSettings = load_settings(given.config)
-        output = Path(folder) / "pairs"
-        report = curate(Wishes([made], [], [], output, settings, given.workers))
-        print(f"{report['pages']} pages, {report['kept']} pairs kept")
-        for part, truth in sorted(held_against(output, made / LABELS).items(), reverse=True):
-            show(part, truth)
+    return parser.parse_args()
 
 
 def show(part: str, truth: Truth) -> None:
