@@ -1,9 +1,9 @@
 """How fast pages become candidates and images become hashes, on one core; against what most people have.
 
-Pages of 60 KB and more in a gzip WARC, of the embedded crawl's templates with as much around them as pages have.
-Ours (fastwarc, resiliparse) and the same rules on warcio and BeautifulSoup with lxml read the same file in turn; images
-are decoded and hashed by ours (a JPEG at a small size) and in full. Seconds of the processor, best of the rounds. Memory:
-how much more a worker holds for each page more.
+Pages of 60 KB and more in a gzip WARC, of the embedded crawl's templates with as much around them as pages have. The
+same file is read in turn by ours (fastwarc, resiliparse) and by the same rules on warcio and BeautifulSoup with lxml;
+images are decoded and hashed by ours (a JPEG at a small size) and in full. Seconds of the processor, best of the
+rounds. Memory: how much more a worker holds for each page more.
 """
 
 import argparse

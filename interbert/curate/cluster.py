@@ -37,7 +37,7 @@ class Task:
 
 
 def stages_of(plan: Plan) -> list[str]:
-    return [*(stage for stage in STAGES if stage != "choose" or plan.settings.judged), REPORT]
+    return [*(stage for stage in STAGES if stage not in ("score", "choose") or plan.settings.judged), REPORT]
 
 
 def submit_slurm(plan: Plan, tasks: int, options: Sequence[str]) -> str:

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import yaml
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, model_validator
 
 from interbert.config import Closed, PathText
 
@@ -84,12 +84,26 @@ class TextRules(Closed):
 
 
 class FitRules(Closed):
+    model: PathText | None = None
+    """A Hugging Face directory of ours with a match head. None: the fit of image and text is not judged."""
     scorer: PathText | None = None
-    """A folder that `interbert curate --fit-train` wrote. None: the fit of image and text is not judged."""
+    """What `interbert curate --train-scorer` wrote. None: the match head's probability alone."""
+    features: PathText | None = None
+    """A store with the images' regions, by their ids, or by their files' names in the addresses."""
+    encoder: PathText | None = None
+    """Or what computes regions, as `extract` takes it: a Hugging Face directory, or FILE.py:FUNCTION."""
+    others: int = Field(8, ge=1)
+    """Texts of other images that each image is held against."""
     keep: Share = 0.3
     """Of the images with a text, those that fit best (DataComp: 30 %; DFN: 15 %)."""
     least: Share = 0.5
     """An image whose best text fits with a lower probability has none."""
+
+    @model_validator(mode="after")
+    def _regions_come_from_somewhere(self) -> "FitRules":
+        if self.model and (self.features is None) == (self.encoder is None):
+            raise ValueError("model needs regions of the images: give features or encoder, one of them")
+        return self
 
 
 class CurateSettings(Closed):
@@ -106,7 +120,7 @@ class CurateSettings(Closed):
     @property
     def judged(self) -> bool:
         """Whether a model looks at the images that are left."""
-        return any((self.images.natural, self.images.safe, self.fit.scorer))
+        return any((self.images.natural, self.images.safe, self.fit.model))
 
 
 def load_settings(path: Path | None) -> CurateSettings:

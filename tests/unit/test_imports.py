@@ -16,7 +16,7 @@ MAY_KNOW = {
     "mining": {"store", "corpus"},
     "batches": {"store", "corpus", "mining"},
     "sources": {"store", "corpus", "show"},
-    "curate": {"store", "corpus", "show", "sources"},
+    "curate": {"store", "corpus", "show", "sources", "inference"},
     "ranks": {"kernels"},
     # The packed Batch is the one contract between data and model.
     "model": {"batches.batch", "kernels"},

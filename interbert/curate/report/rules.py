@@ -69,7 +69,7 @@ def not_judged(settings: CurateSettings) -> list[str]:
     given = {
         "natural": settings.images.natural,
         "safe": settings.images.safe,
-        "fit": settings.fit.scorer,
+        "fit": settings.fit.model,
         "unknown_words": settings.texts.vocabulary,
         "language": settings.texts.languages,
     }

@@ -1,6 +1,5 @@
 """The stages in their order: what each does for one unit, and how many units it has."""
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -32,11 +31,26 @@ def _settle(plan: Plan, number: int, notes: Notes) -> None:
     settle(plan, np.load(never) if never.exists() else np.empty(0, np.uint64))
 
 
+def _score(plan: Plan, number: int, notes: Notes) -> None:
+    from interbert.curate.stages.score import score_shard  # which needs no model until there is one
+
+    score_shard(plan, number, notes)
+
+
+def _choose(plan: Plan, number: int, notes: Notes) -> None:
+    from interbert.curate.stages.score import choose
+
+    plan.part("choose", 0).folder.mkdir(parents=True, exist_ok=True)
+    choose(plan)
+
+
 STAGES: dict[str, Callable[[Plan, int, Notes], None]] = {
     "read": read_unit,
     "index": _index,
     "judge": judge_unit,
     "settle": _settle,
+    "score": _score,
+    "choose": _choose,
     "write": write_shard,
 }
 
@@ -51,9 +65,12 @@ def numbers_of(plan: Plan, stage: str) -> list[int]:
         return list(range(len(plan.units)))
     if stage == "judge":
         return plan.page_units
-    if stage in ("index", "settle"):
+    if stage in ("score", "choose") and not plan.settings.judged:
+        return []
+    if stage in ("index", "settle", "choose"):
         return [0]
-    return list(range(1, json.loads(plan.part("settle", 0).manifest_path.read_text())["shards"] + 1))
+    dealt = plan.part("choose" if stage == "write" and plan.settings.judged else "settle", 0)
+    return list(range(1, dealt.manifest()["shards"] + 1))
 
 
 def is_done(plan: Plan, stage: str, part: Part) -> bool:
