@@ -50,6 +50,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     where.add_argument("--ray", action="store_true", help="on the Ray cluster that this machine belongs to")
     parser.add_argument("--explain", metavar="URL", help="say what became of a page or an image of --output")
+    parser.add_argument(
+        "--train-scorer", type=Path, metavar="FILE",
+        help="make a scorer of fit from the finished --output, with the model and regions of --config",
+    )  # fmt: skip
+    parser.add_argument(
+        "--labels",
+        type=Path,
+        metavar="FILE",
+        help="for --train-scorer: lines of JSON with image, text and fits (0 or 1)",
+    )
     add_overwrite(parser)
 
 
@@ -62,9 +72,31 @@ def run(arguments: argparse.Namespace) -> int:
 
         print("\n".join(explain(arguments.output, arguments.explain)))
         return 0
+    if arguments.labels is not None and arguments.train_scorer is None:
+        raise ValueError("--labels are what --train-scorer FILE learns from: give both")
+    if arguments.train_scorer is not None:
+        return _train(arguments)
     if not arguments.input:
         raise ValueError("--input PAGES is needed: WARC or ARC files, a folder, lines of JSON")
     return _curate(arguments)
+
+
+def _train(arguments: argparse.Namespace) -> int:
+    from interbert.curate.fit.training import train_on
+    from interbert.curate.settings import load_settings
+    from interbert.curate.stages.plan import load_plan
+
+    rules = load_settings(arguments.config).fit
+    if rules.model is None:
+        raise ValueError("--train-scorer needs --config FILE with fit.model, and fit.features or fit.encoder")
+    if arguments.labels is not None and not arguments.labels.is_file():
+        raise ValueError(f"--labels {arguments.labels}: no such file")
+    scorer, counts = train_on(load_plan(arguments.output), arguments.labels, rules)
+    scorer.save(arguments.train_scorer)
+    print(
+        f"{arguments.train_scorer}: from " + ", ".join(f"{n:,} labels {kind}" for kind, n in counts.items())
+    )
+    return 0
 
 
 def _curate(arguments: argparse.Namespace) -> int:

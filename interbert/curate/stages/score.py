@@ -48,7 +48,7 @@ def _look(rows: list[Row], files: Files, settings: CurateSettings, notes: Notes)
             some = rows[start : start + 16]
             data = [files.data(row["unit"], row["place"], row["bytes"]) for row in some]
             for row, share in zip(some, judged(judge, data, what), strict=True):
-                row["scores"][what] = round(share, 5)
+                row["scores"][what] = share
 
 
 def _fit(rows: list[Row], files: Files, settings: CurateSettings, notes: Notes) -> None:

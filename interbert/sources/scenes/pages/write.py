@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from interbert.files import new_folder, partial_folder, settle_folder
 from interbert.rng import Purpose, generator
 from interbert.sources.scenes.captions import Draws
 from interbert.sources.scenes.pages.archive import WarcWriter
-from interbert.sources.scenes.pages.contents import Content, Decoration, Photo, say_of
+from interbert.sources.scenes.pages.contents import Content, Decoration, Photo, Said, say_of
 from interbert.sources.scenes.pages.phrases import CHINESE_SENTENCES, CHINESE_TOPICS, PARTS, Part
 from interbert.sources.scenes.pages.templates import TEMPLATES, html_of
 from interbert.sources.scenes.picture import render
@@ -106,22 +106,20 @@ class _Made:
         uniqueness = uniqueness_in(self._seed, self._split, index // WINDOW)
         row = index % WINDOW
         scene = uniqueness.scene(row)
-        url = f"http://img.{site.name}.example/{number:07d}/{place}.jpg"
+        folder = f"http://img.{site.name}.example/{number:07d}/{place}"
         said = say_of(row, uniqueness, site.part, site.name, topic, 1.0 if chinese else self._noise, draws)
         if self._earlier and draws.unit() < _DUPLICATE:
             name, data, size = draws.choice(self._earlier[-200:])
             data, size = _changed(data, draws)
             said = {slot: _of_duplicate(one) for slot, one in said.items()}
-            return Photo(url, data, name, True, *size, said)
+            return Photo(f"{folder}/{name}.jpg", data, name, True, *size, said)
         data, size = _encoded(render(scene), 88), (scene.width, scene.height)
         self._earlier = [*self._earlier[-199:], (scene.image_id, data, size)]
-        return Photo(url, data, scene.image_id, False, *size, said)
+        return Photo(f"{folder}/{scene.image_id}.jpg", data, scene.image_id, False, *size, said)
 
 
-def _of_duplicate(said: Any) -> Any:
+def _of_duplicate(said: Said) -> Said:
     """What was true of one picture is not, of a copy of another."""
-    from dataclasses import replace
-
     return replace(said, kind="duplicate", meant="") if said.meant else said
 
 
