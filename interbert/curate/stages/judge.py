@@ -194,6 +194,7 @@ def _count_tags(page: Page, index: Index, tally: _Tally) -> None:
     tally.counts["pages"] += 1
     tally.counts["image_tags"] += page.tags
     tally.counts["pages opted out"] += bool(page.opt_out)
+    tally.counts[f"language {page.language or 'not said'}"] += 1
     for candidate in page.images:
         rows = [row for url in candidate.urls if (row := index.row(url)) is not None]
         if rows and candidate.element == "img":
