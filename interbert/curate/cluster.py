@@ -5,6 +5,7 @@ datatrove's marks of completion are empty files that say nothing of what was wri
 are of one start only, and not used.
 """
 
+import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -45,7 +46,7 @@ def submit_slurm(plan: Plan, tasks: int, options: Sequence[str]) -> str:
 
     options: of sbatch, as NAME=VALUE; `time` and `partition` are needed, `qos` may be.
     """
-    from datatrove.executor.slurm import SlurmPipelineExecutor
+    from interbert.curate.slurm import Jobs
 
     given = _options(options)
     wanted = {name: given.pop(name) for name in ("time", "partition") if name in given}
@@ -54,7 +55,7 @@ def submit_slurm(plan: Plan, tasks: int, options: Sequence[str]) -> str:
     memory, qos = int(given.pop("mem_per_cpu_gb", "2")), given.pop("qos", "")
     before = None
     for stage in stages_of(plan):
-        before = SlurmPipelineExecutor(
+        before = Jobs(
             pipeline=[Task(plan.output.resolve(), stage)],
             tasks=1 if stage in (*_SINGLE, REPORT) else tasks,
             logging_dir=str(plan.output.resolve() / ".work" / "logs" / stage),
@@ -66,7 +67,10 @@ def submit_slurm(plan: Plan, tasks: int, options: Sequence[str]) -> str:
             sbatch_args=given,
             **wanted,
         )
-    before.run()
+    try:
+        before.run()
+    except subprocess.CalledProcessError as error:
+        raise ValueError(f"--slurm: sbatch does not take a job ({error}); see what it said above") from None
     return str(before.job_id)
 
 
