@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from pathlib import Path
 
+from interbert.curate.images.facts import digest_of
 from interbert.curate.images.index import Index
 from interbert.curate.reading import urls
 from interbert.curate.reading.page import Page
@@ -70,8 +71,7 @@ def _told(verdict: Verdict, plan: Plan, index: Index) -> list[str]:
 def _fate(plan: Plan, row: int | None, index: Index) -> str:
     """What the whole collection made of an image that passed on its page."""
     assert row is not None, "an image without a file has not passed"
-    facts = index.facts[row]
-    digest = f"{int(facts['same_high']):016x}{int(facts['same_low']):016x}"
+    digest = digest_of(index.facts[row])
     for number in numbers_of(plan, "write"):
         for image in chosen_rows(plan, number):
             if image["xxh3"] == digest:

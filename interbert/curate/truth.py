@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from interbert.curate.images.facts import digest_of
 from interbert.curate.images.index import Index
 from interbert.curate.reading.page import Page
 from interbert.curate.stages.judge import judge_page
@@ -118,18 +119,13 @@ def _fates_in_collection(plan: Any) -> dict[str, Any]:
     return found
 
 
-def _digest(row: int, index: Index) -> str:
-    facts = index.facts[row]
-    return f"{int(facts['same_high']):016x}{int(facts['same_low']):016x}"
-
-
 def _of_image(row: int, index: Index, collection: dict[str, Any]) -> str:
-    fate = collection[_digest(row, index)]
+    fate = collection[digest_of(index.facts[row])]
     return fate if isinstance(fate, str) else "kept"
 
 
 def _of_text(text: str, row: int, index: Index, collection: dict[str, Any]) -> str:
-    fate = collection.get(_digest(row, index), "no_text")
+    fate = collection.get(digest_of(index.facts[row]), "no_text")
     if isinstance(fate, str):
         return "shared" if fate in ("no_text", "no_text_left") else fate
     return "kept" if text in fate else "shared"

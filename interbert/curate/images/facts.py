@@ -68,5 +68,10 @@ def _set_key(facts: np.ndarray, name: str, digest: bytes) -> None:
     facts[f"{name}_high"], facts[f"{name}_low"] = key_numbers(digest)
 
 
+def digest_of(facts: np.void) -> str:
+    """Of its bytes, as 32 hexadecimal digits."""
+    return f"{int(facts['same_high']):016x}{int(facts['same_low']):016x}"
+
+
 def key_numbers(digest: bytes) -> tuple[int, int]:
     return int.from_bytes(digest[:8], "big"), int.from_bytes(digest[8:], "big")

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from interbert.curate.images.facts import digest_of
 from interbert.curate.images.index import Index
 from interbert.curate.images.near import near_pairs
 from interbert.curate.stages.judge import FOUND, IMAGES, PASSED, TEXTS
@@ -49,7 +50,7 @@ def settle(plan: Plan, never: np.ndarray) -> None:
         | {"images": len(kept_S), "images_stored": _stored(units, index), "texts": texts}
     )
     examples = {f"image {rule}": _examples_of(rows, images, index) for rule, rows in dropped.items()}
-    told = [{"xxh3": _digest(index.facts[images.row_S[number]]), "rule": rule, "why": why}
+    told = [{"xxh3": digest_of(index.facts[images.row_S[number]]), "rule": rule, "why": why}
             for rule, rows in dropped.items() for number, why in rows]  # fmt: skip
     left = _Left(plan, index, shared, counts, examples, told)
     dealt = _deal(plan, _gathered(images, kept_S, into_S, left))
@@ -193,11 +194,11 @@ class _Left:
         if not texts:
             why = "all of its texts are shared by many images"
             self.counts["image no_text_left"] += 1
-            self.told.append({"xxh3": _digest(facts), "rule": "no_text_left", "why": why})
+            self.told.append({"xxh3": digest_of(facts), "rule": "no_text_left", "why": why})
             self._example("image no_text_left", {**_about(first, row), "why": why, "texts": []})
             return None
         return {
-            "id": _digest(facts)[:20],
+            "id": digest_of(facts)[:20],
             "image": first["image"],
             "page": first["page"],
             "pages": list(dict.fromkeys(one["page"] for one in rows))[:_MOST_PAGES_TOLD],
@@ -205,7 +206,7 @@ class _Left:
             "licence": next((one["licence"] for one in rows if one["licence"]), ""),
             **{name: int(facts[name]) for name in ("unit", "place", "bytes", "width", "height")},
             "phash": f"{int(facts['phash']):016x}",
-            "xxh3": _digest(facts),
+            "xxh3": digest_of(facts),
             "texts": texts,
         }
 
@@ -241,10 +242,6 @@ class _Left:
 
 def _about(row: dict[str, Any], index_row: int) -> dict[str, Any]:
     return {"page": row["page"], "image": row["image"], "row": index_row}
-
-
-def _digest(facts: np.void) -> str:
-    return f"{int(facts['same_high']):016x}{int(facts['same_low']):016x}"
 
 
 def _gathered(
