@@ -59,10 +59,10 @@ def limits_of(rules: ReadingRules) -> Limits:
 
 
 def units_of(inputs: list[Path], images: list[Path], rules: ReadingRules) -> list[Unit]:
-    found = [unit for path in inputs for unit in _of_path(path, True, "--input", rules)]
+    found = [unit for path in inputs for unit in _of_path(path.absolute(), True, "--input", rules)]
     if not found:
         raise ValueError(f"--input {', '.join(map(str, inputs))}: no page there")
-    found += [unit for path in images for unit in _of_path(path, False, "--images", rules)]
+    found += [unit for path in images for unit in _of_path(path.absolute(), False, "--images", rules)]
     seen: dict[tuple, Unit] = {}
     for unit in found:
         seen.setdefault((unit.form, str(Path(unit.path).resolve()), unit.names, unit.pages), unit)
@@ -122,7 +122,7 @@ def _files_below(folder: Path) -> list[str]:
 
 
 def form_of(path: Path) -> Form | None:
-    """By what is in it."""
+    """By what is in it, not by its name."""
     with open(path, "rb") as file:
         start = file.read(512)
     if start.startswith(_GZIP):

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -101,7 +102,7 @@ def _add_bad(found: _Found, plan: Plan, number: int, bad: Bad) -> None:
     unit, most = plan.units[number], plan.settings.reading.bad_places
     found.counts["bad places"] += 1
     if len(found.bad) < _TOLD:
-        found.bad.append(f"{unit.path}, at {bad.place}: {bad.what}")
+        found.bad.append(f"{Path(unit.path).name}, at {bad.place}: {bad.what}")
     if found.counts["bad places"] > most:
         raise ValueError(
             f"{unit.path}: more than {most} places that cannot be read, the last one at {bad.place}: {bad.what}. "
