@@ -5,6 +5,8 @@ datatrove's marks of completion are empty files that say nothing of what was wri
 are of one start only, and not used.
 """
 
+import importlib.util
+import shutil
 import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -46,6 +48,8 @@ def submit_slurm(plan: Plan, tasks: int, options: Sequence[str]) -> str:
 
     options: of sbatch, as NAME=VALUE; `time` and `partition` are needed, `qos` may be.
     """
+    if shutil.which("sbatch") is None:
+        raise ValueError("--slurm needs sbatch, which is not here: start it on a host of the cluster")
     from interbert.curate.slurm import Jobs
 
     given = _options(options)
@@ -76,6 +80,8 @@ def submit_slurm(plan: Plan, tasks: int, options: Sequence[str]) -> str:
 
 def run_ray(plan: Plan, tasks: int, workers: int) -> None:
     """On the Ray cluster that this process belongs to, or one of this machine; returns when all is done."""
+    if importlib.util.find_spec("ray") is None:
+        raise ValueError("--ray needs Ray: pip install ray")
     from datatrove.executor.ray import RayPipelineExecutor
 
     for stage in stages_of(plan):

@@ -15,7 +15,10 @@ import pytest
 from made_crawl import SITE, collected, page, picture, rule, write_crawl
 
 from interbert.__main__ import main
+from interbert.curate.cluster import run_ray, submit_slurm
 from interbert.curate.explain import explain
+from interbert.curate.run import Wishes, plan_of
+from interbert.curate.settings import CurateSettings
 from interbert.sources.captions.files import CaptionFiles
 from interbert.sources.images.containers.container import Fields
 from interbert.sources.images.containers.recognise import open_containers
@@ -233,3 +236,20 @@ def test_a_real_crawl(tmp_path):
         755,
         48,
     )
+
+
+def test_clusters_that_are_not_here_are_told(tmp_path, monkeypatch):
+    path = write_crawl(tmp_path / "a.warc.gz", {"a.html": page("<img src=a.jpg>")}, {})
+    plan = plan_of(Wishes([path], [], [], tmp_path / "pairs", CurateSettings()))
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(ValueError, match="pip install ray"):
+        run_ray(plan, 1, 1)
+    monkeypatch.setattr("shutil.which", lambda name: None)
+    with pytest.raises(ValueError, match="sbatch"):
+        submit_slurm(plan, 1, ["time=1", "partition=x"])
+    monkeypatch.undo()
+    monkeypatch.setattr("shutil.which", lambda name: name)
+    with pytest.raises(ValueError, match="partition=NAME"):
+        submit_slurm(plan, 1, ["time=1"])
+    with pytest.raises(ValueError, match="NAME=VALUE"):
+        submit_slurm(plan, 1, ["fast"])
