@@ -15,6 +15,7 @@ VERBS = (
     "scenes",
     "import",
     "extract",
+    "curate",
     "tokenizer",
     "verify",
     "inspect",

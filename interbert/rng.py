@@ -27,7 +27,8 @@ class Purpose(IntEnum):
     RESAMPLE = 12
     SETS = 13
     NEGATIVES = 14
-    CANDIDATES = 15
+    PAGES = 15
+    CANDIDATES = 16
 
 
 def generator(seed: int, purpose: Purpose, *where: int) -> np.random.Generator:

@@ -13,6 +13,10 @@ EXAMPLES = {
         "interbert extract --images photos/ --model facebook/detr-resnet-50 --output photos.h5",
         "interbert extract --images shards/*.tar --model openai/clip-vit-base-patch32 --output shards.h5",
     ),
+    "curate": (
+        "interbert curate --input crawl/*.warc.gz --output pairs",
+        "interbert curate --output pairs --explain http://example.org/photos/cat.jpg",
+    ),
     "join": (
         "interbert join --given vcr_given.h5 --detected vcr_detected.h5 --output vcr.h5",
         "interbert join --given vcr_given.h5 --detected vcr_detected.h5 --texts vcr_told.jsonl --output vcr_told.h5",

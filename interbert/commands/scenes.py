@@ -27,6 +27,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "never share a scene. A tokenizer for the captions is put beside the file where there is none."
     )
     parser.add_argument("--images", type=int, metavar="N", help="how many scenes")
+    parser.add_argument(
+        "--pages", type=int, metavar="N",
+        help="write a crawl of N web pages about scenes instead: WARCs, and labels of all that they say",
+    )  # fmt: skip
     parser.add_argument("--seed", type=int, default=1, metavar="S", help="seed of all that is drawn (1)")
     parser.add_argument("--output", type=Path, metavar="FILE", help="store to write, such as data/train.h5")
     parser.add_argument(
@@ -42,9 +46,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--noise",
         type=float,
-        default=0.0,
         metavar="SHARE",
-        help="share of captions that speak of another scene or have lost words, as those of the web (0)",
+        help="share of captions that speak of another scene or have lost words, as those of the web (0); of --pages "
+        "the share of texts that do not tell what a picture shows (0.5)",
     )
     parser.add_argument(
         "--language",
@@ -87,6 +91,14 @@ def run(args: argparse.Namespace) -> int:
         raise ValueError("--examples are asked in English: leave --language out")
     if args.count is not None and args.examples is None:
         raise ValueError("--count is the number of examples: give --examples WORLD with it")
+    if args.pages is not None and (
+        args.output is None or args.picture is not None or args.examples is not None
+    ):
+        raise ValueError(
+            "--pages writes a folder of its own: give --output DIR with it, and nothing else to write"
+        )
+    if args.noise is None:
+        args.noise = 0.0 if args.pages is None else 0.5
     if args.output is not None:
         args.output = output_path(args.output, args.overwrite)
     if args.picture is not None:
@@ -95,7 +107,9 @@ def run(args: argparse.Namespace) -> int:
         args.picture = output_path(args.picture, args.overwrite, name="--picture")
         if args.output is not None and args.output.resolve() == args.picture.resolve():
             raise ValueError(f"--output and --picture are both {args.picture}: name two files")
-    if args.output is not None:
+    if args.pages is not None:
+        _write_pages(args)
+    elif args.output is not None:
         (_write_examples if args.examples else _write)(args)
     if args.picture is not None:
         _draw(args)
@@ -123,6 +137,16 @@ def _write(args: argparse.Namespace) -> None:
     spent = time.perf_counter() - start
     size = args.output.stat().st_size / 1e6
     print(f"{args.output}: {args.images} scenes, {size:.1f} MB, in {spent:.1f} s")
+
+
+def _write_pages(args: argparse.Namespace) -> None:
+    from interbert.sources.scenes.pages.write import write_pages
+
+    if not 0 <= args.noise <= 1:
+        raise ValueError(f"--noise {args.noise}: it is a share, from 0 to 1")
+    start = time.perf_counter()
+    photos = write_pages(args.output, args.pages, args.seed, args.split, args.noise)
+    print(f"{args.output}: {args.pages} pages with {photos} pictures, in {time.perf_counter() - start:.1f} s")
 
 
 def _write_examples(args: argparse.Namespace) -> None:

@@ -16,6 +16,7 @@ MAY_KNOW = {
     "mining": {"store", "corpus"},
     "batches": {"store", "corpus", "mining"},
     "sources": {"store", "corpus", "show"},
+    "curate": {"store", "corpus", "show", "sources", "inference"},
     "ranks": {"kernels"},
     # The packed Batch is the one contract between data and model.
     "model": {"batches.batch", "kernels"},
@@ -36,7 +37,7 @@ MAY_KNOW = {
         "objectives",
     },
 }
-BELOW_TASKS = set(MAY_KNOW) - {"inference"}
+BELOW_TASKS = set(MAY_KNOW) - {"inference", "curate"}
 MAY_KNOW["tasks.official"] = {"sources"}
 MAY_KNOW["tasks.results"] = BELOW_TASKS | {"tasks.official"}
 MAY_KNOW["tasks.retrieval"] = BELOW_TASKS
@@ -121,6 +122,7 @@ def test_imports_run_downward():
 ORDERED = {
     "model": ["shape", "layers", "packing"],
     "sources": ["record", "foreign_files", "captions", "images", "features", "importing"],
+    "curate": ["settings", "reading", "images", "texts"],
 }
 
 

@@ -18,6 +18,7 @@ from interbert.sources.scenes.write import write_scenes
 
 ROOT = Path(__file__).parents[2]
 FOR_DEVELOPERS = {"hatchling", "ipykernel", "nbclient", "nbformat", "parameterized", "pytest", "ruff", "ty"}
+FOR_DEVELOPERS |= {"beautifulsoup4", "lxml", "warcio"}
 
 
 def project() -> dict:

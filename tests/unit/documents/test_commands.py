@@ -132,7 +132,7 @@ def accept_module(module: str, words: list[str]) -> None:
     if "--count" in words:
         words[words.index("--count") + 1] = "6"
     for flag in ("--output", "--picture"):
-        if flag in words:
+        if flag in words and words[0] != "curate":  # which goes on where it was
             forget(Path(words[words.index(flag) + 1]))
     assert run_verb(words) == 0
 

@@ -1,0 +1,36 @@
+"""Work of a stage that dies as workers do: by a signal, for want of memory, by staying where it is."""
+
+import json
+import os
+import signal
+import time
+from pathlib import Path
+
+from interbert.curate.engine.notes import Notes
+
+FATAL, STUCK, KILLED_ONCE = 3, 5, 7
+
+
+def work(output: Path, stage: str, number: int, notes: Notes) -> None:
+    """Ten places; what was passed over is left in a file."""
+    done = []
+    for place in range(10):
+        if place in notes.fatal:
+            done.append([place, notes.fatal[place]])
+            continue
+        notes.begin(place)
+        if place == FATAL and stage == "dies":
+            os.kill(os.getpid(), signal.SIGKILL)
+        if place == STUCK and stage == "sticks":
+            time.sleep(60)
+        if place == KILLED_ONCE and stage == "once" and not (output / "killed").exists():
+            (output / "killed").touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+        if stage == "fails":
+            raise ValueError(f"unit {number} is broken")
+        done.append([place, "done"])
+    (output / f"{number}.json").write_text(json.dumps(done))
+
+
+def dies_at_once(output: Path, stage: str, number: int, notes: Notes) -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
