@@ -13,6 +13,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(next(at for at in Path(__file__).resolve().parents if (at / "interbert").is_dir())))
 
+from interbert.commands.parser import Parser, end_with_examples
 from interbert.config import Settings
 from interbert.idle import refuse_idle
 from interbert.ranks.script import leave, obey
@@ -25,9 +26,8 @@ SCENES_MODEL = "runs/scenes/export"
 
 
 def parse_arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = Parser(description=__doc__)
+    end_with_examples(parser, "launch distill")
     add = parser.add_argument
     add(
         "--recipe",

@@ -109,6 +109,24 @@ EXAMPLES = {
         "--output retrieval.json",
         "interbert launch evaluate --task retrieval --run runs/scenes",
     ),
+    "launch distill": (
+        "interbert launch distill --recipe scenes_distill --deepspeed_config cpu",
+        "interbert launch distill --model runs/mine/export --data features.h5 --deepspeed_config zero1_bf16 "
+        "--output-dir runs/mine_search",
+    ),
+    "index build": (
+        "interbert index build --model runs/distill/export --data features.h5 --output index",
+        "interbert index build --model runs/distill/export --data shards/ --output index --precision fp32",
+    ),
+    "index add": (
+        "interbert index add index --data new.h5",
+        "interbert index add index --model runs/distill/export --data shards/ --titles none",
+    ),
+    "index remove": (
+        "interbert index remove index sofa-17 lamp-3",
+        "interbert index remove index --file sold.txt",
+    ),
+    "index verify": ("interbert index verify index", "interbert index verify indices/shop"),
     "doctor": ("interbert doctor", "interbert doctor --hostfile hosts"),
     "settings": ("interbert settings --recipe interbert_base", "interbert settings train.batch"),
     "summary": ("interbert summary runs/scenes", "interbert summary runs/scenes_retrieval"),
