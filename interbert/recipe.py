@@ -73,7 +73,7 @@ def _says(stage: Any, path: list[str]) -> bool:
 
 def _stage(tree: dict[str, Any], number: int, differences: Any) -> dict[str, Any]:
     """The settings of one stage: the recipe's, with the differences."""
-    if not isinstance(differences, dict) or "name" not in differences or "stages" in differences:
+    if not isinstance(differences, dict) or "name" not in differences or differences.get("stages"):
         raise SettingsError(
             f"stages[{number}]: give a name and the settings that differ, not {differences!r}"
         )

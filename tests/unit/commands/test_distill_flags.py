@@ -46,7 +46,7 @@ def test_what_is_refused(asked, words, told):
         asked(*words)
 
 
-@pytest.mark.parametrize("words", [["masks.text=mlm"], ["distill.trunk=frozen", "distill.match=0.5"]])
+@pytest.mark.parametrize("words", [["masks.words=word"], ["distill.trunk=frozen", "distill.match=0.5"]])
 def test_what_serves_nothing_is_refused(asked, words):
     with pytest.raises(ValueError, match="which serves"):
         asked("--model", ".", "--data", "a.h5", *(word for each in words for word in ("--set", each)))
