@@ -28,7 +28,12 @@ def parser():
     add("--captions", type=int, default=1000, metavar="N", help="that ask (1,000)")
     add("--candidates", type=int, nargs="+", default=[1, 4, 8, 16, 32, 64, 128], metavar="N")
     add("--items", type=int, default=1_000_000, metavar="N", help="nearest: vectors (1,000,000)")
-    add("--dtype", choices=("i8", "f16", "bf16"), default="f16", help="nearest: what vectors are held in (f16)")
+    add(
+        "--dtype",
+        choices=("i8", "f16", "bf16"),
+        default="f16",
+        help="nearest: what vectors are held in (f16)",
+    )
     add(
         "--look",
         type=int,
