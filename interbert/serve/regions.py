@@ -11,6 +11,8 @@ from interbert.inference.regions import ImageRegions
 from interbert.serve.shapes import Numbers, RegionsBody
 
 LONGEST_SIDE = 1_000_000
+SHARES = (0, 0)
+"""A size that is not known: boxes are shares of 1."""
 TOLERANCE = 1e-3
 """Of a side, by which a detector's boxes reach over it."""
 
@@ -19,11 +21,12 @@ def regions_of(sent: RegionsBody, who: str) -> ImageRegions:
     boxes_R4 = _boxes(sent.boxes, who)
     features_RD = _features(sent.features, sent.dtype, len(boxes_R4), who)
     width, height = sent.size
-    if not (0 < width <= LONGEST_SIDE and 0 < height <= LONGEST_SIDE):
+    if (width, height) != SHARES and not (0 < width <= LONGEST_SIDE and 0 < height <= LONGEST_SIDE):
         raise ValueError(
-            f"{who}, size: {width} × {height} is no picture's; send its width and height in pixels"
+            f"{who}, size: {width} × {height} is no picture's; send its width and height in pixels, or [0, 0] "
+            "where boxes are shares of 1"
         )
-    _must_lie_in(boxes_R4, width, height, who)
+    _must_lie_in(boxes_R4, width or 1, height or 1, who)
     return ImageRegions(features_RD, boxes_R4, (width, height), sent.features_of)
 
 
@@ -76,6 +79,6 @@ def _must_lie_in(boxes_R4: np.ndarray, width: int, height: int, who: str) -> Non
     if not right_R.all():
         row = int(np.flatnonzero(~right_R)[0])
         raise ValueError(
-            f"{who}, boxes, row {row}: {boxes_R4[row].tolist()} does not lie in {width} × {height} pixels; boxes are "
+            f"{who}, boxes, row {row}: {boxes_R4[row].tolist()} does not lie in {width} × {height}; boxes are "
             "x1, y1, x2, y2 in pixels, and size is [width, height]"
         )

@@ -15,6 +15,7 @@ from interbert.search.requests import Options
 from interbert.serve.body import Bodies
 from interbert.serve.keys import read_keys
 
+HEAD = b"POST /search HTTP/1.1\r\nhost: a\r\ncontent-type: application/json\r\n"
 BAD_JSON = [
     b"",
     b"{",
@@ -120,7 +121,7 @@ SOUND = {
 def test_hundreds_of_hostile_requests_and_no_500(client):
     """Sound ones of which one or two fields are odd, bytes that are cut or changed, and ids of all kinds."""
     draw, seen = random.Random(7), set()
-    for _ in range(400):
+    for _ in range(1000):
         method, path = draw.choice(PATHS)
         body = SOUND[path] | {draw.choice(NAMES[path]): draw.choice(ODD) for _ in range(draw.randint(1, 2))}
         raw = bytearray(json.dumps(body).encode())
@@ -134,7 +135,7 @@ def test_hundreds_of_hostile_requests_and_no_500(client):
         seen.add(status)
     for name in ("%00", "%ff", "..%2f..%2fetc", "a" * 5000, "%F0%9F%9B%8B", "", "%ED%A0%80"):
         for method in ("GET", "DELETE"):
-            assert client.send(method, f"/items/{name}")[0] == 404
+            assert client.send(method, f"/items/~{name}")[0] == 404
     assert {200, 400, 422} <= seen
     assert client.ask("POST", "/search", {"query": QUERY})[0] == 200
 
@@ -153,17 +154,16 @@ def test_bytes_that_are_no_http_end_the_connection_and_nothing_else(client):
     assert client.ask("GET", "/health")[0] == 200
 
 
-def test_bodies_are_bounded_in_bytes_in_time_and_together(made):
+def test_bodies_are_bounded_in_bytes_in_time_and_together(own):
     with (
-        open_searcher(*made) as searcher,
+        open_searcher(*own) as searcher,
         served(searcher, Bodies(most=2000, most_together=3000, seconds=0.3)) as client,
     ):
         assert client.ask("POST", "/search", {"query": "a" * 3000})[0] == 413
         chunks = iter([b'{"query": "', b"a" * 1500, b"a" * 1500, b'"}'])
         assert client.send("POST", "/search", chunks, JSON)[0] == 413  # its length is not told before
         with socket.create_connection(("127.0.0.1", client.port), timeout=5) as slow:
-            head = b"POST /search HTTP/1.1\r\nhost: a\r\ncontent-type: application/json\r\n"
-            slow.sendall(head + b"content-length: 1900\r\n\r\n" + b" " * 1800)
+            slow.sendall(HEAD + b"content-length: 1900\r\n\r\n" + b" " * 1800)
             while not client.door.bodies.held:
                 time.sleep(0.005)
             status, _, headers = client.send("POST", "/search", b" " * 1900)
@@ -174,10 +174,10 @@ def test_bodies_are_bounded_in_bytes_in_time_and_together(made):
 
 
 @pytest.fixture
-def held(made):
+def held(own):
     """A server whose model waits until it is let go."""
     let_go = threading.Event()
-    with open_searcher(*made, Options(queued_tokens=400)) as searcher, served(searcher) as client:
+    with open_searcher(*own, Options(queued_tokens=400)) as searcher, served(searcher) as client:
         read = searcher._worker._read
 
         def slow(stored):
@@ -227,17 +227,15 @@ def test_a_deadline_that_passes_is_504(held):
 def test_of_a_client_that_leaves_no_more_is_done(held):
     body = json.dumps({"query": QUERY}).encode()
     searcher = held.door.searcher
-    before = searcher.load
     with socket.create_connection(("127.0.0.1", held.port), timeout=5) as leaving:
-        head = f"POST /search HTTP/1.1\r\nhost: a\r\ncontent-type: application/json\r\ncontent-length: {len(body)}\r\n\r\n"
-        leaving.sendall(head.encode() + body)
+        leaving.sendall(HEAD + f"content-length: {len(body)}\r\n\r\n".encode() + body)
         until(lambda: searcher.load.requests)
         (job,) = searcher._line._jobs
     until(job.future.cancelled)
     held.let_go.set()
     until(lambda: not searcher.load.requests)
     after = held.send("GET", "/metrics")[1].decode()
-    assert 'path="/search",status="499"' in after and searcher.load.micro_batches >= before.micro_batches
+    assert 'path="/search",status="499"' in after
 
 
 def test_when_it_drains_what_is_under_way_is_answered_and_new_ones_are_503(held):
@@ -256,10 +254,10 @@ def test_when_it_drains_what_is_under_way_is_answered_and_new_ones_are_503(held)
     assert answers[0][0] == 200
 
 
-def test_keys(made, tmp_path):
+def test_keys(own, tmp_path):
     path = tmp_path / "keys.txt"
     path.write_text("# of the shop\n" + "k" * 20 + "\n")
-    with open_searcher(*made) as searcher, served(searcher, keys=read_keys(path)) as client:
+    with open_searcher(*own) as searcher, served(searcher, keys=read_keys(path)) as client:
         assert client.ask("GET", "/health")[0] == 200
         for key in ("", "Bearer", "Bearer wrong", "Basic " + "k" * 20, "Bearer é"):
             headers = {**JSON, "authorization": key.encode("latin-1")}
