@@ -41,6 +41,6 @@ def run(arguments: argparse.Namespace) -> int:
         if searcher.notice:
             print(searcher.notice, flush=True)
         door = Door(searcher, Bodies())
-        print(f"{len(searcher.index):,} items at {address(socket)}", flush=True)
-        Server(app_of(door, keys), door, DRAIN).run(sockets=[socket])
+        said = f"{len(searcher.index):,} items at {address(socket)}"
+        Server(app_of(door, keys), door, DRAIN, lambda: print(said, flush=True)).run(sockets=[socket])
     return 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import socket
+from collections.abc import Callable
 from typing import Any
 
 import uvicorn
@@ -15,7 +16,7 @@ MOST_CONNECTIONS = 1000
 
 
 class Server(uvicorn.Server):
-    def __init__(self, app: FastAPI, door: Door, drain: float) -> None:
+    def __init__(self, app: FastAPI, door: Door, drain: float, when_it_listens: Callable[[], None]) -> None:
         super().__init__(
             uvicorn.Config(
                 app,
@@ -27,7 +28,11 @@ class Server(uvicorn.Server):
                 timeout_graceful_shutdown=max(1, round(drain)),
             )
         )
-        self._door = door
+        self._door, self._when_it_listens = door, when_it_listens
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self._when_it_listens()
 
     def handle_exit(self, sig: int, frame: Any) -> None:
         """The signal is not raised again afterwards: to have drained is to have ended well."""

@@ -42,14 +42,13 @@ def served(
     searcher: Searcher, bodies: Bodies | None = None, keys: list[str] | None = None, drain: float = 10
 ) -> Iterator[Client]:
     door = Door(searcher, bodies or Bodies())
-    server = Server(app_of(door, keys), door, drain)
+    listens = threading.Event()
+    server = Server(app_of(door, keys), door, drain, listens.set)
     with bound("127.0.0.1", 0) as opened:
         thread = threading.Thread(target=server.run, kwargs={"sockets": [opened]})
         thread.start()
         try:
-            while not server.started:
-                thread.join(0.01)
-                assert thread.is_alive()
+            assert listens.wait(30)
             yield Client(server, door, opened.getsockname()[1])
         finally:
             server.should_exit = True
