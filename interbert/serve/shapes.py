@@ -4,10 +4,20 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, FailFast, Field, ValidationError
 
+
+class _FirstFault(FailFast):
+    """Of a list in which much is wrong. It can be part of a union: it has a hash."""
+
+    __hash__ = object.__hash__
+
+
+Several = _FirstFault()
 Scalar = str | int | float | bool
-Numbers = str | list[list[float]]
+Row = Annotated[list[float], Several]
+Rows = Annotated[list[Row], Several]
+Numbers = str | Rows
 MOST_NAMES = 64
 FAULTS_TOLD = 3
 
@@ -24,12 +34,12 @@ class SearchBody(Closed):
     """The items that fit a query, or a topic of several short texts."""
 
     query: str | None = None
-    topic: list[str] | None = None
+    topic: Annotated[list[str], Several] | None = None
     k: int = 10
     candidates: int | None = Field(None, description="that the first stage hands on")
     rerank: bool = True
-    filter: Annotated[dict[str, Scalar | list[Scalar]], Field(max_length=MOST_NAMES)] = {}
-    exclude: list[str] = []
+    filter: Annotated[dict[str, Scalar | Annotated[list[Scalar], Several]], Field(max_length=MOST_NAMES)] = {}
+    exclude: Annotated[list[str], Several] = []
     explain: bool = False
 
 
@@ -37,7 +47,7 @@ class RegionsBody(Closed):
     """What a detector or a patch encoder says of an image."""
 
     features: Numbers = Field(description="base64 of numbers row by row, little-endian, or lists")
-    boxes: list[list[float]] = Field(description="x1, y1, x2, y2 in pixels")
+    boxes: Rows = Field(description="x1, y1, x2, y2 in pixels")
     size: Annotated[list[int], Field(min_length=2, max_length=2)] = Field(description="width, height")
     dtype: Literal["float16", "float32"] = Field("float16", description="of base64")
     features_of: str | None = Field(None, description="the detector or encoder")
@@ -52,7 +62,7 @@ class ItemBody(RegionsBody):
 class ItemsBody(Closed):
     """Items of which one whose id is there takes that one's place."""
 
-    items: list[ItemBody]
+    items: Annotated[list[ItemBody], Several]
 
 
 class IdBody(Closed):
@@ -63,7 +73,7 @@ class RerankBody(Tolerant):
     """As Cohere and Jina have it; a text among the documents is the id of an item."""
 
     query: str
-    documents: list[str | IdBody | RegionsBody]
+    documents: Annotated[list[str | IdBody | RegionsBody], Several]
     top_n: int | None = None
     return_documents: bool = False
 
@@ -72,7 +82,7 @@ class TeiRerankBody(Tolerant):
     """As text-embeddings-inference has it; texts are ids of items."""
 
     query: str
-    texts: list[str]
+    texts: Annotated[list[str], Several]
     raw_scores: bool = False
     return_text: bool = False
 
@@ -80,7 +90,7 @@ class TeiRerankBody(Tolerant):
 class EmbeddingsBody(Tolerant):
     """As OpenAI has it; or regions of images in place of texts."""
 
-    input: str | list[str] | list[RegionsBody]
+    input: str | Annotated[list[str], Several] | Annotated[list[RegionsBody], Several]
     encoding_format: Literal["float", "base64"] = "float"
     dimensions: int | None = None
 

@@ -9,11 +9,13 @@ from typing import Any
 from interbert.serve.faults import Fault
 
 SHOWN = 40
+MOST_NAMES = 1000
+"""Of one object."""
 
 
 def parsed(body: bytes) -> Any:
     try:
-        found = json.loads(body.decode(), parse_constant=_constant, parse_float=_real, parse_int=_whole)
+        found = _DECODER.decode(body.decode())
         if b"\\u" in body:  # half a character can come only so
             json.dumps(found, ensure_ascii=False).encode()
     except UnicodeEncodeError:
@@ -46,3 +48,19 @@ def _whole(text: str) -> int:
     if len(text) > 20 or not -(2**63) <= int(text) < 2**63:
         raise ValueError(f"{text[:SHOWN]} is beyond 64 bits; send it as a text")
     return int(text)
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    if len(pairs) > MOST_NAMES:
+        raise ValueError(f"an object has {len(pairs):,} names, and {MOST_NAMES:,} are read")
+    found: dict[str, Any] = {}
+    for name, value in pairs:
+        if name in found:
+            raise ValueError(f"{name[:SHOWN]!r} comes twice in one object; send it once")
+        found[name] = value
+    return found
+
+
+_DECODER = json.JSONDecoder(
+    object_pairs_hook=_object, parse_constant=_constant, parse_float=_real, parse_int=_whole
+)

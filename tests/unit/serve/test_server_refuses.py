@@ -28,6 +28,8 @@ BAD_JSON = [
     b'\xff\xfe{\x00"\x00',
     b"[" * 100_000,
     b'{"query": "a"} x',
+    b'{"query": "a", "query": "b"}',
+    json.dumps({str(number): 0 for number in range(2000)}).encode(),
 ]
 
 
@@ -75,6 +77,12 @@ def test_what_is_wrong_is_422_with_where_and_the_remedy(client, number):
     status, told = client.ask("PUT" if path == "/items" else "POST", path, body)
     assert status == 422 and told["error_type"] == "invalid", told
     assert all(part in told["error"] for part in said), told["error"]
+
+
+def test_of_a_hundred_thousand_faults_the_first_are_told(client):
+    for path, name in (("/v2/rerank", "documents"), ("/v1/embeddings", "input"), ("/rerank", "texts")):
+        status, told = client.ask("POST", path, {"query": "a", name: [0] * 100_000})
+        assert status == 422 and f"{name}." in told["error"] and len(told["error"]) < 500
 
 
 def test_too_much_of_one_request_is_413(client):
