@@ -52,6 +52,10 @@ def told(error: Exception) -> Response:
             wait = {"Retry-After": str(math.ceil(error.retry_after))} if isinstance(error, Busy) else None
             return said(status, name, str(error), wait)
     log.error("a request ended in a fault of the server's", exc_info=error)
+    return _own(error)
+
+
+def _own(_: Exception) -> Response:
     return said(500, "internal", "a fault of the server's; its log says more")
 
 
@@ -74,4 +78,4 @@ def handle(app: FastAPI) -> None:
         app.add_exception_handler(kind, of_search)
     app.add_exception_handler(HTTPException, of_route)
     app.add_exception_handler(ClientDisconnect, of_leaving)
-    app.add_exception_handler(Exception, of_search)
+    app.add_exception_handler(Exception, lambda _, error: _own(error))  # uvicorn logs it

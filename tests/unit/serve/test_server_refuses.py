@@ -1,5 +1,6 @@
 """What is wrong is told with where and the remedy; what is too much is refused, and nothing ends in a 500."""
 
+import errno
 import json
 import random
 import socket
@@ -104,6 +105,20 @@ def test_other_types_paths_and_methods_are_told_so(client):
 def test_a_request_keeps_its_id_and_gets_one(client):
     assert client.send("GET", "/health", headers={"x-request-id": "a-1"})[2]["x-request-id"] == "a-1"
     assert len(client.send("GET", "/health", headers={"x-request-id": "a b"})[2]["x-request-id"]) == 32
+
+
+def test_faults_of_the_servers_own_are_told_apart(client, monkeypatch):
+    def fail(error):
+        def item(_):
+            raise error
+
+        monkeypatch.setattr(client.door.searcher, "item", item)
+        return client.ask("GET", "/items/a")
+
+    assert fail(OSError(errno.ENOSPC, "no room"))[0] == 507
+    for error in (OSError("a secret path"), RuntimeError("a secret")):
+        status, told = fail(error)
+        assert (status, told["error_type"]) == (500, "internal") and "secret" not in told["error"]
 
 
 ODD = [None, True, 0, -1, 2**63, 1.5, "", "w01", "\0", "'; DROP TABLE items; --", "é" * 3000, [], {}, [[]]]
