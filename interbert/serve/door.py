@@ -57,7 +57,7 @@ class Door:
 
 async def _answer(request: Request, future: Future[Any], end: float) -> Any:
     answer = asyncio.wrap_future(future)
-    left = asyncio.ensure_future(request.receive())  # all of the body is read: nothing comes but a disconnect
+    left = asyncio.ensure_future(_leaving(request))
     try:
         await asyncio.wait(
             {answer, left}, timeout=end - time.monotonic(), return_when=asyncio.FIRST_COMPLETED
@@ -68,6 +68,12 @@ async def _answer(request: Request, future: Future[Any], end: float) -> Any:
     finally:
         left.cancel()
         answer.cancel()  # and with it the future, of which no more is done
+
+
+async def _leaving(request: Request) -> None:
+    """All of the body is read: what comes yet is that the client leaves."""
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
 
 
 def _seconds_of(request: Request) -> float:

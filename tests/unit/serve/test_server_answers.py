@@ -1,6 +1,7 @@
 """What the server answers is what the engine says, in the shapes that clients know."""
 
 import base64
+import socket
 
 import numpy as np
 import pytest
@@ -129,6 +130,16 @@ def test_vectors_are_told_as_openai_does(client):
     image = engine(client, Embed(images=(some_regions(1),))).vectors
     np.testing.assert_allclose([told["data"][0]["embedding"]], image, atol=1e-5)
     assert client.ask("POST", "/v1/embeddings", {"input": QUERY, "dimensions": 7})[0] == 422
+
+
+def test_answers_wait_for_no_acknowledgement(client):
+    """Which would cost 40 ms each."""
+    with socket.create_connection(("127.0.0.1", client.port), timeout=5) as raw:
+        raw.sendall(b"GET /health HTTP/1.1\r\nhost: a\r\n\r\n")
+        assert raw.recv(1000)
+        for one in client.server.server_state.connections:
+            opened = one.transport.get_extra_info("socket")
+            assert opened.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
 
 
 def test_it_says_how_it_is(client):
