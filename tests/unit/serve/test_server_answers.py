@@ -2,6 +2,7 @@
 
 import base64
 import socket
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -35,6 +36,16 @@ def test_a_search_is_the_engines(client):
         assert one["score"] == pytest.approx(hit.score, abs=1e-5)
         assert one["first_score"] == pytest.approx(hit.first_score, abs=1e-5)
         assert "explanation" not in one
+
+
+def test_many_clients_get_what_each_would_get_alone(client):
+    queries = [QUERY, "w10 w11", "w05 w06 w07"]
+    wanted = [[hit.id for hit in engine(client, Search((query,), k=3)).hits] for query in queries]
+    with ThreadPoolExecutor(12) as clients:
+        asked = [{"query": queries[number % 3], "k": 3} for number in range(36)]
+        answers = list(clients.map(lambda one: client.ask("POST", "/search", one), asked))
+    for number, (status, told) in enumerate(answers):
+        assert status == 200 and [one["id"] for one in told["results"]] == wanted[number % 3]
 
 
 def test_a_topic_without_ranking_again_and_without_some(client):
