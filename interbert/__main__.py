@@ -26,6 +26,7 @@ VERBS = (
     "score",
     "distill",
     "index",
+    "serve",
     "build-kernels",
     "launch",
     "doctor",

@@ -90,6 +90,10 @@ EXAMPLES = {
         "interbert index build --model runs/distill/export --data features.h5 --output index",
         "interbert index verify index",
     ),
+    "serve": (
+        "interbert serve --index index --model runs/distill/export",
+        "interbert serve --index index --model runs/distill/export --port 8080 --key keys.txt",
+    ),
     "build-kernels": ("interbert build-kernels", "interbert build-kernels --arch 80 90 --width 64"),
     "launch": (
         "interbert launch pretrain --recipe scenes --deepspeed_config cpu",

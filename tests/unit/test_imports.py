@@ -24,6 +24,7 @@ MAY_KNOW = {
     "objectives": {"batches.batch", "kernels", "model"},
     "inference": {"store", "corpus", "batches", "sources", "model"},
     "search": {"store", "corpus", "batches", "kernels", "model", "inference"},
+    "serve": {"search", "inference"},
     "train": {
         "store",
         "corpus",
@@ -37,7 +38,7 @@ MAY_KNOW = {
         "objectives",
     },
 }
-BELOW_TASKS = set(MAY_KNOW) - {"inference", "curate"}
+BELOW_TASKS = set(MAY_KNOW) - {"inference", "curate", "serve"}
 MAY_KNOW["tasks.official"] = {"sources"}
 MAY_KNOW["tasks.results"] = BELOW_TASKS | {"tasks.official"}
 MAY_KNOW["tasks.retrieval"] = BELOW_TASKS

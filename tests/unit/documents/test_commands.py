@@ -46,8 +46,10 @@ ONLY_PARSED = {
     "doctor": "looks at the machine that it runs on; tests of its own do that",
     "build-kernels": "needs nvcc",
     "export": "traces for some seconds; tests of its own do that",
+    "serve": "ends when it is told to; a test of its own does that",
 }
 OTHERS = {"tensorboard": "TensorBoard's own program; of ours it takes only the name of a folder"}
+OTHERS["curl"] = "what it sends, tests/unit/serve sends to a server"
 FEW_SCENES = ("train_images=40", "validation_images=20", "test_images=20", f"feature_width={world.WIDTH}")
 FEW_SCENES += ("train_examples=12", "validation_examples=6")
 OF_SLURM = {

@@ -1,0 +1,55 @@
+"""All of it put together."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
+from pydantic.json_schema import models_json_schema
+
+from interbert import __version__
+from interbert.serve import faults
+from interbert.serve.door import Door
+from interbert.serve.keys import Keyed
+from interbert.serve.metrics import Counted, Metrics
+from interbert.serve.routes import embeddings, items, rerank, search, state
+from interbert.serve.shapes import BODIES
+
+BODY_OF = {
+    ("/search", "post"): ("SearchBody",),
+    ("/items", "put"): ("ItemsBody", "ItemBody"),
+    ("/v1/rerank", "post"): ("RerankBody",),
+    ("/v2/rerank", "post"): ("RerankBody",),
+    ("/rerank", "post"): ("TeiRerankBody", "RerankBody"),
+    ("/v1/embeddings", "post"): ("EmbeddingsBody",),
+}
+SHAPES = "#/components/schemas/"
+
+
+def app_of(door: Door, keys: list[str] | None = None) -> FastAPI:
+    app = FastAPI(title="InterBERT search", version=__version__, docs_url=None, redoc_url=None)
+    metrics = Metrics()
+    for routes in (search, items, rerank, embeddings):
+        routes.add(app, door)
+    state.add(app, door, metrics)
+    faults.handle(app)
+    if keys:
+        app.add_middleware(Keyed, keys=keys)
+    app.add_middleware(Counted, metrics=metrics)
+    app.openapi = lambda: _described(app)
+    return app
+
+
+def _described(app: FastAPI) -> dict[str, Any]:
+    """With the bodies, which are read by hand: bounded, and as strict JSON."""
+    told = get_openapi(title=app.title, version=app.version, routes=app.routes)
+    _, shapes = models_json_schema(
+        [(body, "validation") for body in BODIES], ref_template=f"{SHAPES}{{model}}"
+    )
+    told.setdefault("components", {}).setdefault("schemas", {}).update(shapes["$defs"])
+    for (path, method), names in BODY_OF.items():
+        schema = {"anyOf": [{"$ref": f"{SHAPES}{name}"} for name in names]}
+        body = {"required": True, "content": {"application/json": {"schema": schema}}}
+        told["paths"][path][method]["requestBody"] = body
+    return told

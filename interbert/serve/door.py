@@ -1,0 +1,89 @@
+"""Between clients and the searcher: what blocks is done aside, and who leaves or waits too long is let go."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import time
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
+from typing import Any
+
+from fastapi import Request
+from starlette.requests import ClientDisconnect
+
+from interbert.search.requests import Closing, Late
+from interbert.search.searcher import Searcher
+from interbert.serve.body import Bodies
+from interbert.serve.strict_json import parsed
+
+SECONDS, MOST_SECONDS = 30.0, 600.0
+THREADS = 4
+
+Make = Callable[[Any, float], tuple[Any, Any]]
+"""Of the JSON and the seconds left: what is to be remembered of it, and what the searcher is asked."""
+
+
+class Door:
+    def __init__(self, searcher: Searcher, bodies: Bodies) -> None:
+        self.searcher, self.bodies = searcher, bodies
+        self.draining = False
+        self.model: str = searcher.info()["model"]["path"]
+        self._aside = ThreadPoolExecutor(THREADS, "door")
+
+    async def aside(self, work: Callable[..., Any], *given: Any) -> Any:
+        return await asyncio.get_running_loop().run_in_executor(self._aside, partial(work, *given))
+
+    async def ask(self, request: Request, make: Make) -> tuple[Any, Any]:
+        """What `make` remembers, and the answer."""
+        self.must_be_open()
+        end = time.monotonic() + _seconds_of(request)
+        async with self.bodies.of(request) as body:
+            remembered, future = await self.aside(self._submit, body, make, end)
+        return remembered, await _answer(request, future, end)
+
+    def must_be_open(self) -> None:
+        if self.draining:
+            raise Closing("the server is stopping, and takes nothing on; ask another, or come again")
+
+    def _submit(self, body: bytes, make: Make, end: float) -> tuple[Any, Future[Any]]:
+        value = parsed(body)
+        if (left := end - time.monotonic()) <= 0:
+            raise Late("the deadline passed before the request was read")
+        remembered, asked = make(value, left)
+        return remembered, self.searcher.submit(asked)
+
+
+async def _answer(request: Request, future: Future[Any], end: float) -> Any:
+    answer = asyncio.wrap_future(future)
+    left = asyncio.ensure_future(_leaving(request))
+    try:
+        await asyncio.wait(
+            {answer, left}, timeout=end - time.monotonic(), return_when=asyncio.FIRST_COMPLETED
+        )
+        if answer.done():
+            return answer.result()
+        raise ClientDisconnect if left.done() else Late("the deadline passed before the answer was there")
+    finally:
+        left.cancel()
+        answer.cancel()  # and with it the future, of which no more is done
+
+
+async def _leaving(request: Request) -> None:
+    """All of the body is read: what comes yet is that the client leaves."""
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
+
+
+def _seconds_of(request: Request) -> float:
+    sent = request.headers.get("x-request-timeout")
+    if sent is None:
+        return SECONDS
+    try:
+        seconds = float(sent)
+    except ValueError:
+        seconds = math.nan
+    if not 0 < seconds <= MOST_SECONDS:
+        raise ValueError(f"x-request-timeout is {sent[:40]!r}; send seconds, up to {MOST_SECONDS:g}")
+    return seconds
