@@ -16,7 +16,7 @@ from interbert.curate.fit.matcher import Matcher
 from interbert.curate.fit.scorer import Scorer, load_scorer, match_alone
 from interbert.curate.settings import CurateSettings
 from interbert.curate.stages.plan import Plan
-from interbert.curate.stages.settle import DROPPED, SHARD
+from interbert.curate.stages.settle import DROPPED, SHARD, deal
 from interbert.curate.stages.write import Files
 
 SCORED = "scored.jsonl.gz"
@@ -103,27 +103,20 @@ def put_best_first(row: Row, scorer: Scorer, columns_NF: np.ndarray) -> None:
 
 def choose(plan: Plan) -> None:
     """Of the whole collection: numbers of all images are held, and lines one at a time."""
-    shards = range(1, plan.part("settle", 0).manifest()["shards"] + 1)
-    scores = [row["scores"] for number in shards for row in plan.part("score", number).lines(SCORED)]
+    settled = range(1, plan.part("settle", 0).manifest()["shards"] + 1)
+    scores = [row["scores"] for number in settled for row in plan.part("score", number).lines(SCORED)]
     rules = [_rule(one, plan.settings) for one in scores]
     _leave_the_less_fitting(scores, rules, plan.settings)
     counts: Counter[str] = Counter()
     examples: dict[str, list[Row]] = {}
     told: list[Row] = []
-    rows = (row for number in shards for row in plan.part("score", number).lines(SCORED))
+    rows = (row for number in settled for row in plan.part("score", number).lines(SCORED))
     kept = _kept(rows, rules, counts, examples, told)
-    size, shard, dealt = plan.settings.shard_images, [], 0
-    for row in kept:
-        shard.append(row)
-        dealt += 1
-        if len(shard) == size:
-            plan.part("choose", dealt // size).write_lines(SHARD, shard)
-            shard = []
-    if shard:
-        plan.part("choose", dealt // size + 1).write_lines(SHARD, shard)
+    dealt = deal(plan, "choose", kept)
     final = plan.part("choose", 0)
     final.write_lines(DROPPED, told)
-    found = {"counts": dict(sorted(counts.items())), "examples": examples, "shards": -(-dealt // size)}
+    shards = -(-dealt // plan.settings.shard_images)
+    found = {"counts": dict(sorted(counts.items())), "examples": examples, "shards": shards}
     final.finish(found, [final.path(DROPPED)])
 
 

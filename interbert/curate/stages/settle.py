@@ -53,7 +53,7 @@ def settle(plan: Plan, never: np.ndarray) -> None:
     told = [{"xxh3": digest_of(index.facts[images.row_S[number]]), "rule": rule, "why": why}
             for rule, rows in dropped.items() for number, why in rows]  # fmt: skip
     left = _Left(plan, index, shared, counts, examples, told)
-    dealt = _deal(plan, _gathered(images, kept_S, into_S, left))
+    dealt = deal(plan, "settle", _gathered(images, kept_S, into_S, left))
     final = plan.part("settle", 0)
     final.write_lines(DROPPED, told)
     counts["kept"] = dealt
@@ -280,17 +280,17 @@ def _is_among(sorted_keys: np.ndarray, key: int) -> bool:
     return place < len(sorted_keys) and int(sorted_keys[place]) == key
 
 
-def _deal(plan: Plan, found: Iterator[dict[str, Any]]) -> int:
-    """Into shards of so many; returns how many images there were."""
+def deal(plan: Plan, stage: str, found: Iterator[dict[str, Any]]) -> int:
+    """Into a stage's shards of so many; returns how many images there were."""
     size, dealt, shard = plan.settings.shard_images, 0, []
     for image in found:
         shard.append(image)
         dealt += 1
         if len(shard) == size:
-            plan.part("settle", dealt // size).write_lines(SHARD, shard)
+            plan.part(stage, dealt // size).write_lines(SHARD, shard)
             shard = []
     if shard:
-        plan.part("settle", dealt // size + 1).write_lines(SHARD, shard)
+        plan.part(stage, dealt // size + 1).write_lines(SHARD, shard)
     return dealt
 
 
