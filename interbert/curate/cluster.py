@@ -6,8 +6,10 @@ are of one start only, and not used.
 """
 
 import importlib.util
+import shlex
 import shutil
 import subprocess
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -68,7 +70,10 @@ def submit_slurm(plan: Plan, tasks: int, options: Sequence[str]) -> str:
             depends=before,
             mem_per_cpu_gb=memory,
             qos=qos,
-            sbatch_args=given,
+            # A job has the path of whoever hands it in, and this interpreter's programs may not be on it.
+            env_command=f'export PATH={shlex.quote(str(Path(sys.executable).parent))}:"$PATH"',
+            # What waits for a job that failed would else stand in the queue for ever.
+            sbatch_args={"kill-on-invalid-dep": "yes", **given},
             **wanted,
         )
     try:
