@@ -12,7 +12,14 @@ HELP = "bring weights in (released InterBERT, BERT, VisualBERT, UNITER, VOLTA) o
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     kinds = parser.add_subparsers(title="kinds", metavar="KIND", required=True)
+    _add_released(kinds)
+    _add_bert(kinds)
+    _add_visualbert(kinds)
+    for name, told in (("uniter", "UNITER's own"), ("volta", "VOLTA's controlled models")):
+        _add_with_config(kinds.add_parser(name, help=told), name)
 
+
+def _add_released(kinds: argparse._SubParsersAction) -> None:
     released = kinds.add_parser("released", help="the authors' InterBERT, pretrained or fine-tuned")
     released.add_argument("--weights", type=Path, required=True, metavar="FILE", help=".safetensors or .bin")
     released.add_argument(
@@ -47,6 +54,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_overwrite(back)
     back.set_defaults(convert=_to_released)
 
+
+def _add_bert(kinds: argparse._SubParsersAction) -> None:
     bert = kinds.add_parser("bert", help="a BERT: its layers become the joint and the text layers")
     bert.add_argument(
         "--weights", required=True, metavar="DIR|NAME", help="Hugging Face directory, or a hub name"
@@ -62,6 +71,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_overwrite(bert)
     bert.set_defaults(convert=_bert)
 
+
+def _add_visualbert(kinds: argparse._SubParsersAction) -> None:
     visual = kinds.add_parser("visualbert", help="transformers' VisualBERT")
     visual.add_argument(
         "--weights", required=True, metavar="DIR|NAME", help="Hugging Face directory, or a hub name"
@@ -80,15 +91,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     _add_output(to_visual)
     to_visual.set_defaults(convert=_to_visualbert)
 
-    for name, told in (("uniter", "UNITER's own"), ("volta", "VOLTA's controlled models")):
-        other = kinds.add_parser(name, help=told)
-        other.add_argument("--weights", type=Path, required=True, metavar="FILE", help=".pt or .bin")
-        other.add_argument("--config", type=Path, required=True, metavar="FILE", help="its JSON")
-        other.add_argument(
-            "--tokenizer", type=Path, required=True, metavar="DIR", help="directory of the BERT it began with"
-        )
-        _add_output(other)
-        other.set_defaults(convert=_with_config, kind=name)
+
+def _add_with_config(other: argparse.ArgumentParser, kind: str) -> None:
+    other.add_argument("--weights", type=Path, required=True, metavar="FILE", help=".pt or .bin")
+    other.add_argument("--config", type=Path, required=True, metavar="FILE", help="its JSON")
+    other.add_argument(
+        "--tokenizer", type=Path, required=True, metavar="DIR", help="directory of the BERT it began with"
+    )
+    _add_output(other)
+    other.set_defaults(convert=_with_config, kind=kind)
 
 
 def _add_output(parser: argparse.ArgumentParser) -> None:

@@ -60,6 +60,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help=f"size of a shard ({DEFAULT_SHARD_GB:g})",
     )
     parser.add_argument(
+        "--skip-bad",
+        type=int,
+        default=0,
+        metavar="MAX",
+        help="leave up to MAX bad rows out and list them (0)",
+    )
+    _add_what_formats_lack(parser)
+
+
+def _add_what_formats_lack(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
         "--classes", type=int, default=1601, metavar="K", help="of the detector, for hard labels (1601)"
     )
     parser.add_argument(
@@ -90,13 +101,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default="whole",
         choices=("whole", "grid"),
         help="of regions without boxes: the whole image, or cells of a square grid (whole)",
-    )
-    parser.add_argument(
-        "--skip-bad",
-        type=int,
-        default=0,
-        metavar="MAX",
-        help="leave up to MAX bad rows out and list them (0)",
     )
 
 
