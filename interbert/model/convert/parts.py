@@ -1,6 +1,6 @@
 """Which keys of theirs make which parameter of ours, and moving them across."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
 import torch
@@ -52,6 +52,21 @@ def word_head(ours: str, theirs: str) -> list[Part]:
         *pair(f"{ours}.transform.norm", f"{theirs}.transform.LayerNorm"),
         Part(f"{ours}.decoder.bias", (f"{theirs}.bias",)),
     ]
+
+
+def poolers_and_heads(heads: Collection[str], regions: str) -> list[Part]:
+    """In the names of ViLBERT's descendants. regions: the layer of theirs that tells a region's class."""
+    found = pair("interbert.text_pooler.dense", "bert.t_pooler.dense")
+    found += pair("interbert.image_pooler.dense", "bert.v_pooler.dense")
+    if "tokens" in heads:
+        found += word_head("heads.tokens", "cls.predictions")
+    if "regions" in heads:
+        found += pair("heads.regions.transform.dense", "cls.imagePredictions.transform.dense")
+        found += pair("heads.regions.transform.norm", "cls.imagePredictions.transform.LayerNorm")
+        found += pair("heads.regions.decoder", f"cls.imagePredictions.{regions}")
+    if "match" in heads:
+        found += pair("heads.match.classifier", "cls.bi_seq_relationship")
+    return found
 
 
 @torch.no_grad()

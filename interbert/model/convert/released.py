@@ -5,7 +5,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from interbert.model.convert.parts import Part, give_back, layer, pair, text_embeddings, transfer, word_head
+from interbert.model.convert.parts import (
+    Part,
+    give_back,
+    layer,
+    pair,
+    poolers_and_heads,
+    text_embeddings,
+    transfer,
+)
 from interbert.model.convert.report import Report, WeightsError
 from interbert.model.interbert import InterBertForPreTraining
 from interbert.model.released_tasks import InterBertForTasks
@@ -155,16 +163,7 @@ def parts(model: InterBertForPreTraining) -> list[Part]:
         for n in range(stage.layers):
             found += layer(f"interbert.stages.{s}.{n}", f"bert.encoder.{kind}.{number[kind]}")
             number[kind] += 1
-    found += pair("interbert.text_pooler.dense", "bert.t_pooler.dense")
-    found += pair("interbert.image_pooler.dense", "bert.v_pooler.dense")
-    if "tokens" in model.heads:
-        found += word_head("heads.tokens", "cls.predictions")
-    if "regions" in model.heads:
-        found += pair("heads.regions.transform.dense", "cls.imagePredictions.transform.dense")
-        found += pair("heads.regions.transform.norm", "cls.imagePredictions.transform.LayerNorm")
-        found += pair("heads.regions.decoder", "cls.imagePredictions.decoder")
-    if "match" in model.heads:
-        found += pair("heads.match.classifier", "cls.bi_seq_relationship")
+    found += poolers_and_heads(model.heads, "decoder")
     if isinstance(model, InterBertForTasks):
         for name, theirs in TASKS.items():
             found += pair(f"tasks.{name}", theirs)

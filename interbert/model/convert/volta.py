@@ -14,10 +14,10 @@ from interbert.model.convert.parts import (
     Part,
     pair,
     plain_names,
+    poolers_and_heads,
     take_copies,
     text_embeddings,
     transfer,
-    word_head,
 )
 from interbert.model.convert.report import Report, WeightsError
 from interbert.model.convert.uniter import IMAGE_TYPE, as_place
@@ -182,17 +182,7 @@ def _parts(model: InterBertForPreTraining, config: dict[str, Any], sublayers: li
             found += _layer(f"{ours}.text", number, "") + _layer(f"{ours}.image", number, "v_")
         else:
             found += _layer(ours, number, "v_" if kind == "image" else "")
-    found += pair("interbert.text_pooler.dense", "bert.t_pooler.dense")
-    found += pair("interbert.image_pooler.dense", "bert.v_pooler.dense")
-    if "tokens" in model.heads:
-        found += word_head("heads.tokens", "cls.predictions")
-    if "regions" in model.heads:
-        found += pair("heads.regions.transform.dense", "cls.imagePredictions.transform.dense")
-        found += pair("heads.regions.transform.norm", "cls.imagePredictions.transform.LayerNorm")
-        found += pair("heads.regions.decoder", "cls.imagePredictions.decoder_dict.0")
-    if "match" in model.heads:
-        found += pair("heads.match.classifier", "cls.bi_seq_relationship")
-    return found
+    return found + poolers_and_heads(model.heads, "decoder_dict.0")
 
 
 def _layer(ours: str, number: int, stream: str) -> list[Part]:
