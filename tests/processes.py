@@ -7,7 +7,8 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -140,6 +141,27 @@ def deepspeed(ranks: int = 2) -> list[str]:
 
 def torchrun(ranks: int = 2, *more: str) -> list[str]:
     return [str(BIN / "torchrun"), "--nproc_per_node", str(ranks), "--master_port", free_port(), *more]
+
+
+def ended(processes: Sequence[subprocess.Popen], seconds: float) -> list[str]:
+    """What each of them said to its end; read from all at once, for whoever is not read from may stand still."""
+    said = [""] * len(processes)
+
+    def read(number: int) -> None:
+        for line in processes[number].stdout:
+            said[number] += line
+
+    readers = [threading.Thread(target=read, args=(number,), daemon=True) for number in range(len(processes))]
+    for reader in readers:
+        reader.start()
+    deadline = time.monotonic() + seconds
+    for reader, process in zip(readers, processes, strict=True):
+        reader.join(max(deadline - time.monotonic(), 0))
+        assert not reader.is_alive(), (
+            f"{process.args} still runs after {seconds:g} s; all said:\n" + "\n\n".join(said)
+        )
+        process.wait(10)
+    return said
 
 
 def end_all(process: subprocess.Popen | Forked) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 import psutil
 import pytest
 from hosts import NAMES
+from processes import ended
 from tuning import same_export, tuning
 
 pytestmark = pytest.mark.cluster
@@ -125,7 +126,7 @@ def test_torchrun_over_two_hosts(hosts, runs, alone):
         runs.start(hosts.on(name, str(BIN / "torchrun"), *meet, "--local_addr", address, *command))
         for name, address in (("ibh1", "10.77.0.1"), ("ibh2", "10.77.0.2"))
     ]
-    said = [process.communicate(timeout=120)[0] for process in started]
+    said = ended(started, 200)
     assert [process.returncode for process in started] == [0, 0], said
     assert "2 rank(s) by torchrun" in "".join(said)
     assert runs.losses("hosts_torchrun") == pytest.approx(alone, rel=1e-4)
@@ -144,7 +145,7 @@ def test_a_group_over_two_hosts_is_started_again(hosts, runs):
         time.sleep(0.2)
     victim = next(p for p in psutil.process_iter() if is_rank(p) and p.environ()["RANK"] == "1")
     victim.kill()
-    said = [process.communicate(timeout=200)[0] for process in started]
+    said = ended(started, 200)
     assert [process.returncode for process in started] == [0, 0], said
     assert "resumed from" in "".join(said) and runs.status("hosts_elastic")["state"] == "finished"
 
