@@ -1,12 +1,14 @@
 """Groups read where they lie against the same by HDF5; and that all else is left to it."""
 
+import os
+
 import h5py
 import numpy as np
 import pytest
 
 from interbert.sources.foreign_files.hdf5 import bytes_of, place_of
 from interbert.sources.foreign_files.hdf5_groups import SmallGroups
-from interbert.sources.foreign_files.lying import Bytes
+from interbert.sources.foreign_files.lying import Bytes, LyingArray
 from interbert.sources.record import ImportFault
 
 KINDS = ("<f2", "<f4", "<f8", "i1", "<i2", "<i4", "<i8", "u1", "<u2", "<u4", "<u8")
@@ -118,3 +120,16 @@ def test_whatever_byte_is_damaged_nothing_comes_from_beyond_the_file(tmp_path):
         left += found is None
         assert all(values.nbytes <= len(sound) for values in (found or {}).values())
     assert 20 < left < 380
+
+
+def test_a_file_that_is_cut_after_it_was_opened_is_told(tmp_path):
+    """A mapped one would end the process."""
+    np.arange(4096, dtype="<f4").tofile(tmp_path / "a.bin")
+    array = LyingArray(Bytes(tmp_path / "a.bin"), 1024, (15, 256), np.dtype("<f4"))
+    np.testing.assert_array_equal(array[-1], np.arange(3840, 4096))
+    np.testing.assert_array_equal(array[2:4], np.arange(768, 1280).reshape(2, 256))
+    with pytest.raises(IndexError):
+        array[15]
+    os.truncate(tmp_path / "a.bin", 8192)
+    with pytest.raises(ImportFault, match="ends at byte 8192, where more was"):
+        array.whole()
