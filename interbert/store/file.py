@@ -11,10 +11,10 @@ import numpy as np
 from interbert.files import fsync, replaced
 from interbert.store.checksums import index_checksum
 from interbert.store.format import SCHEMA, VERSION
-from interbert.store.spool import Names, Spool, begin_writing, name_file
+from interbert.store.spool import Names, Spool, name_file
 
 _BLOCK = 4 << 20
-_AT_ONCE = 32 << 20
+_AT_ONCE = 1 << 30
 _PAGE = 4096
 ROWS_AT = 1 << 20
 """Where a large file's first rows lie, so that they can be written there before there is a file."""
@@ -177,7 +177,6 @@ def _copy_in_kernel(source: int, start: int, target: int, place: int) -> int:
     done = 0
     try:
         while count := os.copy_file_range(source, target, _AT_ONCE, start + done, place + done):
-            begin_writing(target, place + done, count)
             done += count
     except (
         OSError,

@@ -1,6 +1,5 @@
 """Rows that wait for their place in a store, in a file without a name: memory holds none of them."""
 
-import contextlib
 import os
 import tempfile
 from collections.abc import Iterator
@@ -13,8 +12,6 @@ from interbert.store.known_names import KnownNames
 
 _BUFFER = 1 << 18
 _BLOCK = 4 << 20
-_EAGER = 32 << 20
-"""Bytes behind which the disk is told to begin writing them: else it would wait until all are there, and then we."""
 
 
 class Spool:
@@ -25,8 +22,7 @@ class Spool:
         self.dtype, self.start = np.dtype(dtype), start
         self._file = _nameless(folder)
         self._file.seek(start)
-        self.bytes = self._begun = 0
-        """So many have come; so many the disk was told to write."""
+        self.bytes = 0
 
     def add(self, values: Any) -> None:
         """An array or bytes; whole numbers in a list are brought to the dataset's type."""
@@ -35,9 +31,6 @@ class Spool:
         if size:
             self._file.write(data)
             self.bytes += size
-            if self.start and self.bytes >= self._begun + _EAGER:  # what stays where it is
-                begin_writing(self._file.fileno(), self.start + self._begun, self.bytes - self._begun)
-                self._begun = self.bytes
 
     def __len__(self) -> int:
         """Numbers, not rows."""
@@ -55,12 +48,6 @@ class Spool:
 
     def close(self) -> None:
         self._file.close()
-
-
-def begin_writing(descriptor: int, place: int, size: int) -> None:
-    """Tell the system to bring these bytes to the disk, without waiting for it."""
-    with contextlib.suppress(OSError, AttributeError):  # some file systems have no way to
-        os.posix_fadvise(descriptor, place, size, os.POSIX_FADV_DONTNEED)
 
 
 def _nameless(folder: Path) -> IO[bytes]:

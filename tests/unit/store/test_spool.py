@@ -5,7 +5,7 @@ import h5py
 import numpy as np
 import pytest
 
-from interbert.store import file, spool
+from interbert.store import file
 from interbert.store.known_names import KnownNames
 from interbert.store.spool import Names, Spool
 from interbert.store.store import Store, StoreWriter
@@ -33,29 +33,13 @@ def test_names_come_back_joined_whatever_the_blocks(tmp_path, monkeypatch):
 
 
 def test_a_spool_has_all_that_was_added(tmp_path):
-    held = Spool(tmp_path, "<i8")
-    held.add([1, 2])
-    held.add(np.array([[3], [4]]))
-    held.add([])
-    assert np.frombuffer(b"".join(held.blocks()), "<i8").tolist() == [1, 2, 3, 4] and len(held) == 4
+    spool = Spool(tmp_path, "<i8")
+    spool.add([1, 2])
+    spool.add(np.array([[3], [4]]))
+    spool.add([])
+    assert np.frombuffer(b"".join(spool.blocks()), "<i8").tolist() == [1, 2, 3, 4] and len(spool) == 4
     assert not list(tmp_path.iterdir())
-    held.close()
-
-
-def test_the_disk_begins_with_what_stays_where_it_is_before_all_is_there(tmp_path, monkeypatch):
-    told, kept = [], spool.begin_writing
-    monkeypatch.setattr(spool, "_EAGER", 100)
-    monkeypatch.setattr(spool, "begin_writing", lambda *what: (told.append(what[1:]), kept(*what)))
-    rows = [np.full(12, number) for number in range(20)]  # 96 bytes each
-    for start in (4096, 0):
-        held = Spool(tmp_path, "<i8", start)
-        for values in rows:
-            held.add(values)
-        assert b"".join(held.blocks()) == np.concatenate(rows).tobytes()
-        held.close()
-    assert told == [(4096 + 192 * number, 192) for number in range(10)], (
-        "the other spool is copied, and then no more"
-    )
+    spool.close()
 
 
 @pytest.mark.parametrize("captions", [2_000, 40_000])
