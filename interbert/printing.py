@@ -1,6 +1,7 @@
 """Text of anybody's, made fit to be printed: a terminal obeys what it is sent."""
 
 import re
+from html import escape
 
 _UNFIT = re.compile(
     "[\x00-\x1f\x7f-\x9f"  # control characters, with which escape sequences begin
@@ -17,6 +18,11 @@ def printable(text: object) -> str:
 def printable_lines(text: object) -> str:
     """Of a text of ours that others' stands in: its own lines stay."""
     return "\n".join(map(printable, str(text).split("\n")))
+
+
+def in_page(text: object) -> str:
+    """The same as text of HTML, whose tags are none of theirs."""
+    return escape(printable_lines(text))
 
 
 def _written_out(match: re.Match[str]) -> str:

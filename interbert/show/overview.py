@@ -116,8 +116,7 @@ def picture(corpus: Corpus, images: Sequence[int]):
     scenes = []
     for image in images:
         count = int(corpus.region_counts[image])
-        boxes_R4 = np.empty((count, 4), np.float32)
-        corpus.read([image], [count], boxes_R4=boxes_R4)
+        boxes_R4 = boxes_of(corpus, [image], [count])
         width, height = corpus.sizes[image].tolist()
         title = captions[image][0] if captions[image] else corpus.image_id(image)
         scenes.append(
@@ -127,6 +126,21 @@ def picture(corpus: Corpus, images: Sequence[int]):
     if corpus.captions:
         charts.append(drawing.histogram(lengths_in_words(corpus), "words a caption"))
     return drawing.grid([drawing.grid(scenes), drawing.grid(charts)], columns=1)
+
+
+def boxes_of(
+    corpus: Corpus, images: Sequence[int] | np.ndarray, counts: Sequence[int] | np.ndarray
+) -> np.ndarray:
+    """The first so many of each; ValueError where one cannot be drawn."""
+    boxes_R4 = np.empty((int(np.sum(counts)), 4), np.float32)
+    corpus.read(images, counts, boxes_R4=boxes_R4)
+    bad_R = ~np.isfinite(boxes_R4).all(axis=1)
+    if bad_R.any():
+        image = int(np.repeat(images, counts)[bad_R.argmax()])
+        raise ValueError(
+            f"image {corpus.image_id(image)!r}: a box is not finite; `python -m interbert verify` names all such rows"
+        )
+    return boxes_R4
 
 
 def class_labels(corpus: Corpus, image: int, count: int) -> list[str] | None:

@@ -1,12 +1,12 @@
 """What a data set holds, as one HTML page that needs nothing beside it: no scripts, no network."""
 
 from collections.abc import Sequence
-from html import escape
 
 import numpy as np
 
 from interbert.corpus.corpus import Corpus
-from interbert.show.overview import captions_of, counts_of, lengths_in_words, missing_parts
+from interbert.printing import in_page
+from interbert.show.overview import boxes_of, captions_of, counts_of, lengths_in_words, missing_parts
 from interbert.show.scene import read_scene, scene_svg
 from interbert.show.style import BASE, said
 
@@ -28,10 +28,10 @@ text { fill: var(--soft); font-size: 11px }
 
 
 def html_page(corpus: Corpus, images: Sequence[int]) -> str:
-    title = escape(", ".join(path.name for path in corpus.paths[:4]))
-    facts = "".join(f"<tr><th>{escape(n)}</th><td>{escape(v)}</td></tr>" for n, v in counts_of(corpus))
+    title = in_page(", ".join(path.name for path in corpus.paths[:4]))
+    facts = "".join(f"<tr><th>{in_page(n)}</th><td>{in_page(v)}</td></tr>" for n, v in counts_of(corpus))
     gaps = missing_parts(corpus)
-    told = "".join(f"<li class=warn>{escape(gap)}</li>" for gap in gaps) or "<li>nothing</li>"
+    told = "".join(f"<li class=warn>{in_page(gap)}</li>" for gap in gaps) or "<li>nothing</li>"
     charts = "".join(_chart(*chart) for chart in _charts(corpus))
     captions = captions_of(corpus, images)
     samples = "".join(_sample(corpus, image, captions[image]) for image in images)
@@ -53,8 +53,7 @@ def _charts(corpus: Corpus) -> list[tuple[str, np.ndarray]]:
         charts.append(("words a caption", lengths_in_words(corpus)))
     sample = np.unique(np.linspace(0, corpus.images - 1, min(500, corpus.images)).astype(int))
     counts = corpus.region_counts[sample]
-    boxes_R4 = np.empty((int(counts.sum()), 4), np.float32)
-    corpus.read(sample, counts, boxes_R4=boxes_R4)
+    boxes_R4 = boxes_of(corpus, sample, counts)
     sides_R2 = np.repeat(np.where(corpus.sizes[sample] > 0, corpus.sizes[sample], 1), counts, axis=0)
     area_R = np.prod(boxes_R4[:, 2:] - boxes_R4[:, :2], axis=1) / np.prod(sides_R2, axis=1)
     charts.append((f"area of a box, % of its image ({len(sample)} images)", 100 * area_R))
@@ -90,13 +89,13 @@ def _bars(title: str, counts: np.ndarray, ends: tuple[str, str], about: str) -> 
         for number, (count, height) in enumerate(zip(counts.tolist(), heights.tolist(), strict=True))
     )
     axis = (
-        f'<text x="0" y="{_HEIGHT - 4}">{escape(ends[0])}</text>'
-        f'<text x="{_WIDTH}" y="{_HEIGHT - 4}" text-anchor="end">{escape(ends[1])}</text>'
+        f'<text x="0" y="{_HEIGHT - 4}">{in_page(ends[0])}</text>'
+        f'<text x="{_WIDTH}" y="{_HEIGHT - 4}" text-anchor="end">{in_page(ends[1])}</text>'
         f'<text x="{_WIDTH}" y="11" text-anchor="end">most: {int(most):,}</text>'
     )
     return (
-        f'<figure><h3>{escape(title)}</h3><svg viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img">{bars}{axis}</svg>'
-        f"<figcaption>{escape(about)}</figcaption></figure>"
+        f'<figure><h3>{in_page(title)}</h3><svg viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img">{bars}{axis}</svg>'
+        f"<figcaption>{in_page(about)}</figcaption></figure>"
     )
 
 
@@ -105,6 +104,6 @@ def _sample(corpus: Corpus, image: int, captions: list[str]) -> str:
     about = f"{scene.width} × {scene.height}" if scene.width else "of unknown size"
     lines = "".join(said("li", text) for text in captions) or "<li class=warn>no caption</li>"
     return (
-        f"<figure><h3>{escape(corpus.image_id(image))}</h3>{scene_svg(scene)}"
+        f"<figure><h3>{in_page(corpus.image_id(image))}</h3>{scene_svg(scene)}"
         f"<figcaption>{len(scene.labels)} regions, {about}</figcaption><ul>{lines}</ul></figure>"
     )

@@ -2,12 +2,12 @@
 
 from collections.abc import Collection
 from dataclasses import dataclass
-from html import escape
 
 import numpy as np
 
 from interbert.corpus.corpus import Corpus
-from interbert.show.overview import class_labels
+from interbert.printing import in_page
+from interbert.show.overview import boxes_of, class_labels
 from interbert.show.style import COLOURS
 
 _LETTER, _LINE = 1.7, 3.6
@@ -27,8 +27,7 @@ def read_scene(corpus: Corpus, image: int, most: int | None = None) -> Scene:
     """most: of its regions, the first ones."""
     count = int(corpus.region_counts[image])
     count = count if most is None else min(count, most)
-    boxes_R4 = np.empty((count, 4), np.float32)
-    corpus.read([image], [count], boxes_R4=boxes_R4)
+    boxes_R4 = boxes_of(corpus, [image], [count])
     labels = class_labels(corpus, image, count) or [f"region {number}" for number in range(count)]
     return Scene(*corpus.sizes[image].tolist(), boxes_R4, labels)
 
@@ -42,7 +41,7 @@ def scene_svg(scene: Scene, answer: int | None = None, sought: Collection[np.nda
     written: list[tuple[float, float, float]] = []
     shapes = []
     for number in order:
-        box, name = scene.boxes_R4[number] * scale, escape(scene.labels[number])
+        box, name = scene.boxes_R4[number] * scale, in_page(scene.labels[number])
         stands_back = answer is not None and number != answer
         kind = " class=back" if stands_back else " class=answer" if number == answer else ""
         shapes.append(_rect(box, f'{kind} style="stroke: var(--c{number % COLOURS})"', name))

@@ -1,7 +1,6 @@
 """What our pages have in common: colours by day and by night, letters, pictures of regions."""
 
-from html import escape
-
+from interbert.printing import in_page
 from interbert.script import language_of
 
 COLOURS = 8
@@ -41,4 +40,4 @@ svg { width: 100%; height: auto; display: block }
 def said(tag: str, text: str, attributes: str = "") -> str:
     """The text as an element, which says its language where that decides how its characters are drawn."""
     language = language_of(text)
-    return f"<{tag}{attributes}{f' lang={language}' if language else ''}>{escape(text)}</{tag}>"
+    return f"<{tag}{attributes}{f' lang={language}' if language else ''}>{in_page(text)}</{tag}>"

@@ -35,15 +35,20 @@ def as_halves(values: np.ndarray) -> np.ndarray:
     """The same as values.astype("<f2"): nearest, the even one of two that are as near; C order."""
     if values.dtype != np.dtype("<f4"):
         return np.ascontiguousarray(values, "<f2")
+    return floats_to_halves(values, np.empty(values.shape, "<f2"))
+
+
+def floats_to_halves(values: np.ndarray, out: np.ndarray) -> np.ndarray:
+    """The same of float32 into `out`, which is of the same shape and in C order."""
     flat = np.ascontiguousarray(values).reshape(-1)
     if _torch is not None and flat.size:
-        return _by_torch(_torch, flat, np.empty(values.shape, "<f2"))
-    halves = np.empty(flat.shape, "<u2")
+        return _by_torch(_torch, flat, out)
+    halves = out.reshape(-1).view("<u2")
     scratch = _scratch()
     for start in range(0, flat.size, _BLOCK):
         block = flat[start : start + _BLOCK]
         _convert(block, halves[start : start + _BLOCK], *(array[: block.size] for array in scratch))
-    return halves.view("<f2").reshape(values.shape)
+    return out
 
 
 def as_floats(halves: np.ndarray) -> np.ndarray:

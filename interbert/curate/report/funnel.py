@@ -1,12 +1,12 @@
 """The funnel as one page: what came in and out of each rule, why its threshold stands there, and what it dropped."""
 
 from collections import Counter
-from html import escape
 from typing import Any
 
 from interbert.curate.report.pictures import Thumbnails
 from interbert.curate.report.rules import IMAGES, ON_PAGES, TEXTS
 from interbert.curate.settings import CurateSettings
+from interbert.printing import in_page
 from interbert.show.style import BASE
 
 _STYLE = (
@@ -102,7 +102,7 @@ def _row(rule: dict[str, Any], most: int) -> str:
     bars = f"<span class=bar style='width:{200 * rule['out'] / most:.0f}px'></span>"
     bars += f"<span class='bar gone' style='width:{200 * gone / most:.0f}px'></span>" if gone else ""
     return (
-        f"<tr{off}><td>{rule['rule']}<td>{escape(rule['keeps'])}<td>{escape(rule['because'])}"
+        f"<tr{off}><td>{rule['rule']}<td>{in_page(rule['keeps'])}<td>{in_page(rule['because'])}"
         f"<td class=n>{rule['in']:,}<td class=n>{gone:,}<td class=n>{rule['out']:,}"
         f"<td style='width:210px'>{bars}</tr>"
     )
@@ -116,12 +116,14 @@ def _tile(example: dict[str, Any], thumbnails: Thumbnails) -> str:
     picture = thumbnails.of(example)
     shown = f"<img src='{picture}' alt=''>" if picture else "<span class=none>no picture</span>"
     texts = [example["text"]] if "text" in example else example.get("texts", [])
-    said = "".join(f"<div class=said>{escape(text[:300])}</div>" for text in texts)
-    source = f" ({escape(example['source'])})" if example.get("source") else ""
+    said = "".join(f"<div class=said>{in_page(text[:300])}</div>" for text in texts)
+    source = f" ({in_page(example['source'])})" if example.get("source") else ""
     why = (
-        f"<div class=why>{escape(example['why'])}{source}</div>" if example["why"] else f"<div>{source}</div>"
+        f"<div class=why>{in_page(example['why'])}{source}</div>"
+        if example["why"]
+        else f"<div>{source}</div>"
     )
-    page = f"<div class=off>{escape(example['page'][:200])}</div>" if example["page"] else ""
+    page = f"<div class=off>{in_page(example['page'][:200])}</div>" if example["page"] else ""
     return f"<div class=tile>{shown}{said}{why}{page}</div>"
 
 
@@ -142,7 +144,7 @@ def _chart(counts: Counter[str], start: str, title: str, by_number: bool) -> str
     most = max(n for _, n in found)
     shown = found if by_number else found[:25]
     rows = "".join(
-        f"<tr><td>{escape(name)}<td class=n>{n:,}"
+        f"<tr><td>{in_page(name)}<td class=n>{n:,}"
         f"<td><span class=bar style='width:{160 * n / most:.0f}px'></span></tr>"
         for name, n in shown
     )
@@ -153,6 +155,6 @@ def _chart(counts: Counter[str], start: str, title: str, by_number: bool) -> str
 def _bad(report: dict[str, Any]) -> str:
     if not report["bad"]:
         return ""
-    lines = "".join(f"<li>{escape(one)}</li>" for one in report["bad"][:200])
+    lines = "".join(f"<li>{in_page(one)}</li>" for one in report["bad"][:200])
     many = f"{report['bad_places']:,} places, {report['images_broken']:,} images"
     return f"<h2>What could not be read: {many}</h2><ul>{lines}</ul>"

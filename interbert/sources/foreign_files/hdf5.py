@@ -9,6 +9,7 @@ from typing import Any
 import h5py
 import numpy as np
 
+from interbert.sources.foreign_files.lying import Bytes, LyingArray
 from interbert.sources.record import MOST_BYTES, ImportFault
 
 _BROKEN = (OSError, KeyError, RuntimeError)
@@ -30,15 +31,17 @@ def told_if_damaged() -> Iterator[None]:
         raise ImportFault(f"cannot be read ({error}); copy the file again") from None
 
 
-def refuse_link(group: h5py.Group, name: str) -> None:
-    """To another file, or to another name in this one."""
-    if group.id.links.get_info(name.encode()).type != h5py.h5l.TYPE_HARD:
+def place_of(group: h5py.Group, name: str) -> int:
+    """Where in the file the header of this object is; no link to another file, or to another name in this one."""
+    link = group.id.links.get_info(name.encode())
+    if link.type != h5py.h5l.TYPE_HARD:
         raise ImportFault(f"{name} is a link; give the file that it leads to")
+    return link.u
 
 
 def dataset_in(group: h5py.Group, name: str) -> h5py.Dataset:
     """One whose numbers are in this file."""
-    refuse_link(group, name)
+    place_of(group, name)
     dataset = group[name]
     if not isinstance(dataset, h5py.Dataset):
         raise ImportFault(f"{name} is a group, not an array")
@@ -46,23 +49,22 @@ def dataset_in(group: h5py.Group, name: str) -> h5py.Dataset:
     return dataset
 
 
-def mapped(file: h5py.File) -> np.ndarray:
-    """uint8: all bytes of the file, where they lie."""
-    return np.asarray(np.memmap(file.filename, np.uint8, "r"))
+def bytes_of(file: h5py.File) -> Bytes:
+    """Of all the file, by their places."""
+    return Bytes(file.filename)
 
 
-def array_in(group: h5py.Group, name: str, data: np.ndarray) -> np.ndarray | h5py.Dataset:
-    """The dataset; without HDF5, which takes several times as long, and a copy, where it lies in one piece. data: of
-    the file, as it is mapped."""
+def array_in(group: h5py.Group, name: str, data: Bytes) -> LyingArray | h5py.Dataset:
+    """The dataset; without HDF5, which takes several times as long, where it lies in one piece. data: the file's."""
     found = dataset_in(group, name)
     if not _is_plain(found.id):
         return found
     return _in_place(data, found.id.get_offset(), found.shape, found.dtype, name)
 
 
-def values_in(group: h5py.Group, name: str, data: np.ndarray) -> Any:
+def values_in(group: h5py.Group, name: str, data: Bytes) -> Any:
     """The whole of a small one, in the same way."""
-    refuse_link(group, name)
+    place_of(group, name)
     found = h5py.h5o.open(group.id, name.encode())
     if not isinstance(found, h5py.h5d.DatasetID):
         raise ImportFault(f"{name} is a group, not an array")
@@ -71,7 +73,7 @@ def values_in(group: h5py.Group, name: str, data: np.ndarray) -> Any:
     _refuse_elsewhere(found, name)
     if not _is_plain(found):
         return group[name][()]
-    return _in_place(data, found.get_offset(), shape, kind, name)
+    return _in_place(data, found.get_offset(), shape, kind, name).whole()
 
 
 def _is_plain(dataset: h5py.h5d.DatasetID) -> bool:
@@ -80,14 +82,13 @@ def _is_plain(dataset: h5py.h5d.DatasetID) -> bool:
     return dataset.get_offset() is not None and kind.kind in "fiu" and not kind.metadata
 
 
-def _in_place(data: np.ndarray, place: int, shape: tuple[int, ...], kind: np.dtype, name: str) -> np.ndarray:
-    end = place + math.prod(shape) * kind.itemsize
-    if end > len(data):
+def _in_place(data: Bytes, place: int, shape: tuple[int, ...], kind: np.dtype, name: str) -> LyingArray:
+    if place + math.prod(shape) * kind.itemsize > data.size:
         raise ImportFault(f"{name}: the file ends within it; copy the file again")
-    return data[place:end].view(kind).reshape(shape)
+    return LyingArray(data, place, shape, kind)
 
 
-def rows_of(dataset: h5py.Dataset | np.ndarray, rows: int | slice, name: str) -> np.ndarray:
+def rows_of(dataset: h5py.Dataset | LyingArray, rows: int | slice, name: str) -> np.ndarray:
     """An image's; only as many as may be."""
     count = 1 if isinstance(rows, int) else max(rows.stop - rows.start, 0)
     _refuse_large((count, *dataset.shape[1:]), dataset.dtype, name)

@@ -9,6 +9,7 @@ from typing import Any
 import lmdb
 
 from interbert.sources.foreign_files import safe_msgpack, safe_pickle
+from interbert.sources.foreign_files.lmdb_pages import all_records_there
 from interbert.sources.record import ImportFault
 
 LISTS = (b"keys", b"__keys__", b"__len__")
@@ -29,11 +30,17 @@ def open_lmdb(path: Path) -> lmdb.Environment:
     except lmdb.Error as error:
         raise ImportFault(f"{path}: not a readable LMDB ({error})") from None
     # It is mapped into memory: what is not there would end the process, without a word.
-    size, there = (found.info()["last_pgno"] + 1) * found.stat()["psize"], data_files(path)[0].stat().st_size
-    if there < size:
+    page, file = found.stat()["psize"], data_files(path)[0]
+    if not all_records_there(file, page):
+        size, there = (found.info()["last_pgno"] + 1) * page, file.stat().st_size
         found.close()
+        what = (
+            f"cut: {there:,} of {size:,} bytes are there"
+            if there < size
+            else "damaged: it names what is not there"
+        )
         remedy = "copy the LMDB again, or, if this is the original, write it anew by `python -m lmdb copy`"
-        raise ImportFault(f"{path}: cut: {there:,} of {size:,} bytes are there; {remedy}")
+        raise ImportFault(f"{path}: {what}; {remedy}")
     return found
 
 

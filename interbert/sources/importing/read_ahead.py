@@ -5,10 +5,8 @@ from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
 from types import TracebackType
 
-import numpy as np
-
+from interbert.sources.importing.side_by_side import SideBySide
 from interbert.sources.record import ImageRecord, Source
-from interbert.store.halves import as_halves
 
 _TOGETHER, _BYTES = 8, 32 << 20
 """Rows, or bytes of them, that the thread reads at a time: over every single one both threads would wait."""
@@ -64,6 +62,7 @@ class ReadAhead:
 
     def _read_some(self) -> list[ImageRecord | ValueError]:
         found, size = [], 0
+        features, probs = SideBySide(_TOGETHER), SideBySide(_TOGETHER)
         while len(found) < _TOGETHER and size < _BYTES and (number := next(self._rows, None)) is not None:
             try:
                 with self._alone:
@@ -72,13 +71,8 @@ class ReadAhead:
                 error.__traceback__ = error.__context__ = None  # which would hold this list, and the source
                 found.append(error)
                 continue
-            record.features_ND = _halves(record.features_ND)
-            record.class_probs_NK = _halves(record.class_probs_NK)
+            record.features_ND = features.halves(record.features_ND)
+            record.class_probs_NK = probs.halves(record.class_probs_NK)
             size += record.features_ND.nbytes
             found.append(record)
         return found
-
-
-def _halves(values: np.ndarray | None) -> np.ndarray | None:
-    """Of float32; the rest is for whoever stores it."""
-    return as_halves(values) if values is not None and values.dtype == np.float32 else values

@@ -9,6 +9,7 @@ import numpy as np
 
 from interbert.sources.captions.matched import joined
 from interbert.sources.features.fields.choices import BACKGROUND
+from interbert.sources.importing import side_by_side
 from interbert.sources.importing.read_ahead import ReadAhead
 from interbert.sources.record import ROWS, ImageRecord, ImportFault, Source, is_even
 from interbert.store.format import ANY_ATTRIBUTES
@@ -177,7 +178,7 @@ def _joined(values: list[np.ndarray | None]) -> np.ndarray | None:
         return values[0]
     if any(value is None for value in values):
         raise ImportFault("some rows have what others lack")
-    return np.concatenate(values)
+    return side_by_side.joined(values)
 
 
 def _open(path: Path, record: ImageRecord, wishes: Wishes, source: Source) -> StoreWriter:

@@ -5,6 +5,7 @@ import pytest
 
 from interbert.sources.importing import read_ahead
 from interbert.sources.importing.read_ahead import ReadAhead
+from interbert.sources.importing.side_by_side import SideBySide, joined
 from interbert.sources.record import ImageRecord, ImportFault
 
 
@@ -66,3 +67,29 @@ def test_it_reads_no_further_than_a_few_rows_and_ends_with_its_context(most, row
         ahead.read(0)
     assert 0 < len(source.read_numbers) <= rows
     assert not any(thread.name.startswith("rows") for thread in threading.enumerate())
+
+
+def test_rows_that_lie_side_by_side_are_joined_where_they_are():
+    rng, room = np.random.default_rng(0), SideBySide(3)
+    given = [rng.random((rows, 4), np.float32) for rows in (2, 3, 1, 2)]
+    found = [room.halves(values) for values in given]
+    assert found[3].base is not found[0].base, "there is no room for the last"
+    for values, halves in zip(given, found, strict=True):
+        np.testing.assert_array_equal(halves, values.astype("<f2"))
+    whole = joined(found[:3])
+    assert np.shares_memory(whole, found[0]) and np.shares_memory(whole, found[2])
+    for several in (
+        found[:3],
+        found[1:3],
+        found,
+        found[::-1],
+        [found[0], found[2]],
+        [found[0][::-1], found[1]],
+    ):
+        np.testing.assert_array_equal(joined(several), np.concatenate(several))
+    assert not np.shares_memory(joined([found[0], found[2]]), found[0])
+
+
+@pytest.mark.parametrize("values", [None, np.ones((2, 3)), np.ones((2, 3), "<f2"), np.ones(3, np.float32)])
+def test_what_is_no_table_of_float32_is_for_whoever_stores_it(values):
+    assert SideBySide(2).halves(values) is values

@@ -11,8 +11,8 @@ from interbert.sources.features.fields.record_of import habits_of_rows, record_o
 from interbert.sources.foreign_files import safe_pickle
 from interbert.sources.foreign_files.hdf5 import (
     array_in,
+    bytes_of,
     dataset_in,
-    mapped,
     open_hdf5,
     rows_of,
     told_if_damaged,
@@ -36,7 +36,7 @@ class ButdSource:
             raise ImportFault(f"{self.path}: lacks {', '.join(missing)}; it has {', '.join(self._file)}")
         try:
             with told_if_damaged():
-                data, there = mapped(self._file), [name for name in _ARRAYS if name in self._file]
+                data, there = bytes_of(self._file), [name for name in _ARRAYS if name in self._file]
                 self._arrays = {name: array_in(self._file, name, data) for name in there}
                 self._ranges = _ranges(self._file)
         except ImportFault as error:

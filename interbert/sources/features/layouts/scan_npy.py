@@ -3,6 +3,7 @@
 Some add SPLIT_boxes.npy and SPLIT_img_sizes.npy (width, height); else regions have no boxes.
 """
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import numpy as np
 from interbert.sources.features.fields.choices import Choices
 from interbert.sources.features.fields.record_of import habits_of_rows, record_of
 from interbert.sources.foreign_files.array_files import header_of
+from interbert.sources.foreign_files.lying import Bytes, LyingArray
 from interbert.sources.record import ImageRecord, ImportFault
 
 _END = "_ims"
@@ -71,7 +73,7 @@ class _Split:
 
     def __init__(self, path: Path) -> None:
         self.path, self.notes = path, []
-        self.features = _mapped(path)
+        self.features = _lying(path)
         if self.features.ndim != 3:
             raise ImportFault(f"{path}: of shape {self.features.shape}; images x regions x width is expected")
         stem = path.stem.removesuffix(_END)
@@ -130,21 +132,26 @@ class _Split:
         return sorted(first.values())
 
 
-def _mapped(path: Path) -> np.ndarray:
+def _lying(path: Path) -> LyingArray | np.ndarray:
     try:
         with open(path, "rb") as file:
             shape, fortran, kind = header_of(file)
             if kind.hasobject:
                 raise ValueError("an array of objects, not of numbers")
-            return np.memmap(path, kind, "r", file.tell(), shape, "F" if fortran else "C")
+            if fortran:
+                return np.memmap(path, kind, "r", file.tell(), shape, "F")
+            data, place = Bytes(path), file.tell()
+            if place + math.prod(shape) * kind.itemsize > data.size:
+                raise ValueError(f"{data.size:,} bytes, which are not {shape} of {kind}")
+            return LyingArray(data, place, shape, kind)
     except (ValueError, OSError) as error:
         raise ImportFault(f"{path}: not a readable npy ({error})") from None
 
 
-def _beside(path: Path, images: int) -> np.ndarray | None:
+def _beside(path: Path, images: int) -> LyingArray | np.ndarray | None:
     if not path.is_file():
         return None
-    found = _mapped(path)
+    found = _lying(path)
     if len(found) != images:
         raise ImportFault(f"{path}: {len(found)} rows for {images} images")
     return found

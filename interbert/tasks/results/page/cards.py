@@ -1,10 +1,9 @@
 """Single examples on the page: where the model is surest and wrong, and where it is right and hardly sure."""
 
-from html import escape
-
 import numpy as np
 
 from interbert.corpus.examples import Examples
+from interbert.printing import in_page
 from interbert.show.scene import read_scene, scene_svg
 from interbert.show.style import said
 from interbert.tasks.results.answers import boxes_of
@@ -53,11 +52,11 @@ def _furthest(judged: Judged) -> list[int]:
 
 def _card(judged: Judged, number: int) -> str:
     examples = judged.examples
-    type_ = f" · {escape(examples.types[number])}" if examples.types[number] else ""
+    type_ = f" · {in_page(examples.types[number])}" if examples.types[number] else ""
     return (
         f"<div class=card>{_pictures(judged, number)}{_words(judged, number)}"
         f"<ul class=scores>{_BARS_OF[examples.kind](judged, number)}</ul>"
-        f"<p class=soft><small>{escape(examples.ids[number])}{type_}</small></p></div>"
+        f"<p class=soft><small>{in_page(examples.ids[number])}{type_}</small></p></div>"
     )
 
 
@@ -131,7 +130,7 @@ def _bars_of_classes(judged: Judged, number: int) -> str:
     told = []
     for class_ in shown:
         weight = weights.get(class_, 0)
-        name = escape(examples.classes[class_]) + (f" (weight {weight:.2g})" if 0 < weight < 1 else "")
+        name = in_page(examples.classes[class_]) + (f" (weight {weight:.2g})" if 0 < weight < 1 else "")
         told.append(_bar(name, float(row[class_]), class_ == place, weight > 0))
     return "".join(told)
 
@@ -163,7 +162,7 @@ def _bars_of_pairs(judged: Judged, number: int) -> str:
     for at, value in enumerate(row):
         pair = first + at
         image = int(examples.image_P[pair])
-        called = escape(judged.corpus.image_id(image)) if judged.corpus is not None and image >= 0 else ""
+        called = in_page(judged.corpus.image_id(image)) if judged.corpus is not None and image >= 0 else ""
         if called and _one_text(examples, number) and len(row) > 1:
             name = called
         else:
@@ -183,7 +182,9 @@ def _bars_of_regions(judged: Judged, number: int) -> str:
     labels = read_scene(judged.corpus, image, most=len(row)).labels
     overlap = judged.answers.overlap_N[number]
     told = "".join(
-        _bar(f"{escape(labels[at])} <small class=soft>region {at}</small>", float(row[at]), place == 0, False)
+        _bar(
+            f"{in_page(labels[at])} <small class=soft>region {at}</small>", float(row[at]), place == 0, False
+        )
         for place, at in enumerate(np.argsort(-row, kind="stable")[:_BARS].tolist())
     )
     known = (

@@ -1,10 +1,10 @@
 """Which class is taken for which, of the most frequent ones."""
 
 from dataclasses import dataclass
-from html import escape
 
 import numpy as np
 
+from interbert.printing import in_page
 from interbert.tasks.results.page.judged import Judged
 
 MOST = 12
@@ -37,12 +37,12 @@ def confusion_of(judged: Judged, most: int = MOST) -> Confusion | None:
 
 
 def confusion_table(confusion: Confusion) -> str:
-    heads = "".join(f"<th>{escape(name)}</th>" for name in confusion.names)
+    heads = "".join(f"<th>{in_page(name)}</th>" for name in confusion.names)
     rows = []
     for number, name in enumerate(confusion.names):
         own = confusion.counts[number]
         cells = "".join(_cell(count, int(own.sum()), number == at) for at, count in enumerate(own.tolist()))
-        rows.append(f"<tr><th>{escape(name)}</th>{cells}</tr>")
+        rows.append(f"<tr><th>{in_page(name)}</th>{cells}</tr>")
     return (
         f"<p class=soft>A row for each class that is right, a column for each that is said.</p><div class=scroll>"
         f"<table class=confusion id=confusion><thead><tr><th></th>{heads}</tr></thead>"

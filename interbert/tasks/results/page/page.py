@@ -1,8 +1,8 @@
 """results.html: the figures of a model, where it is wrong, and what that looks like. It needs nothing beside it."""
 
-from html import escape
 from typing import Any
 
+from interbert.printing import in_page
 from interbert.show.style import BASE
 from interbert.tasks.official.official import named_figures
 from interbert.tasks.results.metrics import METRICS, Metric, metric_of
@@ -56,7 +56,7 @@ tr + tr > * { border-top: 1px solid var(--rule) }
 
 def results_page(judged: Judged) -> str:
     results = judged.results
-    title = escape(f"{judged.examples.path.name}, {results['kind']}")
+    title = in_page(f"{judged.examples.path.name}, {results['kind']}")
     parts = [
         f"<h1>{title}</h1><p class=soft>{_counted(results)}</p>",
         _headline(results),
@@ -90,7 +90,8 @@ def _headline(results: dict[str, Any]) -> str:
     figure = results["figures"][metric.name]
     return (
         f"<p class=value>{metric.told(figure['value'])}</p>"
-        f"<p class=soft>{escape(metric.title)}; {_interval(metric, figure)} on other examples of this kind (95 %)</p>"
+        f"<p class=soft>{in_page(metric.title)}; {_interval(metric, figure)} on other examples of this kind "
+        "(95 %)</p>"
     )
 
 
@@ -107,7 +108,7 @@ def _facts(results: dict[str, Any]) -> str:
         ("fine-tuned on", results["tuned_on"] or "nothing: judged as it was pretrained"),
         *named_figures(results.get("official")),
     ]
-    rows = "".join(f"<tr><th>{name}</th><td>{escape(value)}</td></tr>" for name, value in facts)
+    rows = "".join(f"<tr><th>{name}</th><td>{in_page(value)}</td></tr>" for name, value in facts)
     return rows + "".join(f"<tr><th></th><td class=warn>{told}</td></tr>" for told in caveats(results))
 
 
@@ -144,13 +145,13 @@ def _by_type(results: dict[str, Any]) -> str:
     )
     more = len(by_type) - MOST_TYPES
     left = f"<p class=soft>and {more:,} rarer ones, in results.json</p>" if more > 0 else ""
-    return f"<h2>By type: {escape(metric.title)}</h2><table id=types>{rows}</table>{left}"
+    return f"<h2>By type: {in_page(metric.title)}</h2><table id=types>{rows}</table>{left}"
 
 
 def _row(name: str, examples: int | None, metric: Metric, figure: dict[str, float | None]) -> str:
     counted = "" if examples is None else f"<td class='number soft'>{examples:,}</td>"
     return (
-        f"<tr><th>{escape(name)}</th>{counted}<td class=number>{metric.told(figure['value'])}</td>"
+        f"<tr><th>{in_page(name)}</th>{counted}<td class=number>{metric.told(figure['value'])}</td>"
         f"<td class=wide>{_span(metric, figure)}</td></tr>"
     )
 

@@ -1,0 +1,102 @@
+"""What is no file of features is said to be what it is, and nothing shown moves a terminal."""
+
+import io
+import tarfile
+import zipfile
+from pathlib import Path
+
+import foreign
+import pytest
+from PIL import Image as Picture
+
+from interbert import __main__ as program
+
+
+def bring(*words: object, code: int = 0) -> None:
+    assert program.main(["import", *map(str, words)]) == code
+
+
+def jpeg() -> bytes:
+    file = io.BytesIO()
+    Picture.effect_noise((64, 48), 60).save(file, "JPEG")
+    return file.getvalue()
+
+
+def as_file(path: Path) -> Path:
+    path.write_bytes(jpeg())
+    return path
+
+
+def as_folder(path: Path) -> Path:
+    (path / "below").mkdir(parents=True)
+    (path / "below" / "a.jpg").write_bytes(jpeg())
+    return path
+
+
+def as_zip(path: Path) -> Path:
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("a.jpg", jpeg())
+    return path
+
+
+def as_tar(path: Path) -> Path:
+    with tarfile.open(path, "w") as archive:
+        picture, member = jpeg(), tarfile.TarInfo("a.jpg")
+        member.size = len(picture)
+        archive.addfile(member, io.BytesIO(picture))
+    return path
+
+
+@pytest.mark.parametrize("write", [as_file, as_folder, as_zip, as_tar])
+def test_images_are_sent_to_extract(write, tmp_path, capsys):
+    path = write(tmp_path / "photos")
+    bring("--explain", path, code=1)
+    assert "`python -m interbert extract --images`" in capsys.readouterr().out
+    bring("--input", path, "--output", tmp_path / "a.h5", code=2)
+    assert "`python -m interbert extract --images`" in capsys.readouterr().err
+
+
+def test_archives_of_other_things_are_to_be_unpacked(tmp_path, capsys):
+    for name, member in (("a.zip", "x/1.npz"), ("b.pth", "archive/data.pkl")):
+        with zipfile.ZipFile(tmp_path / name, "w") as archive:
+            archive.writestr(member, b"\0\1\2")
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w:gz") as archive:
+        archive.addfile(tarfile.TarInfo("1.npz"))
+    (tmp_path / "c.tar.gz").write_bytes(packed.getvalue())
+    bring("--explain", *(tmp_path / name for name in ("a.zip", "b.pth", "c.tar.gz")), code=1)
+    said = capsys.readouterr().out
+    assert "a zip of x/1.npz; unpack it and give its folder" in said
+    assert "a file of PyTorch; save its arrays with numpy.savez" in said and "packed by gzip" in said
+
+
+@pytest.mark.parametrize("columns", range(2, 14))
+def test_a_table_of_captions_is_no_file_of_features(columns, tmp_path, capsys):
+    rest = [f"x{number}" for number in range(columns - 2)]
+    (tmp_path / "a.tsv").write_text(
+        "\t".join(["image", "caption", *rest]) + "\n" + "\t".join(["a.jpg", "a dog", *rest])
+    )
+    bring("--explain", tmp_path / "a.tsv")
+    said = capsys.readouterr().out
+    assert "captions: a table with a header" in said and "holds: 1 captions of 1 images" in said
+
+
+def test_an_encoding_is_taken_when_explaining_too(tmp_path, capsys):
+    (tmp_path / "a.csv").write_bytes("image,caption\na.jpg,一只狗\n".encode("gb18030"))
+    bring("--explain", tmp_path / "a.csv")
+    assert "name its encoding" in capsys.readouterr().out
+    bring("--explain", tmp_path / "a.csv", "--encoding", "gb18030")
+    assert "holds: 1 captions of 1 images" in capsys.readouterr().out
+
+
+def test_nothing_that_is_shown_moves_a_terminal(tmp_path, capsys):
+    foreign.write_tsv(tmp_path / "a.tsv", foreign.images(3), header=True)
+    spoilt = (tmp_path / "a.tsv").read_bytes().replace(b"000018", b"\x1b[31m8")
+    (tmp_path / "a.tsv").write_bytes(
+        spoilt.replace(b"000017", b"\x1b[31m7").replace(b"\tfeat", b"\t\x1b[2Jx\tfeat")
+    )
+    (tmp_path / "b.tsv").write_bytes(spoilt)
+    bring("--explain", tmp_path / "a.tsv", tmp_path / "b.tsv")
+    bring("--input", tmp_path / "b.tsv", "--output", tmp_path / "b.h5")
+    found = capsys.readouterr()
+    assert "\x1b" not in found.out + found.err and "\\x1b[31m8" in found.out
