@@ -8,7 +8,7 @@ from typing import Any
 
 from interbert.curate.reading import urls
 from interbert.curate.reading.page import Candidate, Page
-from interbert.curate.reading.records import Bad, Limits, RawPage, Record
+from interbert.curate.reading.records import Bad, Begin, Limits, RawPage, Record, all_of_them
 
 _URL = ("url", "page_url", "uri")
 _HTML = ("html", "raw_html", "raw_content", "content")
@@ -20,7 +20,7 @@ class Lines:
     def __init__(self, path: Path, limits: Limits) -> None:
         self._path, self._limits = path, limits
 
-    def records(self) -> Iterator[Record]:
+    def records(self, begin: Begin = all_of_them) -> Iterator[Record]:
         with open(self._path, "rb") as start:
             packed = start.read(2) == b"\x1f\x8b"
         with gzip.open(self._path, "rb") if packed else open(self._path, "rb") as file:
@@ -34,7 +34,7 @@ class Lines:
                     return
                 if not line:
                     return
-                if line.strip():
+                if line.strip() and begin(place, f"line {place + 1}"):
                     yield self._read(line, place)
 
     def image(self, place: int, size: int) -> bytes:
@@ -61,7 +61,7 @@ class Lines:
 
 def holds_pages(path: Path) -> bool:
     """By its first line: a folder may hold lines of other things."""
-    record = next(Lines(path, Limits(1 << 30, 1 << 30, 0)).records(), None)
+    record = next(Lines(path, Limits(1 << 26, 1 << 26, 0)).records(), None)
     return isinstance(record, RawPage)
 
 

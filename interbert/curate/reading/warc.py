@@ -10,7 +10,8 @@ from typing import IO, Any
 from fastwarc import ArchiveIterator, WarcRecordType
 
 from interbert.curate.reading.encoded import plain
-from interbert.curate.reading.records import Bad, Limits, RawImage, RawPage, Record
+from interbert.curate.reading.frames import frames_are_whole, is_framed
+from interbert.curate.reading.records import Bad, Begin, Limits, RawImage, RawPage, Record, all_of_them
 
 _KINDS = WarcRecordType.response | WarcRecordType.resource
 _MEMBER = re.compile(rb"\x1f\x8b\x08[\x00-\x1f]|\x28\xb5\x2f\xfd|WARC/[01]\.")
@@ -23,7 +24,7 @@ class Warc:
     def __init__(self, path: Path, limits: Limits) -> None:
         self._path, self._limits = path, limits
 
-    def records(self) -> Iterator[Record]:
+    def records(self, begin: Begin = all_of_them) -> Iterator[Record]:
         start, last = 0, -1
         while start is not None:
             try:
@@ -31,7 +32,7 @@ class Warc:
                     for record in _records(file, start):
                         last = record.stream_pos
                         try:
-                            found = self._look(record)
+                            found = self._look(record, begin)
                         except ValueError as error:
                             found = Bad(last, str(error))
                         if found is not None:
@@ -49,7 +50,7 @@ class Warc:
         with open(self._path, "rb") as file:
             return _body(next(_records(file, place)), self._limits.record_bytes, size)
 
-    def _look(self, record: Any) -> Record | None:
+    def _look(self, record: Any, begin: Begin) -> Record | None:
         url = (record.headers.get("WARC-Target-URI") or "").strip("<> ")
         place = record.stream_pos
         headers = record.http_headers if record.is_http else None
@@ -61,6 +62,8 @@ class Warc:
         kind = kind.partition(";")[0].strip().lower()
         is_page = "html" in kind
         if not is_page and not kind.startswith("image/"):
+            return None
+        if not begin(place, url):
             return None
         if record.content_length > self._limits.record_bytes:
             return Bad(place, f"{url}: a record of {record.content_length:,} bytes")
@@ -85,12 +88,14 @@ class Warc:
         return None
 
     def _ends_whole(self, start: int) -> bool:
-        """Of gzip and plain files, from a record to the end: the library takes a torn end for the end."""
+        """From a record to the end of the file: the library takes a torn end for the end."""
         with open(self._path, "rb") as file:
             file.seek(start)
-            packed = file.read(2) == b"\x1f\x8b"
+            mark = file.read(4)
             file.seek(start)
-            return _members_are_whole(file) if packed else _lengths_fit(file)
+            if is_framed(mark):
+                return frames_are_whole(file)
+            return _members_are_whole(file) if mark.startswith(b"\x1f\x8b") else _lengths_fit(file)
 
     def _begins(self, start: int) -> bool:
         with open(self._path, "rb") as file:

@@ -68,7 +68,7 @@ def _merged(plan: Plan) -> tuple[Counter[str], dict[str, list[dict[str, Any]]], 
     counts: Counter[str] = Counter()
     examples: dict[str, list[dict[str, Any]]] = {}
     bad: list[str] = []
-    for stage in ("read", "judge", "settle", *(["choose"] if plan.settings.judged else []), "write"):
+    for stage in ("read", "judge", "settle", *(["score", "choose"] if plan.settings.judged else []), "write"):
         for number in numbers_of(plan, stage):
             told = plan.part(stage, number).manifest()
             counts.update(

@@ -161,6 +161,7 @@ class _Tally:
     texts: list[tuple[int, int]] = field(default_factory=list)
     found: set[int] = field(default_factory=set)
     examples: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+    bad: list[str] = field(default_factory=list)
 
 
 def judge_unit(plan: Plan, number: int, notes: Notes) -> None:
@@ -172,7 +173,8 @@ def judge_unit(plan: Plan, number: int, notes: Notes) -> None:
     part.write_array(TEXTS, np.array(tally.texts, TEXT_ROW))
     part.write_array(FOUND, np.array(sorted(tally.found), np.int64))
     files = [part.path(name) for name in (PASSED, IMAGES, TEXTS, FOUND)]
-    part.finish({"counts": dict(sorted(tally.counts.items())), "examples": tally.examples}, files)
+    told = {"counts": dict(sorted(tally.counts.items())), "examples": tally.examples, "bad": tally.bad}
+    part.finish(told, files)
 
 
 def _passed_rows(
@@ -183,6 +185,8 @@ def _passed_rows(
         page = Page.of_row(row)
         _count_tags(page, index, tally)
         if place in notes.fatal:
+            tally.counts["bad places"] += 1
+            tally.bad.append(f"{page.url}: {notes.fatal[place]}")
             continue
         for verdict in judge_page(page, index, settings):
             _count(verdict, page, tally)

@@ -52,14 +52,17 @@ def read_unit(plan: Plan, number: int, notes: Notes) -> None:
 def _rows(plan: Plan, number: int, notes: Notes, found: _Found) -> Iterator[dict[str, Any]]:
     settings, unit = plan.settings, plan.units[number]
     decoding = Limits(settings.reading.max_megapixels)
-    for record in unit.source(limits_of(settings.reading)).records():
+
+    def begin(place: int, what: str) -> bool:
+        notes.begin(place)
+        if place in notes.fatal:
+            _add_bad(found, plan, number, Bad(place, f"{what}: {notes.fatal[place]}"))
+        return place not in notes.fatal
+
+    for record in unit.source(limits_of(settings.reading)).records(begin):
         if isinstance(record, Bad):
             _add_bad(found, plan, number, record)
             continue
-        if record.place in notes.fatal:
-            _add_bad(found, plan, number, Bad(record.place, f"{record.url}: {notes.fatal[record.place]}"))
-            continue
-        notes.begin(record.place)
         if isinstance(record, RawImage):
             _add_image(record, number, settings, decoding, found)
         elif unit.pages:
