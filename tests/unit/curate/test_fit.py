@@ -13,7 +13,7 @@ from interbert.__main__ import main
 from interbert.curate.explain import explain
 from interbert.curate.fit.columns import COLUMNS, columns_of
 from interbert.curate.fit.judges import judge_of, judged
-from interbert.curate.fit.scorer import Labels, load_scorer, match_alone, train_scorer
+from interbert.curate.fit.scorer import Labels, _folds, load_scorer, match_alone, train_scorer
 from interbert.curate.fit.training import read_labels
 from interbert.model.interbert import InterBertForPreTraining
 from interbert.sources.scenes.detector import CLASSES
@@ -73,11 +73,10 @@ def test_columns_that_say_nothing_do_not_make_it_worse_than_the_match_head():
 
 
 def test_texts_of_an_image_are_held_out_together():
-    """Each image's two texts are the same by all columns but have nothing to do with other images' ones."""
-    labels = drawn(200, 4, by=0.0)
-    labels.columns_NF[1::2], labels.fits_N[1::2] = labels.columns_NF[::2], labels.fits_N[::2]
-    found = train_scorer(labels, drawn(0, 1)).probabilities(labels.columns_NF)
-    assert ((found > 0.5) == labels.fits_N).mean() < 0.7
+    image_N = np.arange(40) // 3
+    folds = list(_folds(image_N, 0))
+    assert sorted(np.concatenate([held for held, _ in folds]).tolist()) == list(range(40))
+    assert not any(set(image_N[held]) & set(image_N[used]) for held, used in folds)
 
 
 def test_without_a_scorer_it_is_the_match_heads_probability():
