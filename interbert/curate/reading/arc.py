@@ -48,6 +48,8 @@ class Arc:
     def _read(self, file: IO[bytes], place: int, line: bytes, begin: Begin) -> Iterator[Record]:
         words = line.split()
         length = int(words[-1])
+        if length < 0:
+            raise ValueError(f"a length of {length}")
         url = words[0].decode("utf-8", "replace")
         wanted = url.startswith(("http:", "https:")) and begin(place, url)
         if not wanted:

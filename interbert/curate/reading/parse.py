@@ -15,10 +15,8 @@ from resiliparse.parse.html import HTMLTree
 from interbert.curate.reading import rights, urls
 from interbert.curate.reading.around import texts_around
 from interbert.curate.reading.linked_data import linked_images
-from interbert.curate.reading.page import Candidate, Page
+from interbert.curate.reading.page import MOST_IMAGES, Candidate, Page
 
-MOST_IMAGES = 500
-"""Of a page; the tags behind them are counted only."""
 _SAMPLE = 1500
 """Letters of a page's text, from which its language is told."""
 _WANTED = "img, base[href], meta, link[rel], a[rel], script[type='application/ld+json'], h1"

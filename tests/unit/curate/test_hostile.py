@@ -1,5 +1,6 @@
 """Input that is made, or torn, to stop whoever reads it: named, counted and passed over."""
 
+import json
 import os
 import tarfile
 import time
@@ -150,6 +151,22 @@ def test_the_output_may_lie_among_the_inputs(tmp_path):
     write_crawl(tmp_path / "a.warc.gz", {"a.html": IMAGE}, {"a.jpg": picture()})
     report = collected(tmp_path / "pairs", tmp_path)
     assert report["kept"] == 1 and collected(tmp_path / "pairs", tmp_path) == report
+
+
+def test_fields_are_read_within_bounds(tmp_path):
+    huge = {"src": "a.jpg", "alt": "two old boats in the harbour", "width": 10**400, "height": 10**400}
+    long = {"src": "b.jpg", "alt": "boat " * 100_000, "width": -3}
+    rows = [{"url": SITE, "images": [huge, long, [], 5, {"src": 7}, *(["x.jpg"] * 3000)]}]
+    (tmp_path / "p.jsonl").write_text("\n".join(map(json.dumps, rows)) + "\n")
+    images = write_crawl(tmp_path / "a.warc.gz", {}, {"a.jpg": picture(0), "b.jpg": picture(1)})
+    report = collected(tmp_path / "pairs", tmp_path / "p.jsonl", images)
+    assert (report["kept"], report["image_tags"], report["images_found"]) == (1, 3003, 2)
+
+
+def test_a_length_that_is_none_does_not_read_all_of_an_arc(tmp_path):
+    (tmp_path / "a.arc").write_bytes(b"http://a.org/ 1.2.3.4 2020 text/html -1\n" + b"x" * 999)
+    (bad,) = Arc(tmp_path / "a.arc", LIMITS).records()
+    assert isinstance(bad, Bad) and "-1" in bad.what
 
 
 def test_half_letters_in_addresses_are_letters():
