@@ -2,7 +2,7 @@
 
 At each share of noise and for each seed a crawl of made pages is collected by the rules alone, and its texts are
 scored by a model (`--model`, trained on clean scenes) and a scorer that has learnt from 300 labels of four of the
-templates. Judged on the four others: average precision against whether a text is true (beside the match head alone,
+templates, drawn from all crawls of that noise. Judged on the four others, crawl by crawl: average precision against whether a text is true (beside the match head alone,
 and the number of words shared with the page's title), how often the best text is true, calibration, abstention.
 
 With --induced three stores are written of one crawl, each image with one text: the first that its page gives
@@ -44,10 +44,12 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as temporary:
         folder = given.folder or Path(temporary)
         for noise in given.noise:
-            found = []
-            for seed in range(1, given.seeds + 1):
-                images = seen(folder / f"{noise}_{seed}", given.pages, seed, noise, given.model)
-                found.append(judged(images, seed))
+            crawls = [
+                seen(folder / f"{noise}_{seed}", given.pages, seed, noise, given.model)
+                for seed in range(1, given.seeds + 1)
+            ]
+            everything = [image for images in crawls for image in images]
+            found = [judged(images, scorer_of(everything, seed)) for seed, images in enumerate(crawls, 1)]
             figures["noise"][str(noise)] = summary(found)
         if given.noise:
             show(figures)
@@ -92,8 +94,8 @@ def scorer_of(images: list[Seen], seed: int) -> Scorer:
     return train_scorer(labels.taken(order[:GIVEN]), labels.taken(order[:0]), seed)
 
 
-def judged(images: list[Seen], seed: int) -> dict[str, float]:
-    scorer, (labels, shared) = scorer_of(images, seed), texts_of(images, "judging")
+def judged(images: list[Seen], scorer: Scorer) -> dict[str, float]:
+    labels, shared = texts_of(images, "judging")
     truth, head = labels.fits_N, match_alone()
     said = {
         "scorer": scorer.logits(labels.columns_NF), "match head": head.logits(labels.columns_NF),

@@ -84,14 +84,20 @@ def train_scorer(given: Labels, weak: Labels, seed: int = 0) -> Scorer:
         return _fitted(given, weak, _BELIEFS[1])
     held_NB = np.stack([_held_out(given, weak, belief, seed) for belief in _BELIEFS], axis=1)
     loss_NB = np.stack([_loss(held_NB[:, n], given.fits_N) for n in range(len(_BELIEFS))], axis=1)
-    best = int(loss_NB.mean(axis=0).argmin())
-    # The least belief whose loss is no worse than chance would make it.
-    worse_NB = loss_NB - loss_NB[:, [best]]
-    error_B = worse_NB.std(axis=0) / len(worse_NB) ** 0.5
-    chosen = int(np.argmax(worse_NB.mean(axis=0) <= error_B))
+    chosen = _least_as_good(loss_NB, given.image_N)
     scorer = _fitted(given, weak, _BELIEFS[chosen])
     slope, step = _calibrated(held_NB[:, chosen], given.fits_N)
     return replace(scorer, weight_F=slope * scorer.weight_F, bias=slope * scorer.bias + step)
+
+
+def _least_as_good(loss_NB: np.ndarray, image_N: np.ndarray) -> int:
+    """The least belief that is worse than the best one by no more than chance makes it: by two errors of the mean, of
+    which an image's texts, that err together, count as one."""
+    worse_NB = loss_NB - loss_NB[:, [int(loss_NB.mean(axis=0).argmin())]]
+    images, back_N = np.unique(image_N, return_inverse=True)
+    worse_IB = np.stack([np.bincount(back_N, one_N) for one_N in worse_NB.T], axis=1)
+    error_B = worse_IB.std(axis=0) * len(images) ** 0.5 / len(worse_NB)
+    return int(np.argmax(worse_NB.mean(axis=0) <= 2 * error_B))
 
 
 def _fitted(given: Labels, weak: Labels, belief: float) -> Scorer:
