@@ -2,8 +2,9 @@
 
 At each share of noise and for each seed a crawl of made pages is collected by the rules alone, and its texts are
 scored by a model (`--model`, trained on clean scenes) and a scorer that has learnt from 300 labels of four of the
-templates, drawn from all crawls of that noise. Judged on the four others, crawl by crawl: average precision against whether a text is true (beside the match head alone,
-and the number of words shared with the page's title), how often the best text is true, calibration, abstention.
+templates, drawn from all crawls of that noise. Judged on the four others, crawl by crawl: average precision against
+whether a text is true (beside the match head alone, and the number of words shared with the page's title), how often
+the best text is true, calibration, abstention.
 
 With --induced three stores are written of one crawl, each image with one text: the first that its page gives
 (unfiltered), the one that fits best of the images that are kept (filtered), a true one (oracle). A model is trained

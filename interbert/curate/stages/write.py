@@ -103,6 +103,8 @@ def _count(row: dict[str, Any], counts: Counter[str]) -> None:
     counts[f"domain {host(best['page']) or 'files'}"] += 1
     counts["licensed"] += bool(row["licence"])
     counts[f"words {min(len(best['text'].split()), 40)}"] += 1
+    if "fit" in row.get("scores", {}):
+        counts[f"fit {min(int(10 * row['scores']['fit']), 9) * 10}"] += 1
     counts[f"side {min(row['width'], row['height']) // 100 * 100}"] += 1
 
 

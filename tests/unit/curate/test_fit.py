@@ -153,4 +153,5 @@ def test_the_best_of_a_collection_by_a_model_and_a_scorer(world, capsys):
     settings = {"fit": {**fit, "scorer": str(world / "scorer.json"), "keep": 0.5, "least": 0.0}}
     report = collected(world / "best", world / "made", **settings)
     settled = next(one for one in report["rules"] if one["rule"] == "fits_nothing")
+    assert "probability that the text fits" in (world / "best" / "report.html").read_text()
     assert report["kept"] == -(-settled["in"] // 2) > 2 and "fit" not in report["not_judged"]
