@@ -168,7 +168,8 @@ def _refuse_again(one: _Running, place: int, stage: str, what: str) -> None:
     """What was to be passed over, and was not: else it would be begun for ever."""
     if place in one.notes.fatal:
         raise ValueError(
-            f"{stage} {one.number}: {what} at {place}, which was to be passed over ({one.notes.fatal[place]})"
+            f"{stage} {one.number}: {what} at {place}, which was to be passed over ({one.notes.fatal[place]}); allow "
+            "more by reading.seconds_of_a_page, or leave this input out"
         )
 
 

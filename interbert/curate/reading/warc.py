@@ -53,6 +53,9 @@ class Warc:
     def _look(self, record: Any, begin: Begin) -> Record | None:
         url = (record.headers.get("WARC-Target-URI") or "").strip("<> ")
         place = record.stream_pos
+        # Of those that are not wanted, too: stepping over a film takes its time.
+        if not begin(place, url):
+            return None
         headers = record.http_headers if record.is_http else None
         if not url.startswith(("http:", "https:", "file:")) or (record.is_http and headers is None):
             return None
@@ -62,8 +65,6 @@ class Warc:
         kind = kind.partition(";")[0].strip().lower()
         is_page = "html" in kind
         if not is_page and not kind.startswith("image/"):
-            return None
-        if not begin(place, url):
             return None
         if record.content_length > self._limits.record_bytes:
             return Bad(place, f"{url}: a record of {record.content_length:,} bytes")
