@@ -10,12 +10,11 @@ from typing import IO, Any
 from fastwarc import ArchiveIterator, WarcRecordType
 
 from interbert.curate.reading.encoded import plain
-from interbert.curate.reading.frames import frames_are_whole, is_framed
 from interbert.curate.reading.records import Bad, Begin, Limits, RawImage, RawPage, Record, all_of_them
 
 _KINDS = WarcRecordType.response | WarcRecordType.resource
-_MEMBER = re.compile(rb"\x1f\x8b\x08[\x00-\x1f]|\x28\xb5\x2f\xfd|WARC/[01]\.")
-"""Where a record may begin in the file: a member of gzip, a frame of zstd, or a plain one."""
+_MEMBER = re.compile(rb"\x1f\x8b\x08[\x00-\x1f]|\x28\xb5\x2f\xfd|\x04\x22\x4d\x18|WARC/[01]\.")
+"""Where a record may begin in the file: a member of gzip, a frame of zstd or LZ4, or a plain one."""
 _LENGTH = re.compile(rb"(?i)^content-length:\s*(\d+)", re.M)
 _BLOCK = 1 << 20
 
@@ -89,14 +88,13 @@ class Warc:
         return None
 
     def _ends_whole(self, start: int) -> bool:
-        """From a record to the end of the file: the library takes a torn end for the end."""
+        """From a record to the end of the file: the library takes a torn end of gzip and of plain files for the end,
+        but not of zstd and LZ4."""
         with open(self._path, "rb") as file:
             file.seek(start)
-            mark = file.read(4)
+            packed = file.read(2) == b"\x1f\x8b"
             file.seek(start)
-            if is_framed(mark):
-                return frames_are_whole(file)
-            return _members_are_whole(file) if mark.startswith(b"\x1f\x8b") else _lengths_fit(file)
+            return _members_are_whole(file) if packed else _lengths_fit(file)
 
     def _begins(self, start: int) -> bool:
         with open(self._path, "rb") as file:

@@ -10,14 +10,13 @@ import killed_work
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from fastwarc import ArchiveIterator, ZstdWriter
+from fastwarc import ArchiveIterator, Lz4Writer, ZstdWriter
 from made_crawl import SITE, collected, page, picture, write_crawl
 
 from interbert.curate.engine.local import run_units
 from interbert.curate.explain import explain
 from interbert.curate.images.index import Index
 from interbert.curate.reading.arc import Arc
-from interbert.curate.reading.frames import frames_are_whole, is_framed
 from interbert.curate.reading.parse import parse
 from interbert.curate.reading.records import Bad, Limits, RawImage
 from interbert.curate.reading.stored import Table, Tar
@@ -37,40 +36,32 @@ def bad_of(source) -> list[Bad]:
     return [one for one in source.records() if isinstance(one, Bad)]
 
 
-def zstd_of(path: Path, packed: Path) -> Path:
+def framed(path: Path, writer: type) -> list[int]:
+    """A crawl of four pages as frames; where each begins."""
+    packed = write_crawl(path.with_suffix(".gz"), {f"{n}.html": IMAGE * 40 for n in range(4)}, {})
     with open(path, "wb") as file:
         for record in ArchiveIterator(str(packed), parse_http=False):
-            frame = ZstdWriter(file)
+            frame = writer(file)
             record.write(frame)
             frame.close()
-    return path
+    return [one.place for one in Warc(path, LIMITS).records()]
 
 
-@pytest.mark.parametrize("cut", [1, 5, 700])
-def test_a_torn_end_of_zstd_is_named(tmp_path, cut):
-    packed = write_crawl(tmp_path / "a.warc.gz", {f"{n}.html": IMAGE * 9 for n in range(4)}, {})
-    path = zstd_of(tmp_path / "a.warc.zst", packed)
-    assert not bad_of(Warc(path, LIMITS)) and len(list(Warc(path, LIMITS).records())) == 4
-    path.write_bytes(path.read_bytes()[:-cut])
-    assert any("midst" in one.what or "not a whole" in one.what for one in bad_of(Warc(path, LIMITS)))
-
-
-def test_frames_of_lz4_are_walked_by_their_lengths(tmp_path):
-    path = tmp_path / "a.lz4"
-    header = b"\x04\x22\x4d\x18" + bytes([0b01010100, 0x40, 0])  # checksums of blocks and of the content
-    block = (3).to_bytes(4, "little") + b"abc" + bytes(4)
-    whole = header + block + block + bytes(4) + bytes(4)
-    skipped = b"\x50\x2a\x4d\x18" + (2).to_bytes(4, "little") + b"xx"
-    for data, fine in (
-        (whole, True),
-        (whole + skipped + whole, True),
-        (whole[:-1], False),
-        (whole[:20], False),
-    ):
-        path.write_bytes(data)
-        assert is_framed(data[:4])
-        with open(path, "rb") as file:
-            assert frames_are_whole(file) == fine
+@pytest.mark.parametrize("writer", [ZstdWriter, Lz4Writer])
+def test_frames_that_are_torn_or_damaged_are_named_and_what_follows_is_read(tmp_path, writer):
+    path = tmp_path / "a.warc.x"
+    places = framed(path, writer)
+    whole = path.read_bytes()
+    assert len(places) == 4 and not bad_of(Warc(path, LIMITS))
+    for cut in (20, 50, len(whole) - places[3] - 12):
+        path.write_bytes(whole[:-cut])
+        assert len(bad_of(Warc(path, LIMITS))) == 1
+    damaged = bytearray(whole)
+    damaged[places[1] + 9 : places[1] + 60] = b"\xff" * 51
+    path.write_bytes(damaged)
+    found = list(Warc(path, LIMITS).records())
+    assert [one.place for one in found if not isinstance(one, Bad)] == [places[0], *places[2:]]
+    assert len(bad_of(Warc(path, LIMITS))) == 1
 
 
 def test_a_record_that_is_far_too_large_is_named_and_not_read(tmp_path):
