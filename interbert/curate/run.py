@@ -86,6 +86,10 @@ def run_stage(
 def finish(plan: Plan) -> dict:
     """What is told of the whole: captions for who has features of the images already, and the report."""
     shutil.rmtree(plan.work / "notes", ignore_errors=True)
+    # What workers that were killed had begun to write: all is done, so nobody writes there now.
+    for folder in (plan.output, *(path for path in plan.work.rglob("*") if path.is_dir())):
+        for path in folder.glob(".*.partial"):
+            path.unlink()
     with replaced(plan.output / CAPTIONS) as partial, open(partial, "w", encoding="utf-8") as file:
         for number in numbers_of(plan, "write"):
             for row in chosen_rows(plan, number):
