@@ -87,7 +87,7 @@ def finish(plan: Plan) -> dict:
     """What is told of the whole: captions for who has features of the images already, and the report."""
     shutil.rmtree(plan.work / "notes", ignore_errors=True)
     # What workers that were killed had begun to write: all is done, so nobody writes there now.
-    for folder in (plan.output, *(path for path in plan.work.rglob("*") if path.is_dir())):
+    for folder in (plan.output, plan.work, *(path for path in plan.work.rglob("*") if path.is_dir())):
         for path in folder.glob(".*.partial"):
             path.unlink()
     with replaced(plan.output / CAPTIONS) as partial, open(partial, "w", encoding="utf-8") as file:
