@@ -2,8 +2,9 @@
 
 At each share of noise and for each seed a crawl of made pages is collected by the rules alone, and its texts are
 scored by a model (`--model`, trained on clean scenes) and a scorer that has learnt from 300 labels of four of the
-templates. Judged on the four others: average precision against whether a text is true (beside the match head alone,
-and the number of words shared with the page's title), how often the best text is true, calibration.
+templates, drawn from all crawls of that noise. Judged on the four others, crawl by crawl: average precision against
+whether a text is true (beside the match head alone, and the number of words shared with the page's title), how often
+the best text is true, calibration, abstention.
 
 With --induced three stores are written of one crawl, each image with one text: the first that its page gives
 (unfiltered), the one that fits best of the images that are kept (filtered), a true one (oracle). A model is trained
@@ -15,72 +16,46 @@ import json
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from scipy.stats import t as student
 from sklearn.metrics import average_precision_score
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from benchmarks import report
+from benchmarks.curate_crawls import Seen, seen, width_of
 from interbert.corpus.corpus import Corpus
-from interbert.curate.fit.matcher import Matcher
-from interbert.curate.fit.scorer import match_alone, train_scorer
-from interbert.curate.run import Wishes, curate
-from interbert.curate.settings import CurateSettings, FitRules
-from interbert.curate.stages.plan import Plan, load_plan
-from interbert.curate.stages.score import columns_of_rows, put_best_first
-from interbert.curate.stages.settle import SHARD
-from interbert.curate.stages.write import Files
-from interbert.curate.texts.words import letters_alone, words_of
-from interbert.curate.truth import GOOD
-from interbert.sources.scenes.pages.write import LABELS, write_pages
+from interbert.curate.fit.scorer import Labels, Scorer, match_alone, train_scorer
+from interbert.curate.settings import FitRules
+from interbert.curate.texts.words import words_of
 from interbert.sources.scenes.write import write_scenes
 from interbert.store.writer import StoreWriter
 
 ROOT = Path(__file__).resolve().parent.parent
 GIVEN = 300
-WAYS = ("scorer", "match head", "shared words")
-Row = dict[str, Any]
-
-
-@dataclass
-class Crawl:
-    rows: list[tuple[Row, np.ndarray]]
-    """Images that passed the rules, with the columns of their texts."""
-    kinds: dict[tuple[str, str, str], str]
-    """(page, image, plain text) -> kind of what is said."""
-    part: dict[str, str]
-    """Of a page."""
-    features: Path
-
-    def truth(self, row: Row) -> list[bool | None]:
-        """Of each text; None: nobody has said."""
-        found = []
-        for one in row["texts"]:
-            kind = self.kinds.get((one["page"], row["image"], letters_alone(one["text"])))
-            if kind is None and one["source"] in ("page", "description"):
-                kind = "page topic"
-            found.append(None if kind is None else kind in GOOD)
-        return found
+LEAST, KEEP = FitRules().least, FitRules().keep
 
 
 def main() -> None:
     given = parse_arguments()
     figures: dict[str, Any] = {"pages": given.pages, "seeds": given.seeds, "noise": {}}
-    with tempfile.TemporaryDirectory(dir=given.folder) as folder:
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = given.folder or Path(temporary)
         for noise in given.noise:
-            found = []
-            for seed in range(1, given.seeds + 1):
-                crawl = collected(Path(folder) / f"{noise}_{seed}", given.pages, seed, noise, given.model)
-                found.append(judged(crawl, seed))
+            crawls = [
+                seen(folder / f"{noise}_{seed}", given.pages, seed, noise, given.model)
+                for seed in range(1, given.seeds + 1)
+            ]
+            everything = [image for images in crawls for image in images]
+            found = [judged(images, scorer_of(everything, seed)) for seed, images in enumerate(crawls, 1)]
             figures["noise"][str(noise)] = summary(found)
-        show(figures)
+        if given.noise:
+            show(figures)
         if given.induced:
-            figures["induced"] = induced(Path(folder), given)
+            figures["induced"] = induced(folder, given)
             print(json.dumps(figures["induced"], indent=2))
     report.write_json(given.json, figures)
 
@@ -89,78 +64,50 @@ def parse_arguments() -> argparse.Namespace:
     parser = report.parser(__doc__)
     parser.add_argument("--model", type=Path, default=Path("runs/scenes/export"), help="(runs/scenes/export)")
     parser.add_argument("--pages", type=int, default=400, help="of a crawl (400)")
-    parser.add_argument("--noise", type=float, nargs="+", default=[0.2, 0.4, 0.6, 0.8])
+    parser.add_argument("--noise", type=float, nargs="*", default=[0.2, 0.4, 0.6, 0.8])
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--induced", action="store_true", help="train on what was collected, too")
     parser.add_argument("--steps", type=int, default=1800, help="of each of these trainings (1800)")
-    parser.add_argument("--folder", type=Path, help="where files are made for the while (the system's)")
+    parser.add_argument("--folder", type=Path, help="where crawls are kept, to be scored anew in seconds")
     return parser.parse_args()
 
 
-def collected(folder: Path, pages: int, seed: int, noise: float, model: Path) -> Crawl:
-    photos = write_pages(folder / "made", pages, seed, "train", noise)
-    features = folder / "scenes.h5"
-    write_scenes(features, photos, seed, feature_width=width_of(model), captions=1)
-    curate(Wishes([folder / "made"], [], [], folder / "pairs", CurateSettings()))
-    plan = load_plan(folder / "pairs")
-    rules = FitRules(model=str(model), features=str(features))
-    with Matcher(rules) as matcher:
-        scored = columns_of_rows(list(rows_of(plan)), matcher, Files(plan), rules.others)
-        rows = [(row, columns) for row, columns in scored if columns is not None]
-    kinds, part = {}, {}
-    with open(folder / "made" / LABELS, encoding="utf-8") as file:
-        for line in file:
-            one = json.loads(line)
-            part[one["page"]] = one["part"]
-            if one["what"] == "text":
-                kinds[one["page"], one["image"], letters_alone(one["meant"] or one["text"])] = one["kind"]
-    return Crawl(rows, kinds, part, features)
-
-
-def width_of(model: Path) -> int:
-    return json.loads((model / "config.json").read_text())["feature_width"]
-
-
-def rows_of(plan: Plan) -> Iterable[Row]:
-    for number in range(1, plan.part("settle", 0).manifest()["shards"] + 1):
-        yield from plan.part("settle", number).lines(SHARD)
-
-
-def texts_of(crawl: Crawl, part: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Columns and truth of the texts of a part, and the number of words that each shares with its page's title."""
-    columns, truth, shared = [], [], []
-    for row, own in crawl.rows:
-        if crawl.part[row["page"]] != part:
+def texts_of(images: list[Seen], part: str) -> tuple[Labels, np.ndarray]:
+    """Of the texts of a part what is known, and the number of words that each shares with its page's title."""
+    columns, truth, number_of, shared = [], [], [], []
+    for number, image in enumerate(images):
+        if image.part != part:
             continue
-        titles = {word for one in row["texts"] if one["source"] == "page" for word in words_of(one["text"])}
-        for one, fits, line in zip(row["texts"], crawl.truth(row), own, strict=True):
+        titles = {word for source, text in image.texts if source == "page" for word in words_of(text)}
+        for (_, text), fits, line in zip(image.texts, image.truth, image.columns, strict=True):
             if fits is not None:
                 columns.append(line)
                 truth.append(fits)
-                shared.append(len(titles.intersection(words_of(one["text"]))))
-    return np.stack(columns), np.array(truth), np.array(shared)
+                number_of.append(number)
+                shared.append(len(titles.intersection(words_of(text))))
+    return Labels(np.stack(columns), np.array(truth), np.array(number_of)), np.array(shared)
 
 
-def scorer_of(crawl: Crawl, seed: int):
+def scorer_of(images: list[Seen], seed: int) -> Scorer:
     """From 300 labels of the tuning part."""
-    columns, truth, _ = texts_of(crawl, "tuning")
-    order = np.random.default_rng(seed).permutation(len(truth))[:GIVEN]
-    weak = columns[:0], truth[:0]
-    return train_scorer((columns[order], truth[order]), weak, seed)
+    labels, _ = texts_of(images, "tuning")
+    order = np.random.default_rng(seed).permutation(len(labels.fits_N))
+    return train_scorer(labels.taken(order[:GIVEN]), labels.taken(order[:0]), seed)
 
 
-def judged(crawl: Crawl, seed: int) -> dict[str, float]:
-    scorer = scorer_of(crawl, seed)
-    columns, truth, shared = texts_of(crawl, "judging")
+def judged(images: list[Seen], scorer: Scorer) -> dict[str, float]:
+    labels, shared = texts_of(images, "judging")
+    truth, head = labels.fits_N, match_alone()
     said = {
-        "scorer": scorer.probabilities(columns) + 1e-6 * scorer.raw(columns),
-        "match head": match_alone().probabilities(columns),
+        "scorer": scorer.logits(labels.columns_NF), "match head": head.logits(labels.columns_NF),
         "shared words": shared,
-    }
-    found = {f"average precision, {way}": average_precision_score(truth, said[way]) for way in WAYS}
+    }  # fmt: skip
+    found = {f"average precision, {way}": average_precision_score(truth, own) for way, own in said.items()}
+    found["scorer above head"] = found["average precision, scorer"] - found["average precision, match head"]
     found["share of true texts"] = truth.mean()
-    found["calibration error"] = calibration_error(said["scorer"], truth)
-    return found | best_texts(crawl, scorer)
+    for way, one in (("scorer", scorer), ("match head", head)):
+        found[f"calibration error, {way}"] = calibration_error(one.probabilities(labels.columns_NF), truth)
+    return found | best_texts([one for one in images if one.part == "judging"], scorer)
 
 
 def calibration_error(said: np.ndarray, truth: np.ndarray) -> float:
@@ -169,37 +116,47 @@ def calibration_error(said: np.ndarray, truth: np.ndarray) -> float:
     return float(sum(abs(said[part].mean() - truth[part].mean()) * len(part) for part in parts) / len(said))
 
 
-def best_texts(crawl: Crawl, scorer: Any) -> dict[str, float]:
-    """Of images with a true and a false text: how often the one that is taken is true."""
-    right: dict[str, list[bool]] = {"first": [], "best": []}
-    for row, columns in crawl.rows:
-        truth = crawl.truth(row)
-        if crawl.part[row["page"]] != "judging" or not {True, False} <= set(truth):
+def best_texts(images: list[Seen], scorer: Scorer) -> dict[str, float]:
+    """Of images with a true and a false text, how often the one that is taken is true. Of all images, how many of the
+    taken texts are true: of the first ones, of those that fit by enough, of the share that fits best. Of images
+    without a true text, how many have none then."""
+    first, best, fit, some = [], [], [], []
+    for image in images:
+        known = [number for number, fits in enumerate(image.truth) if fits is not None]
+        if not known:
             continue
-        known = [number for number, fits in enumerate(truth) if fits is not None]
-        fits = scorer.raw(columns)
-        right["first"].append(bool(truth[known[0]]))
-        right["best"].append(bool(truth[max(known, key=lambda number, fits=fits: fits[number])]))
-    return {f"right text, {way}": float(np.mean(one)) for way, one in right.items()}
+        fits = scorer.probabilities(image.columns)
+        top = max(known, key=lambda number, fits=fits: fits[number])
+        first.append(bool(image.truth[known[0]]))
+        best.append(bool(image.truth[top]))
+        fit.append(float(fits[top]))
+        some.append(True in image.truth)
+    first_I, best_I, fit_I, some_I = map(np.array, (first, best, fit, some))
+    both_I = np.array([{True, False} <= set(image.truth) for image in images if set(image.truth) != {None}])
+    kept_I = np.argsort(-fit_I, kind="stable")[: int(np.ceil(KEEP * len(fit_I)))]
+    return {
+        "right text of some, first": first_I[both_I].mean(),
+        "right text of some, best": best_I[both_I].mean(),
+        "true, first texts": first_I.mean(),
+        f"true, of those that fit by {LEAST:g}": best_I[fit_I >= LEAST].mean(),
+        f"true, of the {KEEP:.0%} that fit best": best_I[kept_I].mean(),
+        "images without a true text that have none then": (fit_I < LEAST)[~some_I].mean(),
+        "images with a true text that have none then": (fit_I < LEAST)[some_I].mean(),
+    }
 
 
 def summary(found: list[dict[str, float]]) -> dict[str, list[float]]:
     """Mean over seeds, and half of a 95 % interval of it."""
     values = {name: np.array([one[name] for one in found]) for name in found[0]}
-    half = {name: 1.96 * v.std(ddof=1) / len(v) ** 0.5 if len(v) > 1 else 0.0 for name, v in values.items()}
+    times = student.ppf(0.975, max(len(found) - 1, 1))
+    half = {name: times * v.std(ddof=1) / len(v) ** 0.5 if len(v) > 1 else 0.0 for name, v in values.items()}
     return {name: [float(v.mean()), float(half[name])] for name, v in values.items()}
 
 
 def show(figures: dict[str, Any]) -> None:
     names = list(next(iter(figures["noise"].values())))
     rows = [
-        [
-            name,
-            *(
-                f"{100 * found[name][0]:.1f} ± {100 * found[name][1]:.1f}"
-                for found in figures["noise"].values()
-            ),
-        ]
+        [name, *(f"{100 * one[name][0]:.1f} ± {100 * one[name][1]:.1f}" for one in figures["noise"].values())]
         for name in names
     ]
     report.table("judged on templates that nothing was tuned on, %", ["noise", *figures["noise"]], rows)
@@ -207,28 +164,28 @@ def show(figures: dict[str, Any]) -> None:
 
 def induced(folder: Path, given: argparse.Namespace) -> dict[str, Any]:
     """R@1 of text to image among clean test scenes, after as many steps on each collection."""
-    crawl = collected(folder / "induced", given.pages, 99, 0.5, given.model)
-    scorer = scorer_of(crawl, 99)
+    folder = folder / "induced"
+    images = seen(folder, given.pages, 99, 0.5, given.model)
+    scorer = scorer_of(images, 99)
     test = folder / "test.h5"
     write_scenes(test, 200, 1, "test", width_of(given.model))
     pairs: dict[str, list[tuple[str, str]]] = {"unfiltered": [], "filtered": [], "oracle": []}
     ranked = []
-    for row, columns in crawl.rows:
-        scene = Path(row["image"]).stem
-        pairs["unfiltered"].append((scene, row["texts"][0]["text"]))
-        true = [one["text"] for one, fits in zip(row["texts"], crawl.truth(row), strict=True) if fits]
-        pairs["oracle"] += [(scene, true[0])] if true else []
-        put_best_first(row, scorer, columns)
-        ranked.append((row["scores"]["fit"], scene, row["texts"][0]["text"]))
+    for image in images:
+        texts, fits = [text for _, text in image.texts], scorer.probabilities(image.columns)
+        pairs["unfiltered"].append((image.scene, texts[0]))
+        pairs["oracle"] += [
+            (image.scene, text) for text, true in zip(texts, image.truth, strict=True) if true
+        ][:1]
+        ranked.append((float(fits.max()), image.scene, texts[int(fits.argmax())]))
     ranked.sort(reverse=True)
-    share = len(pairs["oracle"]) / len(crawl.rows)
-    pairs["filtered"] = [(scene, text) for _, scene, text in ranked[: int(share * len(ranked))]]
+    pairs["filtered"] = [(scene, text) for fit, scene, text in ranked if fit >= LEAST]
     found: dict[str, Any] = {}
     for name, chosen in pairs.items():
         store = folder / f"{name}.h5"
-        write_store(store, crawl.features, chosen)
+        write_store(store, folder / "scenes.h5", chosen)
         found[name] = {"pairs": len(chosen), **trained(folder / f"run_{name}", store, test, given)}
-    low, middle, high = (found[name]["r1"] for name in ("unfiltered", "filtered", "oracle"))
+    low, middle, high = (found[name]["r1"] for name in pairs)
     found["recovered"] = (middle - low) / (high - low) if high > low else None
     return found
 

@@ -19,7 +19,7 @@ HELP = (
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     from interbert.config import Language, World
     from interbert.sources.scenes.detector import DEFAULT_REGIONS
-    from interbert.sources.scenes.world import SPLITS, WINDOW, image_id
+    from interbert.sources.scenes.world import SPLITS, WINDOW
 
     parser.description = (
         "Scenes of 3-6 objects, what a detector would report of them, captions. Same options, same bytes. "
@@ -71,13 +71,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         + ", ".join(get_args(World)),
     )
     parser.add_argument("--count", type=int, metavar="N", help="how many examples (2000)")
+    _add_picture(parser)
+    add_overwrite(parser)
+
+
+def _add_picture(parser: argparse.ArgumentParser) -> None:
+    from interbert.sources.scenes.world import image_id
+
     parser.add_argument("--picture", type=Path, metavar="PNG", help="draw a scene into this file")
     parser.add_argument(
         "--image-id",
         metavar="ID",
         help=f"the scene to draw (the first); ids look like {image_id(1, 'train', 12)}",
     )
-    add_overwrite(parser)
 
 
 def run(args: argparse.Namespace) -> int:

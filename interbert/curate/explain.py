@@ -8,11 +8,13 @@ from interbert.curate.images.index import Index
 from interbert.curate.reading import urls
 from interbert.curate.reading.page import Page
 from interbert.curate.stages.all import numbers_of
+from interbert.curate.stages.gathered import WHY_ALIKE, is_among
 from interbert.curate.stages.judge import Verdict, judge_page
 from interbert.curate.stages.plan import Plan, load_plan
 from interbert.curate.stages.read import PAGES
-from interbert.curate.stages.settle import DROPPED
+from interbert.curate.stages.settle import DROPPED, SHARED
 from interbert.curate.stages.write import chosen_rows, shard_path
+from interbert.curate.texts.words import text_key
 from interbert.printing import printable
 
 _MOST_PAGES = 20
@@ -59,25 +61,43 @@ def _told(verdict: Verdict, plan: Plan, index: Index) -> list[str]:
         where = plan.units[int(facts["unit"])].path
         size = f"{int(facts['width'])} x {int(facts['height'])} pixels, {int(facts['bytes']):,} bytes"
         said.append(f"    {size}, in {where}")
-    for one in verdict.texts:
-        fate = f"dropped by {one.rule}, {one.why}" if one.rule else "passes"
-        said.append(f"    {one.source}: {one.text or one.raw} -- {fate}")
+    fate, texts = [], None
     if verdict.dropped is not None:
         rule, why = verdict.dropped
-        return [*said, f"    dropped by {rule}: {why}"]
-    return [*said, f"    {_fate(plan, shown.row, index)}"]
+        fate = [f"    dropped by {rule}: {why}"]
+    else:
+        assert shown.row is not None, "an image without a file has not passed"
+        fate, texts = _fate(plan, digest_of(index.facts[shown.row]))
+    for one in verdict.texts:
+        what = f"dropped by {one.rule}, {one.why}" if one.rule else _fate_of_text(plan, one.text, texts)
+        said.append(f"    {one.source}: {one.text or one.raw} -- {what}")
+    return said + fate
 
 
-def _fate(plan: Plan, row: int | None, index: Index) -> str:
-    """What the whole collection made of an image that passed on its page."""
-    assert row is not None, "an image without a file has not passed"
-    digest = digest_of(index.facts[row])
+def _fate(plan: Plan, digest: str) -> tuple[list[str], list[str] | None]:
+    """What the whole collection made of an image that passed on its page; and the texts that it is left with, the
+    best first, or None where it is not kept."""
     for number in numbers_of(plan, "write"):
         for image in chosen_rows(plan, number):
             if image["xxh3"] == digest:
-                return f"kept as {image['id']} in {shard_path(plan.output, number).name}: {image['texts'][0]['text']}"
+                texts = [one["text"] for one in image["texts"]]
+                where = shard_path(plan.output, number).name
+                return [f"    kept as {image['id']} in {where}: {texts[0]}"], texts
     for stage in ("settle", *(["choose"] if plan.settings.judged else [])):
         for one in plan.part(stage, 0).lines(DROPPED):
             if one["xxh3"] == digest:
-                return f"passed on its page; dropped by {one['rule']}: {one['why']}"
+                said = [f"    passed on its page; dropped by {one['rule']}: {one['why']}"]
+                if "into" not in one:
+                    return said, None
+                more, texts = _fate(plan, one["into"])
+                return [*said, f"    the larger one, {one['into'][:20]}:", *more], texts
     raise AssertionError("an image that passed, and is neither kept nor dropped")
+
+
+def _fate_of_text(plan: Plan, text: str, kept: list[str] | None) -> str:
+    """Of one that passed on its page; kept: those that its image is left with."""
+    if kept is not None and text in kept:
+        return "the best" if text == kept[0] else "kept beside the best"
+    if is_among(plan.part("settle", 0).array(SHARED), text_key(text)):
+        return f"dropped by shared, on more than {plan.settings.texts.max_images} images"
+    return "passes on its page" if kept is None else f"dropped by alike_elsewhere, {WHY_ALIKE}"

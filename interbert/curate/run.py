@@ -14,6 +14,7 @@ from interbert.curate.reading.units import units_of
 from interbert.curate.report.report import PAGE, REPORT, write_report
 from interbert.curate.settings import CurateSettings
 from interbert.curate.stages.all import NEVER, STAGES, numbers_of, to_do, work
+from interbert.curate.stages.named import stamps_of
 from interbert.curate.stages.plan import PLAN, Plan
 from interbert.curate.stages.write import chosen_rows
 from interbert.files import read_json, remove, replaced, write_json
@@ -35,9 +36,10 @@ class Wishes:
 
 def plan_of(wishes: Wishes) -> Plan:
     """Written down, with the hashes that must not come; or refused."""
-    units = units_of(wishes.inputs, wishes.images, wishes.settings.reading)
+    units = units_of(wishes.inputs, wishes.images, wishes.settings.reading, wishes.output)
     never = hashes_of(wishes.never) if wishes.never else np.empty(0, np.uint64)
-    plan = Plan(wishes.output, units, wishes.settings, (stamp(never),) if wishes.never else ())
+    plan = Plan(wishes.output, units, wishes.settings, (stamp(never),) if wishes.never else (),
+                stamps_of(wishes.settings))  # fmt: skip
     plan.work.mkdir(parents=True, exist_ok=True)
     plan.settle()
     if wishes.never:
@@ -84,6 +86,10 @@ def run_stage(
 def finish(plan: Plan) -> dict:
     """What is told of the whole: captions for who has features of the images already, and the report."""
     shutil.rmtree(plan.work / "notes", ignore_errors=True)
+    # What workers that were killed had begun to write: all is done, so nobody writes there now.
+    for folder in (plan.output, plan.work, *(path for path in plan.work.rglob("*") if path.is_dir())):
+        for path in folder.glob(".*.partial"):
+            path.unlink()
     with replaced(plan.output / CAPTIONS) as partial, open(partial, "w", encoding="utf-8") as file:
         for number in numbers_of(plan, "write"):
             for row in chosen_rows(plan, number):

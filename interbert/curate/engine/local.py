@@ -35,6 +35,8 @@ class _Running:
     process: Any
     pipe: Connection
     notes: Notes
+    stuck: bool = False
+    """Ended by the watch, which has noted the place."""
 
 
 @dataclass
@@ -134,11 +136,12 @@ def _ended_well(one: _Running, watch: Watch, stage: str) -> bool:
                 raise error
             one.notes.remove()
             return True
+    if one.stuck:
+        return False
     place, _ = one.notes.place()
-    if place in one.notes.fatal:
-        return False  # ended by the watch, and noted
     watch.deaths[one.number, place] += 1
     how = _how(one.process.exitcode)
+    _refuse_again(one, place, stage, f"a worker was {how}")
     watch.told.append(f"{stage} {one.number}: a worker was {how} at {place}; begun again")
     if place < 0 and watch.deaths[one.number, place] >= _MOST_AT_START:
         raise ValueError(
@@ -151,12 +154,23 @@ def _ended_well(one: _Running, watch: Watch, stage: str) -> bool:
 
 def _end_if_stuck(one: _Running, most: float, watch: Watch, stage: str) -> None:
     place, since = one.notes.place()
-    if place >= 0 and time.time() - since > most:
+    if place >= 0 and time.monotonic() - since > most:
+        _refuse_again(one, place, stage, f"not done after {most:g} seconds")
         why = f"passed over: not done after {most:g} seconds"
         one.process.kill()
+        one.process.join()
+        one.stuck = True
         one.notes.add_fatal(place, why)
-        one.notes.begin(place)  # so that its end is known for what it is
         watch.told.append(f"{stage} {one.number}: at {place} {why}")
+
+
+def _refuse_again(one: _Running, place: int, stage: str, what: str) -> None:
+    """What was to be passed over, and was not: else it would be begun for ever."""
+    if place in one.notes.fatal:
+        raise ValueError(
+            f"{stage} {one.number}: {what} at {place}, which was to be passed over ({one.notes.fatal[place]}); allow "
+            "more by reading.seconds_of_a_page, or leave this input out"
+        )
 
 
 def _how(code: int) -> str:

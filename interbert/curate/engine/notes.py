@@ -27,10 +27,10 @@ class Notes:
             self.fatal = {int(place): why for place, why in json.loads(self._fatal_path.read_text()).items()}
 
     def begin(self, place: int) -> None:
-        self._note[:] = _NOTE.pack(place, time.time())
+        self._note[:] = _NOTE.pack(place, time.monotonic())
 
     def place(self) -> tuple[int, float]:
-        """And since when; -1: nothing was begun."""
+        """And since when, by a clock that a machine's sleep does not move; -1: nothing was begun."""
         place, since = _NOTE.unpack(self._note[:])
         return place, since
 

@@ -13,7 +13,7 @@ from interbert.curate.texts.rules import repetition_of
 from interbert.curate.texts.words import words_of
 
 SOURCES: tuple[str, ...] = get_args(Source)
-COLUMNS = ("match", "margin", "rank", "ahead", "length", "repetition", "labels", *SOURCES)
+COLUMNS = ("match", "margin", "rank", "length", "repetition", "labels", *SOURCES)
 
 
 def columns_of(
@@ -22,7 +22,7 @@ def columns_of(
     """[N, F]. texts: (source, text). labels: words of what a detector saw in the image.
 
     margin: above what texts of other pages reach with this image, which takes away what is the image's own; rank: the
-    share of the image's candidates that match better; ahead: of the best of these.
+    share of the image's candidates that match better.
     """
     count = len(logits_N)
     null = np.quantile(others_M, 0.95) if len(others_M) else 0.0
@@ -32,9 +32,8 @@ def columns_of(
         words = words_of(text)
         rest = np.delete(logits_N, number)
         rows[number, 2] = (rest > logits_N[number]).mean() if len(rest) else 0.0
-        rows[number, 3] = logits_N[number] - rest.max() if len(rest) else 0.0
-        rows[number, 4] = np.log1p(len(words))
-        rows[number, 5] = repetition_of(words)
-        rows[number, 6] = len(labels.intersection(words)) / max(len(set(words)), 1)
-        rows[number, 7 + SOURCES.index(source)] = 1.0
+        rows[number, 3] = np.log1p(len(words))
+        rows[number, 4] = repetition_of(words)
+        rows[number, 5] = len(labels.intersection(words)) / max(len(set(words)), 1)
+        rows[number, COLUMNS.index(source)] = 1.0
     return rows

@@ -9,7 +9,7 @@ import numpy as np
 
 from interbert.curate.fit.columns import COLUMNS
 from interbert.curate.fit.matcher import Matcher
-from interbert.curate.fit.scorer import Scorer, train_scorer
+from interbert.curate.fit.scorer import Labels, Scorer, train_scorer
 from interbert.curate.settings import FitRules
 from interbert.curate.stages.plan import Plan
 from interbert.curate.stages.score import columns_of_rows
@@ -27,14 +27,16 @@ _MOST = 20_000
 class _Labels:
     columns: list[np.ndarray] = field(default_factory=list)
     fits: list[bool] = field(default_factory=list)
+    images: list[int] = field(default_factory=list)
 
-    def add(self, columns_F: np.ndarray, fits: bool) -> None:
+    def add(self, columns_F: np.ndarray, fits: bool, image: int) -> None:
         self.columns.append(columns_F)
         self.fits.append(fits)
+        self.images.append(image)
 
-    def arrays(self) -> tuple[np.ndarray, np.ndarray]:
-        empty = np.empty((0, len(COLUMNS)))
-        return (np.stack(self.columns) if self.columns else empty), np.array(self.fits, bool)
+    def labels(self) -> Labels:
+        columns_NF = np.array(self.columns).reshape(-1, len(COLUMNS))
+        return Labels(columns_NF, np.array(self.fits, bool), np.array(self.images, np.int64))
 
 
 def train_on(plan: Plan, labels: Path | None, rules: FitRules) -> tuple[Scorer, dict[str, int]]:
@@ -44,15 +46,16 @@ def train_on(plan: Plan, labels: Path | None, rules: FitRules) -> tuple[Scorer, 
     rows = _rows(plan)
     foreign = _with_foreign(rows)
     with Matcher(rules) as matcher:
-        for row, columns in columns_of_rows(foreign, matcher, Files(plan), rules.others):
+        found = columns_of_rows(foreign, matcher, Files(plan), rules.others)
+        for number, (row, columns) in enumerate(found):
             if columns is not None:
-                _take(row, columns, given_of, given, weak)
+                _take(number, row, columns, given_of, given, weak)
     counts = {
         "given": len(given.fits),
         "weak, that fit": sum(weak.fits),
         "weak, that do not": weak.fits.count(False),
     }
-    return train_scorer(given.arrays(), weak.arrays()), counts
+    return train_scorer(given.labels(), weak.labels()), counts
 
 
 def read_labels(path: Path) -> dict[tuple[str, int], bool]:
@@ -95,6 +98,7 @@ def _with_foreign(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def _take(
+    image: int,
     row: dict[str, Any],
     columns_NF: np.ndarray,
     given_of: dict[tuple[str, int], bool],
@@ -107,10 +111,10 @@ def _take(
         key = text_key(one["text"])
         known = given_of.get((row["id"], key), given_of.get((row["image"], key)))
         if known is not None:
-            given.add(columns_NF[number], known)
+            given.add(columns_NF[number], known, image)
             continue
         others = [g for place, g in enumerate(own_grams) if own[place]["source"] != one["source"]]
         if any(alike(own_grams[number], other) >= _AGREE for other in others):
-            weak.add(columns_NF[number], True)
+            weak.add(columns_NF[number], True, image)
     if all(text_key(foreign["text"]) != text_key(one["text"]) for one in own):
-        weak.add(columns_NF[-1], False)
+        weak.add(columns_NF[-1], False, image)

@@ -20,23 +20,28 @@ def near_pairs(hashes_N: np.ndarray, bits: int, many: int = _MANY) -> np.ndarray
     assert bits <= MOST_BITS, "bands are laid out for 5 bits"
     unique, back_N = np.unique(hashes_N, return_inverse=True)
     found = [np.empty((0, 2), np.int64)]
-    for key in _keys(unique, many):
-        found += list(_close_in_band(unique, key, bits))
-    pairs = np.unique(np.concatenate(found), axis=0)
+    bands, together = (_FEW_BANDS, 1) if len(unique) < many else (_OCTETS, 3)
+    for chosen in combinations(range(len(bands)), together):
+        key = np.zeros(len(unique), np.uint64)
+        for number in chosen:
+            key = (key << np.uint64(bands[number][1])) | _part(unique, bands[number])
+        for first, second in _close_in_band(unique, key, bits):
+            # A pair that agrees in more bands comes with each choice of them, and is taken with the first.
+            other = unique[first] ^ unique[second]
+            agree = sum((_part(other, band) == 0).astype(np.uint8) for band in bands[: chosen[-1] + 1])
+            new = agree == together
+            found.append(np.sort(np.stack([first[new], second[new]], axis=1), axis=1))
+    pairs = np.concatenate(found)
+    del found
     return _spread(pairs, back_N, len(unique))
 
 
-def _keys(hashes: np.ndarray, many: int) -> Iterator[np.ndarray]:
-    bands, together = (_FEW_BANDS, 1) if len(hashes) < many else (_OCTETS, 3)
-    for chosen in combinations(bands, together):
-        key = np.zeros(len(hashes), np.uint64)
-        for start, width in chosen:
-            part = (hashes >> np.uint64(start)) & np.uint64((1 << width) - 1)
-            key = (key << np.uint64(width)) | part
-        yield key
+def _part(hashes: np.ndarray, band: tuple[int, int]) -> np.ndarray:
+    start, width = band
+    return (hashes >> np.uint64(start)) & np.uint64((1 << width) - 1)
 
 
-def _close_in_band(hashes: np.ndarray, key: np.ndarray, bits: int) -> Iterator[np.ndarray]:
+def _close_in_band(hashes: np.ndarray, key: np.ndarray, bits: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Neighbours at a step of 1, 2, 3 … in the order of keys, as far as keys are equal."""
     order = np.argsort(key, kind="stable")
     key, hashes = key[order], hashes[order]
@@ -49,8 +54,7 @@ def _close_in_band(hashes: np.ndarray, key: np.ndarray, bits: int) -> Iterator[n
             return
         distance = np.bitwise_count(hashes[alive] ^ hashes[alive + step])
         close = alive[distance <= bits]
-        pairs = np.stack([order[close], order[close + step]], axis=1)
-        yield np.sort(pairs, axis=1)
+        yield order[close], order[close + step]
         step += 1
 
 

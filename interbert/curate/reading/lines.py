@@ -7,20 +7,21 @@ from pathlib import Path
 from typing import Any
 
 from interbert.curate.reading import urls
-from interbert.curate.reading.page import Candidate, Page
-from interbert.curate.reading.records import Bad, Limits, RawPage, Record
+from interbert.curate.reading.page import MOST_IMAGES, Candidate, Page
+from interbert.curate.reading.records import Bad, Begin, Limits, RawPage, Record, all_of_them
 
 _URL = ("url", "page_url", "uri")
 _HTML = ("html", "raw_html", "raw_content", "content")
 _IMAGE = ("src", "url", "image_url", "image")
 _TEXTS = ("caption", "alt", "title", "description", "near")
+_LONGEST = 4000
 
 
 class Lines:
     def __init__(self, path: Path, limits: Limits) -> None:
         self._path, self._limits = path, limits
 
-    def records(self) -> Iterator[Record]:
+    def records(self, begin: Begin = all_of_them) -> Iterator[Record]:
         with open(self._path, "rb") as start:
             packed = start.read(2) == b"\x1f\x8b"
         with gzip.open(self._path, "rb") if packed else open(self._path, "rb") as file:
@@ -34,7 +35,7 @@ class Lines:
                     return
                 if not line:
                     return
-                if line.strip():
+                if line.strip() and begin(place, f"line {place + 1}"):
                     yield self._read(line, place)
 
     def image(self, place: int, size: int) -> bytes:
@@ -61,24 +62,24 @@ class Lines:
 
 def holds_pages(path: Path) -> bool:
     """By its first line: a folder may hold lines of other things."""
-    record = next(Lines(path, Limits(1 << 30, 1 << 30, 0)).records(), None)
+    record = next(Lines(path, Limits(1 << 26, 1 << 26, 0)).records(), None)
     return isinstance(record, RawPage)
 
 
 def page_of_fields(url: str, place: int, row: dict[str, Any]) -> Page:
-    page = Page(url, place, title=_text(row.get("title")), said=_text(row.get("text"))[:1500])
-    page.licence = _text(row.get("license"))
-    page.texts = [["description", said] for said in [_text(row.get("description"))] if said]
+    """As much of it as is read of a page in HTML."""
+    page = Page(url, place, title=_text(row.get("title"), 300), said=_text(row.get("text"), 1500))
+    page.licence = _text(row.get("license"), 300)
+    page.texts = [["description", said] for said in [_text(row.get("description"), 600)] if said]
     page.texts += [["page", page.title]] if page.title else []
-    for one in row["images"]:
-        one = {"src": one} if isinstance(one, str) else one
-        if not isinstance(one, dict):
-            continue
-        page.tags += 1
-        address = urls.joined(url, _text(_first(one, _IMAGE)))
+    images = [{"src": one} if isinstance(one, str) else one for one in row["images"]]
+    images = [one for one in images if isinstance(one, dict)]
+    page.tags = len(images)
+    for one in images[:MOST_IMAGES]:
+        address = urls.joined(url, _text(_first(one, _IMAGE), urls.MOST + 1))
         if address:
-            texts = [[source, _text(one.get(source))] for source in _TEXTS if _text(one.get(source))]
-            width, height = (one.get(n) if isinstance(one.get(n), int) else 0 for n in ("width", "height"))
+            texts = [[source, said] for source in _TEXTS if (said := _text(one.get(source), _LONGEST))]
+            width, height = (_pixels(one.get(name)) for name in ("width", "height"))
             page.images.append(Candidate([address], texts, "img", width, height))
     return page
 
@@ -87,5 +88,9 @@ def _first(row: dict[str, Any], names: tuple[str, ...]) -> Any:
     return next((row[name] for name in names if row.get(name)), None)
 
 
-def _text(value: Any) -> str:
-    return " ".join(value.split()) if isinstance(value, str) else ""
+def _text(value: Any, most: int) -> str:
+    return " ".join(value[: 2 * most].split())[:most] if isinstance(value, str) else ""
+
+
+def _pixels(value: Any) -> int:
+    return value if isinstance(value, int) and 0 < value < 100_000 else 0

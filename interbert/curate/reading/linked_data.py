@@ -50,7 +50,8 @@ def _of_object(node: dict[str, Any]) -> Iterator[Candidate]:
     licence = next(
         (node[name] for name in ("license", "acquireLicensePage") if isinstance(node.get(name), str)), ""
     )
-    yield Candidate(urls, texts, "json-ld", _size(node.get("width")), _size(node.get("height")), "", licence)
+    width, height = _size(node.get("width")), _size(node.get("height"))
+    yield Candidate(urls, texts, "json-ld", width, height, "", licence[:300])
 
 
 def _size(value: Any) -> int:

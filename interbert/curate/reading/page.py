@@ -3,6 +3,9 @@
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+MOST_IMAGES = 500
+"""Of a page; the tags behind them are counted only."""
+
 
 @dataclass
 class Candidate:

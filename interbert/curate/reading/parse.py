@@ -5,6 +5,8 @@ in Python would take ten times as long as parsing.
 """
 
 import re
+from collections.abc import Iterator
+from itertools import islice
 from typing import Any
 
 from resiliparse.extract.html2text import extract_plain_text
@@ -13,10 +15,8 @@ from resiliparse.parse.html import HTMLTree
 from interbert.curate.reading import rights, urls
 from interbert.curate.reading.around import texts_around
 from interbert.curate.reading.linked_data import linked_images
-from interbert.curate.reading.page import Candidate, Page
+from interbert.curate.reading.page import MOST_IMAGES, Candidate, Page
 
-MOST_IMAGES = 500
-"""Of a page; the tags behind them are counted only."""
 _SAMPLE = 1500
 """Letters of a page's text, from which its language is told."""
 _WANTED = "img, base[href], meta, link[rel], a[rel], script[type='application/ld+json'], h1"
@@ -36,8 +36,9 @@ _ASIDE = {"nav": "in the navigation", "header": "in the head of the page", "foot
 _TINY = 32
 """Pixels: what is said to be no larger on one side counts visitors, or keeps others apart."""
 _CLIMB = 8
-_COMMENT = re.compile(r"<!--(.*?)-->", re.S)
-_SCRIPT = re.compile(r"<script\b.*?</script\s*>", re.S | re.I)
+_SCRIPT, _END_OF_SCRIPT = re.compile(r"<script\b", re.I), re.compile(r"</script\s*>", re.I)
+_MOST_COMMENTS, _MOST_ATTRIBUTES, _MOST_SOURCES = 1000, 64, 50
+"""More of them are made to keep machines busy."""
 
 
 def parse(url: str, place: int, text: str) -> Page:
@@ -85,20 +86,36 @@ def _of_tags(elements: list[Any], base: str) -> list[Candidate]:
 
 def _in_comments(text: str, base: str) -> list[Candidate]:
     """Tags that are commented out: counted, and looked for, but shown by nobody."""
-    if "<!--" not in text:
-        return []
-    found = []
-    if any("<img" in comment.lower() for comment in _COMMENT.findall(text)):
-        for comment in _COMMENT.findall(_SCRIPT.sub("", text)):
-            if "<img" in comment.lower() and (document := HTMLTree.parse(comment).document) is not None:
-                for element in document.query_selector_all("img").values():
-                    address = urls.joined(base, element.getattr("src") or "")
-                    found.append(Candidate([address] if address else [], [], decoration="commented out"))
+    found: list[Candidate] = []
+    if next(_comments_with_images(text), None) is None:
+        return found
+    for comment in islice(_comments_with_images(_without_scripts(text)), _MOST_COMMENTS):
+        document = HTMLTree.parse(comment).document
+        for element in document.query_selector_all("img").values() if document is not None else ():
+            address = urls.joined(base, element.getattr("src") or "")
+            found.append(Candidate([address] if address else [], [], decoration="commented out"))
     return found
 
 
+def _comments_with_images(text: str) -> Iterator[str]:
+    """Found by hand: an expression would look for the end of each that has none in all of the page."""
+    end = 0
+    while (start := text.find("<!--", end)) >= 0 and (end := text.find("-->", start + 4)) >= 0:
+        comment = text[start + 4 : end]
+        if "<img" in comment.lower():
+            yield comment
+
+
+def _without_scripts(text: str) -> str:
+    kept, end = [], 0
+    while (start := _SCRIPT.search(text, end)) and (stop := _END_OF_SCRIPT.search(text, start.end())):
+        kept.append(text[end : start.start()])
+        end = stop.end()
+    return "".join([*kept, text[end:]])
+
+
 def _of_tag(element: Any, base: str) -> Candidate | None:
-    attributes = {name: element.getattr(name) or "" for name in element.attrs}
+    attributes = {name: element.getattr(name) or "" for name in element.attrs[:_MOST_ATTRIBUTES]}
     climb = _ancestors(element)
     found = _addresses(element, attributes, climb, base)
     if not found:
@@ -126,7 +143,7 @@ def _addresses(element: Any, attributes: dict[str, str], climb: list[Any], base:
     """The largest of sets first, then what scripts would load, then src: before they have run, it is a blank."""
     given = []
     if climb and climb[0].tag == "picture":
-        for source in climb[0].query_selector_all("source").values():
+        for source in _sources_before(element):
             given += urls.of_srcset(source.getattr("srcset") or source.getattr("data-srcset") or "")
     for name in ("srcset", *_LAZY_SETS):
         if name in attributes:
@@ -135,6 +152,16 @@ def _addresses(element: Any, attributes: dict[str, str], climb: list[Any], base:
     given.append(attributes.get("src", ""))
     joined = [urls.joined(base, one) for one in given if one]
     return list(dict.fromkeys(one for one in joined if one))
+
+
+def _sources_before(element: Any) -> list[Any]:
+    found: list[Any] = []
+    for _ in range(2 * _MOST_SOURCES):  # there are spaces between them
+        if (element := element.previous_sibling) is None:
+            break
+        if element.tag == "source":
+            found.insert(0, element)
+    return found
 
 
 def _decoration(url: str, attributes: dict[str, str], climb: list[Any], width: int, height: int) -> str:

@@ -1,6 +1,6 @@
 """What any input gives, one after another: pages, images, and places that are no good."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -43,10 +43,16 @@ class Limits:
 
 
 Record = RawPage | RawImage | Bad
+Begin = Callable[[int, str], bool]
+"""(place, what it is): told before a record is read; False: it is to be passed over."""
+
+
+def all_of_them(place: int, what: str) -> bool:
+    return True
 
 
 class Source(Protocol):
-    def records(self) -> Iterator[Record]: ...
+    def records(self, begin: Begin = all_of_them) -> Iterator[Record]: ...
 
     def image(self, place: int, size: int) -> bytes:
         """The file of an image that `records` gave with this place and of so many bytes."""

@@ -1,10 +1,9 @@
-"""What a page says of its use: opt-outs in headers and meta elements, licences in links and JSON-LD."""
+"""Whether a page or an image opts out of such use: in headers and meta elements."""
 
 import re
 
 _OPT_OUTS = ("noai", "noimageai", "noindex", "noimageindex", "none")
 _AGENT = re.compile(r"^\s*(?:\*|[a-z0-9_-]+)\s*:\s*", re.I)
-_LICENCE = re.compile(r"creativecommons\.org/(licenses|publicdomain)/|/licen[sc]e", re.I)
 
 
 def opt_out(directives: str) -> str:
@@ -17,7 +16,3 @@ def opt_out(directives: str) -> str:
         if part.strip() in _OPT_OUTS:
             return part.strip()
     return ""
-
-
-def looks_like_licence(address: str) -> bool:
-    return bool(_LICENCE.search(address))

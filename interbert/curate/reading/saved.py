@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from urllib.parse import quote
 
-from interbert.curate.reading.records import Bad, Limits, RawImage, RawPage, Record
+from interbert.curate.reading.records import Bad, Begin, Limits, RawImage, RawPage, Record, all_of_them
 from interbert.curate.reading.urls import leads_out
 from interbert.sources.foreign_files.signatures import is_image
 
@@ -21,9 +21,11 @@ class Saved:
     def __init__(self, folder: Path, names: Sequence[str], limits: Limits, pages: bool) -> None:
         self._folder, self._names, self._limits, self._pages = folder, names, limits, pages
 
-    def records(self) -> Iterator[Record]:
+    def records(self, begin: Begin = all_of_them) -> Iterator[Record]:
         for place, name in enumerate(self._names):
             path = self._folder / name
+            if not begin(place, name):
+                continue
             try:
                 if path.suffix.lower() in PAGES:
                     if self._pages:

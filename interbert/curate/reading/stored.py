@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from interbert.curate.reading.records import Bad, Limits, RawImage, Record
+from interbert.curate.reading.records import Bad, Begin, Limits, RawImage, Record, all_of_them
 from interbert.curate.reading.saved import address_of
 from interbert.sources.foreign_files.signatures import is_image
 
@@ -22,15 +22,17 @@ class Tar:
     def __init__(self, path: Path, limits: Limits) -> None:
         self._path, self._limits = path, limits
 
-    def records(self) -> Iterator[Record]:
+    def records(self, begin: Begin = all_of_them) -> Iterator[Record]:
         try:
-            members = self._members()
+            members, end = self._members()
         except (tarfile.TarError, OSError, EOFError) as error:
             yield Bad(0, f"not a whole tar ({error})")
             return
         told = {name[: -len(".json")]: place for name, place in members.items() if name.endswith(".json")}
         with open(self._path, "rb") as file:
             for name, (offset, size) in members.items():
+                if not begin(offset, name):
+                    continue
                 if size > self._limits.image_bytes:
                     yield Bad(offset, f"{name}: {size:,} bytes")
                     continue
@@ -41,12 +43,15 @@ class Tar:
                     beside = told.get(name.rpartition(".")[0])
                     url = beside and _url_in(os.pread(file.fileno(), min(beside[1], 1 << 20), beside[0]))
                     yield RawImage(url or address_of(name), offset, data)
+            if os.pread(file.fileno(), tarfile.BLOCKSIZE, end) != bytes(tarfile.BLOCKSIZE):
+                yield Bad(end, "the tar is torn or damaged there, and what is behind is lost")
 
     def image(self, place: int, size: int) -> bytes:
         with open(self._path, "rb") as file:
             return os.pread(file.fileno(), size, place)
 
-    def _members(self) -> dict[str, tuple[int, int]]:
+    def _members(self) -> tuple[dict[str, tuple[int, int]], int]:
+        """Place and size of each; and where they end, which the library takes any damage for."""
         found = {}
         with tarfile.open(self._path, "r:") as archive:
             try:
@@ -57,7 +62,7 @@ class Tar:
             except (tarfile.TarError, EOFError):
                 if not found:
                     raise
-        return found
+            return found, archive.offset
 
 
 def _url_in(told: bytes) -> str | None:
@@ -73,8 +78,10 @@ class Table:
 
     def __init__(self, path: Path, limits: Limits) -> None:
         self._path, self._limits = path, limits
+        self._held: tuple[int, int, Any] = (0, 0, None)
+        """First row and end of the group that was read last, and its images: neighbours are asked for."""
 
-    def records(self) -> Iterator[Record]:
+    def records(self, begin: Begin = all_of_them) -> Iterator[Record]:
         import pyarrow as pa
         import pyarrow.parquet as pq
 
@@ -86,40 +93,65 @@ class Table:
         with file:
             url, image = self._columns(file)
             place = 0
-            for batch in file.iter_batches(_BATCH, columns=[url, image]):
-                for address, cell in zip(batch[url].to_pylist(), batch[image].to_pylist(), strict=True):
-                    data = _bytes(cell)
-                    if isinstance(address, str) and data:
-                        if len(data) > self._limits.image_bytes:
-                            yield Bad(place, f"{address}: {len(data):,} bytes")
-                        else:
-                            yield RawImage(address, place, data)
-                    place += 1
+            try:
+                for batch in file.iter_batches(_BATCH, columns=[url, image]):
+                    for address, cell in zip(batch[url], batch[image], strict=True):
+                        if (row := address.as_py()) and isinstance(row, str) and begin(place, row):
+                            yield from self._look(row, place, _bytes(cell.as_py()))
+                        place += 1
+            except (pa.ArrowException, OSError) as error:
+                why = " ".join(str(error).split())[:200]
+                yield Bad(place, f"rows from {place} on cannot be read ({why})")
+
+    def _look(self, url: str, place: int, data: bytes) -> Iterator[Record]:
+        if len(data) > self._limits.image_bytes:
+            yield Bad(place, f"{url}: {len(data):,} bytes")
+        elif data:
+            yield RawImage(url, place, data)
 
     def image(self, place: int, size: int) -> bytes:
+        first, end, column = self._held
+        if not first <= place < end:
+            self._held = first, end, column = self._group_with(place)
+        return _bytes(column[place - first].as_py())[:size]
+
+    def _group_with(self, place: int) -> tuple[int, int, Any]:
         import pyarrow.parquet as pq
 
         with pq.ParquetFile(self._path) as file:
-            _, image = self._columns(file)
-            before = 0
+            first, (_, image) = 0, self._columns(file)
             for group in range(file.num_row_groups):
-                rows = file.metadata.row_group(group).num_rows
-                if place < before + rows:
-                    column = file.read_row_group(group, columns=[image]).column(0)
-                    return _bytes(column[place - before].as_py())[:size]
-                before += rows
+                end = first + file.metadata.row_group(group).num_rows
+                if place < end:
+                    return first, end, file.read_row_group(group, columns=[image]).column(0)
+                first = end
         raise ValueError(f"{self._path}: no row {place}; the file has changed")
 
     def _columns(self, file: Any) -> tuple[str, str]:
         names = file.schema_arrow.names
-        url = next((n for n in _URL if n in names), None)
-        image = next((n for n in _IMAGE if n in names), None)
+        url, image = _named(names)
         if url is None or image is None:
             raise ValueError(
                 f"{self._path}: columns {', '.join(names)}; one of {', '.join(_URL)} and one of "
                 f"{', '.join(_IMAGE)} are needed: rename yours"
             )
         return url, image
+
+
+def holds_images(path: Path) -> bool:
+    """By its columns: a folder may hold tables of other things, such as what img2dataset says of its tars."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        return None not in _named(pq.read_schema(path).names)
+    except (pa.ArrowException, OSError):
+        return True  # so that it is named as torn
+
+
+def _named(names: list[str]) -> tuple[str | None, str | None]:
+    found = [next((name for name in known if name in names), None) for known in (_URL, _IMAGE)]
+    return found[0], found[1]
 
 
 def _bytes(cell: Any) -> bytes:

@@ -5,6 +5,7 @@ Units follow from the inputs alone, never from how many do the work.
 
 import gzip
 import os
+import stat
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -16,7 +17,7 @@ from interbert.curate.reading.arc import Arc
 from interbert.curate.reading.lines import Lines, holds_pages
 from interbert.curate.reading.records import Limits, Source
 from interbert.curate.reading.saved import PAGES, Saved
-from interbert.curate.reading.stored import Table, Tar
+from interbert.curate.reading.stored import Table, Tar, holds_images
 from interbert.curate.reading.warc import Warc
 from interbert.curate.settings import ReadingRules
 from interbert.sources.foreign_files.signatures import Kind, is_image, kind_of
@@ -24,7 +25,7 @@ from interbert.sources.foreign_files.signatures import Kind, is_image, kind_of
 Form = Literal["warc", "arc", "lines", "saved", "tar", "table"]
 _ZSTD, _LZ4, _GZIP = b"\x28\xb5\x2f\xfd", b"\x04\x22\x4d\x18", b"\x1f\x8b"
 _ENDS = 1 << 16
-"""Bytes at both ends of a file from which, with its size, it is known again."""
+"""Bytes at both ends of a file by which it is known again."""
 
 
 @dataclass(frozen=True)
@@ -58,20 +59,24 @@ def limits_of(rules: ReadingRules) -> Limits:
     )
 
 
-def units_of(inputs: list[Path], images: list[Path], rules: ReadingRules) -> list[Unit]:
-    found = [unit for path in inputs for unit in _of_path(path.absolute(), True, "--input", rules)]
+def units_of(
+    inputs: list[Path], images: list[Path], rules: ReadingRules, output: Path | None = None
+) -> list[Unit]:
+    """output: a folder that is none of the inputs, though it may lie in one of them."""
+    left = output and output.resolve()
+    found = [unit for path in inputs for unit in _of_path(path.absolute(), True, "--input", rules, left)]
     if not found:
         raise ValueError(f"--input {', '.join(map(str, inputs))}: no page there")
-    found += [unit for path in images for unit in _of_path(path.absolute(), False, "--images", rules)]
+    found += [unit for path in images for unit in _of_path(path.absolute(), False, "--images", rules, left)]
     seen: dict[tuple, Unit] = {}
     for unit in found:
         seen.setdefault((unit.form, str(Path(unit.path).resolve()), unit.names, unit.pages), unit)
     return list(seen.values())
 
 
-def _of_path(path: Path, pages: bool, flag: str, rules: ReadingRules) -> Iterator[Unit]:
+def _of_path(path: Path, pages: bool, flag: str, rules: ReadingRules, output: Path | None) -> Iterator[Unit]:
     if path.is_dir():
-        yield from _of_folder(path, pages, rules)
+        yield from _of_folder(path, pages, rules, output)
         return
     if not path.is_file():
         raise ValueError(f"{flag} {path}: no such file or folder")
@@ -82,10 +87,10 @@ def _of_path(path: Path, pages: bool, flag: str, rules: ReadingRules) -> Iterato
     yield _of_file(path, form, pages)
 
 
-def _of_folder(folder: Path, pages: bool, rules: ReadingRules) -> Iterator[Unit]:
+def _of_folder(folder: Path, pages: bool, rules: ReadingRules, output: Path | None) -> Iterator[Unit]:
     """Archives, lines and tables one by one; pages and images by the thousand. Links are not followed."""
     loose = []
-    for name in _files_below(folder):
+    for name in _files_below(folder, output):
         path = folder / name
         suffix = path.suffix.lower()
         if suffix in PAGES:
@@ -96,7 +101,7 @@ def _of_folder(folder: Path, pages: bool, rules: ReadingRules) -> Iterator[Unit]
             if _starts_as_image(path):
                 loose.append(name)
         elif form in (("warc", "arc", "lines") if pages else ("warc", "arc", "tar", "table")):
-            if form == "lines" and not holds_pages(path):
+            if (form == "lines" and not holds_pages(path)) or (form == "table" and not holds_images(path)):
                 continue
             yield _of_file(path, form, pages)
     size = rules.pages_of_a_unit
@@ -104,19 +109,23 @@ def _of_folder(folder: Path, pages: bool, rules: ReadingRules) -> Iterator[Unit]
         names = tuple(loose[start : start + size])
         digest, total = xxhash.xxh3_64(), 0
         for name in names:
-            stat = (folder / name).stat()
-            total += stat.st_size
-            digest.update(f"{name}\0{stat.st_size}\n".encode("utf-8", "surrogateescape"))
+            own = (folder / name).stat().st_size
+            total += own
+            digest.update(f"{name}\0{own}\n".encode("utf-8", "surrogateescape"))
         yield Unit("saved", str(folder), names, pages, total, digest.hexdigest())
 
 
-def _files_below(folder: Path) -> list[str]:
+def _files_below(folder: Path, output: Path | None) -> list[str]:
     found = []
     for place, folders, names in os.walk(folder):
+        if output is not None and Path(place).resolve() == output:
+            folders.clear()
+            continue
         folders[:] = sorted(one for one in folders if not one.startswith("."))
         for name in names:
             path = os.path.join(place, name)
-            if not name.startswith(".") and not os.path.islink(path):
+            # No pipes and no devices: who opens one may wait for ever.
+            if not name.startswith(".") and stat.S_ISREG(os.lstat(path).st_mode):
                 found.append(os.path.relpath(path, folder))
     return sorted(found)
 
@@ -148,10 +157,15 @@ def _starts_as_image(path: Path) -> bool:
 
 
 def _of_file(path: Path, form: Form, pages: bool) -> Unit:
+    return Unit(form, str(path), (), pages, path.stat().st_size, ends_of(path))
+
+
+def ends_of(path: Path) -> str:
+    """A hash of a file's size and both its ends."""
     size = path.stat().st_size
-    digest = xxhash.xxh3_64()
+    digest = xxhash.xxh3_64(str(size).encode())
     with open(path, "rb") as file:
         digest.update(file.read(_ENDS))
         file.seek(max(size - _ENDS, 0))
         digest.update(file.read(_ENDS))
-    return Unit(form, str(path), (), pages, size, digest.hexdigest())
+    return digest.hexdigest()

@@ -34,7 +34,8 @@ def key(url: str) -> bytes:
     if "%" in path:
         path = unquote(path, errors="surrogateescape")
     whole = f"{host.lower()}{slash}{path}" if not url.startswith("file:") else unquote(rest)
-    return xxhash.xxh3_128_digest(whole.encode("utf-8", "surrogateescape"))
+    # Half pairs of UTF-16 stand in some JSON, and stray bytes in names of files.
+    return xxhash.xxh3_128_digest(whole.encode("utf-8", "surrogatepass"))
 
 
 def host(url: str) -> str:

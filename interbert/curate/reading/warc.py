@@ -10,11 +10,11 @@ from typing import IO, Any
 from fastwarc import ArchiveIterator, WarcRecordType
 
 from interbert.curate.reading.encoded import plain
-from interbert.curate.reading.records import Bad, Limits, RawImage, RawPage, Record
+from interbert.curate.reading.records import Bad, Begin, Limits, RawImage, RawPage, Record, all_of_them
 
 _KINDS = WarcRecordType.response | WarcRecordType.resource
-_MEMBER = re.compile(rb"\x1f\x8b\x08[\x00-\x1f]|\x28\xb5\x2f\xfd|WARC/[01]\.")
-"""Where a record may begin in the file: a member of gzip, a frame of zstd, or a plain one."""
+_MEMBER = re.compile(rb"\x1f\x8b\x08[\x00-\x1f]|\x28\xb5\x2f\xfd|\x04\x22\x4d\x18|WARC/[01]\.")
+"""Where a record may begin in the file: a member of gzip, a frame of zstd or LZ4, or a plain one."""
 _LENGTH = re.compile(rb"(?i)^content-length:\s*(\d+)", re.M)
 _BLOCK = 1 << 20
 
@@ -23,7 +23,7 @@ class Warc:
     def __init__(self, path: Path, limits: Limits) -> None:
         self._path, self._limits = path, limits
 
-    def records(self) -> Iterator[Record]:
+    def records(self, begin: Begin = all_of_them) -> Iterator[Record]:
         start, last = 0, -1
         while start is not None:
             try:
@@ -31,7 +31,7 @@ class Warc:
                     for record in _records(file, start):
                         last = record.stream_pos
                         try:
-                            found = self._look(record)
+                            found = self._look(record, begin)
                         except ValueError as error:
                             found = Bad(last, str(error))
                         if found is not None:
@@ -49,9 +49,12 @@ class Warc:
         with open(self._path, "rb") as file:
             return _body(next(_records(file, place)), self._limits.record_bytes, size)
 
-    def _look(self, record: Any) -> Record | None:
+    def _look(self, record: Any, begin: Begin) -> Record | None:
         url = (record.headers.get("WARC-Target-URI") or "").strip("<> ")
         place = record.stream_pos
+        # Of those that are not wanted, too: stepping over a film takes its time.
+        if not begin(place, url):
+            return None
         headers = record.http_headers if record.is_http else None
         if not url.startswith(("http:", "https:", "file:")) or (record.is_http and headers is None):
             return None
@@ -85,7 +88,8 @@ class Warc:
         return None
 
     def _ends_whole(self, start: int) -> bool:
-        """Of gzip and plain files, from a record to the end: the library takes a torn end for the end."""
+        """From a record to the end of the file: the library takes a torn end of gzip and of plain files for the end,
+        but not of zstd and LZ4."""
         with open(self._path, "rb") as file:
             file.seek(start)
             packed = file.read(2) == b"\x1f\x8b"

@@ -130,6 +130,7 @@ def _tile(example: dict[str, Any], thumbnails: Thumbnails) -> str:
 def _charts(counts: Counter[str]) -> str:
     charts = (
         ("source ", "source of the text", False), ("words ", "words of the text", True),
+        ("fit ", "probability that the text fits, in per cent, from", True),
         ("side ", "shorter side in pixels, from", True), ("language ", "language of pages", False),
         ("domain ", "domain of the page", False),
     )  # fmt: skip

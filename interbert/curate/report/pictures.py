@@ -7,7 +7,6 @@ from typing import Any
 from interbert.curate.images.index import Index
 from interbert.curate.stages.plan import Plan
 from interbert.curate.stages.write import Files
-from interbert.sources.images.containers.container import ImageError
 from interbert.sources.images.decode import Limits, decoded
 
 SIDE = 150
@@ -36,7 +35,7 @@ class Thumbnails:
             data = self._files.data(unit, place, size)
             with decoded(data, self._limits, lambda width, height: (2 * SIDE, 2 * SIDE)) as picture:
                 image = picture.image.copy()
-        except (ImageError, OSError, ValueError):
+        except Exception:  # whatever a damaged file makes an archive or a decoder say
             return ""
         image.thumbnail((SIDE, SIDE))
         file = BytesIO()

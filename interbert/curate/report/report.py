@@ -3,6 +3,8 @@
 from collections import Counter
 from typing import Any
 
+import xxhash
+
 from interbert.curate.report.funnel import funnel_page
 from interbert.curate.report.pictures import Thumbnails
 from interbert.curate.report.rules import IMAGES, ON_PAGES, RULES, TEXTS, is_on, not_judged
@@ -17,9 +19,7 @@ EXAMPLES = 20
 def write_report(plan: Plan) -> dict[str, Any]:
     counts, examples, bad = _merged(plan)
     report = report_of(plan, counts, bad)
-    write_text(
-        plan.output / PAGE, funnel_page(report, counts, _chosen(examples), Thumbnails(plan), plan.settings)
-    )
+    write_text(plan.output / PAGE, funnel_page(report, counts, examples, Thumbnails(plan), plan.settings))
     write_json(plan.output / REPORT, report)
     return report
 
@@ -66,18 +66,18 @@ def _rules(plan: Plan, counts: Counter[str]) -> list[dict[str, Any]]:
 def _merged(plan: Plan) -> tuple[Counter[str], dict[str, list[dict[str, Any]]], list[str]]:
     """Over all units of all stages, whichever start did them: each counts once, by its manifest."""
     counts: Counter[str] = Counter()
-    examples: dict[str, list[dict[str, Any]]] = {}
+    chosen: dict[str, dict[int, dict[str, Any]]] = {}
     bad: list[str] = []
-    for stage in ("read", "judge", "settle", *(["choose"] if plan.settings.judged else []), "write"):
+    for stage in ("read", "judge", "settle", *(["score", "choose"] if plan.settings.judged else []), "write"):
         for number in numbers_of(plan, stage):
             told = plan.part(stage, number).manifest()
             counts.update(
                 {name: n for name, n in told["counts"].items() if not (stage == "judge" and name == "pages")}
             )
             for rule, some in _of_rules(told, stage).items():
-                examples.setdefault(rule, []).extend(some)
+                _choose(chosen.setdefault(rule, {}), some)
             bad += told.get("bad", [])
-    return counts, examples, bad
+    return counts, {rule: [some[key] for key in sorted(some)] for rule, some in chosen.items()}, bad
 
 
 def _of_rules(told: dict[str, Any], stage: str) -> dict[str, list[dict[str, Any]]]:
@@ -85,11 +85,10 @@ def _of_rules(told: dict[str, Any], stage: str) -> dict[str, list[dict[str, Any]
     return {"kept": examples} if stage == "write" else examples
 
 
-def _chosen(examples: dict[str, list[dict[str, Any]]]) -> dict[str, list[dict[str, Any]]]:
-    """Twenty of each, spread over all units; no image twice in a rule."""
-    chosen: dict[str, list[dict[str, Any]]] = {}
-    for rule, some in examples.items():
-        different = list({(one["image"], one.get("text", one.get("row"))): one for one in some}.values())
-        step = max(len(different) / EXAMPLES, 1)
-        chosen[rule] = [different[int(n * step)] for n in range(min(EXAMPLES, len(different)))]
-    return chosen
+def _choose(chosen: dict[int, dict[str, Any]], some: list[dict[str, Any]]) -> None:
+    """Twenty of all units', by hashes of what they are: so each is as likely, and none comes twice."""
+    for one in some:
+        what = f"{one['image']}\n{one.get('text', one.get('row'))}"
+        chosen.setdefault(xxhash.xxh3_64_intdigest(what.encode("utf-8", "surrogatepass")), one)
+    for key in sorted(chosen)[EXAMPLES:]:
+        del chosen[key]

@@ -22,7 +22,7 @@ from interbert.curate.texts.rules import broken_rule as broken_text_rule
 from interbert.curate.texts.words import alike, grams, text_key
 
 PASSED, IMAGES, TEXTS, FOUND = "passed.jsonl.gz", "images.npy", "texts.npy", "found.npy"
-IMAGE_ROW = np.dtype([("row", "i8"), ("page", "i8"), ("pixels", "i4")])
+IMAGE_ROW = np.dtype([("row", "i8"), ("page", "i8")])
 """One for each line of PASSED: the image's row in the index, a number of its page."""
 TEXT_ROW = np.dtype([("line", "i4"), ("key", "u8")])
 EXAMPLES = 20
@@ -156,23 +156,28 @@ def _judge_texts(
 
 @dataclass
 class _Tally:
+    seen: np.ndarray
+    """Of each row of the index, whether an `<img>` leads there."""
     counts: Counter = field(default_factory=Counter)
-    images: list[tuple[int, int, int]] = field(default_factory=list)
-    texts: list[tuple[int, int]] = field(default_factory=list)
-    found: set[int] = field(default_factory=set)
+    lines: int = 0
+    images: bytearray = field(default_factory=bytearray)
+    texts: bytearray = field(default_factory=bytearray)
+    """Rows of tables, one behind the other: objects would take ten times as much."""
     examples: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+    bad: list[str] = field(default_factory=list)
 
 
 def judge_unit(plan: Plan, number: int, notes: Notes) -> None:
     index = Index(plan.work)
     read, part = plan.part("read", number), plan.part("judge", number)
-    tally = _Tally()
+    tally = _Tally(np.zeros(len(index.facts), bool))
     part.write_lines(PASSED, _passed_rows(read.lines(PAGES), index, plan.settings, tally, notes))
-    part.write_array(IMAGES, np.array(tally.images, IMAGE_ROW))
-    part.write_array(TEXTS, np.array(tally.texts, TEXT_ROW))
-    part.write_array(FOUND, np.array(sorted(tally.found), np.int64))
+    part.write_array(IMAGES, np.frombuffer(tally.images, IMAGE_ROW))
+    part.write_array(TEXTS, np.frombuffer(tally.texts, TEXT_ROW))
+    part.write_array(FOUND, np.flatnonzero(tally.seen))
     files = [part.path(name) for name in (PASSED, IMAGES, TEXTS, FOUND)]
-    part.finish({"counts": dict(sorted(tally.counts.items())), "examples": tally.examples}, files)
+    told = {"counts": dict(sorted(tally.counts.items())), "examples": tally.examples, "bad": tally.bad}
+    part.finish(told, files)
 
 
 def _passed_rows(
@@ -183,11 +188,13 @@ def _passed_rows(
         page = Page.of_row(row)
         _count_tags(page, index, tally)
         if place in notes.fatal:
+            tally.counts["bad places"] += 1
+            tally.bad.append(f"{page.url}: {notes.fatal[place]}")
             continue
         for verdict in judge_page(page, index, settings):
             _count(verdict, page, tally)
             if verdict.dropped is None:
-                yield _passed(verdict, page, place, index, tally)
+                yield _passed(verdict, page, place, tally)
 
 
 def _count_tags(page: Page, index: Index, tally: _Tally) -> None:
@@ -199,7 +206,7 @@ def _count_tags(page: Page, index: Index, tally: _Tally) -> None:
         rows = [row for url in candidate.urls if (row := index.row(url)) is not None]
         if rows and candidate.element == "img":
             tally.counts["images_found"] += 1
-            tally.found.update(rows[:1])
+            tally.seen[rows[0]] = True
 
 
 def _count(verdict: Verdict, page: Page, tally: _Tally) -> None:
@@ -226,13 +233,12 @@ def _keep_example(tally: _Tally, rule: str, example: dict[str, Any]) -> None:
         kept.append(example)
 
 
-def _passed(verdict: Verdict, page: Page, place: int, index: Index, tally: _Tally) -> dict[str, Any]:
+def _passed(verdict: Verdict, page: Page, place: int, tally: _Tally) -> dict[str, Any]:
     shown = verdict.shown
-    facts = index.facts[shown.row]
-    line = len(tally.images)
-    tally.images.append((shown.row, place, int(facts["width"]) * int(facts["height"])))
+    tally.images += np.array((shown.row, place), IMAGE_ROW).tobytes()
     for key in sorted({text_key(text) for _, text in verdict.kept}):
-        tally.texts.append((line, key))
+        tally.texts += np.array((tally.lines, key), TEXT_ROW).tobytes()
+    tally.lines += 1
     tally.counts["passed"] += 1
     return {
         "page": page.url,

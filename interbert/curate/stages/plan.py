@@ -1,6 +1,6 @@
 """What a collection is made of, and by what: written once, and held against every later start."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,7 @@ from interbert.curate.reading.units import Unit
 from interbert.curate.settings import CurateSettings
 from interbert.files import read_json, write_json
 
-METHOD = 1
+METHOD = 2
 """Counts up when the same inputs and settings would give something else."""
 PLAN = "plan.json"
 
@@ -21,6 +21,8 @@ class Plan:
     units: list[Unit]
     settings: CurateSettings
     never: tuple[str, ...] = ()
+    named: dict[str, str] = field(default_factory=dict)
+    """Stamps of files that settings name."""
 
     @property
     def work(self) -> Path:
@@ -40,6 +42,7 @@ class Plan:
             "units": [unit.as_row() for unit in self.units],
             "settings": self.settings.model_dump(mode="json"),
             "never": list(self.never),
+            "named": self.named,
         }
 
     def settle(self) -> None:
@@ -61,6 +64,7 @@ def load_plan(output: Path) -> Plan:
         [Unit.of_row(row) for row in tree["units"]],
         CurateSettings.model_validate(tree["settings"]),
         tuple(tree["never"]),
+        tree.get("named", {}),
     )
 
 
@@ -77,6 +81,10 @@ def _refuse_other(path: Path, begun: dict[str, Any], now: dict[str, Any]) -> Non
     differ += _settings_that_differ(begun["settings"], now["settings"], "")
     if begun.get("never") != now["never"]:
         differ.append("--never differs")
+    stamps = begun.get("named", {})
+    differ += [
+        f"the files of {name} have changed" for name in now["named"] if stamps.get(name) != now["named"][name]
+    ]
     if differ:
         told = "; ".join(sorted(differ)[:8])
         raise ValueError(

@@ -1,10 +1,11 @@
 """Stage 1: of each input, its pages with the images that they show, and what is known of each image's file."""
 
+import tempfile
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 
@@ -29,22 +30,27 @@ _TOLD = 200
 
 @dataclass
 class _Found:
-    facts: bytearray = field(default_factory=bytearray)
-    """Rows of a table, one behind the other: objects would take four times as much."""
+    facts: IO[bytes]
+    """Rows of a table, one behind the other: an archive may hold millions of images."""
     bad: list[str] = field(default_factory=list)
     counts: Counter = field(default_factory=Counter)
 
 
 def read_unit(plan: Plan, number: int, notes: Notes) -> None:
     part, unit = plan.part("read", number), plan.units[number]
-    found = _Found()
-    rows = _rows(plan, number, notes, found)
-    if unit.pages:
-        part.write_lines(PAGES, rows)
-    else:
-        for _ in rows:
-            raise AssertionError("a page in an input of images")
-    part.write_array(FACTS, np.frombuffer(found.facts, FACTS_TYPE))
+    part.folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryFile(dir=part.folder) as facts:
+        found = _Found(facts)
+        rows = _rows(plan, number, notes, found)
+        if unit.pages:
+            part.write_lines(PAGES, rows)
+        else:
+            for _ in rows:
+                raise AssertionError("a page in an input of images")
+        facts.flush()
+        part.write_array(
+            FACTS, np.memmap(facts, FACTS_TYPE, "r") if facts.tell() else np.empty(0, FACTS_TYPE)
+        )
     files = [part.path(FACTS), *([part.path(PAGES)] if unit.pages else [])]
     part.finish({"counts": dict(found.counts), "bad": found.bad[:_TOLD]}, files)
 
@@ -52,14 +58,17 @@ def read_unit(plan: Plan, number: int, notes: Notes) -> None:
 def _rows(plan: Plan, number: int, notes: Notes, found: _Found) -> Iterator[dict[str, Any]]:
     settings, unit = plan.settings, plan.units[number]
     decoding = Limits(settings.reading.max_megapixels)
-    for record in unit.source(limits_of(settings.reading)).records():
+
+    def begin(place: int, what: str) -> bool:
+        notes.begin(place)
+        if place in notes.fatal:
+            _add_bad(found, plan, number, Bad(place, f"{what}: {notes.fatal[place]}"))
+        return place not in notes.fatal
+
+    for record in unit.source(limits_of(settings.reading)).records(begin):
         if isinstance(record, Bad):
             _add_bad(found, plan, number, record)
             continue
-        if record.place in notes.fatal:
-            _add_bad(found, plan, number, Bad(record.place, f"{record.url}: {notes.fatal[record.place]}"))
-            continue
-        notes.begin(record.place)
         if isinstance(record, RawImage):
             _add_image(record, number, settings, decoding, found)
         elif unit.pages:
@@ -89,7 +98,7 @@ def _add_image(
     image: RawImage, number: int, settings: CurateSettings, decoding: Limits, found: _Found
 ) -> None:
     facts, wrong = facts_of(image, number, settings, decoding)
-    found.facts += facts.tobytes()
+    found.facts.write(facts.tobytes())
     found.counts["image files"] += 1
     found.counts["decoded"] += bool(facts["phash"])
     if facts["state"] == BROKEN:

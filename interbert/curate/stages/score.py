@@ -15,12 +15,15 @@ from interbert.curate.fit.judges import judge_of, judged
 from interbert.curate.fit.matcher import Matcher
 from interbert.curate.fit.scorer import Scorer, load_scorer, match_alone
 from interbert.curate.settings import CurateSettings
+from interbert.curate.stages.judge import EXAMPLES
 from interbert.curate.stages.plan import Plan
 from interbert.curate.stages.settle import DROPPED, SHARD, deal
 from interbert.curate.stages.write import Files
 
 SCORED = "scored.jsonl.gz"
-_EXAMPLES = 20
+SCORES = ("natural", "safe", "fit", "match")
+RULES = ("", "natural", "safe", "fits_nothing", "fits_less")
+"""By their numbers; the first: it stays."""
 Row = dict[str, Any]
 
 
@@ -30,53 +33,77 @@ def score_shard(plan: Plan, number: int, notes: Notes) -> None:
     rows, files = list(plan.part("settle", number).lines(SHARD)), Files(plan)
     for row in rows:
         row["scores"] = {}
-    _look(rows, files, plan.settings, notes)
+    bad: list[str] = []
+    _look(rows, files, plan.settings, notes, bad)
     if plan.settings.fit.model is not None:
-        _fit(rows, files, plan.settings, notes)
+        _fit(rows, files, plan.settings, notes, bad)
     part.folder.mkdir(parents=True, exist_ok=True)
     part.write_lines(SCORED, rows)
-    part.finish({"counts": {}}, [part.path(SCORED)])
+    part.finish({"counts": {"bad places": len(bad)}, "bad": bad}, [part.path(SCORED)])
 
 
-def _look(rows: list[Row], files: Files, settings: CurateSettings, notes: Notes) -> None:
-    for what, spec in (("natural", settings.images.natural), ("safe", settings.images.safe)):
+def _passed_over(row: Row, what: str, place: int, notes: Notes, bad: list[str]) -> bool:
+    """Whether it has ended a worker before; then it goes, for nothing is known of it."""
+    notes.begin(place)
+    if place not in notes.fatal:
+        return False
+    row["scores"][what] = row["scores"]["match"] = 0.0
+    bad.append(f"{row['image']}: {what} was not judged, {notes.fatal[place]}")
+    return True
+
+
+def _look(rows: list[Row], files: Files, settings: CurateSettings, notes: Notes, bad: list[str]) -> None:
+    for turn, (what, spec) in enumerate(
+        (("natural", settings.images.natural), ("safe", settings.images.safe))
+    ):
         if spec is None:
             continue
         judge = judge_of(spec, what)
         for start in range(0, len(rows), 16):
-            notes.begin(start)
-            some = rows[start : start + 16]
+            place, some = turn * len(rows) + start, rows[start : start + 16]
+            over = [_passed_over(row, what, place, notes, bad) for row in some]
+            if over[0]:  # one place, one answer
+                continue
             data = [files.data(row["unit"], row["place"], row["bytes"]) for row in some]
             for row, share in zip(some, judged(judge, data, what), strict=True):
                 row["scores"][what] = share
 
 
-def _fit(rows: list[Row], files: Files, settings: CurateSettings, notes: Notes) -> None:
+def _fit(rows: list[Row], files: Files, settings: CurateSettings, notes: Notes, bad: list[str]) -> None:
     rules = settings.fit
     scorer = load_scorer(Path(rules.scorer)) if rules.scorer else match_alone()
     with Matcher(rules) as matcher:
-        for number, (row, columns) in enumerate(columns_of_rows(rows, matcher, files, rules.others)):
-            notes.begin(number)
+        for number, row in enumerate(rows):
+            if _passed_over(row, "fit", 2 * len(rows) + number, notes, bad):
+                continue
+            columns = columns_of_row(rows, number, matcher, files, rules.others)
             if columns is None:
                 row["scores"]["fit"] = 0.0  # no regions: nothing can be said of it
                 continue
             put_best_first(row, scorer, columns)
 
 
+def columns_of_row(
+    rows: list[Row], number: int, matcher: Matcher, files: Files, others: int
+) -> np.ndarray | None:
+    """Of the texts of one image among others; None: it has no regions."""
+    row = rows[number]
+    seen = matcher.regions(row, files.data(row["unit"], row["place"], row["bytes"]))
+    if seen is None:
+        return None
+    regions, labels = seen
+    texts = [(one["source"], one["text"]) for one in row["texts"]]
+    pairs = [(regions, text) for _, text in texts]
+    pairs += [(regions, text) for text in _of_others(rows, number, others)]
+    logits = matcher.logits(pairs)
+    return columns_of(logits[: len(texts)], logits[len(texts) :], texts, labels)
+
+
 def columns_of_rows(
     rows: list[Row], matcher: Matcher, files: Files, others: int
 ) -> Iterator[tuple[Row, np.ndarray | None]]:
     for number, row in enumerate(rows):
-        seen = matcher.regions(row, files.data(row["unit"], row["place"], row["bytes"]))
-        if seen is None:
-            yield row, None
-            continue
-        regions, labels = seen
-        texts = [(one["source"], one["text"]) for one in row["texts"]]
-        pairs = [(regions, text) for _, text in texts]
-        pairs += [(regions, text) for text in _of_others(rows, number, others)]
-        logits = matcher.logits(pairs)
-        yield row, columns_of(logits[: len(texts)], logits[len(texts) :], texts, labels)
+        yield row, columns_of_row(rows, number, matcher, files, others)
 
 
 def _of_others(rows: list[Row], number: int, count: int) -> list[str]:
@@ -104,63 +131,64 @@ def put_best_first(row: Row, scorer: Scorer, columns_NF: np.ndarray) -> None:
 def choose(plan: Plan) -> None:
     """Of the whole collection: numbers of all images are held, and lines one at a time."""
     settled = range(1, plan.part("settle", 0).manifest()["shards"] + 1)
-    scores = [row["scores"] for number in settled for row in plan.part("score", number).lines(SCORED)]
-    rules = [_rule(one, plan.settings) for one in scores]
-    _leave_the_less_fitting(scores, rules, plan.settings)
+    scores = _scores(plan, settled)
+    rules = _rules(scores, plan.settings)
     counts: Counter[str] = Counter()
     examples: dict[str, list[Row]] = {}
-    told: list[Row] = []
-    rows = (row for number in settled for row in plan.part("score", number).lines(SCORED))
-    kept = _kept(rows, rules, counts, examples, told)
-    dealt = deal(plan, "choose", kept)
+    kept = (row for row, rule in zip(_scored(plan, settled), rules, strict=True) if not rule)
+    _, shards = deal(plan, "choose", kept)
     final = plan.part("choose", 0)
-    final.write_lines(DROPPED, told)
-    shards = -(-dealt // plan.settings.shard_images)
-    found = {"counts": dict(sorted(counts.items())), "examples": examples, "shards": shards}
-    final.finish(found, [final.path(DROPPED)])
+    dropped = ((row, rule) for row, rule in zip(_scored(plan, settled), rules, strict=True) if rule)
+    final.write_lines(DROPPED, _told(dropped, counts, examples))
+    found = {"counts": dict(sorted(counts.items())), "examples": examples, "shards": len(shards)}
+    final.finish(found, [final.path(DROPPED), *shards])
 
 
-def _rule(scores: dict[str, float], settings: CurateSettings) -> tuple[str, str] | None:
-    images = settings.images
-    for what, given, least in (
-        ("natural", images.natural, images.min_natural),
-        ("safe", images.safe, images.min_safe),
+def _scored(plan: Plan, settled: range) -> Iterator[Row]:
+    for number in settled:
+        yield from plan.part("score", number).lines(SCORED)
+
+
+def _scores(plan: Plan, settled: range) -> np.ndarray:
+    """[S] of SCORES; what was not looked at has nothing against it."""
+    found = bytearray()
+    for row in _scored(plan, settled):
+        found += np.array([row["scores"].get(name, 1.0) for name in SCORES]).tobytes()
+    return np.frombuffer(found, np.float64).reshape(-1, len(SCORES))
+
+
+def _rules(scores_S4: np.ndarray, settings: CurateSettings) -> np.ndarray:
+    """Of each image the rule that drops it. What is kept is a share of the images that came here, not of those that
+    are left: else each rule before it would make it keep worse ones."""
+    natural, safe, fit, match = scores_S4.T
+    images, rule_S = settings.images, np.zeros(len(scores_S4), np.uint8)
+    for number, bad in (
+        (1, natural < images.min_natural if images.natural else None),
+        (2, safe < images.min_safe if images.safe else None),
+        (3, fit < settings.fit.least if settings.fit.model else None),
     ):
-        if given is not None and scores[what] < least:
-            return what, f"{what} by {scores[what]:.2f}"
-    if settings.fit.model is not None and scores["fit"] < settings.fit.least:
-        return "fits_nothing", f"its best text fits by {scores['fit']:.2f}"
-    return None
+        if bad is not None:
+            rule_S[bad & (rule_S == 0)] = number
+    if settings.fit.model is not None:
+        left = np.flatnonzero(rule_S == 0)
+        left = left[np.lexsort((left, -match[left], -fit[left]))]
+        rule_S[left[math.ceil(settings.fit.keep * len(scores_S4)) :]] = 4
+    return rule_S
 
 
-def _leave_the_less_fitting(
-    scores: list[dict[str, float]], rules: list[tuple[str, str] | None], settings: CurateSettings
-) -> None:
-    """A share of the images that came here, not of those that are left: else each rule before it would make it keep
-    worse ones."""
-    if settings.fit.model is None:
-        return
-    left = [number for number, rule in enumerate(rules) if rule is None]
-    left.sort(key=lambda number: (-scores[number]["fit"], -scores[number]["match"], number))
-    for number in left[math.ceil(settings.fit.keep * len(scores)) :]:
-        rules[number] = "fits_less", f"its best text fits by {scores[number]['fit']:.2f}"
-
-
-def _kept(
-    rows: Iterator[Row],
-    rules: list[tuple[str, str] | None],
-    counts: Counter[str],
-    examples: dict[str, list[Row]],
-    told: list[Row],
+def _told(
+    dropped: Iterator[tuple[Row, int]], counts: Counter[str], examples: dict[str, list[Row]]
 ) -> Iterator[Row]:
-    for row, rule in zip(rows, rules, strict=True):
-        if rule is None:
-            yield row
-            continue
-        name, why = rule
+    for row, rule in dropped:
+        name, scores = RULES[rule], row["scores"]
+        why = (
+            f"{name} by {scores[name]:.2f}"
+            if name in scores
+            else f"its best text fits by {scores['fit']:.2f}"
+        )
         counts[f"image {name}"] += 1
-        told.append({"xxh3": row["xxh3"], "rule": name, "why": why})
         some = examples.setdefault(f"image {name}", [])
-        if len(some) < _EXAMPLES:
+        if len(some) < EXAMPLES:
             about = {key: row[key] for key in ("image", "page", "unit", "place", "bytes")}
             some.append({**about, "why": why, "texts": [row["texts"][0]["text"]]})
+        yield {"xxh3": row["xxh3"], "rule": name, "why": why}

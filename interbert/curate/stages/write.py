@@ -46,8 +46,7 @@ def write_shard(plan: Plan, number: int, notes: Notes) -> None:
     rows = list(chosen_rows(plan, number))
     files, counts = Files(plan), Counter()
     with replaced(path) as partial, tarfile.open(partial, "w", format=tarfile.PAX_FORMAT) as tar:
-        for place, row in enumerate(rows):
-            notes.begin(place)
+        for row in rows:
             data = files.data(row["unit"], row["place"], row["bytes"])
             _add(tar, f"{row['id']}.{_ending(data)}", data)
             _add(tar, f"{row['id']}.txt", (row["texts"][0]["text"] + "\n").encode())
@@ -104,6 +103,8 @@ def _count(row: dict[str, Any], counts: Counter[str]) -> None:
     counts[f"domain {host(best['page']) or 'files'}"] += 1
     counts["licensed"] += bool(row["licence"])
     counts[f"words {min(len(best['text'].split()), 40)}"] += 1
+    if "fit" in row.get("scores", {}):
+        counts[f"fit {min(int(10 * row['scores']['fit']), 9) * 10}"] += 1
     counts[f"side {min(row['width'], row['height']) // 100 * 100}"] += 1
 
 

@@ -10,52 +10,17 @@ _TAG = re.compile(r"</?[a-zA-Z][^<>]{0,300}>")
 _UNSEEN = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\u00ad\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]")
 _JOINT = re.compile(r"\s+(?:\||-|–|—|::|»|•|·|/|~|>|<)\s+|\s*\|\s*")
 _PARTS = (
-    *("royalty[- ]?free", "stock (?:photos?|images?|pictures?|vectors?|footage)", "buy (?:now|online|it)"),
-    *(
-        "free (?:download|shipping|wallpapers?|photos?)",
-        "shop (?:now|online)",
-        "best price",
-        "on sale",
-        "for sale",
-    ),
-    *("order (?:now|online)", "hd wallpapers?", "wallpapers?", "getty images", "shutterstock", "pinterest"),
-    *(
-        "facebook",
-        "twitter",
-        "instagram",
-        "flickr",
-        "youtube",
-        "download",
-        r"(?:click|tap) (?:here )?(?:to|for) \w+",
-    ),
-    *(r"(?:image|photo|picture|slide|page|bild) ?\d+(?: (?:of|von|/) ?\d+)?", r"\d+ of \d+", "home ?page"),
-    *(
-        "official (?:site|website|store)",
-        "(?:read|learn|see) more",
-        r"view (?:larger|full|all)\b.*",
-        "photos?",
-    ),
-    *(
-        "images?",
-        "pictures?",
-        "gallery",
-        "free",
-        "news",
-        "blog",
-        "online",
-        "store",
-        "shop",
-        "print",
-        "poster",
-    ),
-    *(
-        "copyright.*",
-        "all rights reserved",
-        r"(?:www\.)?[\w-]+\.(?:com|net|org|info|co\.uk|de|fr|cn|com\.cn|io|ru|jp)",
-    ),
-    *("图片", "高清图片", "素材", "免费下载", "点击查看.*", "官网", "批发", "价格", "大图"),
+    "royalty[- ]?free|stock (?:photos?|images?|pictures?|vectors?|footage)|buy (?:now|online|it)|"
+    "free (?:download|shipping|wallpapers?|photos?)|shop (?:now|online)|best price|on sale|for sale|"
+    "order (?:now|online)|hd wallpapers?|wallpapers?|getty images|shutterstock|pinterest|facebook|twitter|"
+    r"instagram|flickr|youtube|download|(?:click|tap) (?:here )?(?:to|for) \w+|"
+    r"(?:image|photo|picture|slide|page|bild) ?\d+(?: (?:of|von|/) ?\d+)?|\d+ of \d+|home ?page|"
+    r"official (?:site|website|store)|(?:read|learn|see) more|view (?:larger|full|all)\b.*|photos?|images?|"
+    "pictures?|gallery|free|news|blog|online|store|shop|print|poster|copyright.*|all rights reserved|"
+    r"(?:www\.)?[\w-]+\.(?:com|net|org|info|co\.uk|de|fr|cn|com\.cn|io|ru|jp)|图片|高清图片|素材|免费下载|点击查看.*|官网|批发|价格|"
+    "大图"
 )
-_SELLING = re.compile(rf"(?:{'|'.join(_PARTS)})", re.I)
+_SELLING = re.compile(rf"(?:{_PARTS})", re.I)
 """All of a part between bars or dashes."""
 _LABEL = re.compile(
     r"^(?:(?:photo|image|picture|figure|fig|caption|bild|foto|图片?|alt|img)\s*\.?\s*\d*\s*[:：]|"

@@ -15,35 +15,8 @@ TEXT_RULES = ("file_name", "generic", "length", "repetition", "unknown_words", "
 """In their order; those of the whole collection come behind."""
 _SHORT_SOURCES = ("alt", "title")
 _BAD = (
-    *(
-        "porn",
-        "porno",
-        "pornography",
-        "xxx",
-        "sex",
-        "sexy",
-        "nude",
-        "nudes",
-        "naked",
-        "nsfw",
-        "erotic",
-        "escort",
-    ),
-    *(
-        "milf",
-        "hentai",
-        "boobs",
-        "pussy",
-        "blowjob",
-        "fuck",
-        "fucking",
-        "shit",
-        "bitch",
-        "slut",
-        "whore",
-        "cunt",
-    ),
-    *("anal", "cum", "orgasm", "fetish", "bdsm", "camgirl", "upskirt"),
+    "porn porno pornography xxx sex sexy nude nudes naked nsfw erotic escort milf hentai boobs pussy blowjob "
+    "fuck fucking shit bitch slut whore cunt anal cum orgasm fetish bdsm camgirl upskirt"
 )
 _BAD_PARTS = ("色情", "裸体", "做爱", "成人视频", "约炮")
 """Of scripts without spaces, wherever they stand."""
@@ -143,4 +116,4 @@ def vocabulary(path: str | None) -> frozenset[str]:
 
 @lru_cache(maxsize=4)
 def bad_words(path: str | None) -> frozenset[str]:
-    return frozenset(_BAD) | (vocabulary(path) - {""})
+    return frozenset(_BAD.split()) | (vocabulary(path) - {""})

@@ -7,12 +7,13 @@ import numpy as np
 import pytest
 from made_crawl import collected, page, picture, rule, write_crawl
 from random_model import small_config
+from sklearn.metrics import average_precision_score
 
 from interbert.__main__ import main
 from interbert.curate.explain import explain
 from interbert.curate.fit.columns import COLUMNS, columns_of
 from interbert.curate.fit.judges import judge_of, judged
-from interbert.curate.fit.scorer import load_scorer, match_alone, train_scorer
+from interbert.curate.fit.scorer import Labels, _folds, load_scorer, match_alone, train_scorer
 from interbert.curate.fit.training import read_labels
 from interbert.model.interbert import InterBertForPreTraining
 from interbert.sources.scenes.detector import CLASSES
@@ -26,23 +27,23 @@ def test_columns_say_where_a_text_stands_among_others():
     rows = columns_of(np.array([2.0, -1.0]), np.array([0.0, 1.0]), texts, frozenset({"ball", "cube"}))
     named = [dict(zip(COLUMNS, row, strict=True)) for row in rows.tolist()]
     assert named[0]["margin"] == pytest.approx(2 - 0.95) and (named[0]["rank"], named[1]["rank"]) == (0, 1)
-    assert (named[0]["ahead"], named[1]["ahead"]) == (3, -3)
     assert named[0]["labels"] == pytest.approx(2 / 6) and named[1]["repetition"] > 0.3
     assert (named[0]["caption"], named[0]["alt"], named[1]["alt"]) == (1, 0, 1)
 
 
-def drawn(count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Columns of which the margin tells the truth, but for some noise."""
+def drawn(count: int, seed: int, telling: str = "margin", by: float = 1.5) -> Labels:
+    """Columns of which one tells the truth, but for some noise."""
     rng = np.random.default_rng(seed)
     fits = rng.random(count) < 0.5
     columns = rng.normal(size=(count, len(COLUMNS)))
-    columns[:, 1] += np.where(fits, 1.5, -1.5)
-    return columns, fits
+    columns[:, COLUMNS.index(telling)] += np.where(fits, by, -by)
+    return Labels(columns, fits, np.arange(count) // 2)
 
 
 def test_a_scorer_learns_and_is_calibrated(tmp_path):
     scorer = train_scorer(drawn(300, 1), drawn(2000, 2))
-    columns, fits = drawn(4000, 3)
+    judging = drawn(4000, 3)
+    columns, fits = judging.columns_NF, judging.fits_N
     found = scorer.probabilities(columns)
     assert ((found > 0.5) == fits).mean() > 0.9
     bins = np.minimum((found * 5).astype(int), 4)
@@ -53,10 +54,28 @@ def test_a_scorer_learns_and_is_calibrated(tmp_path):
     scorer.save(tmp_path / "scorer.json")
     np.testing.assert_allclose(load_scorer(tmp_path / "scorer.json").probabilities(columns), found)
     with pytest.raises(ValueError, match="all labels are the same"):
-        train_scorer((columns[:0], fits[:0]), (columns[fits], fits[fits]))
+        train_scorer(judging.taken(np.arange(0)), judging.taken(np.flatnonzero(fits)))
     (tmp_path / "scorer.json").write_text("{}")
     with pytest.raises(ValueError, match="not a scorer"):
         load_scorer(tmp_path / "scorer.json")
+
+
+def test_columns_that_say_nothing_do_not_make_it_worse_than_the_match_head():
+    """Of labels as few as people give."""
+    judging = drawn(4000, 9, "match", 0.8)
+    head = average_precision_score(judging.fits_N, judging.columns_NF[:, 0])
+    for seed in range(5):
+        scorer = train_scorer(drawn(60, seed, "match", 0.8), drawn(0, 1))
+        found = scorer.probabilities(judging.columns_NF)
+        assert average_precision_score(judging.fits_N, found) > head - 0.005
+        assert abs(found.mean() - 0.5) < 0.15
+
+
+def test_texts_of_an_image_are_held_out_together():
+    image_N = np.arange(40) // 3
+    folds = list(_folds(image_N, 0))
+    assert sorted(np.concatenate([held for held, _ in folds]).tolist()) == list(range(40))
+    assert not any(set(image_N[held]) & set(image_N[used]) for held, used in folds)
 
 
 def test_without_a_scorer_it_is_the_match_heads_probability():
@@ -134,4 +153,5 @@ def test_the_best_of_a_collection_by_a_model_and_a_scorer(world, capsys):
     settings = {"fit": {**fit, "scorer": str(world / "scorer.json"), "keep": 0.5, "least": 0.0}}
     report = collected(world / "best", world / "made", **settings)
     settled = next(one for one in report["rules"] if one["rule"] == "fits_nothing")
+    assert "probability that the text fits" in (world / "best" / "report.html").read_text()
     assert report["kept"] == -(-settled["in"] // 2) > 2 and "fit" not in report["not_judged"]

@@ -82,7 +82,7 @@ def test_images_are_read_again_from_their_places(tmp_path):
         for record in ArchiveIterator(str(packed), parse_http=False):
             frame = ZstdWriter(file)
             record.write(frame)
-            frame.finish()
+            frame.close()
     for path in (packed, plain, zstd):
         source = Warc(path, LIMITS)
         images = [one for one in source.records() if isinstance(one, RawImage)]

@@ -1,6 +1,6 @@
 """How pages are built: eight ways, four to tune rules on and four to judge them by.
 
-Each takes a page's content and gives its body, and tells which slots of a picture it has shown.
+Each takes a page's content and gives its body; with it stand the slots of a picture that it shows.
 """
 
 import json
@@ -10,47 +10,40 @@ from html import escape
 from interbert.sources.scenes.pages.contents import Content, Photo
 from interbert.sources.scenes.pages.phrases import Part
 
-Shown = tuple[str, tuple[str, ...]]
-Template = Callable[[Content], Shown]
+Template = tuple[Callable[[Content], str], tuple[str, ...]]
 _BLANK = "data:image/gif;base64,R0lGODlhAQABAAAAACw="
 
 
-def _blog(page: Content) -> Shown:
+def _blog(page: Content) -> str:
     figures = "".join(
         f'<p>{said}</p><figure><img src="{one.url}" {_alt(one)}>'
         f"<figcaption>{_t(one, 'caption')}</figcaption></figure>"
         for one, said in _spread(page)
     )
     head = f"<header>{_some(page, 'logo')}{_menu(page)}</header>"
-    return f"{head}<article>{_h1(page)}{figures}</article><aside>{_some(page, 'banner')}</aside>", (
-        "alt",
-        "caption",
-    )
+    return f"{head}<article>{_h1(page)}{figures}</article><aside>{_some(page, 'banner')}</aside>"
 
 
-def _shop(page: Content) -> Shown:
+def _shop(page: Content) -> str:
     rows = "".join(
         f'<tr><td><a href="/item" {_title(one)}><img src="/static/blank.gif" data-src="{one.url}" {_alt(one)} '
         f'width="{one.width}" height="{one.height}"></a></td><td class="price">9.90</td></tr>'
         for one in page.photos
     )
     head = f"<table><tr><td>{_some(page, 'logo')}</td><td>{_menu(page)}</td></tr></table>"
-    return f"{head}{_h1(page)}{_paragraphs(page)}<table>{rows}</table>{_some(page, 'button')}", (
-        "title",
-        "alt",
-    )
+    return f"{head}{_h1(page)}{_paragraphs(page)}<table>{rows}</table>{_some(page, 'button')}"
 
 
-def _gallery(page: Content) -> Shown:
+def _gallery(page: Content) -> str:
     items = "".join(
         f'<div class="item"><img class="lazy" data-original="{one.url}" {_alt(one)}>'
         f"<noscript><img src='{one.url}' alt=''></noscript><div>{_t(one, 'near')}</div></div>"
         for one in page.photos
     )
-    return f"{_menu(page)}{_h1(page)}{_paragraphs(page)}<div id=grid>{items}</div>", ("alt", "near")
+    return f"{_menu(page)}{_h1(page)}{_paragraphs(page)}<div id=grid>{items}</div>"
 
 
-def _news(page: Content) -> Shown:
+def _news(page: Content) -> str:
     parts = "".join(
         f'<p>{said}</p><picture><source srcset="{one.url} 1200w"><img src="/small.jpg" {_alt(one)} {_title(one)}>'
         "</picture>"
@@ -60,63 +53,74 @@ def _news(page: Content) -> Shown:
     linked = json.dumps({"@type": "NewsArticle", "image": {"@type": "ImageObject", "url": first}})
     meta = f'<meta property="og:image" content="{first}"><script type="application/ld+json">{linked}</script>'
     head = f"{meta}<nav>{_some(page, 'logo')}{_menu(page)}</nav>"
-    return f"{head}<main>{_h1(page)}{parts}</main>{_some(page, 'banner')}", ("alt", "title")
+    return f"{head}<main>{_h1(page)}{parts}</main>{_some(page, 'banner')}"
 
 
-def _forum(page: Content) -> Shown:
+def _forum(page: Content) -> str:
     posts = "".join(
         f"<table class=post><tr><td class=user>{_some(page, 'avatar')}</td><td><div>{said}</div>"
         f'<div>{_t(one, "near")}</div><br><img src="{one.url}" {_alt(one)} border=0></td></tr></table>'
         for one, said in _spread(page)
     )
-    return f"{_some(page, 'logo')}{_menu(page)}<h2>{page.topic}</h2>{posts}", ("alt", "near")
+    return f"{_some(page, 'logo')}{_menu(page)}<h2>{page.topic}</h2>{posts}"
 
 
-def _encyclopedia(page: Content) -> Shown:
+def _encyclopedia(page: Content) -> str:
     parts = "".join(
         f'<div class="thumb tright"><div class="thumbinner"><a href="#"><img src="{one.url}" {_alt(one)} '
         f'width="{one.width // 2}" srcset="{one.url} 2x"></a>'
         f'<div class="thumbcaption">{_t(one, "caption")}</div></div></div><p>{said}</p>'
         for one, said in _spread(page)
     )
-    return f"{_h1(page)}{parts}<div id=sidebar>{_some(page, 'logo')}{_menu(page)}</div>", ("alt", "caption")
+    return f"{_h1(page)}{parts}<div id=sidebar>{_some(page, 'logo')}{_menu(page)}</div>"
 
 
-def _travel(page: Content) -> Shown:
+def _travel(page: Content) -> str:
     items = "".join(
         f'<dl class="gallery-item"><dt><img src="{_BLANK}" data-lazy-src="{one.url}" {_title(one)}></dt>'
         f"<dd>{_t(one, 'caption')}</dd></dl>"
         for one in page.photos
     )
     head = f"<div class=top>{_some(page, 'banner')}</div>{_menu(page)}{_h1(page)}"
-    return f"{head}{_paragraphs(page)}{items}", ("title", "caption")
+    return f"{head}{_paragraphs(page)}{items}"
 
 
-def _portfolio(page: Content) -> Shown:
+def _portfolio(page: Content) -> str:
     items = "".join(
         f'<section><img srcset="{one.url} 2x, /thumb.jpg 1x" aria-label="{_a(one, "alt")}"><p>{_t(one, "near")}</p>'
         f"<p>{said}</p></section>"
         for one, said in _spread(page)
     )
-    return f"<header>{_some(page, 'logo')}</header>{_h1(page)}{items}{_some(page, 'button')}", ("alt", "near")
+    return f"<header>{_some(page, 'logo')}</header>{_h1(page)}{items}{_some(page, 'button')}"
 
 
 TEMPLATES: dict[Part, dict[str, Template]] = {
-    "tuning": {"blog": _blog, "shop": _shop, "gallery": _gallery, "news": _news},
-    "judging": {
-        "forum": _forum, "encyclopedia": _encyclopedia, "travel": _travel, "portfolio": _portfolio,
+    "tuning": {
+        "blog": (_blog, ("alt", "caption")),
+        "shop": (_shop, ("title", "alt")),
+        "gallery": (_gallery, ("alt", "near")),
+        "news": (_news, ("alt", "title")),
     },
-}  # fmt: skip
+    "judging": {
+        "forum": (_forum, ("alt", "near")),
+        "encyclopedia": (_encyclopedia, ("alt", "caption")),
+        "travel": (_travel, ("title", "caption")),
+        "portfolio": (_portfolio, ("alt", "near")),
+    },
+}
 
 
 def html_of(page: Content, template: Template) -> tuple[str, tuple[str, ...]]:
     """The whole page; and which slots of its pictures it shows."""
     robots = '<meta name="robots" content="noai, noimageai">' if page.opted_out else ""
     licence = f'<link rel="license" href="{page.licence}">' if page.licence else ""
-    body, slots = template(page)
+    body_of, slots = template
     head = f"<head><title>{page.topic} | {page.site}</title>{robots}{licence}</head>"
     foot = f"<footer>&copy; {page.site} {_some(page, 'tracker')}</footer>"
-    return f'<!doctype html><html lang="{page.language}">{head}<body>{body}{foot}</body></html>', slots
+    return (
+        f'<!doctype html><html lang="{page.language}">{head}<body>{body_of(page)}{foot}</body></html>',
+        slots,
+    )
 
 
 def _h1(page: Content) -> str:
