@@ -94,6 +94,8 @@ EXAMPLES = {
         "interbert serve --index index --model runs/distill/export",
         "interbert serve --index index --model runs/distill/export --port 8080 --key keys.txt",
     ),
+    "ab": ("interbert ab report events", "interbert ab report trials/spring"),
+    "ab report": ("interbert ab report events", "interbert ab report trials/spring"),
     "build-kernels": ("interbert build-kernels", "interbert build-kernels --arch 80 90 --width 64"),
     "launch": (
         "interbert launch pretrain --recipe scenes --deepspeed_config cpu",

@@ -14,6 +14,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--host", default="127.0.0.1", metavar="ADDRESS", help="to listen at (127.0.0.1: this machine alone)")
     add("--port", type=int, default=8000, metavar="N", help="0: one that is free (8000)")
     add("--key", type=Path, metavar="FILE", help="of keys, one a line, of which clients must send one")
+    add(
+        "--events",
+        type=Path,
+        metavar="DIR",
+        help="keep what users are shown and click, for `interbert ab report`",
+    )
+    add("--ab", type=Path, metavar="FILE", help="a trial: which share of the users meets which model (YAML)")
     add("--device", metavar="NAME", help="cpu or cuda (a GPU where there is one)")
 
 
@@ -26,11 +33,11 @@ def run(arguments: argparse.Namespace) -> int:
             f'there is no {error.name}; `pip install ".[serve]"` brings what a server needs'
         ) from None
     from interbert.search.searcher import Searcher
-    from interbert.serve.app import app_of
     from interbert.serve.body import Bodies
     from interbert.serve.door import Door
     from interbert.serve.keys import read_keys
     from interbert.serve.running import Server, address, bound
+    from interbert.serve.start_trial import application
 
     keys = read_keys(arguments.key) if arguments.key else None
     with (
@@ -42,5 +49,6 @@ def run(arguments: argparse.Namespace) -> int:
             print(searcher.notice, flush=True)
         door = Door(searcher, Bodies())
         said = f"{len(searcher.index):,} items at {address(socket)}"
-        Server(app_of(door, keys), door, DRAIN, lambda: print(said, flush=True)).run(sockets=[socket])
+        with application(door, keys, arguments.events, arguments.ab, arguments.device) as (app, doors):
+            Server(app, doors, DRAIN, lambda: print(said, flush=True)).run(sockets=[socket])
     return 0

@@ -21,6 +21,7 @@ from interbert.search.index.build import encoder_for
 from interbert.search.index.index import Addition, Index
 from interbert.search.index.truth import Row
 from interbert.search.intake import Intake
+from interbert.search.looks import Look
 from interbert.search.mark import mark_of
 from interbert.search.regions import RegionReader
 from interbert.search.requests import (
@@ -177,6 +178,10 @@ class Searcher:
         row = self._row_of(item_id)
         told = {"id": row.id, "title": row.title, "attributes": dict(row.attributes), "number": row.number}
         return told | {"regions": self._regions.of(row.number)}
+
+    def look(self, item_id: str) -> Look | None:
+        """For a page that shows it; None where its regions cannot be had any more. `NoSuchItem`."""
+        return self._regions.look(self._row_of(item_id), self.index.about["max_regions"])
 
     def vectors(self, numbers: Sequence[int]) -> np.ndarray:
         """float32 [numbers, width] of the first stage, by `Hit.number`: for diversity. Rows of items that have gone

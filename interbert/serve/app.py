@@ -11,10 +11,12 @@ from pydantic.json_schema import models_json_schema
 from interbert import __version__
 from interbert.serve import faults
 from interbert.serve.door import Door
+from interbert.serve.events import EventsBody
 from interbert.serve.keys import Keyed
 from interbert.serve.metrics import Counted, Metrics
-from interbert.serve.routes import embeddings, items, rerank, search, state
+from interbert.serve.routes import embeddings, items, page, rerank, search, state, trial
 from interbert.serve.shapes import BODIES
+from interbert.serve.trial import Trial
 
 BODY_OF = {
     ("/search", "post"): ("SearchBody",),
@@ -23,19 +25,22 @@ BODY_OF = {
     ("/v2/rerank", "post"): ("RerankBody",),
     ("/rerank", "post"): ("TeiRerankBody", "RerankBody"),
     ("/v1/embeddings", "post"): ("EmbeddingsBody",),
+    ("/events", "post"): ("EventsBody",),
 }
 SHAPES = "#/components/schemas/"
 
 
-def app_of(door: Door, keys: list[str] | None = None) -> FastAPI:
+def app_of(door: Door, keys: list[str] | None = None, of: Trial | None = None) -> FastAPI:
+    """of: the trial that this model is an arm of."""
     app = FastAPI(title="InterBERT search", version=__version__, docs_url=None, redoc_url=None)
     metrics = Metrics()
-    for routes in (search, items, rerank, embeddings):
+    for routes in (search, items, rerank, embeddings, page):
         routes.add(app, door)
     state.add(app, door, metrics)
+    trial.add(app, door, of)
     faults.handle(app)
     if keys:
-        app.add_middleware(Keyed, keys=keys)
+        app.add_middleware(Keyed, keys=keys, free=page.PATHS)
     app.add_middleware(Counted, metrics=metrics)
     app.openapi = lambda: _described(app)
     return app
@@ -45,7 +50,7 @@ def _described(app: FastAPI) -> dict[str, Any]:
     """With the bodies, which are read by hand: bounded, and as strict JSON."""
     told = get_openapi(title=app.title, version=app.version, routes=app.routes)
     _, shapes = models_json_schema(
-        [(body, "validation") for body in BODIES], ref_template=f"{SHAPES}{{model}}"
+        [(body, "validation") for body in (*BODIES, EventsBody)], ref_template=f"{SHAPES}{{model}}"
     )
     told.setdefault("components", {}).setdefault("schemas", {}).update(shapes["$defs"])
     for (path, method), names in BODY_OF.items():

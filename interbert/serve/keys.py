@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -25,11 +26,13 @@ def read_keys(path: Path) -> list[str]:
 
 
 class Keyed:
-    def __init__(self, app: Any, keys: list[str]) -> None:
+    def __init__(self, app: Any, keys: list[str], free: Iterable[str] = ()) -> None:
+        """free: paths that need none, either."""
         self._app, self._digests = app, [_digest(key.encode()) for key in keys]
+        self._open = (*OPEN, *free)
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        if scope["type"] == "http" and scope["path"] not in OPEN and not self._known(scope):
+        if scope["type"] == "http" and scope["path"] not in self._open and not self._known(scope):
             text = "no known key; send `authorization: Bearer KEY`"
             await said(401, "no_key", text, {"WWW-Authenticate": "Bearer"})(scope, receive, send)
         else:

@@ -43,7 +43,7 @@ def served(
 ) -> Iterator[Client]:
     door = Door(searcher, bodies or Bodies())
     listens = threading.Event()
-    server = Server(app_of(door, keys), door, drain, listens.set)
+    server = Server(app_of(door, keys), [door], drain, listens.set)
     with bound("127.0.0.1", 0) as opened:
         thread = threading.Thread(target=server.run, kwargs={"sockets": [opened]})
         thread.start()

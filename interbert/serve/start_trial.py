@@ -1,0 +1,46 @@
+"""From `--events` and `--ab` to the models of a trial, open."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+from interbert.ab.experiment import EVERYONE, read_experiment
+from interbert.ab.record import Record
+from interbert.search.searcher import Searcher
+from interbert.serve.app import app_of
+from interbert.serve.door import Door
+from interbert.serve.trial import Dealt, Trial
+
+
+@contextmanager
+def application(
+    own: Door, keys: list[str] | None, events: Path | None, ab: Path | None, device: str | None
+) -> Generator[tuple[Any, list[Door]]]:
+    """What is served, and the doors to close in the end."""
+    if events is None:
+        if ab is not None:
+            raise ValueError("--ab needs a folder for what users saw and clicked: give --events DIR with it")
+        yield app_of(own, keys), [own]
+        return
+    experiment = EVERYONE if ab is None else read_experiment(ab)
+    with ExitStack() as opened:
+        doors = {}
+        for name, arm in experiment.arms.items():
+            if arm.index is None or arm.model is None:
+                doors[name] = own
+                continue
+            searcher = opened.enter_context(Searcher.open(arm.index, arm.model, device=device))
+            searcher.warm()
+            doors[name] = Door(searcher, own.bodies)
+        where = {name: str(door.searcher.index.path.absolute()) for name, door in doors.items()}
+        record = Record(events, experiment.told(), where)
+        opened.callback(record.close)
+        trial = Trial(experiment, doors, record)
+        apps: dict[int, Any] = {}
+        for door in doors.values():
+            apps.setdefault(id(door), app_of(door, keys, trial))
+        dealt = Dealt(trial, {name: apps[id(door)] for name, door in doors.items()})
+        yield dealt, list({id(door): door for door in doors.values()}.values())
