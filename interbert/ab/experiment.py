@@ -59,11 +59,12 @@ class Experiment(Closed):
     def arm_of(self, user: str) -> str | None:
         """Always the same of the same user. None: outside of the trial."""
         bucket = xxhash.xxh3_64_intdigest(f"{self.salt}\0{user}".encode()) % BUCKETS
-        edge = 0.0
-        for name, arm in self.arms.items():
-            edge += arm.share
-            if bucket < round(edge * BUCKETS):
-                return name
+        first, *second = self.arms
+        if bucket < round(self.arms[first].share * BUCKETS):
+            return first
+        # From the other end: either may grow into those outside, and nobody changes sides.
+        if second and bucket >= BUCKETS - round(self.arms[second[0]].share * BUCKETS):
+            return second[0]
         return None
 
     def told(self) -> dict[str, Any]:

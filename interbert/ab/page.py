@@ -118,8 +118,8 @@ def _figures(report: dict[str, Any]) -> str:
         cells.append("" if found is None else f"{told(found['value'], True)}, p = {found['p']:.2g}")
         rows.append((figure["title"], *cells))
     note = (
-        "<p class=soft>Diversity of a list: 1 less the mean cosine of two items that were seen together, by the vectors "
-        "of the first arm's index for both arms.</p>"
+        "<p class=soft>Diversity of a list: 1 less the mean cosine of two items that were seen together, by the "
+        "vectors of the first arm's index for both arms.</p>"
     )
     return _table(("", *report["arms"], "difference"), rows) + note
 

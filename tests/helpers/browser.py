@@ -25,7 +25,11 @@ class Browser:
         self._read, self._number, self._session = b"", 0, None
         command = [str(CHROMIUM), *FLAGS, f"--user-data-dir={folder / 'chromium'}", "about:blank"]
         self._process = subprocess.Popen(
-            command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, close_fds=False, preexec_fn=self._pipes
+            command,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            close_fds=False,
+            preexec_fn=self._pipes,
         )
         os.close(self._theirs_in)
         os.close(self._theirs_out)
@@ -96,7 +100,11 @@ class Browser:
 
     def screen(self, width: int, height: int, dark: bool = False) -> None:
         self.call(
-            "Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=False
+            "Emulation.setDeviceMetricsOverride",
+            width=width,
+            height=height,
+            deviceScaleFactor=1,
+            mobile=False,
         )
         scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
         self.call("Emulation.setEmulatedMedia", features=[scheme])

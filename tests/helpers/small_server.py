@@ -42,14 +42,20 @@ def served(
     searcher: Searcher, bodies: Bodies | None = None, keys: list[str] | None = None, drain: float = 10
 ) -> Iterator[Client]:
     door = Door(searcher, bodies or Bodies())
+    with listening(app_of(door, keys), [door], drain) as client:
+        yield client
+
+
+@contextmanager
+def listening(app: Any, doors: list[Door], drain: float = 10) -> Iterator[Client]:
     listens = threading.Event()
-    server = Server(app_of(door, keys), [door], drain, listens.set)
+    server = Server(app, doors, drain, listens.set)
     with bound("127.0.0.1", 0) as opened:
         thread = threading.Thread(target=server.run, kwargs={"sockets": [opened]})
         thread.start()
         try:
             assert listens.wait(30)
-            yield Client(server, door, opened.getsockname()[1])
+            yield Client(server, doors[0], opened.getsockname()[1])
         finally:
             server.should_exit = True
             thread.join(30)

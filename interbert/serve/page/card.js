@@ -18,7 +18,7 @@ export function cardOf(hit, how) {
   found.then((known) => {
     const svg = pictureOf(known, title, how.arm);
     figure.append(svg);
-    if (words.length && known) figure.after(...whyOf(words, svg, known, how.text));
+    if (words.length && known) add.before(...whyOf(words, svg, known, how.text));
   });
   open.addEventListener("click", async () => {
     how.opened();
