@@ -15,6 +15,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--port", type=int, default=8000, metavar="N", help="0: one that is free (8000)")
     add("--key", type=Path, metavar="FILE", help="of keys, one a line, of which clients must send one")
     add(
+        "--images", nargs="+", type=Path, default=[], metavar="PATH",
+        help="folders, archives or tables of the items' pictures, by their ids, for the page",
+    )  # fmt: skip
+    add(
         "--events",
         type=Path,
         metavar="DIR",
@@ -49,6 +53,7 @@ def run(arguments: argparse.Namespace) -> int:
             print(searcher.notice, flush=True)
         door = Door(searcher, Bodies())
         said = f"{len(searcher.index):,} items at {address(socket)}"
-        with application(door, keys, arguments.events, arguments.ab, arguments.device) as (app, doors):
+        given = (arguments.events, arguments.ab, arguments.device, arguments.images)
+        with application(door, keys, *given) as (app, doors):
             Server(app, doors, DRAIN, lambda: print(said, flush=True)).run(sockets=[socket])
     return 0

@@ -14,6 +14,7 @@ from interbert.serve.door import Door
 from interbert.serve.events import EventsBody
 from interbert.serve.keys import Keyed
 from interbert.serve.metrics import Counted, Metrics
+from interbert.serve.pictures import Pictures
 from interbert.serve.routes import embeddings, items, page, rerank, search, state, trial
 from interbert.serve.shapes import BODIES
 from interbert.serve.trial import Trial
@@ -30,13 +31,16 @@ BODY_OF = {
 SHAPES = "#/components/schemas/"
 
 
-def app_of(door: Door, keys: list[str] | None = None, of: Trial | None = None) -> FastAPI:
+def app_of(
+    door: Door, keys: list[str] | None = None, of: Trial | None = None, pictures: Pictures | None = None
+) -> FastAPI:
     """of: the trial that this model is an arm of."""
     app = FastAPI(title="InterBERT search", version=__version__, docs_url=None, redoc_url=None)
     metrics = Metrics()
-    for routes in (search, items, rerank, embeddings, page):
+    for routes in (search, items, rerank, embeddings):
         routes.add(app, door)
     state.add(app, door, metrics)
+    page.add(app, door, pictures or Pictures())
     trial.add(app, door, of)
     faults.handle(app)
     if keys:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Generator, Sequence
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -12,19 +12,37 @@ from interbert.ab.record import Record
 from interbert.search.searcher import Searcher
 from interbert.serve.app import app_of
 from interbert.serve.door import Door
+from interbert.serve.pictures import Pictures
 from interbert.serve.trial import Dealt, Trial
 
 
 @contextmanager
 def application(
-    own: Door, keys: list[str] | None, events: Path | None, ab: Path | None, device: str | None
+    own: Door,
+    keys: list[str] | None = None,
+    events: Path | None = None,
+    ab: Path | None = None,
+    device: str | None = None,
+    images: Sequence[Path] = (),
 ) -> Generator[tuple[Any, list[Door]]]:
     """What is served, and the doors to close in the end."""
-    if events is None:
-        if ab is not None:
-            raise ValueError("--ab needs a folder for what users saw and clicked: give --events DIR with it")
-        yield app_of(own, keys), [own]
-        return
+    if events is None and ab is not None:
+        raise ValueError("--ab needs a folder for what users saw and clicked: give --events DIR with it")
+    with ExitStack() as opened:
+        pictures = opened.enter_context(closing(Pictures(images)))
+        if events is None:
+            yield app_of(own, keys, pictures=pictures), [own]
+            return
+        trial = opened.enter_context(_trial(own, events, ab, device))
+        apps: dict[int, Any] = {}
+        for door in trial.doors.values():
+            apps.setdefault(id(door), app_of(door, keys, trial, pictures))
+        dealt = Dealt(trial, {name: apps[id(door)] for name, door in trial.doors.items()})
+        yield dealt, list({id(door): door for door in trial.doors.values()}.values())
+
+
+@contextmanager
+def _trial(own: Door, events: Path, ab: Path | None, device: str | None) -> Generator[Trial]:
     experiment = EVERYONE if ab is None else read_experiment(ab)
     with ExitStack() as opened:
         doors = {}
@@ -36,11 +54,5 @@ def application(
             searcher.warm()
             doors[name] = Door(searcher, own.bodies)
         where = {name: str(door.searcher.index.path.absolute()) for name, door in doors.items()}
-        record = Record(events, experiment.told(), where)
-        opened.callback(record.close)
-        trial = Trial(experiment, doors, record)
-        apps: dict[int, Any] = {}
-        for door in doors.values():
-            apps.setdefault(id(door), app_of(door, keys, trial))
-        dealt = Dealt(trial, {name: apps[id(door)] for name, door in doors.items()})
-        yield dealt, list({id(door): door for door in doors.values()}.values())
+        record = opened.enter_context(closing(Record(events, experiment.told(), where)))
+        yield Trial(experiment, doors, record)

@@ -5,7 +5,7 @@ import { pictureOf, show } from "./picture.js";
 import { look } from "./server.js";
 import { nameOf, topOf, wordsOf } from "./why.js";
 
-/** hit: of the answer. how: {arm, place, elsewhere, ranked, text, add, opened} */
+/** hit: of the answer. how: {arm, place, elsewhere, ranked, text, several, add, opened}; text is explained, perhaps of several */
 export function cardOf(hit, how) {
   const title = hit.title || hit.id;
   const open = said("button", title, { type: "button", "aria-haspopup": "dialog" });
@@ -18,7 +18,7 @@ export function cardOf(hit, how) {
   found.then((known) => {
     const svg = pictureOf(known, title, how.arm);
     figure.append(svg);
-    if (words.length && known) add.before(...whyOf(words, svg, known, how.text));
+    if (words.length && known) add.before(...whyOf(words, svg, known, how));
   });
   open.addEventListener("click", async () => {
     how.opened();
@@ -41,7 +41,7 @@ function scoreOf(hit, { place, elsewhere, ranked }) {
 }
 
 /** The words as a toolbar: one stop of Tab, arrows within. */
-function whyOf(words, svg, known, text) {
+function whyOf(words, svg, known, { text, several }) {
   const told = make("p", { "aria-live": "polite" });
   const bar = make("div", { class: "words", role: "toolbar", "aria-label": `Where the words of “${text}” look` });
   const buttons = words.map((one) => said("button", one.word, { type: "button", "aria-pressed": "false", tabindex: -1 }));
@@ -53,7 +53,7 @@ function whyOf(words, svg, known, text) {
     buttons[chosen].tabIndex = 0;
     buttons[chosen].setAttribute("aria-pressed", "true");
     show(svg, known, words[number]);
-    told.textContent = toldOf(words[number], known);
+    told.textContent = (several ? `Of “${text}”: ` : "") + toldOf(words[number], known);
   };
   buttons.forEach((button, number) => button.addEventListener("click", () => choose(number)));
   bar.addEventListener("keydown", (event) => {
@@ -71,7 +71,7 @@ function whyOf(words, svg, known, text) {
 
 function toldOf(word, known) {
   const regions = topOf(word).map(([region, share]) => `${nameOf(known, region)} (${percent(share)})`);
-  return `${word.all ? "All words look" : `“${word.word}” looks`} at ${regions.join(", ")}`;
+  return `${word.all ? "all words look" : `“${word.word}” looks`} at ${regions.join(", ")}`;
 }
 
 function closer(hit, title, words, known, arm) {

@@ -28,4 +28,7 @@ export function said(tag, text, set = {}) {
   return make(tag, { ...set, dir: "auto", lang: han && "zh" }, text);
 }
 
-export const percent = (share) => `${(100 * share).toFixed(share < 0.0995 ? 1 : 0)} %`;
+export function percent(share) {
+  const fine = share < 0.0995 || (share > 0.99 && share < 1);
+  return `${(100 * share).toFixed(fine ? 1 : 0)} %`;
+}

@@ -101,6 +101,7 @@ function columnOf(answer, other, body) {
       elsewhere: other && placeIn(other, hit.id),
       ranked,
       text: body.query ?? body.topic[0],
+      several: Boolean(body.topic),
       add: (text) => say(addTo(text, server.limits.max_texts) || "It is in the topic already"),
       opened: () => answer.search && server.events && clicked(answer.search, hit.id),
     });

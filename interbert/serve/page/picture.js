@@ -53,7 +53,8 @@ export function show(svg, look, word) {
     const text = nameOf(look, region);
     const room = Math.max(1, w - LETTER * text.length);
     const x = Math.min(Number(rects[region].getAttribute("x")) + 1, room);
-    let y = Number(rects[region].getAttribute("y")) + 4.5;
+    const edge = Number(rects[region].getAttribute("y"));
+    let y = edge > LINE ? edge - 1 : edge + LINE;
     while (written.some(([left, line]) => Math.abs(line - y) < LINE && Math.abs(left - x) < 30)) y += LINE;
     written.push([x, y]);
     return drawn("text", { x, y, "aria-hidden": "true" }, text);

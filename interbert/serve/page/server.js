@@ -12,15 +12,27 @@ export class Refused extends Error {
 
 export const useKey = (key) => sessionStorage.setItem(KEY, key);
 
+let drawn = "";
+
 /** Drawn at random, and the same as long as the browser keeps it: whoever it is sees one model. */
 function user() {
-  let found = localStorage.getItem(USER);
-  if (!found) {
+  drawn ||= kept(USER);
+  if (!drawn) {
     const numbers = crypto.getRandomValues(new Uint32Array(4));
-    found = Array.from(numbers, (one) => one.toString(16).padStart(8, "0")).join("");
-    localStorage.setItem(USER, found);
+    drawn = Array.from(numbers, (one) => one.toString(16).padStart(8, "0")).join("");
+    try {
+      localStorage.setItem(USER, drawn);
+    } catch {} // a browser that keeps nothing: another user next time
   }
-  return found;
+  return drawn;
+}
+
+function kept(name) {
+  try {
+    return localStorage.getItem(name);
+  } catch {
+    return "";
+  }
 }
 
 async function ask(path, { body, arm, signal, keepalive } = {}) {

@@ -11,7 +11,7 @@ from starlette.responses import JSONResponse, Response
 from interbert.search.requests import NoSuchItem
 from interbert.serve.door import Door
 from interbert.serve.faults import Fault
-from interbert.serve.pictures import can_be_drawn, picture_of
+from interbert.serve.pictures import Pictures
 from interbert.show.style import BASE
 
 FOLDER = Path(__file__).parents[1] / "page"
@@ -28,7 +28,7 @@ OURS = SAFE | {"content-security-policy": POLICY, "cache-control": "no-cache"}
 KEPT = {"cache-control": "private, max-age=300"}
 
 
-def add(app: FastAPI, door: Door) -> None:
+def add(app: FastAPI, door: Door, known: Pictures) -> None:
     @app.get("/", include_in_schema=False)
     async def page() -> Response:
         return Response((FOLDER / "index.html").read_bytes(), 200, OURS, "text/html; charset=utf-8")
@@ -45,14 +45,14 @@ def add(app: FastAPI, door: Door) -> None:
     async def looks(id: str = "") -> Response:
         door.must_be_open()
         look = await door.aside(door.searcher.look, id)
-        told = None if look is None else asdict(look) | {"picture": can_be_drawn(look)}
+        told = None if look is None else asdict(look) | {"picture": known.known(look)}
         return JSONResponse(told, headers=SAFE)
 
     @app.get("/pictures")
     async def pictures(id: str = "") -> Response:
         door.must_be_open()
         look = await door.aside(door.searcher.look, id)
-        found = None if look is None else await door.aside(picture_of, look)
+        found = None if look is None else await door.aside(known.of, look)
         if found is None:
             raise NoSuchItem(f"no picture of {id!r} is known here: its regions are all there is")
-        return Response(found, 200, SAFE | KEPT, "image/png")
+        return Response(found[0], 200, SAFE | KEPT, found[1])

@@ -252,3 +252,30 @@ def test_the_hostile_id_is_found_by_its_own_name(client):
 
     status, told = client.ask("GET", f"/looks?id={quote(EVIL_ID, safe='')}")
     assert status == 200 and told["id"] == EVIL_ID and told["picture"] is False
+
+
+def test_own_images_are_shown_by_their_ids_and_made_anew(folder, tmp_path):
+    from io import BytesIO
+
+    from PIL import Image
+    from small_server import listening
+
+    from interbert.serve.body import Bodies
+    from interbert.serve.door import Door
+    from interbert.serve.start_trial import application
+
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    Image.new("RGB", (3000, 1000), (200, 30, 30)).save(photos / "train-s1-0000001.jpg", comment=b"secret")
+    (photos / "train-s1-0000002.jpg").write_bytes(Image.new("RGB", (9, 9)).tobytes()[:50])
+    twin = tmp_path / "own"
+    write_scene_index(twin)
+    with open_searcher(twin, write_searcher(twin)) as searcher:
+        door = Door(searcher, Bodies())
+        with application(door, images=[photos]) as (app, doors), listening(app, doors) as client:
+            status, body, headers = client.send("GET", "/pictures?id=train-s1-0000001")
+            assert status == 200 and headers["content-type"] == "image/jpeg" and b"secret" not in body
+            assert Image.open(BytesIO(body)).size == (1024, 341)
+            status, told = client.ask("GET", "/pictures?id=train-s1-0000002")
+            assert status == 422 and "not a readable image" in told["error"]
+            assert client.send("GET", "/pictures?id=train-s1-0000003")[2]["content-type"] == "image/png"

@@ -141,10 +141,10 @@ def test_events_without_a_trial_are_of_one_arm(folders, tmp_path):
     folder = folders["a"]
     with open_searcher(folder, write_searcher(folder)) as searcher:
         door = Door(searcher, Bodies())
-        with pytest.raises(ValueError, match="--events DIR"), application(door, None, None, tmp_path, None):
+        with pytest.raises(ValueError, match="--events DIR"), application(door, ab=tmp_path):
             pass
         with (
-            application(door, None, tmp_path / "events", None, None) as (app, doors),
+            application(door, events=tmp_path / "events") as (app, doors),
             listening(app, doors) as client,
         ):
             client.events = tmp_path / "events" / "events.sqlite"
