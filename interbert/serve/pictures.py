@@ -1,4 +1,4 @@
-"""Pixels of items, where something knows them: people's own images by their ids, and scenes, which are drawn again."""
+"""Pixels of items, where something knows them: own images by their ids, and scenes, which are drawn again."""
 
 from __future__ import annotations
 

@@ -25,12 +25,14 @@ class Trial:
         self.experiment, self.doors, self.record = experiment, dict(doors), record
 
     def told(self) -> dict[str, Any]:
-        """{"events", "name", "arms": {name: {"share", "model"}}}; arms is None of a single one."""
+        """{"events", "lost", "name", "arms": {name: {"share", "model"}}}; arms is None of a single one. lost: searches
+        that the disk was too slow or too full for."""
         arms = {
             name: {"share": self.experiment.arms[name].share, "model": door.searcher.info()["model"]}
             for name, door in self.doors.items()
         }
-        return {"events": True, "name": self.experiment.name, "arms": arms if len(arms) > 1 else None}
+        told = {"events": True, "lost": self.record.lost, "name": self.experiment.name}
+        return told | {"arms": arms if len(arms) > 1 else None}
 
 
 class Dealt:

@@ -75,6 +75,7 @@ def test_the_wheel_holds_what_runs_read(installed):
     for folder, kind in (
         ("interbert", "*.py"),
         ("interbert/recipes", "*.yaml"),
+        ("interbert/serve/page", "*"),
         ("interbert/kernels/csrc", "*"),
         ("ds_configs", "*.json"),
         ("launch", "*"),

@@ -1,3 +1,6 @@
+import re
+from pathlib import Path
+
 import pytest
 from scipy import stats
 
@@ -63,3 +66,11 @@ def test_a_file_that_is_wrong_is_told_so(tmp_path, text, said):
 def test_no_name_of_a_user(user):
     with pytest.raises(ValueError, match="x-user"):
         must_be_user(user)
+
+
+def test_the_page_of_the_documentation_has_one_that_can_be_typed(tmp_path):
+    page = (Path(__file__).parents[3] / "docs" / "serving.md").read_text()
+    (block,) = re.findall(r"```text\n(name: .*?)```", page, re.S)
+    (tmp_path / "ab.yaml").write_text(block)
+    experiment = read_experiment(tmp_path / "ab.yaml")
+    assert list(experiment.arms) == ["control", "second"] and experiment.arm_of("u") in experiment.arms
