@@ -13,6 +13,8 @@ from interbert.store.store import Store
 
 @dataclass(frozen=True)
 class Look:
+    """Of an item of an index."""
+
     id: str
     title: str
     attributes: Mapping[str, Any]
