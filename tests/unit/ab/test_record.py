@@ -41,6 +41,13 @@ def test_what_is_told_twice_counts_once(record, tmp_path):
     assert len(rows(tmp_path, "exposures")) == 2 and len(rows(tmp_path, "clicks")) == 2
 
 
+def test_it_waits_for_the_disk(record):
+    assert record._database.execute("PRAGMA synchronous").fetchone() == (
+        2,
+    )  # FULL: also where the power goes
+    assert record._database.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+
+
 def test_all_of_a_body_or_none(record, tmp_path):
     record.note(searched())
     with pytest.raises(UnknownSearch, match="two"):

@@ -1,15 +1,20 @@
 """Users are dealt to two models, what they are answered is noted, and what they tell of it is kept."""
 
+import asyncio
 import json
 import sqlite3
 import time
+from types import SimpleNamespace
 
 import pytest
 from small_search import open_searcher, write_searcher
 from small_server import JSON, served
 from small_trial import TRIAL, tried, write_scene_index
 
+from interbert.ab.experiment import EVERYONE
+from interbert.ab.record import Click, Record
 from interbert.serve.start_trial import application
+from interbert.serve.trial import Dealt, Trial
 
 QUERY = {"query": "w01 w02", "k": 3}
 
@@ -151,3 +156,26 @@ def test_events_without_a_trial_are_of_one_arm(folders, tmp_path):
             assert search(client, x_user="u")[2] == "all"
             assert client.ask("GET", "/trial")[1]["arms"] is None
             assert noted(client, 1)[0][0] == "all"
+
+
+def test_a_search_stands_in_the_line_before_its_answer_is_sent(tmp_path):
+    """So that no client can be quicker with a click."""
+    index = SimpleNamespace(about={"model": "m" * 64}, sequence=1)
+    door = SimpleNamespace(searcher=SimpleNamespace(index=index))
+    record = Record(tmp_path, EVERYONE.told(), {})
+    clicks = []
+
+    async def app(scope, receive, send):
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b"{}"})
+
+    async def send(message):
+        if message["type"] == "http.response.start":
+            clicks.append(Click(dict(message["headers"])[b"x-search"].decode(), "sofa"))
+        else:
+            clicks.append(record.put([clicks[0]]))
+
+    scope = {"type": "http", "method": "POST", "path": "/search", "headers": [(b"x-user", b"u")]}
+    asyncio.run(Dealt(Trial(EVERYONE, {"all": door}, record), {"all": app})(scope, None, send))
+    assert clicks[1].result(10) == {"exposures": 0, "clicks": 1}
+    record.close()
