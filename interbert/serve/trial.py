@@ -25,8 +25,8 @@ class Trial:
         self.experiment, self.doors, self.record = experiment, dict(doors), record
 
     def told(self) -> dict[str, Any]:
-        """{"events", "lost", "name", "arms": {name: {"share", "model"}}}; arms is None of a single one. lost: searches
-        that the disk was too slow or too full for."""
+        """{"events", "lost", "name", "arms": {name: {"share", "model"}}}; arms is None of a single one. lost:
+        searches that the disk was too slow or too full for."""
         arms = {
             name: {"share": self.experiment.arms[name].share, "model": door.searcher.info()["model"]}
             for name, door in self.doors.items()
