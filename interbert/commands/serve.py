@@ -36,7 +36,10 @@ def run(arguments: argparse.Namespace) -> int:
         raise ValueError(
             f'there is no {error.name}; `pip install ".[serve]"` brings what a server needs'
         ) from None
+    from functools import partial
+
     from interbert.search.searcher import Searcher
+    from interbert.serve.app import app_of
     from interbert.serve.body import Bodies
     from interbert.serve.door import Door
     from interbert.serve.keys import read_keys
@@ -54,6 +57,6 @@ def run(arguments: argparse.Namespace) -> int:
         door = Door(searcher, Bodies())
         said = f"{len(searcher.index):,} items at {address(socket)}"
         given = (arguments.events, arguments.ab, arguments.device, arguments.images)
-        with application(door, keys, *given) as (app, doors):
+        with application(partial(app_of, keys=keys), door, *given) as (app, doors):
             Server(app, doors, DRAIN, lambda: print(said, flush=True)).run(sockets=[socket])
     return 0

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import Any
@@ -10,33 +10,34 @@ from typing import Any
 from interbert.ab.experiment import EVERYONE, read_experiment
 from interbert.ab.record import Record
 from interbert.search.searcher import Searcher
-from interbert.serve.app import app_of
 from interbert.serve.door import Door
 from interbert.serve.pictures import Pictures
 from interbert.serve.trial import Dealt, Trial
 
+Make = Callable[[Door, Trial | None, Pictures], Any]
+
 
 @contextmanager
 def application(
+    make: Make,
     own: Door,
-    keys: list[str] | None = None,
     events: Path | None = None,
     ab: Path | None = None,
     device: str | None = None,
     images: Sequence[Path] = (),
 ) -> Generator[tuple[Any, list[Door]]]:
-    """What is served, and the doors to close in the end."""
+    """What is served, and the doors to close in the end. make: of a door its application."""
     if events is None and ab is not None:
         raise ValueError("--ab needs a folder for what users saw and clicked: give --events DIR with it")
     with ExitStack() as opened:
         pictures = opened.enter_context(closing(Pictures(images)))
         if events is None:
-            yield app_of(own, keys, pictures=pictures), [own]
+            yield make(own, None, pictures), [own]
             return
         trial = opened.enter_context(_trial(own, events, ab, device))
         apps: dict[int, Any] = {}
         for door in trial.doors.values():
-            apps.setdefault(id(door), app_of(door, keys, trial, pictures))
+            apps.setdefault(id(door), make(door, trial, pictures))
         dealt = Dealt(trial, {name: apps[id(door)] for name, door in trial.doors.items()})
         yield dealt, list({id(door): door for door in trial.doors.values()}.values())
 

@@ -260,6 +260,7 @@ def test_own_images_are_shown_by_their_ids_and_made_anew(folder, tmp_path):
     from PIL import Image
     from small_server import listening
 
+    from interbert.serve.app import app_of
     from interbert.serve.body import Bodies
     from interbert.serve.door import Door
     from interbert.serve.start_trial import application
@@ -272,7 +273,7 @@ def test_own_images_are_shown_by_their_ids_and_made_anew(folder, tmp_path):
     write_scene_index(twin)
     with open_searcher(twin, write_searcher(twin)) as searcher:
         door = Door(searcher, Bodies())
-        with application(door, images=[photos]) as (app, doors), listening(app, doors) as client:
+        with application(app_of, door, images=[photos]) as (app, doors), listening(app, doors) as client:
             status, body, headers = client.send("GET", "/pictures?id=train-s1-0000001")
             assert status == 200 and headers["content-type"] == "image/jpeg" and b"secret" not in body
             assert Image.open(BytesIO(body)).size == (1024, 341)

@@ -13,6 +13,7 @@ from small_trial import TRIAL, tried, write_scene_index
 
 from interbert.ab.experiment import EVERYONE
 from interbert.ab.record import Click, Record
+from interbert.serve.app import app_of
 from interbert.serve.start_trial import application
 from interbert.serve.trial import Dealt, Trial
 
@@ -146,10 +147,10 @@ def test_events_without_a_trial_are_of_one_arm(folders, tmp_path):
     folder = folders["a"]
     with open_searcher(folder, write_searcher(folder)) as searcher:
         door = Door(searcher, Bodies())
-        with pytest.raises(ValueError, match="--events DIR"), application(door, ab=tmp_path):
+        with pytest.raises(ValueError, match="--events DIR"), application(app_of, door, ab=tmp_path):
             pass
         with (
-            application(door, events=tmp_path / "events") as (app, doors),
+            application(app_of, door, events=tmp_path / "events") as (app, doors),
             listening(app, doors) as client,
         ):
             client.events = tmp_path / "events" / "events.sqlite"
