@@ -20,7 +20,8 @@ h1 { margin-bottom: 0; overflow-wrap: anywhere }
 .fine { border: 1px solid var(--good); border-radius: 8px; padding: .6rem .9rem; color: var(--good) }
 .scroll { overflow-x: auto }
 table { border-collapse: collapse; width: 100% }
-th, td { text-align: right; padding: .35rem 0 .35rem 1rem; font-variant-numeric: tabular-nums; white-space: nowrap }
+th, td { text-align: right; padding: .35rem 0 .35rem 1rem; font-variant-numeric: tabular-nums }
+td { white-space: nowrap }
 th:first-child { text-align: left; padding-left: 0; font-weight: 600 }
 tr + tr > *, tbody tr > * { border-top: 1px solid var(--rule) }
 .value { font-size: 2.2rem; font-weight: 650; line-height: 1.2; margin: .8rem 0 0 }
@@ -64,27 +65,30 @@ def _when(report: dict[str, Any]) -> str:
 
 
 def _checks(report: dict[str, Any]) -> str:
-    checks, rows = report["checks"], []
+    checks, told = report["checks"], []
     if "sample_ratio_p" in checks:
-        rows.append(("users came by their shares (chi-squared)", f"p = {checks['sample_ratio_p']:.3g}"))
+        told.append(f"Users and shares: chi-squared, p = {checks['sample_ratio_p']:.3g}.")
     again = checks["resplit"]
     if again is None:
-        rows.append(("halves of one arm that differ in nothing", "fewer than 20 users: not tried"))
+        told.append("Intervals: the first arm has fewer than 20 users of whom anything was seen; not tried.")
     else:
-        told = f"{percent(again['alarms'])} of {again['times']:,} below 0.05"
-        rows.append((f"{told}; honest is", f"{percent(again['low'])} to {percent(again['high'])}"))
-    return _table(("check", ""), rows)
+        told.append(
+            f"Intervals: of {again['times']:,} deals of the first arm's users into halves that differ in nothing, "
+            f"{percent(again['alarms'])} differ at p < 0.05; honest ones do in {percent(again['low'])} to "
+            f"{percent(again['high'])}."
+        )
+    return f"<ul>{''.join(f'<li>{escape(text)}</li>' for text in told)}</ul>"
 
 
 def _headline(report: dict[str, Any]) -> str:
     found = report["figures"]["ctr"]["difference"]
     if found is None:
         return "<p class=soft>There are not two arms with items seen by two users each.</p>"
-    lift = "" if found["lift"] is None else f", {percent(found['lift'], True)} of the first"
-    within = f"{percent(found['low'], True)} to {percent(found['high'], True)}"
+    lift = "" if found["lift"] is None else f", {percent(found['lift'], True)} of the first arm's"
     return (
-        f"<p class=value>{percent(found['value'], True)}</p><p>from {within} (points){lift}; p = {found['p']:.3g}</p>"
-        f"{_span(found)}<p class=soft>So many users would show a difference of {percent(found['found_from'])} four "
+        f"<p class=value>{points(found['value'])}</p>"
+        f"<p>{points(found['low'])} to {points(found['high'])}{lift}; p = {found['p']:.3g}</p>"
+        f"{_span(found)}<p class=soft>So many users would show a difference of {points(found['found_from'], False)} four "
         "times of five.</p>"
     )
 
@@ -108,7 +112,7 @@ def _span(found: dict[str, float]) -> str:
 def _figures(report: dict[str, Any]) -> str:
     rows = []
     for name, figure in report["figures"].items():
-        told = plain if name == "diversity" else percent
+        told, apart = (plain, plain) if name == "diversity" else (percent, points)
         cells = [
             "not known"
             if rate is None
@@ -116,13 +120,13 @@ def _figures(report: dict[str, Any]) -> str:
             for rate in figure["arms"].values()
         ]
         found = figure["difference"]
-        cells.append("" if found is None else f"{told(found['value'], True)}, p = {found['p']:.2g}")
+        cells.append("" if found is None else f"{apart(found['value'], True)}, p = {found['p']:.2g}")
         rows.append((figure["title"], *cells))
     note = (
         "<p class=soft>Diversity of a list: 1 less the mean cosine of two items that were seen together, by the "
         "vectors of the first arm's index for both arms.</p>"
     )
-    return _table(("", *report["arms"], "difference"), rows) + note
+    return _table("figures", ("", *report["arms"], "difference"), rows) + note
 
 
 def _arms(report: dict[str, Any]) -> str:
@@ -133,7 +137,7 @@ def _arms(report: dict[str, Any]) -> str:
         cells = (f"{1000 * arm['seconds'][quantile]:.0f} ms" if arm["seconds"] else "" for arm in arms)
         rows.append((f"answered within, {quantile}", *cells))
     rows.append(("model", *(", ".join(mark[:12] for mark in arm["models"]) for arm in arms)))
-    return _table(("", *report["arms"]), rows)
+    return _table("each arm", ("", *report["arms"]), rows)
 
 
 def _shown(report: dict[str, Any]) -> str:
@@ -146,16 +150,18 @@ def _shown(report: dict[str, Any]) -> str:
     ]
     items = "an index that is gone" if report["items"] is None else f"{report['items']:,} items"
     note = f"<p class=soft>Of {shown['searches']:,} searches of each arm, among {items}.</p>"
-    return _table(("", *report["arms"]), rows) + note
+    return _table("what was shown", ("", *report["arms"]), rows) + note
 
 
-def _table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
+def _table(label: str, head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
     heads = "".join(f"<th scope=col>{escape(name)}</th>" for name in head)
     body = "".join(
         f"<tr><th scope=row>{escape(row[0])}</th>{''.join(f'<td>{escape(cell)}</td>' for cell in row[1:])}</tr>"
         for row in rows
     )
-    return f"<div class=scroll><table><thead><tr>{heads}</tr></thead><tbody>{body}</tbody></table></div>"
+    table = f"<table><thead><tr>{heads}</tr></thead><tbody>{body}</tbody></table>"
+    # What is wider than the screen is moved by arrows, too.
+    return f'<div class=scroll role=group tabindex=0 aria-label="{label}">{table}</div>'
 
 
 def _or_unknown(value: float | None, told: Any) -> str:
@@ -164,6 +170,11 @@ def _or_unknown(value: float | None, told: Any) -> str:
 
 def percent(value: float, signed: bool = False) -> str:
     return f"{100 * value:{'+' if signed else ''}.2f} %"
+
+
+def points(value: float, signed: bool = True) -> str:
+    """A difference of two percentages."""
+    return f"{100 * value:{'+' if signed else ''}.2f} points"
 
 
 def plain(value: float, signed: bool = False) -> str:

@@ -13,7 +13,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    from interbert.ab.page import page_of, percent
+    from interbert.ab.page import page_of, percent, points
     from interbert.ab.read import read_trial
     from interbert.ab.report import report_of
     from interbert.files import write_json, write_text
@@ -30,7 +30,7 @@ def run(arguments: argparse.Namespace) -> int:
         print(users + told)
     found = report["figures"]["ctr"]["difference"]
     if found is not None:
-        within = f"{percent(found['low'], True)} to {percent(found['high'], True)}"
-        print(f"difference: {percent(found['value'], True)} ({within}), p = {found['p']:.3g}")
+        within = f"{points(found['low'])} to {points(found['high'])}"
+        print(f"difference: {points(found['value'])} ({within}), p = {found['p']:.3g}")
     print(arguments.events / "report.html")
     return 0

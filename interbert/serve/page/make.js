@@ -30,5 +30,5 @@ export function said(tag, text, set = {}) {
 
 export function percent(share) {
   const fine = share < 0.0995 || (share > 0.99 && share < 1);
-  return `${(100 * share).toFixed(fine ? 1 : 0)} %`;
+  return `${(100 * share).toFixed(fine ? 1 : 0)}\u00a0%`;
 }

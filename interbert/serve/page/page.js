@@ -45,9 +45,8 @@ function failed(error, again) {
 }
 
 function asked() {
-  const texts = topic();
   const typed = byId("query").value.trim();
-  if (typed && !texts.includes(typed)) texts.push(typed);
+  const texts = [...new Set([typed, ...topic()])].filter(Boolean); // the first is explained
   if (!texts.length) return null;
   const how = { k: Number(byId("k").value), rerank: byId("rerank").checked, explain: byId("explain").checked };
   return texts.length === 1 ? { query: texts[0], ...how } : { topic: texts, ...how };
@@ -85,7 +84,10 @@ function show(answers, body) {
   const columns = make("div", { class: answers.length > 1 ? "columns two" : "columns" });
   answers.forEach((answer, number) => columns.append(columnOf(answer, answers[1 - number], body)));
   byId("results").replaceChildren(columns);
-  const counts = answers.map((one) => `${one.results.length} items in ${one.seconds.total.toFixed(2)} s`);
+  const counts = answers.map((one) => {
+    const name = answers.length > 1 ? `${one.arm}: ` : "";
+    return `${name}${one.results.length} items in ${one.seconds.total.toFixed(2)} s`;
+  });
   say(counts.join("; "));
 }
 

@@ -5,7 +5,7 @@ import { nameOf, topOf } from "./why.js";
 import { picture } from "./server.js";
 
 const SIDE = 100;
-const LETTER = 2.4;
+const LETTER = 2.7;
 const LINE = 4.4;
 
 let kept = [];
@@ -45,7 +45,9 @@ export function show(svg, look, word) {
   const [, , w] = svg.getAttribute("viewBox").split(" ").map(Number);
   const rects = [...svg.querySelectorAll("rect")];
   rects.forEach((rect, region) => {
-    rect.setAttribute("fill-opacity", (0.6 * (word.shares[region] ?? 0)) / most);
+    const of = (word.shares[region] ?? 0) / most;
+    rect.setAttribute("fill-opacity", (look.picture ? 0.08 : 0.4) * of); // a picture's own colours are to be seen
+    rect.setAttribute("stroke-width", 1 + 3 * of);
     rect.classList.toggle("looked", top.some(([one]) => one === region));
   });
   const written = [];

@@ -109,7 +109,7 @@ def test_the_verb_writes_a_page_and_the_same_as_json(planted, capsys):
     report = json.loads((planted / "report.json").read_text())
     page = Page((planted / "report.html").read_text())
     assert not page.fetched and "script" not in page.tags
-    assert f"{100 * report['figures']['ctr']['difference']['value']:+.2f} %" in page.text
+    assert f"{100 * report['figures']['ctr']['difference']['value']:+.2f} points" in page.text
     assert "The checks find nothing." in page.text
 
 
@@ -170,6 +170,6 @@ def test_a_browser_shows_it_on_a_phone(planted, tmp_path):
         browser.screen(390, 800)
         browser.open(f"file://{planted}/report.html")
         assert browser.js("document.documentElement.scrollWidth") <= 390
-        assert browser.js("document.querySelectorAll('table').length") == 4 and browser.complaints == []
+        assert browser.js("document.querySelectorAll('table').length") == 3 and browser.complaints == []
     finally:
         browser.close()
