@@ -70,7 +70,7 @@ def _checks(report: dict[str, Any]) -> str:
         told.append(f"Users and shares: chi-squared, p = {checks['sample_ratio_p']:.3g}.")
     again = checks["resplit"]
     if again is None:
-        told.append("Intervals: the first arm has fewer than 20 users of whom anything was seen; not tried.")
+        told.append("Intervals: the first arm has too few users who saw anything; not tried.")
     else:
         told.append(
             f"Intervals: of {again['times']:,} deals of the first arm's users into halves that differ in nothing, "
@@ -83,13 +83,13 @@ def _checks(report: dict[str, Any]) -> str:
 def _headline(report: dict[str, Any]) -> str:
     found = report["figures"]["ctr"]["difference"]
     if found is None:
-        return "<p class=soft>There are not two arms with items seen by two users each.</p>"
+        return "<p class=soft>There are not two arms in which 20 users saw something.</p>"
     lift = "" if found["lift"] is None else f", {percent(found['lift'], True)} of the first arm's"
     return (
         f"<p class=value>{points(found['value'])}</p>"
         f"<p>{points(found['low'])} to {points(found['high'])}{lift}; p = {found['p']:.3g}</p>"
-        f"{_span(found)}<p class=soft>So many users would show a difference of {points(found['found_from'], False)} four "
-        "times of five.</p>"
+        f"{_span(found)}<p class=soft>So many users would show a difference of "
+        f"{points(found['found_from'], False)} four times of five.</p>"
     )
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from interbert.ab.read import SEED, Arm, Trial
-from interbert.ab.statistics import difference, gini, rate, resplit, sample_ratio
+from interbert.ab.statistics import FEW, difference, gini, rate, resplit, sample_ratio
 
 SUSPECT = 0.001
 """p of the sample ratio, below which something sorts users."""
@@ -67,6 +67,7 @@ def _checks(trial: Trial) -> dict[str, Any]:
 
 def _figure(arms: list[Arm], title: str, y: str, x: str) -> dict[str, Any]:
     rates = [rate(getattr(arm, y), getattr(arm, x)) for arm in arms]
+    rates = [None if of is None or of.users < FEW else of for of in rates]
     each = {
         arm.name: None if of is None else asdict(of) | {"low": of.low, "high": of.high}
         for arm, of in zip(arms, rates, strict=True)
@@ -113,6 +114,8 @@ def _warnings(trial: Trial, told: dict[str, Any], checks: dict[str, Any]) -> lis
             f"{trial.crossed:,} users were in both arms, and are in no figure: was the salt or a share changed?"
         )
     for arm in trial.arms:
+        if (seen := int((arm.exposures_U > 0).sum())) < FEW:
+            said.append(f"{seen} users of arm {arm.name} saw anything: of so few no figure is told.")
         if len(arm.models) > 1:
             said.append(f"Arm {arm.name} was answered by {len(arm.models)} models, one after another.")
     again = checks["resplit"]

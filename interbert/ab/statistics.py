@@ -13,6 +13,8 @@ import numpy as np
 from scipy import stats
 
 LEVEL = 0.95
+FEW = 20
+"""Users of whom no interval says anything."""
 _Z = float(stats.norm.ppf(0.5 + LEVEL / 2))
 _POWER = float(stats.norm.ppf(0.8))
 
@@ -51,9 +53,10 @@ class Difference:
 
 
 def rate(y_U: np.ndarray, x_U: np.ndarray) -> Rate | None:
-    """None without anything to divide by, or of less than two users."""
+    """None of less than two users who have anything to divide by."""
+    y_U, x_U = y_U[x_U > 0], x_U[x_U > 0]
     users, whole = len(x_U), float(x_U.sum())
-    if users < 2 or whole == 0:
+    if users < 2:
         return None
     value = float(y_U.sum()) / whole
     rest_U = y_U - value * x_U
@@ -105,8 +108,9 @@ class Resplit:
 
 
 def resplit(y_U: np.ndarray, x_U: np.ndarray, times: int = 1000, seed: int = 1) -> Resplit | None:
-    """Whether intervals are what they say on these very users. None of fewer than 20."""
-    if len(x_U) < 20:
+    """Whether intervals are what they say on these very users. None where too few of them have anything."""
+    y_U, x_U = y_U[x_U > 0], x_U[x_U > 0]
+    if len(x_U) < FEW:
         return None
     p_values = resplit_p(y_U, x_U, times, seed)
     low, high = (float(stats.binom.ppf(q, times, 0.05)) / times for q in (0.0005, 0.9995))

@@ -143,6 +143,8 @@ def test_a_model_that_was_changed_users_of_two_arms_and_early_looks_are_told(ind
 def test_nothing_yet_one_arm_and_an_index_that_is_gone(index, tmp_path):
     write_trial(tmp_path / "none", TRIAL, index, users=0)
     assert main(["ab", "report", str(tmp_path / "none")]) == 0
+    (none,) = report_of(read_trial(tmp_path / "none"))["warnings"][:1]
+    assert none == "0 users of arm a saw anything: of so few no figure is told."
     assert "No search has been made yet" in (tmp_path / "none" / "report.html").read_text()
     write_trial(tmp_path / "one", EVERYONE, index, users=60)
     report = report_of(read_trial(tmp_path / "one"))
