@@ -32,7 +32,7 @@ SHAPES = "#/components/schemas/"
 
 
 def app_of(
-    door: Door, of: Trial | None = None, pictures: Pictures | None = None, keys: list[str] | None = None
+    door: Door, keys: list[str] | None = None, of: Trial | None = None, pictures: Pictures | None = None
 ) -> FastAPI:
     """of: the trial that this model is an arm of."""
     app = FastAPI(title="InterBERT search", version=__version__, docs_url=None, redoc_url=None)

@@ -14,7 +14,8 @@ from interbert.serve.door import Door
 from interbert.serve.pictures import Pictures
 from interbert.serve.trial import Dealt, Trial
 
-Make = Callable[[Door, Trial | None, Pictures], Any]
+Make = Callable[..., Any]
+"""Of a door, `of` a trial and `pictures` its application."""
 
 
 @contextmanager
@@ -26,18 +27,18 @@ def application(
     device: str | None = None,
     images: Sequence[Path] = (),
 ) -> Generator[tuple[Any, list[Door]]]:
-    """What is served, and the doors to close in the end. make: of a door its application."""
+    """What is served, and the doors to close in the end."""
     if events is None and ab is not None:
         raise ValueError("--ab needs a folder for what users saw and clicked: give --events DIR with it")
     with ExitStack() as opened:
         pictures = opened.enter_context(closing(Pictures(images)))
         if events is None:
-            yield make(own, None, pictures), [own]
+            yield make(own, pictures=pictures), [own]
             return
         trial = opened.enter_context(_trial(own, events, ab, device))
         apps: dict[int, Any] = {}
         for door in trial.doors.values():
-            apps.setdefault(id(door), make(door, trial, pictures))
+            apps.setdefault(id(door), make(door, of=trial, pictures=pictures))
         dealt = Dealt(trial, {name: apps[id(door)] for name, door in trial.doors.items()})
         yield dealt, list({id(door): door for door in trial.doors.values()}.values())
 

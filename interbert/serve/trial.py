@@ -49,7 +49,7 @@ class Dealt:
         counted = scope["method"] == "POST" and scope["path"] in PATHS
         if named:
             if named not in self._apps:
-                text = f"x-arm is {named[:40]!r}; the arms are {', '.join(self._apps)}"
+                text = f"x-arm is {named[:40]!r}, and there is no such arm; GET /trial says which there are"
                 return await said(422, "invalid", text)(scope, receive, send)
             return await self._apps[named](scope, receive, _with_arm(send, named) if counted else send)
         if not user or not counted:

@@ -42,7 +42,7 @@ def served(
     searcher: Searcher, bodies: Bodies | None = None, keys: list[str] | None = None, drain: float = 10
 ) -> Iterator[Client]:
     door = Door(searcher, bodies or Bodies())
-    with listening(app_of(door, keys=keys), [door], drain) as client:
+    with listening(app_of(door, keys), [door], drain) as client:
         yield client
 
 

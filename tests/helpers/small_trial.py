@@ -56,5 +56,5 @@ def tried(
         )
         opened.callback(record.close)
         trial = Trial(experiment, doors, record)
-        app = Dealt(trial, {name: app_of(door, trial, keys=keys) for name, door in doors.items()})
+        app = Dealt(trial, {name: app_of(door, keys, of=trial) for name, door in doors.items()})
         yield opened.enter_context(listening(app, list(doors.values())))
