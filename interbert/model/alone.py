@@ -112,7 +112,7 @@ def constant(model: InterBertForPreTraining) -> float:
         return 0.0
     head = model.heads["match"]
     assert isinstance(head, FusedMatchHead)
-    return float(head.classifier.bias[MATCH] - head.classifier.bias[1 - MATCH])
+    return (head.classifier.bias[MATCH] - head.classifier.bias[1 - MATCH]).item()
 
 
 def _nobody(cu: Tensor) -> Tensor:

@@ -50,7 +50,8 @@ FAULTS = [
     ("/search", {}, ("give query",)),
     ("/search", {"query": " "}, ("text 0 is empty",)),
     ("/search", [], ("the body", "dictionary")),
-    ("/search", {"query": "a", "filter": {'a"b': 1}}, ("filter", "no name of an attribute")),
+    ("/search", {"query": "a", "filter": {"a\0b": 1}}, ("filter", "zero byte")),
+    ("/items", SOFA | {"attributes": {"a": "b\0"}}, ("attributes: 'a'", "zero byte")),
     ("/search", {"query": "a", "filter": {"a": None}}, ("filter.a",)),
     ("/v1/rerank", {"query": "a"}, ("documents: it is missing",)),
     ("/v2/rerank", {"query": "a", "documents": []}, ("no items are given",)),
@@ -87,7 +88,12 @@ def test_of_a_hundred_thousand_faults_the_first_are_told(client):
 
 
 def test_too_much_of_one_request_is_413(client):
-    for asked in ({"query": "a", "k": 5000}, {"topic": ["a"] * 17}):
+    many = {str(name): list(range(100)) for name in range(20)}
+    for asked in (
+        {"query": "a", "k": 5000},
+        {"topic": ["a"] * 17},
+        {"query": "a", "filter": many},
+    ):
         status, told = client.ask("POST", "/search", asked)
         assert (status, told["error_type"]) == (413, "too_much")
 
