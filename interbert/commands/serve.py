@@ -1,6 +1,7 @@
 """`interbert serve`: a search over HTTP."""
 
 import argparse
+from contextlib import closing
 from pathlib import Path
 
 HELP = "answer searches over HTTP, by an index and the model that made it"
@@ -14,6 +15,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--host", default="127.0.0.1", metavar="ADDRESS", help="to listen at (127.0.0.1: this machine alone)")
     add("--port", type=int, default=8000, metavar="N", help="0: one that is free (8000)")
     add("--key", type=Path, metavar="FILE", help="of keys, one a line, of which clients must send one")
+    add(
+        "--admin-key",
+        type=Path,
+        metavar="FILE",
+        help="of keys by which another model may be brought (none: by nobody)",
+    )
+    add(
+        "--name",
+        nargs="+",
+        default=[],
+        metavar="HOST",
+        help="without --key: names that it is called by, besides addresses and localhost",
+    )
     add("--device", metavar="NAME", help="cpu or cuda (a GPU where there is one)")
 
 
@@ -25,22 +39,28 @@ def run(arguments: argparse.Namespace) -> int:
         raise ValueError(
             f'there is no {error.name}; `pip install ".[serve]"` brings what a server needs'
         ) from None
+    from functools import partial
+
     from interbert.search.searcher import Searcher
     from interbert.serve.app import app_of
     from interbert.serve.body import Bodies
     from interbert.serve.door import Door
     from interbert.serve.keys import read_keys
+    from interbert.serve.models import Models
     from interbert.serve.running import Server, address, bound
 
-    keys = read_keys(arguments.key) if arguments.key else None
+    keys, admin_keys = (read_keys(file) if file else None for file in (arguments.key, arguments.admin_key))
+    opened = partial(Searcher.open, device=arguments.device)
     with (
         bound(arguments.host, arguments.port) as socket,
-        Searcher.open(arguments.index, arguments.model, device=arguments.device) as searcher,
+        opened(arguments.index, arguments.model) as searcher,
+        closing(Models(searcher, opened)) as models,
     ):
         searcher.warm()
         if searcher.notice:
             print(searcher.notice, flush=True)
-        door = Door(searcher, Bodies())
+        door = Door(models, Bodies())
         said = f"{len(searcher.index):,} items at {address(socket)}"
-        Server(app_of(door, keys), door, DRAIN, lambda: print(said, flush=True)).run(sockets=[socket])
+        app = app_of(door, keys, admin_keys, [*arguments.name, arguments.host])
+        Server(app, door, DRAIN, lambda: print(said, flush=True)).run(sockets=[socket])
     return 0

@@ -16,6 +16,7 @@ from starlette.requests import ClientDisconnect
 from interbert.search.requests import Closing, Late
 from interbert.search.searcher import Searcher
 from interbert.serve.body import Bodies
+from interbert.serve.models import Models
 from interbert.serve.strict_json import parsed
 
 SECONDS, MOST_SECONDS = 30.0, 600.0
@@ -26,11 +27,19 @@ Make = Callable[[Any, float], tuple[Any, Any]]
 
 
 class Door:
-    def __init__(self, searcher: Searcher, bodies: Bodies) -> None:
-        self.searcher, self.bodies = searcher, bodies
-        self.draining = False
-        self.model: str = searcher.info()["model"]["path"]
+    def __init__(self, searcher: Searcher | Models, bodies: Bodies) -> None:
+        self.models = searcher if isinstance(searcher, Models) else Models(searcher)
+        self.bodies, self.draining = bodies, False
         self._aside = ThreadPoolExecutor(THREADS, "door")
+
+    @property
+    def searcher(self) -> Searcher:
+        """That answers now."""
+        return self.models.now
+
+    @property
+    def model(self) -> str:
+        return self.searcher.info()["model"]["path"]
 
     async def aside(self, work: Callable[..., Any], *given: Any) -> Any:
         return await asyncio.get_running_loop().run_in_executor(self._aside, partial(work, *given))
@@ -52,7 +61,7 @@ class Door:
         if (left := end - time.monotonic()) <= 0:
             raise Late("the deadline passed before the request was read")
         remembered, asked = make(value, left)
-        return remembered, self.searcher.submit(asked)
+        return remembered, self.models.submit(asked)
 
 
 async def _answer(request: Request, future: Future[Any], end: float) -> Any:

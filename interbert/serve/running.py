@@ -11,6 +11,7 @@ import uvicorn
 from fastapi import FastAPI
 
 from interbert.serve.door import Door
+from interbert.serve.patience import Patient
 
 MOST_CONNECTIONS = 1000
 
@@ -20,6 +21,7 @@ class Server(uvicorn.Server):
         super().__init__(
             uvicorn.Config(
                 app,
+                http=Patient,
                 log_level="warning",
                 access_log=False,
                 server_header=False,

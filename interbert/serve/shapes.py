@@ -19,6 +19,7 @@ Row = Annotated[list[float], Several]
 Rows = Annotated[list[Row], Several]
 Numbers = str | Rows
 MOST_NAMES = 64
+Filter = Annotated[dict[str, Scalar | Annotated[list[Scalar], Several]], Field(max_length=MOST_NAMES)]
 FAULTS_TOLD = 3
 
 
@@ -38,9 +39,29 @@ class SearchBody(Closed):
     k: int = 10
     candidates: int | None = Field(None, description="that the first stage hands on")
     rerank: bool = True
-    filter: Annotated[dict[str, Scalar | Annotated[list[Scalar], Several]], Field(max_length=MOST_NAMES)] = {}
+    filter: Filter = {}
     exclude: Annotated[list[str], Several] = []
     explain: bool = False
+
+
+class RecommendBody(Closed):
+    """Of a topic what fits and is not all alike, without what was seen."""
+
+    topic: Annotated[list[str], Several]
+    k: int = 10
+    candidates: int | None = Field(None, description="of which they are chosen")
+    filter: Filter = {}
+    seen: Annotated[list[str], Several] = Field([], description="ids")
+    diversity: float = Field(0.3, description="0: by fit alone, 1: by difference alone")
+    cap: int | None = Field(None, description="most items with one value of the attribute cap_by")
+    cap_by: str = "seller"
+
+
+class SwapBody(Closed):
+    """Paths on the server, of an index and the model that made it."""
+
+    index: str
+    model: str
 
 
 class RegionsBody(Closed):
@@ -96,7 +117,7 @@ class EmbeddingsBody(Tolerant):
 
 
 Shape = TypeVar("Shape", bound=BaseModel)
-BODIES = (SearchBody, ItemsBody, ItemBody, RerankBody, TeiRerankBody, EmbeddingsBody)
+BODIES = (SearchBody, RecommendBody, SwapBody, ItemsBody, ItemBody, RerankBody, TeiRerankBody, EmbeddingsBody)
 
 
 def shaped(shape: type[Shape], value: Any) -> Shape:

@@ -11,6 +11,7 @@ from interbert.search.searcher import Searcher
 from interbert.serve.app import app_of
 from interbert.serve.body import Bodies
 from interbert.serve.door import Door
+from interbert.serve.models import Models
 from interbert.serve.running import Server, bound
 
 JSON = {"content-type": "application/json"}
@@ -39,11 +40,15 @@ class Client:
 
 @contextmanager
 def served(
-    searcher: Searcher, bodies: Bodies | None = None, keys: list[str] | None = None, drain: float = 10
+    searcher: Searcher | Models,
+    bodies: Bodies | None = None,
+    keys: list[str] | None = None,
+    drain: float = 10,
+    **more: Any,
 ) -> Iterator[Client]:
     door = Door(searcher, bodies or Bodies())
     listens = threading.Event()
-    server = Server(app_of(door, keys), door, drain, listens.set)
+    server = Server(app_of(door, keys, **more), door, drain, listens.set)
     with bound("127.0.0.1", 0) as opened:
         thread = threading.Thread(target=server.run, kwargs={"sockets": [opened]})
         thread.start()

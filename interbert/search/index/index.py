@@ -176,13 +176,19 @@ class Index:
         return self.sequence, len(gone)
 
     def snapshot(self) -> None:
-        """Of a graph; of what is exact nothing need be kept."""
-        if isinstance(self.nearest, Graph):
-            with self._changing:
-                sequence = self.sequence
+        """Of a graph; of what is exact nothing need be kept. Where the disk has no room for one there is none."""
+        if not isinstance(self.nearest, Graph):
+            return
+        with self._changing:
+            sequence = self.sequence
+            try:
                 snapshots.save(self.path, self.nearest, sequence, {"recall": self.recall})
-                self._snapshot_at = sequence
-            self.truth.forget_tombstones(sequence)
+            except (OSError, RuntimeError) as error:  # usearch's own
+                log.warning("%s: no snapshot, and so the next opening takes longer: %s", self.path, error)
+                return
+            finally:
+                self._snapshot_at = sequence  # tried again after as many changes
+        self.truth.forget_tombstones(sequence)
 
     def _snapshot_sometimes(self) -> None:
         """Beside what is asked meanwhile."""

@@ -327,9 +327,14 @@ class Truth:
             check_same_thread=False,
             isolation_level=None,
         )
-        if not self._read_only:
-            connection.execute("PRAGMA synchronous=FULL")
         self._all.append(connection)
+        if not self._read_only:
+            try:
+                connection.execute("PRAGMA synchronous=FULL")
+            except sqlite3.OperationalError as error:
+                raise ValueError(
+                    f"{self.path}: {error}; its folder must be one that can be written to, with room on the disk"
+                ) from None
         return connection
 
     def _read_about(self) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from interbert.search.requests import Options
 from interbert.serve.body import Bodies
 from interbert.serve.keys import read_keys
 
-HEAD = b"POST /search HTTP/1.1\r\nhost: a\r\ncontent-type: application/json\r\n"
+HEAD = b"POST /search HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n"
 BAD_JSON = [
     b"",
     b"{",
@@ -271,7 +271,7 @@ def test_when_it_drains_what_is_under_way_is_answered_and_new_ones_are_503(held)
     answers = []
     thread = in_a_thread(held, answers)
     with socket.create_connection(("127.0.0.1", held.port), timeout=10) as early:
-        early.sendall(b"GET /ready HTTP/1.1\r\nhost: a\r\n")  # begun before, ended after
+        early.sendall(b"GET /ready HTTP/1.1\r\nhost: localhost\r\n")  # begun before, ended after
         until(lambda: len(held.server.server_state.connections) == 2)
         held.door.draining = True
         early.sendall(b"\r\n")
