@@ -4,6 +4,8 @@ import argparse
 from contextlib import closing
 from pathlib import Path
 
+from interbert.commands.extract import add_model_arguments
+
 HELP = "answer searches over HTTP, by an index and the model that made it"
 DRAIN = 20.0
 
@@ -29,6 +31,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="without --key: names that it is called by, besides addresses and localhost",
     )
     add("--device", metavar="NAME", help="cpu or cuda (a GPU where there is one)")
+    add_model_arguments(parser, "--detector")
+    add(
+        "--max-megapixels",
+        type=float,
+        default=32.0,
+        metavar="N",
+        help="of a picture that is sent; larger ones are refused, not decoded (32)",
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -59,8 +69,23 @@ def run(arguments: argparse.Namespace) -> int:
         searcher.warm()
         if searcher.notice:
             print(searcher.notice, flush=True)
-        door = Door(models, Bodies())
+        door = Door(models, Bodies(), _uploads(arguments, searcher.index.about["features_of"]))
         said = f"{len(searcher.index):,} items at {address(socket)}"
         app = app_of(door, keys, admin_keys, [*arguments.name, arguments.host])
         Server(app, door, DRAIN, lambda: print(said, flush=True)).run(sockets=[socket])
     return 0
+
+
+def _uploads(arguments: argparse.Namespace, trained_on: str | None):
+    """What pictures go through; None where none is named."""
+    if not (arguments.detector or arguments.encoder):
+        return None
+    from interbert.commands.extract import load
+    from interbert.inference.uploads import Uploads
+    from interbert.store.features_of import refuse_other_features
+
+    _, vision = load(arguments, arguments.detector)
+    refuse_other_features(
+        arguments.model, trained_on, arguments.detector or arguments.encoder, vision.features_of
+    )
+    return Uploads(vision, arguments.max_megapixels)

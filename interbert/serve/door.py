@@ -13,11 +13,13 @@ from typing import Any
 from fastapi import Request
 from starlette.requests import ClientDisconnect
 
+from interbert.inference.uploads import Uploads
 from interbert.search.requests import Closing, Late
 from interbert.search.searcher import Searcher
 from interbert.serve.body import Bodies
 from interbert.serve.models import Models
 from interbert.serve.strict_json import parsed
+from interbert.serve.traces import stages_of
 
 SECONDS, MOST_SECONDS = 30.0, 600.0
 THREADS = 4
@@ -27,9 +29,10 @@ Make = Callable[[Any, float], tuple[Any, Any]]
 
 
 class Door:
-    def __init__(self, searcher: Searcher | Models, bodies: Bodies) -> None:
+    def __init__(self, searcher: Searcher | Models, bodies: Bodies, uploads: Uploads | None = None) -> None:
+        """uploads: what pictures go through; None, only their regions are taken."""
         self.models = searcher if isinstance(searcher, Models) else Models(searcher)
-        self.bodies, self.draining = bodies, False
+        self.bodies, self.uploads, self.draining = bodies, uploads, False
         self._aside = ThreadPoolExecutor(THREADS, "door")
 
     @property
@@ -50,7 +53,9 @@ class Door:
         end = time.monotonic() + _seconds_of(request)
         async with self.bodies.of(request) as body:
             remembered, future = await self.aside(self._submit, body, make, end)
-        return remembered, await _answer(request, future, end)
+        answer = await _answer(request, future, end)
+        stages_of(answer)
+        return remembered, answer
 
     def must_be_open(self) -> None:
         if self.draining:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, FailFast, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Discriminator, FailFast, Field, Tag, ValidationError
 
 
 class _FirstFault(FailFast):
@@ -74,16 +74,42 @@ class RegionsBody(Closed):
     features_of: str | None = Field(None, description="the detector or encoder")
 
 
-class ItemBody(RegionsBody):
+class NamedBody(Closed):
     id: str
     title: str = ""
     attributes: Annotated[dict[str, Scalar], Field(max_length=MOST_NAMES)] = {}
 
 
+class ItemBody(NamedBody, RegionsBody):
+    """By its regions."""
+
+
+class PictureBody(NamedBody):
+    """By its picture, of which a server with a detector or an encoder finds the regions."""
+
+    image: str = Field(description="base64 of a JPEG, PNG, WebP, BMP, GIF or TIFF")
+
+
+def _kind(sent: Any) -> str:
+    return (
+        "image"
+        if isinstance(sent, PictureBody) or (isinstance(sent, dict) and "image" in sent)
+        else "regions"
+    )
+
+
 class ItemsBody(Closed):
     """Items of which one whose id is there takes that one's place."""
 
-    items: Annotated[list[ItemBody], Several]
+    items: Annotated[
+        list[
+            Annotated[
+                Annotated[ItemBody, Tag("regions")] | Annotated[PictureBody, Tag("image")],
+                Discriminator(_kind),
+            ]
+        ],
+        Several,
+    ]
 
 
 class IdBody(Closed):
@@ -117,7 +143,17 @@ class EmbeddingsBody(Tolerant):
 
 
 Shape = TypeVar("Shape", bound=BaseModel)
-BODIES = (SearchBody, RecommendBody, SwapBody, ItemsBody, ItemBody, RerankBody, TeiRerankBody, EmbeddingsBody)
+BODIES = (
+    SearchBody,
+    RecommendBody,
+    SwapBody,
+    ItemsBody,
+    ItemBody,
+    PictureBody,
+    RerankBody,
+    TeiRerankBody,
+    EmbeddingsBody,
+)
 
 
 def shaped(shape: type[Shape], value: Any) -> Shape:

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from http.client import HTTPConnection
 from typing import Any
 
+from interbert.inference.uploads import Uploads
 from interbert.search.searcher import Searcher
 from interbert.serve.app import app_of
 from interbert.serve.body import Bodies
@@ -44,9 +45,10 @@ def served(
     bodies: Bodies | None = None,
     keys: list[str] | None = None,
     drain: float = 10,
+    uploads: Uploads | None = None,
     **more: Any,
 ) -> Iterator[Client]:
-    door = Door(searcher, bodies or Bodies())
+    door = Door(searcher, bodies or Bodies(), uploads)
     listens = threading.Event()
     server = Server(app_of(door, keys, **more), door, drain, listens.set)
     with bound("127.0.0.1", 0) as opened:
