@@ -130,13 +130,14 @@ def test_faults_of_the_servers_own_are_told_apart(client, monkeypatch):
 ODD = [None, True, 0, -1, 2**63, 1.5, "", "w01", "\0", "'; DROP TABLE items; --", "é" * 3000, [], {}, [[]]]
 ODD += [["w01"], [None], {"a": {"b": []}}, {"": 1}, {"$": 1}, {"a.b": [1, "x"]}, {"\0": 1}, "../../etc", SOFA]
 PATHS = [("POST", "/search"), ("POST", "/rerank"), ("POST", "/v1/rerank"), ("POST", "/v1/embeddings")]
-PATHS += [("PUT", "/items")]
+PATHS += [("PUT", "/items"), ("POST", "/recommend")]
 NAMES = {
     "/search": ["query", "topic", "k", "candidates", "rerank", "filter", "exclude", "explain"],
     "/rerank": ["query", "texts", "documents", "raw_scores", "top_n"],
     "/v1/rerank": ["query", "documents", "top_n", "return_documents"],
     "/v1/embeddings": ["input", "encoding_format", "dimensions"],
-    "/items": ["id", "features", "boxes", "size", "dtype", "title", "attributes", "items"],
+    "/items": ["id", "features", "boxes", "size", "dtype", "title", "attributes", "items", "image"],
+    "/recommend": ["topic", "k", "candidates", "filter", "seen", "diversity", "cap", "cap_by"],
 }
 SOUND = {
     "/search": {"query": "w01", "k": 1, "candidates": 2},
@@ -144,13 +145,15 @@ SOUND = {
     "/v1/rerank": {"query": "w01", "documents": [body_of(some_regions(1))]},
     "/v1/embeddings": {"input": "w01"},
     "/items": SOFA,
+    "/recommend": {"topic": ["w01", "w02"], "k": 2, "candidates": 4},
 }
 
 
-def test_hundreds_of_hostile_requests_and_no_500(client):
+@pytest.mark.parametrize("count, seed", [(600, 7), pytest.param(10_000, 8, marks=pytest.mark.thorough)])
+def test_thousands_of_hostile_requests_and_no_500(client, count, seed):
     """Sound ones of which one or two fields are odd, bytes that are cut or changed, and ids of all kinds."""
-    draw, seen = random.Random(7), set()
-    for _ in range(600):
+    draw, seen = random.Random(seed), set()
+    for _ in range(count):
         method, path = draw.choice(PATHS)
         body = SOUND[path] | {draw.choice(NAMES[path]): draw.choice(ODD) for _ in range(draw.randint(1, 2))}
         raw = bytearray(json.dumps(body).encode())
