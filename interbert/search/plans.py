@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -118,16 +118,9 @@ class Plans:
 
         def finish(job: Job, scored: list[Scored], way: Way) -> Recommended:
             vectors_CW = self.index.vectors([one.row.number for one in scored])
-            places = chosen(
-                np.array([one.score for one in scored]),
-                vectors_CW,
-                k,
-                asked.diversity,
-                [one.row.attributes.get(asked.cap_by) for one in scored],
-                asked.cap,
-            )
+            scores, attributes = [one.score for one in scored], [one.row.attributes for one in scored]
+            places, apart = shown(asked, scores, attributes, vectors_CW)
             hits = tuple(self._hit(scored[place]) for place in places)
-            apart = unlikeness(vectors_CW[places]) if self.index.width else None
             return Recommended(self._found(job, hits, way), apart)
 
         return self._finding(asked, count, True, finish)
@@ -292,6 +285,15 @@ class Plans:
         text = sum(map(len, ids))
         mean = max(1, round(self.index.tokens.end / max(1, self.index.sequence)))
         return text + pairs * (text + len(ids) * mean)
+
+
+def shown(
+    asked: Recommend, scores: Sequence[float], attributes: Sequence[Mapping[str, Any]], vectors_CW: np.ndarray
+) -> tuple[list[int], float | None]:
+    """Places of candidates, in the order in which they are shown, and how unlike these are."""
+    groups = [one.get(asked.cap_by) for one in attributes]
+    places = chosen(np.array(scores), vectors_CW, asked.k, asked.diversity, groups, asked.cap)
+    return places, unlikeness(vectors_CW[places]) if vectors_CW.shape[1] else None
 
 
 @dataclass(frozen=True)

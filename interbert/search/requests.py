@@ -210,6 +210,9 @@ class Busy(Refused):
         self.retry_after = retry_after
         """Seconds until what waits now is done."""
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Busy, (self.retry_after,)
+
 
 class Late(Refused):
     """The deadline passed before the answer was there."""

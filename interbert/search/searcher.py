@@ -179,6 +179,20 @@ class Searcher:
         return self.index.vectors(numbers)
 
     @property
+    def alive(self) -> bool:
+        """Its thread runs."""
+        return self._worker.alive
+
+    @property
+    def items(self) -> int:
+        return len(self.index)
+
+    @property
+    def width(self) -> int:
+        """Of vectors; 0 where there are none."""
+        return self.index.width
+
+    @property
     def load(self) -> Load:
         line, worker = self._line, self._worker
         return Load(

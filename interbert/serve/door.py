@@ -15,9 +15,8 @@ from starlette.requests import ClientDisconnect
 
 from interbert.inference.uploads import Uploads
 from interbert.search.requests import Closing, Late
-from interbert.search.searcher import Searcher
 from interbert.serve.body import Bodies
-from interbert.serve.models import Models
+from interbert.serve.models import Engine, Models
 from interbert.serve.strict_json import parsed
 from interbert.serve.traces import stages_of
 
@@ -29,14 +28,14 @@ Make = Callable[[Any, float], tuple[Any, Any]]
 
 
 class Door:
-    def __init__(self, searcher: Searcher | Models, bodies: Bodies, uploads: Uploads | None = None) -> None:
+    def __init__(self, searcher: Engine | Models, bodies: Bodies, uploads: Uploads | None = None) -> None:
         """uploads: what pictures go through; None, only their regions are taken."""
         self.models = searcher if isinstance(searcher, Models) else Models(searcher)
         self.bodies, self.uploads, self.draining = bodies, uploads, False
         self._aside = ThreadPoolExecutor(THREADS, "door")
 
     @property
-    def searcher(self) -> Searcher:
+    def searcher(self) -> Engine:
         """That answers now."""
         return self.models.now
 

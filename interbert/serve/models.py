@@ -10,8 +10,10 @@ from typing import Any
 
 from interbert.search.requests import Closing
 from interbert.search.searcher import Searcher
+from interbert.search.shards import Shards
 from interbert.serve.faults import Fault
 
+Engine = Searcher | Shards
 Open = Callable[[Path, Path], Searcher]
 """Of an index and the model that made it."""
 DRAIN = 60.0
@@ -21,8 +23,9 @@ DRAIN = 60.0
 class Models:
     """Requests that were begun by one model end by it. The one before stays open, warm, to be returned to."""
 
-    def __init__(self, first: Searcher, open_: Open = Searcher.open) -> None:
-        self.now, self.before = first, None
+    def __init__(self, first: Engine, open_: Open = Searcher.open) -> None:
+        self.now: Engine = first
+        self.before: Engine | None = None
         self._open, self._changing, self._closed = open_, threading.Lock(), False
 
     def submit(self, asked: Any) -> Future[Any]:
@@ -38,7 +41,7 @@ class Models:
         """Blocks until the new one is warm. ValueError where it cannot be: then nothing has changed."""
         with self._one_at_a_time():
             for one, remedy in ((self.now, "name another"), (self.before, "/admin/rollback returns to it")):
-                if one is not None and one.index.path.resolve() == index.expanduser().resolve():
+                if isinstance(one, Searcher) and one.index.path.resolve() == index.expanduser().resolve():
                     raise ValueError(f"{index}: this server has that index open already; {remedy}")
             new = self._open(index.expanduser(), model.expanduser())
             try:

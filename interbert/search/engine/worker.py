@@ -38,6 +38,10 @@ class Worker:
         self._thread = threading.Thread(target=self._run, name="search-model", daemon=True)
         self._thread.start()
 
+    @property
+    def alive(self) -> bool:
+        return self._thread.is_alive()
+
     def join(self) -> None:
         self._thread.join()
         self._writer.shutdown()
