@@ -17,7 +17,6 @@ from interbert.serve.keys import Keyed
 from interbert.serve.metrics import Counted, Metrics
 from interbert.serve.routes import admin, embeddings, items, recommend, rerank, search, state
 from interbert.serve.shapes import BODIES
-from interbert.serve.traces import Traced
 
 BODY_OF = {
     ("/search", "post"): ("SearchBody",),
@@ -50,7 +49,6 @@ def app_of(
         app.add_middleware(Keyed, keys=keys, admin=admin_keys)
     if not keys:
         app.add_middleware(Named, names=names)
-    app.add_middleware(Traced)
     app.add_middleware(Counted, metrics=metrics)
     app.openapi = lambda: _described(app)
     return app
