@@ -132,6 +132,10 @@ EXAMPLES = {
         "interbert index remove index sofa-17 lamp-3",
         "interbert index remove index --file sold.txt",
     ),
+    "index split": (
+        "interbert index split index --shards 4 --output parts",
+        "interbert index split indices/shop --shards 2 --output two_parts",
+    ),
     "index verify": ("interbert index verify index", "interbert index verify indices/shop"),
     "doctor": ("interbert doctor", "interbert doctor --hostfile hosts"),
     "settings": ("interbert settings --recipe interbert_base", "interbert settings train.batch"),

@@ -10,6 +10,7 @@ from typing import Any
 import uvicorn
 
 from interbert.serve.door import Door
+from interbert.serve.patience import Patient
 
 MOST_CONNECTIONS = 1000
 
@@ -21,6 +22,7 @@ class Server(uvicorn.Server):
         super().__init__(
             uvicorn.Config(
                 app,
+                http=Patient,
                 log_level="warning",
                 access_log=False,
                 server_header=False,

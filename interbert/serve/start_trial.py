@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Sequence
 from contextlib import ExitStack, closing, contextmanager
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from interbert.ab.experiment import EVERYONE, read_experiment
 from interbert.ab.record import Record
 from interbert.search.searcher import Searcher
 from interbert.serve.door import Door
+from interbert.serve.models import Models
 from interbert.serve.pictures import Pictures
 from interbert.serve.trial import Dealt, Trial
 
@@ -52,9 +54,12 @@ def _trial(own: Door, events: Path, ab: Path | None, device: str | None) -> Gene
             if arm.index is None or arm.model is None:
                 doors[name] = own
                 continue
-            searcher = opened.enter_context(Searcher.open(arm.index, arm.model, device=device))
-            searcher.warm()
-            doors[name] = Door(searcher, own.bodies)
-        where = {name: str(door.searcher.index.path.absolute()) for name, door in doors.items()}
+            open_ = partial(Searcher.open, device=device)
+            models = opened.enter_context(closing(Models(open_(arm.index, arm.model), open_)))
+            models.now.warm()
+            doors[name] = Door(models, own.bodies, own.uploads)
+        where = {
+            name: str(cast(Searcher, door.searcher).index.path.absolute()) for name, door in doors.items()
+        }
         record = opened.enter_context(closing(Record(events, experiment.told(), where)))
         yield Trial(experiment, doors, record)

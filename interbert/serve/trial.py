@@ -8,10 +8,11 @@ from __future__ import annotations
 import time
 import uuid
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 from interbert.ab.experiment import Experiment, must_be_user
 from interbert.ab.record import Record, Searched
+from interbert.search.searcher import Searcher
 from interbert.serve.door import Door
 from interbert.serve.faults import CLIENT_LEFT, said
 
@@ -65,7 +66,7 @@ class Dealt:
 
     async def _counted(self, arm: str, user: str, scope: Any, receive: Any, send: Any) -> None:
         began, search, status = time.monotonic(), uuid.uuid4().hex, 500
-        index = self._trial.doors[arm].searcher.index
+        index = cast(Searcher, self._trial.doors[arm].searcher).index  # an index in shares has no trials
         model, sequence = index.about["model"], index.sequence
         noted = False
 

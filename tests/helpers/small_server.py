@@ -7,10 +7,12 @@ from contextlib import contextmanager
 from http.client import HTTPConnection
 from typing import Any
 
+from interbert.inference.uploads import Uploads
 from interbert.search.searcher import Searcher
 from interbert.serve.app import app_of
 from interbert.serve.body import Bodies
 from interbert.serve.door import Door
+from interbert.serve.models import Models
 from interbert.serve.running import Server, bound
 
 JSON = {"content-type": "application/json"}
@@ -39,10 +41,15 @@ class Client:
 
 @contextmanager
 def served(
-    searcher: Searcher, bodies: Bodies | None = None, keys: list[str] | None = None, drain: float = 10
+    searcher: Searcher | Models,
+    bodies: Bodies | None = None,
+    keys: list[str] | None = None,
+    drain: float = 10,
+    uploads: Uploads | None = None,
+    **more: Any,
 ) -> Iterator[Client]:
-    door = Door(searcher, bodies or Bodies())
-    with listening(app_of(door, keys), [door], drain) as client:
+    door = Door(searcher, bodies or Bodies(), uploads)
+    with listening(app_of(door, keys, **more), [door], drain) as client:
         yield client
 
 
