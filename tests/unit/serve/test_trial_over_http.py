@@ -7,13 +7,18 @@ import time
 from types import SimpleNamespace
 
 import pytest
-from small_search import open_searcher, write_searcher
-from small_server import JSON, served
+from small_search import open_searcher, some_regions, write_searcher
+from small_server import JSON, listening, served
 from small_trial import TRIAL, tried, write_scene_index
+from test_server_answers import body_of
 
 from interbert.ab.experiment import EVERYONE
 from interbert.ab.record import Click, Record
+from interbert.ab.record import opened as opened_record
+from interbert.search.searcher import Searcher
 from interbert.serve.app import app_of
+from interbert.serve.body import Bodies
+from interbert.serve.door import Door
 from interbert.serve.start_trial import application
 from interbert.serve.trial import Dealt, Trial
 
@@ -139,11 +144,6 @@ def test_without_a_folder_there_are_no_events(folders):
 
 
 def test_events_without_a_trial_are_of_one_arm(folders, tmp_path):
-    from small_server import listening
-
-    from interbert.serve.body import Bodies
-    from interbert.serve.door import Door
-
     folder = folders["a"]
     with open_searcher(folder, write_searcher(folder)) as searcher:
         door = Door(searcher, Bodies())
@@ -180,3 +180,26 @@ def test_a_search_stands_in_the_line_before_its_answer_is_sent(tmp_path):
     asyncio.run(Dealt(Trial(EVERYONE, {"all": door}, record), {"all": app})(scope, None, send))
     assert clicks[1] == {"exposures": 0, "clicks": 1}
     record.close()
+
+
+def test_an_arm_may_have_an_index_and_a_model_of_its_own(folders, tmp_path, monkeypatch):
+    def opened(index, model, device=None):
+        assert model == folders["b"] / "model"
+        return open_searcher(index.parent, write_searcher(index.parent))
+
+    monkeypatch.setattr(Searcher, "open", opened)
+    b = folders["b"]
+    arms = f"{{a: {{share: 0.5}}, b: {{share: 0.5, index: {b}/index, model: {b}/model}}}}"
+    text = f"name: some\nsalt: salt\narms: {arms}"
+    (tmp_path / "ab.yaml").write_text(text)
+    with open_searcher(folders["a"], write_searcher(folders["a"])) as searcher:
+        door = Door(searcher, Bodies())
+        given = {"events": tmp_path / "events", "ab": tmp_path / "ab.yaml"}
+        with application(app_of, door, **given) as (app, doors), listening(app, doors) as client:
+            assert len(doors) == 2 and list(client.ask("GET", "/trial")[1]["arms"]) == ["a", "b"]
+            item = {"id": "sofa", **body_of(some_regions(4))}
+            assert client.ask("PUT", "/items", item, **{"x-arm": "b"})[0] == 200
+            assert client.ask("GET", "/items/sofa")[0] == 404
+            assert client.ask("DELETE", "/items/sofa", **{"x-arm": "b"})[0] == 200
+    _, about = opened_record(tmp_path / "events")
+    assert about["indices"] == {name: str(folder / "index") for name, folder in folders.items()}
