@@ -1,6 +1,7 @@
 """Trials of which the answer is known: users that were made, with a difference that was planted."""
 
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,7 @@ from small_search import addition, empty_index
 from interbert.ab.experiment import Experiment
 from interbert.ab.record import Click, Exposure, Record, Searched
 
-ITEMS, LIST = 50, 5
+ITEMS, LIST, AT_A_TIME = 50, 5, 5000
 
 
 def write_made_index(path: Path, items: int = ITEMS) -> Path:
@@ -34,10 +35,12 @@ def write_trial(
     rng = np.random.default_rng(seed)
     arms = list(experiment.arms)
     record = Record(folder, experiment.told(), dict.fromkeys(arms, str(index)))
-    told = list(_users(experiment, users, ctr or {}, among or {}, lost, rng, searched))
-    for search, _ in told:
-        record.note(search)
-    record.put([event for _, events in told for event in events]).result(60)
+    told = _users(experiment, users, ctr or {}, among or {}, lost, rng, searched)
+    while some := list(islice(told, AT_A_TIME)):
+        for search, _ in some:
+            record.note(search)
+        record.put([event for _, events in some for event in events]).result(60)
+    assert not record.lost
     record.close()
 
 
