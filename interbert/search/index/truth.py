@@ -178,12 +178,6 @@ class Truth:
                 )
             return known[0]
 
-    def set_about(self, **values: Any) -> None:
-        with self.change() as connection:
-            rows = [(name, json.dumps(value)) for name, value in values.items()]
-            connection.executemany("INSERT OR REPLACE INTO about VALUES (?, ?)", rows)
-        self.about |= values
-
     # Questions
 
     def last_number(self) -> int:
