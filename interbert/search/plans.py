@@ -144,7 +144,10 @@ class Plans:
         pairs = whole if way == "exhaustive" else min(count, whole) if rerank else 0
         self._must_be_few(len(ids), pairs)
         truth = self.index.truth
-        among = truth.filtered(wanted) if wanted else None
+        try:
+            among = truth.filtered(wanted, asked.seconds) if wanted else None
+        except TimeoutError:
+            raise Late("the deadline passed while the filter was looked up") from None
         without = frozenset(truth.numbers_of(exclude))
         first: dict[int, float] = {}
         rows: dict[int, Row] = {}

@@ -78,6 +78,8 @@ class Shards:
                     one.cancel()
 
         def work() -> None:
+            if future.cancelled():
+                return
             try:
                 answer = makes[type(request)](request, under_way)
             except BaseException as error:

@@ -19,6 +19,8 @@ from typing import Any
 
 import numpy as np
 
+from interbert.search.index.timed import no_longer_than
+
 NAME = "index.sqlite"
 VERSION = 1
 _TABLES = """
@@ -176,12 +178,6 @@ class Truth:
                 )
             return known[0]
 
-    def set_about(self, **values: Any) -> None:
-        with self.change() as connection:
-            rows = [(name, json.dumps(value)) for name, value in values.items()]
-            connection.executemany("INSERT OR REPLACE INTO about VALUES (?, ?)", rows)
-        self.about |= values
-
     # Questions
 
     def last_number(self) -> int:
@@ -250,8 +246,8 @@ class Truth:
         )
         return np.fromiter((row[0] for row in rows), np.int64)
 
-    def filtered(self, wanted: Mapping[str, Any]) -> np.ndarray:
-        """int64, sorted: the items that have these attributes."""
+    def filtered(self, wanted: Mapping[str, Any], seconds: float | None = None) -> np.ndarray:
+        """int64, sorted: the items that have these attributes. TimeoutError where that takes longer."""
         clauses, values = [], []
         for name, value in wanted.items():
             several = value if isinstance(value, list | tuple | set | frozenset) else [value]
@@ -262,9 +258,9 @@ class Truth:
             )
             values += [name, *several]
         query = " AND ".join(["SELECT number FROM items WHERE removed IS NULL", *clauses])
-        return np.fromiter(
-            (row[0] for row in self._reader.execute(f"{query} ORDER BY number", values)), np.int64
-        )
+        with no_longer_than(self._reader, seconds):
+            rows = self._reader.execute(f"{query} ORDER BY number", values)
+            return np.fromiter((row[0] for row in rows), np.int64)
 
     def features(self, number: int) -> dict[str, Any] | None:
         """{"place", "features", "boxes", "size"}: where an item's regions are, or themselves."""

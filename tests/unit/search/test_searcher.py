@@ -295,6 +295,14 @@ def test_more_pairs_than_one_request_may_be_are_refused(searcher):
         searcher.submit(Search((QUERIES[0],) * 2, candidates=51))
 
 
+def test_a_filter_that_takes_longer_than_there_is_time_is_ended(searcher, monkeypatch):
+    monkeypatch.setattr("interbert.search.index.timed.INSTRUCTIONS", 10)
+    asked = Search((QUERIES[0],), filter={"a": 1}, seconds=1e-9)
+    with pytest.raises(Late, match="filter"):
+        searcher.submit(asked)
+    assert searcher.submit(Search((QUERIES[0],), filter={"a": 1}, seconds=60)).result(30).hits == ()
+
+
 def test_nobody_waits_for_the_disk_of_another(searcher, monkeypatch):
     """And a put whose client left before its turn is not done."""
     reached, go, put = threading.Event(), threading.Event(), searcher.index.put

@@ -89,6 +89,8 @@ def until_refused(host, port):
         (["--port", "70000"], "give another --host or --port"),
         (["--host", "203.0.113.7"], "give another --host or --port"),
         (["--key", "nowhere.txt"], "nowhere.txt"),
+        (["--admin-key", "nowhere.txt"], "nowhere.txt"),
+        (["--detector", "some", "--regions", "3"], "write it as MIN:MAX"),
         (["--index", "nowhere"], "interbert index build"),
     ],
 )
