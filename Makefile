@@ -19,7 +19,7 @@ DS_CONFIG ?= ds_configs/$(if $(GPU),zero0_$(if $(OLD_GPU),fp16,bf16),cpu).json
 RANKS ?= $(if $(GPU),1,2)
 
 .DEFAULT_GOAL := help
-.PHONY: help pretrain finetune real test prove test-kernels test-fault test-cluster test-hugging-face cluster-packages lint format benchmark debian-packages clean
+.PHONY: help pretrain finetune serve real test prove test-kernels test-fault test-cluster test-hugging-face cluster-packages lint format benchmark debian-packages clean
 
 help: ## This list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 18
@@ -33,6 +33,23 @@ finetune: $(VENV)/ready ## Fine-tune the model of `make pretrain` for retrieval,
 	$(RUN) deepspeed --num_gpus $(RANKS) launch/finetune.py --recipe scenes_retrieval --deepspeed_config $(DS_CONFIG)
 	$(RUN) deepspeed --num_gpus $(RANKS) launch/evaluate.py --task retrieval --run runs/scenes_retrieval
 	$(RUN) python -m interbert summary runs/scenes_retrieval
+
+# `make serve`: what is searched, and where it is asked.
+ITEMS ?= 20000
+PORT ?= 8000
+SEARCH := runs/$(RECIPE)_distill
+TO_SEARCH := data/search/$(RECIPE)_$(ITEMS).h5
+TONGUE_OF_RECIPE := $(if $(filter %_zh,$(RECIPE)),zh,en)
+
+serve: $(VENV)/ready ## What `make pretrain` left, made to search: distil, index 20,000 scenes, open on this machine
+	$(RUN) python -m interbert distill --num_gpus $(RANKS) --recipe scenes_distill --deepspeed_config $(DS_CONFIG) \
+	  --output-dir $(SEARCH) --set model.inherit_from=runs/$(RECIPE)/export \
+	  $(if $(filter zh,$(TONGUE_OF_RECIPE)),--set scenes.language=zh --set scenes.folder=data/scenes_zh --set data.max_text_tokens=62)
+	test -e $(TO_SEARCH) || $(RUN) python -m interbert scenes --output $(TO_SEARCH) --images $(ITEMS) --split test \
+	  --seed 7 --language $(TONGUE_OF_RECIPE)
+	test -e $(SEARCH)/index_$(ITEMS) || $(RUN) python -m interbert index build --model $(SEARCH)/export \
+	  --data $(TO_SEARCH) --output $(SEARCH)/index_$(ITEMS)
+	$(RUN) python -m interbert serve --index $(SEARCH)/index_$(ITEMS) --model $(SEARCH)/export --port $(PORT)
 
 real: $(VENV)/ready ## Fetch real pictures and texts, pretrain from a BERT, search what it has not seen
 	$(RUN) python benchmarks/real.py --languages $(TONGUE) --beginnings bert --seeds 1 --ranks $(RANKS) \

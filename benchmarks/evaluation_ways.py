@@ -8,8 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from interbert.batches.batch import Batch
-from interbert.batches.unmasked import read_regions, unmasked_batch
+from interbert.batches.batch import Batch, unmasked_batch
+from interbert.batches.unmasked import read_regions
 from interbert.corpus.tokens import TokenTable
 from interbert.model import InterBertConfig, InterBertForPreTraining
 from interbert.model.layers.heads import match_log_odds

@@ -239,7 +239,7 @@ def packed(arguments: argparse.Namespace) -> dict[str, Any]:
     model, precision = placed(
         InterBertForPreTraining.from_seed(config, 0), torch.device("cpu"), arguments.precision
     )
-    world = _World(model, arguments.requests)
+    world = World(model, arguments.requests)
     rows, figures = [], {}
     for name, sizes in (("1 to 4", (1, 4)), ("32", (32, 32))):
         requests = world.requests(sizes)
@@ -271,7 +271,7 @@ def packed(arguments: argparse.Namespace) -> dict[str, Any]:
     return {"precision": precision, "preset": arguments.preset, "requests": figures}
 
 
-class _World:
+class World:
     """Items with regions, queries, and what a server would keep of the items."""
 
     def __init__(self, model: InterBertForPreTraining, count: int, items: int = 500) -> None:

@@ -60,6 +60,7 @@ PUBLIC: dict[str, list[tuple[str, str, tuple[str, ...]]]] = {
     ],
     "Search": [
         ("interbert.search.searcher", "interbert.search.searcher", ("Searcher", "Load")),
+        ("interbert.search.looks", "interbert.search.looks", ("Look",)),
         (
             "interbert.search.requests",
             "interbert.search.requests",

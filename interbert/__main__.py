@@ -27,6 +27,7 @@ VERBS = (
     "distill",
     "index",
     "serve",
+    "ab",
     "build-kernels",
     "launch",
     "doctor",

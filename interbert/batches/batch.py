@@ -149,3 +149,41 @@ class Batch(Tensors):
     def pin(self) -> "Batch":
         """The same in memory that a GPU copies from by itself."""
         return self._map(Tensor.pin_memory)
+
+
+def unmasked_batch(
+    input_ids_T: Tensor,
+    cu_text: Tensor,
+    features_RD: Tensor,
+    boxes_R5: Tensor,
+    cu_regions: Tensor,
+    *,
+    max_text: int,
+    max_regions: int,
+    images_P: Tensor,
+    captions_P: Tensor,
+    text_only: bool = False,
+) -> Batch:
+    """With nothing masked and nothing to predict. All on the device of `input_ids_T`, which are int64."""
+    device = input_ids_T.device
+    nothing = torch.zeros(0, dtype=torch.int64, device=device)
+    return Batch(
+        input_ids_T=input_ids_T,
+        token_types_T=torch.zeros_like(input_ids_T),
+        cu_text=cu_text,
+        features_RD=features_RD,
+        boxes_R5=boxes_R5,
+        zeroed_R=torch.zeros(len(boxes_R5), dtype=torch.bool, device=device),
+        cu_regions=cu_regions,
+        masked_tokens_M=nothing,
+        token_targets_M=nothing,
+        masked_regions_N=nothing,
+        class_probs_NK=None,
+        class_labels_N=None,
+        is_match_P=torch.full((len(images_P),), -100, dtype=torch.int64, device=device),
+        max_text=max_text,
+        max_regions=max_regions,
+        images_P=images_P,
+        captions_P=captions_P,
+        text_only=text_only,
+    )

@@ -8,45 +8,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from interbert.batches.batch import Batch
+from interbert.batches.batch import Batch, unmasked_batch
 from interbert.batches.prepare import box_shares
 from interbert.corpus.tokens import TokenTable
-
-
-def unmasked_batch(
-    input_ids_T: Tensor,
-    cu_text: Tensor,
-    features_RD: Tensor,
-    boxes_R5: Tensor,
-    cu_regions: Tensor,
-    *,
-    max_text: int,
-    max_regions: int,
-    images_P: Tensor,
-    captions_P: Tensor,
-) -> Batch:
-    """All on the device of `input_ids_T`, which are int64."""
-    device = input_ids_T.device
-    nothing = torch.zeros(0, dtype=torch.int64, device=device)
-    return Batch(
-        input_ids_T=input_ids_T,
-        token_types_T=torch.zeros_like(input_ids_T),
-        cu_text=cu_text,
-        features_RD=features_RD,
-        boxes_R5=boxes_R5,
-        zeroed_R=torch.zeros(len(boxes_R5), dtype=torch.bool, device=device),
-        cu_regions=cu_regions,
-        masked_tokens_M=nothing,
-        token_targets_M=nothing,
-        masked_regions_N=nothing,
-        class_probs_NK=None,
-        class_labels_N=None,
-        is_match_P=torch.full((len(images_P),), -100, dtype=torch.int64, device=device),
-        max_text=max_text,
-        max_regions=max_regions,
-        images_P=images_P,
-        captions_P=captions_P,
-    )
 
 
 def filled_up(batch: Batch, step: int) -> Batch:
@@ -69,6 +33,20 @@ def filled_up(batch: Batch, step: int) -> Batch:
         max_regions=max(batch.max_regions, more_R),
         images_P=F.pad(batch.images_P, (0, 1), value=-1),
         captions_P=F.pad(batch.captions_P, (0, 1), value=-1),
+    )
+
+
+def without_masks(batch: Batch) -> Batch:
+    """The same pairs, of which nothing is hidden and nothing is to be predicted."""
+    nothing = torch.zeros(0, dtype=torch.int64, device=batch.input_ids_T.device)
+    return replace(
+        batch,
+        zeroed_R=torch.zeros_like(batch.zeroed_R),
+        masked_tokens_M=nothing,
+        token_targets_M=nothing,
+        masked_regions_N=nothing,
+        class_probs_NK=None,
+        class_labels_N=None,
     )
 
 

@@ -94,6 +94,8 @@ EXAMPLES = {
         "interbert serve --index index --model runs/distill/export",
         "interbert serve --index index --model runs/distill/export --port 8080 --key keys.txt",
     ),
+    "ab": ("interbert ab report events", "interbert ab report trials/spring"),
+    "ab report": ("interbert ab report events", "interbert ab report trials/spring"),
     "build-kernels": ("interbert build-kernels", "interbert build-kernels --arch 80 90 --width 64"),
     "launch": (
         "interbert launch pretrain --recipe scenes --deepspeed_config cpu",
@@ -129,6 +131,10 @@ EXAMPLES = {
     "index remove": (
         "interbert index remove index sofa-17 lamp-3",
         "interbert index remove index --file sold.txt",
+    ),
+    "index split": (
+        "interbert index split index --shards 4 --output parts",
+        "interbert index split indices/shop --shards 2 --output two_parts",
     ),
     "index verify": ("interbert index verify index", "interbert index verify indices/shop"),
     "doctor": ("interbert doctor", "interbert doctor --hostfile hosts"),

@@ -8,7 +8,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from interbert.batches.batch import Batch
+from interbert.batches.batch import unmasked_batch
 from interbert.model.interbert import InterBertForPreTraining
 from interbert.model.layers.heads import MATCH, FusedMatchHead
 
@@ -45,14 +45,17 @@ def why_no_product(model: InterBertForPreTraining) -> str | None:
 def text_rows(model: InterBertForPreTraining, ids_T: Tensor, cu_text: Tensor, longest: int) -> Tensor:
     """[T, H]: the last hidden states of texts that no image was given to."""
     nothing = model.interbert.image_embeddings.boxes.weight
-    batch = _batch(
+    nobody_P = _nobody(cu_text)
+    batch = unmasked_batch(
         ids_T,
         cu_text,
-        longest,
         nothing.new_zeros(0, model.config.feature_width),
         nothing.new_zeros(0, 5, dtype=torch.float32),
         torch.zeros_like(cu_text),
-        0,
+        max_text=longest,
+        max_regions=0,
+        images_P=nobody_P,
+        captions_P=nobody_P,
         text_only=True,
     )
     return model.interbert.encode(batch, model.interbert.layout_of(batch)).text_TH
@@ -63,7 +66,18 @@ def image_rows(
 ) -> tuple[Tensor, Tensor]:
     """[V, H]: the last hidden states of images that no text was given to; and the offsets of each one's."""
     ids_T = torch.zeros(0, dtype=torch.int64, device=features_RD.device)
-    batch = _batch(ids_T, torch.zeros_like(cu_regions), 0, features_RD, boxes_R5, cu_regions, most)
+    nobody_P = _nobody(cu_regions)
+    batch = unmasked_batch(
+        ids_T,
+        torch.zeros_like(cu_regions),
+        features_RD,
+        boxes_R5,
+        cu_regions,
+        max_text=0,
+        max_regions=most,
+        images_P=nobody_P,
+        captions_P=nobody_P,
+    )
     layout = model.interbert.layout_of(batch)
     return model.interbert.encode(batch, layout).image_VH, layout.cu_image
 
@@ -98,38 +112,9 @@ def constant(model: InterBertForPreTraining) -> float:
         return 0.0
     head = model.heads["match"]
     assert isinstance(head, FusedMatchHead)
-    return float(head.classifier.bias[MATCH] - head.classifier.bias[1 - MATCH])
+    return (head.classifier.bias[MATCH] - head.classifier.bias[1 - MATCH]).item()
 
 
-def _batch(
-    ids_T: Tensor,
-    cu_text: Tensor,
-    longest: int,
-    features_RD: Tensor,
-    boxes_R5: Tensor,
-    cu_regions: Tensor,
-    most: int,
-    text_only: bool = False,
-) -> Batch:
-    nothing = torch.zeros(0, dtype=torch.int64, device=ids_T.device)
-    nobody_P = torch.full((len(cu_text) - 1,), -1, dtype=torch.int64, device=ids_T.device)
-    return Batch(
-        input_ids_T=ids_T,
-        token_types_T=torch.zeros_like(ids_T),
-        cu_text=cu_text,
-        features_RD=features_RD,
-        boxes_R5=boxes_R5,
-        zeroed_R=torch.zeros(len(boxes_R5), dtype=torch.bool, device=ids_T.device),
-        cu_regions=cu_regions,
-        masked_tokens_M=nothing,
-        token_targets_M=nothing,
-        masked_regions_N=nothing,
-        class_probs_NK=None,
-        class_labels_N=None,
-        is_match_P=torch.full_like(nobody_P, -100),
-        max_text=longest,
-        max_regions=most,
-        images_P=nobody_P,
-        captions_P=nobody_P,
-        text_only=text_only,
-    )
+def _nobody(cu: Tensor) -> Tensor:
+    """[P]: numbers of images, or of captions, that no data set has."""
+    return torch.full((len(cu) - 1,), -1, dtype=torch.int64, device=cu.device)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from interbert.batches.unmasked import unmasked_batch
+from interbert.batches.batch import unmasked_batch
 from interbert.model.interbert import InterBertForPreTraining
 from interbert.search.engine.jobs import Image
 from interbert.search.requests import Explanation

@@ -17,6 +17,8 @@ from interbert.tokenizer import Tokenizer
 
 LONGEST_ID, LONGEST_TITLE, LONGEST_ATTRIBUTES = 512, 4096, 16_384
 MOST_VALUES, MOST_EXCLUDED = 1000, 10_000
+ZERO = "\0"
+"""At which SQLite takes a text of JSON to end."""
 
 
 class Intake:
@@ -46,14 +48,21 @@ class Intake:
         return asked
 
     def filter(self, wanted: Mapping[str, Any]) -> dict[str, Any]:
+        values = 0
         for name, value in wanted.items():
-            if not isinstance(name, str) or '"' in name or not name:
+            if not isinstance(name, str):
                 raise ValueError(f"filter: {name!r} is no name of an attribute")
+            if ZERO in name:
+                raise ValueError(f"filter: {name!r} holds a zero byte, which no name of an attribute does")
+            _must_be_unicode("filter", name)
             several = value if isinstance(value, list | tuple | set | frozenset) else [value]
-            if len(several) > MOST_VALUES:
-                raise TooMuch(f"filter: {len(several)} values of {name}, and {MOST_VALUES} are taken")
+            values += len(several)
+            if values > MOST_VALUES:
+                raise TooMuch(f"filter: {values:,} values up to {name}, and {MOST_VALUES:,} in all are taken")
             if not several or not all(isinstance(one, str | int | float | bool) for one in several):
                 raise ValueError(f"filter: {name} must be a text, a number, true or false, or a list of such")
+            if any(isinstance(one, int) and not -(2**63) <= one < 2**63 for one in several):
+                raise ValueError(f"filter: {name} is beyond 64 bits, which no attribute is")
         return dict(wanted)
 
     def excluded(self, ids: frozenset[str]) -> frozenset[str]:
@@ -99,8 +108,12 @@ class Intake:
         if len(item.title) > LONGEST_TITLE:
             raise TooMuch(f"{who}: its title has {len(item.title)} characters, and {LONGEST_TITLE} are taken")
         for name, value in item.attributes.items():
-            if not isinstance(name, str) or '"' in name or not isinstance(value, str | int | float | bool):
+            if not isinstance(name, str) or not isinstance(value, str | int | float | bool):
                 raise ValueError(f"{who}, attributes: {name!r} must be a text, a number, true or false")
+            if ZERO in name or (isinstance(value, str) and ZERO in value):
+                raise ValueError(
+                    f"{who}, attributes: {name!r} holds a zero byte, which no filter finds; leave it out"
+                )
         if len(json.dumps(dict(item.attributes))) > LONGEST_ATTRIBUTES:
             raise TooMuch(f"{who}: its attributes are longer than {LONGEST_ATTRIBUTES} characters")
         return self.image(item.regions, who)

@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from interbert.inference.regions import ImageRegions
-from interbert.search.index.truth import Truth
+from interbert.search.index.truth import Row, Truth
+from interbert.search.looks import Look, labels_of, shares_of
 from interbert.store.store import Store
 
 log = logging.getLogger(__name__)
@@ -32,6 +33,20 @@ class RegionReader:
         boxes = np.frombuffer(found["boxes"], np.float32).reshape(-1, 4)
         features = np.frombuffer(found["features"], np.float16).reshape(len(boxes), -1)
         return ImageRegions(features, boxes, tuple(found["size"]))
+
+    def look(self, row: Row, most: int) -> Look | None:
+        """most: regions, the first ones. None where its regions cannot be had any more."""
+        regions = self.of(row.number)
+        if regions is None:
+            return None
+        source, labels = None, None
+        place = (self._truth.features(row.number) or {"place": None})["place"]
+        if place is not None and (store := self._opened(place[0])) is not None:
+            start = int(store.read_rows("offsets", place[1], place[1] + 1)[0])
+            count = min(most, len(regions.boxes))
+            source, labels = store.source, labels_of(store, start, start + count)
+        boxes = shares_of(np.asarray(regions.boxes)[:most], regions.size)
+        return Look(row.id, row.title, row.attributes, regions.size, boxes, labels, source)
 
     def close(self) -> None:
         for store in self._stores.values():

@@ -35,6 +35,26 @@ class Search:
 
 
 @dataclass(frozen=True)
+class Recommend:
+    """Items of a topic that are worth showing together: that fit, and are not all alike."""
+
+    texts: tuple[str, ...]
+    k: int = 10
+    candidates: int | None = None
+    """Of which they are chosen, all ranked by the whole model. None: four times k, and no fewer than the searcher's
+    options say."""
+    filter: Mapping[str, Any] = field(default_factory=dict)
+    exclude: frozenset[str] = frozenset()
+    """Ids of what was seen already."""
+    diversity: float = 0.3
+    """0: the best that fit; 1: the best, and then what is least like those that are shown already."""
+    cap: int | None = None
+    """Most items with one value of the attribute `cap_by`. None: any number."""
+    cap_by: str = "seller"
+    seconds: float | None = None
+
+
+@dataclass(frozen=True)
 class Rerank:
     """How well each of these items fits a text."""
 
@@ -116,6 +136,16 @@ class Found:
 
 
 @dataclass(frozen=True)
+class Recommended:
+    """The answer to `Recommend`."""
+
+    found: Found
+    """Its hits in the order in which they are to be shown."""
+    unlikeness: float | None
+    """1 - the mean cosine of the vectors of two of them; None of fewer than two, or of a model without vectors."""
+
+
+@dataclass(frozen=True)
 class Ranked:
     """The answer to `Rerank`."""
 
@@ -154,6 +184,8 @@ class Options:
     """That the first stage hands on, where a request says nothing."""
     most_candidates: int = 1000
     """That a request may ask for, as `candidates`, `k` or items of a `Rerank`."""
+    most_pairs: int = 4000
+    """Of a text and an item, that are scored for one request: others wait behind it."""
     exhaustive: int = 2000
     """Most items of an index that a model without distilled heads is held against one by one."""
     queued_tokens: int | None = None
@@ -177,6 +209,9 @@ class Busy(Refused):
         super().__init__(f"too much work waits; try again in {retry_after:.1f} s")
         self.retry_after = retry_after
         """Seconds until what waits now is done."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Busy, (self.retry_after,)
 
 
 class Late(Refused):

@@ -30,18 +30,21 @@ class Bodies:
         self._must_fit(_announced(request))
         taken, parts = 0, []
         try:
-            async with asyncio.timeout(self.seconds):
-                async for part in request.stream():
-                    taken, self.held = taken + len(part), self.held + len(part)
-                    self._must_fit(taken)
-                    if self.held > self.most_together:
-                        text = "bodies of other requests fill the memory set aside for them; try again in 1 s"
-                        raise Fault(429, "busy", text, **{"Retry-After": "1"})
-                    parts.append(part)
-            yield b"".join(parts)
-        except TimeoutError:
-            text = f"the body did not come within {self.seconds:g} s; send it faster, or in smaller parts"
-            raise Fault(408, "slow", text) from None
+            try:
+                async with asyncio.timeout(self.seconds):
+                    async for part in request.stream():
+                        taken, self.held = taken + len(part), self.held + len(part)
+                        self._must_fit(taken)
+                        if self.held > self.most_together:
+                            text = "bodies of other requests fill the memory set aside for them; try again in 1 s"
+                            raise Fault(429, "busy", text, **{"Retry-After": "1"})
+                        parts.append(part)
+            except TimeoutError:
+                text = f"the body did not come within {self.seconds:g} s; send it faster, or in smaller parts"
+                raise Fault(408, "slow", text) from None
+            body = b"".join(parts)
+            parts.clear()
+            yield body
         finally:
             self.held -= taken
 

@@ -13,10 +13,12 @@ from typing import Any
 from fastapi import Request
 from starlette.requests import ClientDisconnect
 
+from interbert.inference.uploads import Uploads
 from interbert.search.requests import Closing, Late
-from interbert.search.searcher import Searcher
 from interbert.serve.body import Bodies
+from interbert.serve.models import Engine, Models
 from interbert.serve.strict_json import parsed
+from interbert.serve.traces import stages_of
 
 SECONDS, MOST_SECONDS = 30.0, 600.0
 THREADS = 4
@@ -26,11 +28,20 @@ Make = Callable[[Any, float], tuple[Any, Any]]
 
 
 class Door:
-    def __init__(self, searcher: Searcher, bodies: Bodies) -> None:
-        self.searcher, self.bodies = searcher, bodies
-        self.draining = False
-        self.model: str = searcher.info()["model"]["path"]
+    def __init__(self, searcher: Engine | Models, bodies: Bodies, uploads: Uploads | None = None) -> None:
+        """uploads: what pictures go through; None, only their regions are taken."""
+        self.models = searcher if isinstance(searcher, Models) else Models(searcher)
+        self.bodies, self.uploads, self.draining = bodies, uploads, False
         self._aside = ThreadPoolExecutor(THREADS, "door")
+
+    @property
+    def searcher(self) -> Engine:
+        """That answers now."""
+        return self.models.now
+
+    @property
+    def model(self) -> str:
+        return self.searcher.info()["model"]["path"]
 
     async def aside(self, work: Callable[..., Any], *given: Any) -> Any:
         return await asyncio.get_running_loop().run_in_executor(self._aside, partial(work, *given))
@@ -41,7 +52,9 @@ class Door:
         end = time.monotonic() + _seconds_of(request)
         async with self.bodies.of(request) as body:
             remembered, future = await self.aside(self._submit, body, make, end)
-        return remembered, await _answer(request, future, end)
+        answer = await _answer(request, future, end)
+        stages_of(answer)
+        return remembered, answer
 
     def must_be_open(self) -> None:
         if self.draining:
@@ -52,7 +65,7 @@ class Door:
         if (left := end - time.monotonic()) <= 0:
             raise Late("the deadline passed before the request was read")
         remembered, asked = make(value, left)
-        return remembered, self.searcher.submit(asked)
+        return remembered, self.models.submit(asked)
 
 
 async def _answer(request: Request, future: Future[Any], end: float) -> Any:

@@ -4,22 +4,25 @@ from __future__ import annotations
 
 import signal
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import uvicorn
-from fastapi import FastAPI
 
 from interbert.serve.door import Door
+from interbert.serve.patience import Patient
 
 MOST_CONNECTIONS = 1000
 
 
 class Server(uvicorn.Server):
-    def __init__(self, app: FastAPI, door: Door, drain: float, when_it_listens: Callable[[], None]) -> None:
+    def __init__(
+        self, app: Any, doors: Sequence[Door], drain: float, when_it_listens: Callable[[], None]
+    ) -> None:
         super().__init__(
             uvicorn.Config(
                 app,
+                http=Patient,
                 log_level="warning",
                 access_log=False,
                 server_header=False,
@@ -28,7 +31,7 @@ class Server(uvicorn.Server):
                 timeout_graceful_shutdown=max(1, round(drain)),
             )
         )
-        self._door, self._when_it_listens = door, when_it_listens
+        self._doors, self._when_it_listens = doors, when_it_listens
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
@@ -36,7 +39,8 @@ class Server(uvicorn.Server):
 
     def handle_exit(self, sig: int, frame: Any) -> None:
         """The signal is not raised again afterwards: to have drained is to have ended well."""
-        self._door.draining = True
+        for door in self._doors:
+            door.draining = True
         self.force_exit = self.should_exit and sig == signal.SIGINT
         self.should_exit = True
 

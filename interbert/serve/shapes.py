@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, FailFast, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Discriminator, FailFast, Field, Tag, ValidationError
 
 
 class _FirstFault(FailFast):
@@ -19,6 +19,7 @@ Row = Annotated[list[float], Several]
 Rows = Annotated[list[Row], Several]
 Numbers = str | Rows
 MOST_NAMES = 64
+Filter = Annotated[dict[str, Scalar | Annotated[list[Scalar], Several]], Field(max_length=MOST_NAMES)]
 FAULTS_TOLD = 3
 
 
@@ -38,9 +39,29 @@ class SearchBody(Closed):
     k: int = 10
     candidates: int | None = Field(None, description="that the first stage hands on")
     rerank: bool = True
-    filter: Annotated[dict[str, Scalar | Annotated[list[Scalar], Several]], Field(max_length=MOST_NAMES)] = {}
+    filter: Filter = {}
     exclude: Annotated[list[str], Several] = []
     explain: bool = False
+
+
+class RecommendBody(Closed):
+    """Of a topic what fits and is not all alike, without what was seen."""
+
+    topic: Annotated[list[str], Several]
+    k: int = 10
+    candidates: int | None = Field(None, description="of which they are chosen")
+    filter: Filter = {}
+    seen: Annotated[list[str], Several] = Field([], description="ids")
+    diversity: float = Field(0.3, description="0: by fit alone, 1: by difference alone")
+    cap: int | None = Field(None, description="most items with one value of the attribute cap_by")
+    cap_by: str = "seller"
+
+
+class SwapBody(Closed):
+    """Paths on the server, of an index and the model that made it."""
+
+    index: str
+    model: str
 
 
 class RegionsBody(Closed):
@@ -53,16 +74,42 @@ class RegionsBody(Closed):
     features_of: str | None = Field(None, description="the detector or encoder")
 
 
-class ItemBody(RegionsBody):
+class NamedBody(Closed):
     id: str
     title: str = ""
     attributes: Annotated[dict[str, Scalar], Field(max_length=MOST_NAMES)] = {}
 
 
+class ItemBody(NamedBody, RegionsBody):
+    """By its regions."""
+
+
+class PictureBody(NamedBody):
+    """By its picture, of which a server with a detector or an encoder finds the regions."""
+
+    image: str = Field(description="base64 of a JPEG, PNG, WebP, BMP, GIF or TIFF")
+
+
+def _kind(sent: Any) -> str:
+    return (
+        "image"
+        if isinstance(sent, PictureBody) or (isinstance(sent, dict) and "image" in sent)
+        else "regions"
+    )
+
+
 class ItemsBody(Closed):
     """Items of which one whose id is there takes that one's place."""
 
-    items: Annotated[list[ItemBody], Several]
+    items: Annotated[
+        list[
+            Annotated[
+                Annotated[ItemBody, Tag("regions")] | Annotated[PictureBody, Tag("image")],
+                Discriminator(_kind),
+            ]
+        ],
+        Several,
+    ]
 
 
 class IdBody(Closed):
@@ -96,7 +143,17 @@ class EmbeddingsBody(Tolerant):
 
 
 Shape = TypeVar("Shape", bound=BaseModel)
-BODIES = (SearchBody, ItemsBody, ItemBody, RerankBody, TeiRerankBody, EmbeddingsBody)
+BODIES = (
+    SearchBody,
+    RecommendBody,
+    SwapBody,
+    ItemsBody,
+    ItemBody,
+    PictureBody,
+    RerankBody,
+    TeiRerankBody,
+    EmbeddingsBody,
+)
 
 
 def shaped(shape: type[Shape], value: Any) -> Shape:

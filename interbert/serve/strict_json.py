@@ -1,4 +1,8 @@
-"""JSON as its standard has it, of numbers that a database and a float can hold."""
+"""JSON as its standard has it, of numbers that a database and a float can hold, and no more values than memory holds.
+
+A list of two bytes, `[]`, is fifty when it is read: what a body becomes is bounded by its commas and brackets, which
+are counted before. Those in texts count as well; texts that are more commas than that are none.
+"""
 
 from __future__ import annotations
 
@@ -11,9 +15,18 @@ from interbert.serve.faults import Fault
 SHOWN = 40
 MOST_NAMES = 1000
 """Of one object."""
+MOST_COMMAS, MOST_BRACKETS = 2_000_000, 250_000
+"""Of a body: some 30 bytes of memory each, and 400."""
 
 
 def parsed(body: bytes) -> Any:
+    commas, brackets = body.count(b","), body.count(b"[") + body.count(b"{")
+    if commas > MOST_COMMAS or brackets > MOST_BRACKETS:
+        text = (
+            f"the body has {commas:,} commas and {brackets:,} opening brackets, and {MOST_COMMAS:,} and "
+            f"{MOST_BRACKETS:,} are read; send less at a time, and features as base64"
+        )
+        raise Fault(413, "too_much", text)
     try:
         found = _DECODER.decode(body.decode())
         if b"\\u" in body:  # half a character can come only so

@@ -18,12 +18,14 @@ from interbert.search.searcher import Searcher
 WIDTH, HIDDEN = 32, 16
 
 
-def write_searcher(folder: Path, heads: tuple[str, ...] = ("match", "search"), **override) -> Encoder:
+def write_searcher(
+    folder: Path, heads: tuple[str, ...] = ("match", "search"), seed: int = 3, **override
+) -> Encoder:
     """A model with random weights, written to folder/model."""
     config = small_config(WordTokenizer.vocab_size, CLASSES, FEATURE_WIDTH)
     for name, value in {"prediction_heads": list(heads), "search_width": WIDTH, **override}.items():
         setattr(config, name, value)
-    model = InterBertForPreTraining.from_seed(config, 3).eval()
+    model = InterBertForPreTraining.from_seed(config, seed).eval()
     model.save_pretrained(folder / "model")
     return Encoder(model)
 

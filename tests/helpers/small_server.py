@@ -7,10 +7,12 @@ from contextlib import contextmanager
 from http.client import HTTPConnection
 from typing import Any
 
+from interbert.inference.uploads import Uploads
 from interbert.search.searcher import Searcher
 from interbert.serve.app import app_of
 from interbert.serve.body import Bodies
 from interbert.serve.door import Door
+from interbert.serve.models import Models
 from interbert.serve.running import Server, bound
 
 JSON = {"content-type": "application/json"}
@@ -39,17 +41,28 @@ class Client:
 
 @contextmanager
 def served(
-    searcher: Searcher, bodies: Bodies | None = None, keys: list[str] | None = None, drain: float = 10
+    searcher: Searcher | Models,
+    bodies: Bodies | None = None,
+    keys: list[str] | None = None,
+    drain: float = 10,
+    uploads: Uploads | None = None,
+    **more: Any,
 ) -> Iterator[Client]:
-    door = Door(searcher, bodies or Bodies())
+    door = Door(searcher, bodies or Bodies(), uploads)
+    with listening(app_of(door, keys, **more), [door], drain) as client:
+        yield client
+
+
+@contextmanager
+def listening(app: Any, doors: list[Door], drain: float = 10) -> Iterator[Client]:
     listens = threading.Event()
-    server = Server(app_of(door, keys), door, drain, listens.set)
+    server = Server(app, doors, drain, listens.set)
     with bound("127.0.0.1", 0) as opened:
         thread = threading.Thread(target=server.run, kwargs={"sockets": [opened]})
         thread.start()
         try:
             assert listens.wait(30)
-            yield Client(server, door, opened.getsockname()[1])
+            yield Client(server, doors[0], opened.getsockname()[1])
         finally:
             server.should_exit = True
             thread.join(30)

@@ -24,7 +24,8 @@ MAY_KNOW = {
     "objectives": {"batches.batch", "kernels", "model"},
     "inference": {"store", "corpus", "batches", "sources", "model"},
     "search": {"store", "corpus", "batches", "kernels", "model", "inference"},
-    "serve": {"search", "inference"},
+    "ab": {"show", "search"},
+    "serve": {"search", "inference", "ab", "show", "sources"},
     "train": {
         "store",
         "corpus",
@@ -38,7 +39,7 @@ MAY_KNOW = {
         "objectives",
     },
 }
-BELOW_TASKS = set(MAY_KNOW) - {"inference", "curate", "serve"}
+BELOW_TASKS = set(MAY_KNOW) - {"inference", "curate", "ab", "serve"}
 MAY_KNOW["tasks.official"] = {"sources"}
 MAY_KNOW["tasks.results"] = BELOW_TASKS | {"tasks.official"}
 MAY_KNOW["tasks.retrieval"] = BELOW_TASKS

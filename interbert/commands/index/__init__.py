@@ -1,11 +1,11 @@
-"""`interbert index build|add|remove|verify`: what a search looks through."""
+"""`interbert index build|add|remove|split|verify`: what a search looks through."""
 
 import argparse
 
-from interbert.commands.index import add, build, remove, verify
+from interbert.commands.index import add, build, remove, split, verify
 
 HELP = "build an index of a store's images for a search, change it, or check it"
-ACTIONS = {"build": build, "add": add, "remove": remove, "verify": verify}
+ACTIONS = {"build": build, "add": add, "remove": remove, "split": split, "verify": verify}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -3,6 +3,8 @@
 import argparse
 from pathlib import Path
 
+from interbert.commands.index.flags import add_item_flags
+
 HELP = "add the images of stores; one whose id is there takes that one's place"
 
 
@@ -10,21 +12,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("index", type=Path, metavar="INDEX", help="a folder that `interbert index build` made")
     add("--model", type=Path, metavar="DIR", help="the model that made it (default: where it was then)")
-    add(
-        "--data",
-        required=True,
-        nargs="+",
-        type=Path,
-        metavar="STORE",
-        help="stores, or directories of shards",
-    )
-    add(
-        "--titles",
-        choices=("caption", "none"),
-        default="caption",
-        help="an item's title: its first caption (caption)",
-    )
-    add("--device", metavar="NAME", help="cpu or cuda (a GPU where there is one)")
+    add_item_flags(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -4,6 +4,8 @@ import argparse
 import os
 from pathlib import Path
 
+from interbert.commands.index.flags import add_item_flags
+
 HELP = "make an index of the images of stores, by a model"
 LONGEST_TEXT, MOST_REGIONS = 128, 100
 
@@ -17,21 +19,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="DIR",
         help="who will search; best one of `interbert distill`",
     )
-    add(
-        "--data",
-        required=True,
-        nargs="+",
-        type=Path,
-        metavar="STORE",
-        help="stores, or directories of shards",
-    )
     add("--output", required=True, type=Path, metavar="DIR", help="the index")
-    add(
-        "--titles",
-        choices=("caption", "none"),
-        default="caption",
-        help="an item's title: its first caption (caption)",
-    )
     add(
         "--max-regions",
         type=int,
@@ -46,7 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default="auto",
         help="in which the model computes, here and in every search (auto: bf16 where that is fast)",
     )
-    add("--device", metavar="NAME", help="cpu or cuda (a GPU where there is one)")
+    add_item_flags(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -1,7 +1,7 @@
 """A request on its way: what of it is to be encoded, which pairs are to be scored, and what comes of that.
 
-A job goes through at most three kinds of work: texts and images are encoded, pairs are scored, pairs are explained.
-What kind is left it says itself; the worker asks for pieces, of any jobs, that fill a micro-batch.
+A job goes through two kinds of work at most: texts and images are encoded, pairs are scored. What is left it says by
+itself; the worker asks for pieces, of any jobs, that fill a micro-batch.
 """
 
 from __future__ import annotations
@@ -95,14 +95,16 @@ class Job:
         finish: Callable[[Job], Any],
         seconds: float | None,
         tokens: int,
+        writes: bool = False,
     ) -> None:
-        """texts: their ids. tokens: what the whole is taken to cost, until it is known better."""
+        """texts: their ids. tokens: what the whole is taken to cost, until it is known better. writes: `finish` waits
+        for a disk."""
         self.texts, self.images = list(texts), list(images)
         self.text_sides: list[Side] = []
         self.text_vectors: list[np.ndarray] = []
         self.image_rows: list[Rows] = []
         self.then: Callable[[Job], Pairs | None] | None = then
-        self.finish = finish
+        self.finish, self.writes = finish, writes
         self.pairs: Pairs | None = None
         self.future: Future[Any] = Future()
         self.begun = time.monotonic()
@@ -140,13 +142,24 @@ class Job:
     def late(self) -> bool:
         return self.deadline is not None and time.monotonic() > self.deadline
 
+    def keep(self) -> bool:
+        """It is answered whoever leaves. False where its client has left or it is late, and nothing is to be done."""
+        if self.late():
+            self.fail_late()
+            return False
+        return not self.future.done() and self._kept()
+
     def answer(self, value: Any) -> None:
-        if not self.future.done() and self.future.set_running_or_notify_cancel():
+        if not self.future.done() and self._kept():
             self.future.set_result(value)
 
     def fail(self, error: BaseException) -> None:
-        if not self.future.done() and self.future.set_running_or_notify_cancel():
+        if not self.future.done() and self._kept():
             self.future.set_exception(error)
 
     def fail_late(self) -> None:
         self.fail(Late("the deadline passed before the answer was there"))
+
+    def _kept(self) -> bool:
+        """False where its client has left."""
+        return self.future.running() or self.future.set_running_or_notify_cancel()

@@ -17,6 +17,8 @@ class Line:
     def __init__(self, most_tokens: int, most_seconds: float) -> None:
         self._most_tokens, self._most_seconds = most_tokens, most_seconds
         self._jobs: list[Job] = []
+        self._written: list[Job] = []
+        """Those of which all that is left is a write, which is done elsewhere."""
         self._changed = threading.Condition()
         self._closing = False
         self.speed = 0.0
@@ -25,10 +27,10 @@ class Line:
 
     @property
     def tokens(self) -> int:
-        return sum(job.tokens for job in self._jobs)
+        return sum(job.tokens for job in [*self._jobs, *self._written])
 
     def __len__(self) -> int:
-        return len(self._jobs)
+        return len(self._jobs) + len(self._written)
 
     def join(self, job: Job) -> None:
         """`Busy` where too much waits; what comes to an empty line is always taken."""
@@ -56,10 +58,18 @@ class Line:
                     return list(self._jobs)
                 self._changed.wait()
 
-    def done(self, job: Job) -> None:
+    def hand_over(self, job: Job) -> None:
+        """It still counts, until it is done; `wait` says no more of it."""
         with self._changed:
             if job in self._jobs:
                 self._jobs.remove(job)
+                self._written.append(job)
+
+    def done(self, job: Job) -> None:
+        with self._changed:
+            for jobs in (self._jobs, self._written):
+                if job in jobs:
+                    jobs.remove(job)
             self._changed.notify_all()
 
     def ran(self, tokens: int, seconds: float) -> None:
@@ -73,7 +83,7 @@ class Line:
             self._closing = True
             self._changed.notify_all()
             end = time.monotonic() + drain
-            while self._jobs and (left := end - time.monotonic()) > 0:
+            while len(self) and (left := end - time.monotonic()) > 0:
                 self._changed.wait(left)
             for job in self._jobs:
                 job.fail(Closing("it was closed before the answer was there"))

@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import torch
@@ -33,11 +34,17 @@ class Worker:
         )
         self.micro_batches = self.pairs = 0
         self._images_are_next = False
+        self._writer = ThreadPoolExecutor(1, "search-writer")
         self._thread = threading.Thread(target=self._run, name="search-model", daemon=True)
         self._thread.start()
 
+    @property
+    def alive(self) -> bool:
+        return self._thread.is_alive()
+
     def join(self) -> None:
         self._thread.join()
+        self._writer.shutdown()
 
     def _run(self) -> None:
         while jobs := self._line.wait():
@@ -47,8 +54,7 @@ class Worker:
                 log.exception("the search's worker ended a micro-batch")
                 # Whose it was cannot be told apart any more.
                 for job in [job for job in jobs if job.started] or jobs:
-                    job.fail(error)
-                    self._line.done(job)
+                    self._give_up(job, error)
 
     def _step(self, jobs: list[Job]) -> None:
         """One micro-batch: texts first, for nothing can be found without; then pairs and images in turn."""
@@ -77,11 +83,27 @@ class Worker:
                     if job.pairs is not None:
                         job.tokens = int(job.tokens_left.sum())
                 if job.encoded and job.then is None and job.scored:
-                    self._line.done(job)
-                    job.answer(job.finish(job))
+                    if job.writes:  # the model does not wait for a disk
+                        self._line.hand_over(job)
+                        self._writer.submit(self._write, job)
+                    else:
+                        self._line.done(job)
+                        job.answer(job.finish(job))
             except Exception as error:  # one request's fault is not the others'
-                self._line.done(job)
-                job.fail(error)
+                self._give_up(job, error)
+
+    def _write(self, job: Job) -> None:
+        try:
+            if job.keep():
+                job.answer(job.finish(job))
+        except Exception as error:
+            job.fail(error)
+        finally:
+            self._line.done(job)
+
+    def _give_up(self, job: Job, error: BaseException) -> None:
+        self._line.done(job)
+        job.fail(error)
 
     def _encode_texts(self, jobs: list[Job]) -> None:
         taken = self._take(jobs, lambda job: [len(ids) for ids in job.texts[len(job.text_sides) :]])
@@ -121,14 +143,17 @@ class Worker:
             candidates += [pairs.candidates[place] for place in own]
             text_of += [text_at + pair // width for pair in numbers]
             item_of += [place_of[pair % width] for pair in numbers]
+        try:
+            rows_SH = self._rows(candidates)
+        except OSError:
+            self._leave_out_what_cannot_be_read(job for job, _ in taken)
+            return
         lengths_I = np.array([tokens_of(one) for one in candidates], np.int64)
         tokens = int(lengths_I[item_of].sum()) + sum(len(sides[text].x_SH) for text in text_of)
         odds_P = self._timed(
             taken,
             tokens,
-            lambda: self._ranker.log_odds(
-                sides, self._rows(candidates), lengths_I, np.array(text_of), np.array(item_of)
-            ),
+            lambda: self._ranker.log_odds(sides, rows_SH, lengths_I, np.array(text_of), np.array(item_of)),
         )
         at = 0
         for job, count in taken:
@@ -138,10 +163,18 @@ class Worker:
             pairs.done, at = pairs.done + count, at + count
             job.tokens = int(job.tokens_left.sum())
             if not np.isfinite(pairs.odds[: pairs.done]).all():
-                job.fail(
-                    ValueError("the model gives a pair a score that is no number: are all features finite?")
-                )
+                said = "the model gives a pair a score that is no number: are all features finite?"
+                self._give_up(job, ValueError(said))
         self.pairs += len(odds_P)
+
+    def _leave_out_what_cannot_be_read(self, jobs: Iterable[Job]) -> None:
+        """An item that is broken is the fault of those alone who ask for it."""
+        for job in jobs:
+            assert job.pairs is not None
+            try:
+                self._rows(job.pairs.candidates)
+            except OSError as error:
+                self._give_up(job, error)
 
     def _rows(self, candidates: Sequence[Candidate]) -> Tensor:
         """Of all of them, one after another."""

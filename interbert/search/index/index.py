@@ -22,6 +22,7 @@ import xxhash
 from torch import Tensor
 
 from interbert.search.index import snapshots
+from interbert.search.index.narrowed import nearest_of
 from interbert.search.index.nearest import EXACT_UP_TO, Exact, Graph, recall_of
 from interbert.search.index.tokens import NAME as TOKENS
 from interbert.search.index.tokens import TokenFile
@@ -33,8 +34,6 @@ log = logging.getLogger(__name__)
 SAMPLE = 200
 """Queries by which a graph's recall is measured, of `RECALL_AT` neighbours each."""
 RECALL_AT = 32
-FEW = 20_000
-"""Items that fit a filter, up to which each of them is looked at."""
 SNAPSHOT_EVERY = 20_000
 """Changes after which a graph is written down."""
 
@@ -177,13 +176,19 @@ class Index:
         return self.sequence, len(gone)
 
     def snapshot(self) -> None:
-        """Of a graph; of what is exact nothing need be kept."""
-        if isinstance(self.nearest, Graph):
-            with self._changing:
-                sequence = self.sequence
+        """Of a graph; of what is exact nothing need be kept. Where the disk has no room for one there is none."""
+        if not isinstance(self.nearest, Graph):
+            return
+        with self._changing:
+            sequence = self.sequence
+            try:
                 snapshots.save(self.path, self.nearest, sequence, {"recall": self.recall})
-                self._snapshot_at = sequence
-            self.truth.forget_tombstones(sequence)
+            except (OSError, RuntimeError) as error:  # usearch's own
+                log.warning("%s: no snapshot, and so the next opening takes longer: %s", self.path, error)
+                return
+            finally:
+                self._snapshot_at = sequence  # tried again after as many changes
+        self.truth.forget_tombstones(sequence)
 
     def _snapshot_sometimes(self) -> None:
         """Beside what is asked meanwhile."""
@@ -211,22 +216,15 @@ class Index:
         """Of each query the numbers of the nearest items, best first, and their inner products. among: only these
         (sorted); without: none of these."""
         assert self.nearest is not None, "an index without vectors"
-        if among is not None:
-            return self._among(
-                queries_QW, count, np.setdiff1d(among, np.fromiter(without, np.int64, len(without)))
-            )
-        found, scores = self.nearest.search(queries_QW, count + len(without))
-        numbers, products = [], []
-        for row, values in zip(found.tolist(), scores.tolist(), strict=True):
-            kept = [
-                (number, value) for number, value in zip(row, values, strict=True) if number not in without
-            ][:count]
-            numbers.append([number for number, _ in kept])
-            products.append([value for _, value in kept])
-        return numbers, products
+        pairs = [
+            nearest_of(self.nearest, self.vectors, query_W, count, among, without) for query_W in queries_QW
+        ]
+        return [numbers for numbers, _ in pairs], [products for _, products in pairs]
 
     def vectors(self, numbers: Sequence[int]) -> np.ndarray:
         """float32 [numbers, W]; zeros of what has gone."""
+        if isinstance(self.nearest, Exact):
+            return self.nearest.vectors(numbers)
         found = self.truth.vectors(numbers)
         result = np.zeros((len(numbers), self.width), np.float32)
         for place, number in enumerate(numbers):
@@ -297,31 +295,6 @@ class Index:
 
     def __exit__(self, *_: object) -> None:
         self.close()
-
-    def _among(
-        self, queries_QW: np.ndarray, count: int, among: np.ndarray
-    ) -> tuple[list[list[int]], list[list[float]]]:
-        """All of these are looked at, where they are few; else ever more of the nearest, until enough are these."""
-        whole = len(self)
-        if len(among) <= FEW:
-            scores_QN = queries_QW @ self.vectors(among.tolist()).T
-            order_QK = np.argsort(-scores_QN, axis=1, kind="stable")[:, :count]
-            scores_QK = np.take_along_axis(scores_QN, order_QK, 1)
-            return among[order_QK].tolist(), scores_QK.tolist()
-        assert self.nearest is not None
-        numbers, products = [], []
-        for query_W in queries_QW:
-            asked, kept = 2 * count * max(1, whole // len(among)), []
-            while True:
-                found, scores = self.nearest.search(query_W[None], asked)
-                inside = np.isin(found[0], among, assume_unique=True)
-                kept = list(zip(found[0][inside].tolist(), scores[0][inside].tolist(), strict=True))[:count]
-                if len(kept) >= count or asked >= whole:
-                    break
-                asked = min(whole, 4 * asked)
-            numbers.append([number for number, _ in kept])
-            products.append([value for _, value in kept])
-        return numbers, products
 
 
 def _must_be_of(path: Path, about: Mapping[str, Any], model: str) -> None:

@@ -6,6 +6,7 @@ Letters: N vectors of W numbers, Q queries, K found for each.
 from __future__ import annotations
 
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -14,6 +15,8 @@ import numpy as np
 EXACT_UP_TO = 200_000
 """Items; beyond them a graph is asked."""
 HOLE, MOST_HOLES = -1, 64
+ADDED_AT_A_TIME = 10_000
+"""To a graph: so long searches wait."""
 
 
 class Nearest(Protocol):
@@ -81,6 +84,18 @@ class Exact:
             found_QK, scores_QK = (np.take_along_axis(x, there, 1) for x in (found_QK, scores_QK))
         return found_QK, scores_QK
 
+    def vectors(self, numbers: Sequence[int]) -> np.ndarray:
+        """float32 [numbers, W]; zeros of what is not there."""
+        with self._lock:
+            places = np.array([self._place.get(int(number), -1) for number in numbers], np.int64)
+            found_NW = (
+                self._vectors[places].astype(np.float32)
+                if self._rows
+                else np.zeros((len(places), self._width), np.float32)
+            )
+        found_NW[places < 0] = 0
+        return found_NW
+
     def _grow(self, needed: int) -> None:
         if needed <= len(self._numbers):
             return
@@ -114,22 +129,31 @@ class Graph:
             expansion_add=build,
             expansion_search=look,
         )
+        # Where it grows it moves, and nobody may be looking.
+        self._lock = threading.Lock()
 
     def __len__(self) -> int:
         return len(self._index)
 
     def add(self, numbers_N: np.ndarray, vectors_NW: np.ndarray) -> None:
-        self._index.add(numbers_N.astype(np.uint64), np.ascontiguousarray(vectors_NW, np.float32))
+        for start in range(0, len(numbers_N), ADDED_AT_A_TIME):
+            part = slice(start, start + ADDED_AT_A_TIME)
+            with self._lock:
+                self._index.add(
+                    numbers_N[part].astype(np.uint64), np.ascontiguousarray(vectors_NW[part], np.float32)
+                )
 
     def remove(self, numbers: np.ndarray) -> None:
         for number in numbers.tolist():
-            self._index.remove(number)
+            with self._lock:
+                self._index.remove(number)
 
     def search(self, queries_QW: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
         count = min(count, len(self))
         if not count:
             return np.zeros((len(queries_QW), 0), np.int64), np.zeros((len(queries_QW), 0), np.float32)
-        found = self._index.search(np.ascontiguousarray(queries_QW, np.float32), count)
+        with self._lock:
+            found = self._index.search(np.ascontiguousarray(queries_QW, np.float32), count)
         keys = np.asarray(found.keys).reshape(len(queries_QW), -1).astype(np.int64)
         return keys, 1 - np.asarray(found.distances, np.float32).reshape(len(queries_QW), -1)
 

@@ -19,6 +19,8 @@ from typing import Any
 
 import numpy as np
 
+from interbert.search.index.timed import no_longer_than
+
 NAME = "index.sqlite"
 VERSION = 1
 _TABLES = """
@@ -176,12 +178,6 @@ class Truth:
                 )
             return known[0]
 
-    def set_about(self, **values: Any) -> None:
-        with self.change() as connection:
-            rows = [(name, json.dumps(value)) for name, value in values.items()]
-            connection.executemany("INSERT OR REPLACE INTO about VALUES (?, ?)", rows)
-        self.about |= values
-
     # Questions
 
     def last_number(self) -> int:
@@ -204,6 +200,15 @@ class Truth:
             "SELECT number FROM items WHERE id = ? AND removed IS NULL", (id_,)
         ).fetchone()
         return row[0] if row else None
+
+    def numbers_of(self, ids: Iterable[str]) -> list[int]:
+        """Of those that are there."""
+        found = []
+        for some in _some(list(ids)):
+            marks = ", ".join("?" * len(some))
+            query = f"SELECT number FROM items WHERE removed IS NULL AND id IN ({marks})"
+            found += [row[0] for row in self._reader.execute(query, some)]
+        return found
 
     def rows(self, numbers: Sequence[int]) -> dict[int, Row]:
         """By number, of those that are still there."""
@@ -241,17 +246,21 @@ class Truth:
         )
         return np.fromiter((row[0] for row in rows), np.int64)
 
-    def filtered(self, wanted: Mapping[str, Any]) -> np.ndarray:
-        """int64, sorted: the items that have these attributes."""
+    def filtered(self, wanted: Mapping[str, Any], seconds: float | None = None) -> np.ndarray:
+        """int64, sorted: the items that have these attributes. TimeoutError where that takes longer."""
         clauses, values = [], []
         for name, value in wanted.items():
             several = value if isinstance(value, list | tuple | set | frozenset) else [value]
-            clauses.append(f"json_extract(attributes, ?) IN ({', '.join('?' * len(several))})")
-            values += [f'$."{name}"', *several]
+            marks = ", ".join("?" * len(several))
+            # Not by a path of JSON, in which quotes, backslashes and zeros of a name mean something.
+            clauses.append(
+                f"EXISTS (SELECT 1 FROM json_each(attributes) WHERE key = ? AND value IN ({marks}))"
+            )
+            values += [name, *several]
         query = " AND ".join(["SELECT number FROM items WHERE removed IS NULL", *clauses])
-        return np.fromiter(
-            (row[0] for row in self._reader.execute(f"{query} ORDER BY number", values)), np.int64
-        )
+        with no_longer_than(self._reader, seconds):
+            rows = self._reader.execute(f"{query} ORDER BY number", values)
+            return np.fromiter((row[0] for row in rows), np.int64)
 
     def features(self, number: int) -> dict[str, Any] | None:
         """{"place", "features", "boxes", "size"}: where an item's regions are, or themselves."""
@@ -314,9 +323,14 @@ class Truth:
             check_same_thread=False,
             isolation_level=None,
         )
-        if not self._read_only:
-            connection.execute("PRAGMA synchronous=FULL")
         self._all.append(connection)
+        if not self._read_only:
+            try:
+                connection.execute("PRAGMA synchronous=FULL")
+            except sqlite3.OperationalError as error:
+                raise ValueError(
+                    f"{self.path}: {error}; its folder must be one that can be written to, with room on the disk"
+                ) from None
         return connection
 
     def _read_about(self) -> dict[str, Any]:
@@ -360,8 +374,7 @@ def _values(number: int, item: NewItem) -> tuple[Any, ...]:
     )
 
 
-def _some(numbers: Sequence[int], at_a_time: int = 500) -> Iterator[list[int]]:
-    """SQLite takes so many values in one question."""
-    listed = [int(number) for number in numbers]
-    for start in range(0, len(listed), at_a_time):
-        yield listed[start : start + at_a_time]
+def _some(values: Sequence[Any], at_a_time: int = 500) -> Iterator[list[Any]]:
+    """SQLite takes so many in one question, and no numbers of NumPy's."""
+    for start in range(0, len(values), at_a_time):
+        yield [one if isinstance(one, str) else int(one) for one in values[start : start + at_a_time]]

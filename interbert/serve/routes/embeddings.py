@@ -17,7 +17,7 @@ from interbert.serve.shapes import EmbeddingsBody, shaped
 
 def add(app: FastAPI, door: Door) -> None:
     def asked(value: Any, seconds: float) -> tuple[EmbeddingsBody, Embed]:
-        sent, width = shaped(EmbeddingsBody, value), door.searcher.index.width
+        sent, width = shaped(EmbeddingsBody, value), door.searcher.width
         if sent.dimensions not in (None, width):
             raise ValueError(f"dimensions is {sent.dimensions}; this model's vectors have {width} numbers")
         given = [sent.input] if isinstance(sent.input, str) else sent.input

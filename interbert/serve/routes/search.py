@@ -17,7 +17,7 @@ def add(app: FastAPI, door: Door) -> None:
     @app.post("/search")
     async def search(request: Request) -> Response:
         _, found = await door.ask(request, _asked)
-        return JSONResponse(_told(found))
+        return JSONResponse(found_told(found))
 
 
 def _asked(value: Any, seconds: float) -> tuple[None, Search]:
@@ -36,7 +36,7 @@ def _asked(value: Any, seconds: float) -> tuple[None, Search]:
     )
 
 
-def _told(found: Found) -> dict[str, Any]:
+def found_told(found: Found) -> dict[str, Any]:
     return {
         "results": [_hit(hit) for hit in found.hits],
         "way": found.way,

@@ -28,5 +28,7 @@ def add(app: FastAPI, door: Door, metrics: Metrics) -> None:
 
     @app.get("/metrics")
     async def measured() -> Response:
-        text = metrics.text(door.searcher.load, len(door.searcher.index))
+        searcher = door.searcher
+        load, items = await door.aside(lambda: (searcher.load, searcher.items))
+        text = metrics.text(load, items)
         return PlainTextResponse(text, media_type="text/plain; version=0.0.4")

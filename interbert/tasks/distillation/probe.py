@@ -10,17 +10,11 @@ from interbert.batches.batch import Batch, Groups
 def sets_of(batch: Batch) -> Batch:
     """Two sets of as many pairs, nothing masked."""
     from interbert.batches.selection import pairs_of
+    from interbert.batches.unmasked import without_masks
 
     each = batch.pairs // 2
-    nothing = torch.zeros(0, dtype=torch.int64)
     plain = replace(
-        batch,
-        zeroed_R=torch.zeros_like(batch.zeroed_R),
-        masked_tokens_M=nothing,
-        token_targets_M=nothing,
-        masked_regions_N=nothing,
-        class_probs_NK=None,
-        class_labels_N=None,
+        without_masks(batch),
         is_match_P=(torch.arange(batch.pairs) % each == 0).long(),
         images_P=torch.arange(batch.pairs),
     )

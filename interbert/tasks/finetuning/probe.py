@@ -6,13 +6,13 @@ import torch
 
 from interbert.batches.batch import Batch, Groups
 from interbert.batches.selection import pairs_of
+from interbert.batches.unmasked import without_masks
 from interbert.config import TaskSettings
 from interbert.model.shape.shape import TaskShape
 
 
 def with_groups(batch: Batch, task: TaskSettings, head: TaskShape) -> Batch:
     """A group a pair, or one of all; of two images, of the first two pairs."""
-    nothing = torch.zeros(0, dtype=torch.int64)
     pairs, regions = batch.pairs, len(batch.boxes_R5)
     each = 2 if head.images == 2 else (pairs if task.kind in ("choose", "match") else 1)
     if head.images == 2:
@@ -40,14 +40,4 @@ def with_groups(batch: Batch, task: TaskSettings, head: TaskShape) -> Batch:
         **known,
     )
     matches = torch.tensor([1] + [0] * (pairs - 1))
-    return replace(
-        batch,
-        zeroed_R=torch.zeros_like(batch.zeroed_R),
-        masked_tokens_M=nothing,
-        token_targets_M=nothing,
-        masked_regions_N=nothing,
-        class_probs_NK=None,
-        class_labels_N=None,
-        is_match_P=matches,
-        groups=groups,
-    )
+    return replace(without_masks(batch), is_match_P=matches, groups=groups)

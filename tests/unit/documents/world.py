@@ -23,6 +23,8 @@ from transformers import (
 from uniter_model import Uniter
 from volta_model import Volta, configuration
 
+from interbert.ab.experiment import EVERYONE
+from interbert.ab.record import Record
 from interbert.corpus.corpus import Corpus
 from interbert.model.interbert import InterBertForPreTraining
 from interbert.model.loading import load_ours
@@ -76,6 +78,7 @@ def fill(folder: Path) -> None:
     _released_and_bert(folder)
     _others(folder)
     fill_chinese(folder, WIDTH)
+    Record(folder / "events", EVERYONE.told(), {"all": str(folder / "index")}).close()
 
 
 def _runs(folder: Path) -> None:

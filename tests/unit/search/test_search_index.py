@@ -103,10 +103,24 @@ def test_of_many_that_fit_a_filter_the_nearest_are_found(tmp_path, monkeypatch):
         among = index.truth.numbers()[::2]
         query = addition(7).vector_W[None]
         wanted = index.search(query, 10, among)
-        monkeypatch.setattr("interbert.search.index.index.FEW", 5)
-        found = index.search(query, 10, among)
-        assert found[0] == wanted[0]
-        assert np.allclose(found[1], wanted[1], atol=2e-3)
+        monkeypatch.setattr("interbert.search.index.narrowed.FEW", 5)
+        monkeypatch.setattr("interbert.search.index.narrowed.AT_A_TIME", 30)
+        for widest in (10**6, 1):  # by ever more of the nearest; by looking at all that fit after all
+            monkeypatch.setattr("interbert.search.index.narrowed.WIDEST", widest)
+            found = index.search(query, 10, among)
+            assert found[0] == wanted[0]
+            assert np.allclose(found[1], wanted[1], atol=2e-3)
+        # All but the nearest hundred, which is more than is asked for at first.
+        without = frozenset(index.search(query, 100)[0][0])
+        assert index.search(query, 10, without=without)[0] == [index.search(query, 110)[0][0][100:]]
+
+
+def test_any_name_of_an_attribute_is_one(tmp_path):
+    names = ["a.b", 'a"b', "a\\b", "", "$", "[0]", "é"]
+    with empty_index(tmp_path / "i") as index:
+        index.put([addition(n, attributes={name: n}) for n, name in enumerate(names)])
+        for n, name in enumerate(names):
+            assert index.truth.filtered({name: n}).tolist() == [n + 1], name
 
 
 def test_another_models_index_is_refused_and_only_one_process_changes_it(tmp_path):

@@ -1,5 +1,6 @@
 """Two stages and one line: scores are those of every pair by itself, whoever else is asking."""
 
+import shutil
 import threading
 import time
 
@@ -19,6 +20,7 @@ from interbert.search.requests import (
     NoSuchItem,
     Options,
     Put,
+    Recommend,
     Rerank,
     Search,
     TooMuch,
@@ -174,7 +176,10 @@ def test_vectors_of_texts_and_images(searcher, made):
         (Search(("a\ud800",)), "surrogate"),
         (Search(("a",), k=0), "k is 0"),
         (Search(("a",), k=5000), "most"),
-        (Search(("a",), filter={'a"b': 1}), "filter"),
+        (Search(("a",), filter={"a\0": 1}), "zero byte"),
+        (Search(("a",), filter={"a": 2**64}), "64 bits"),
+        (Recommend(("a",), diversity=1.5), "from 0"),
+        (Recommend(("a",), cap=0), "cap is 0"),
         (Search(("a",), filter={"a": []}), "filter"),
         (Search(("a",) * 17), "16 are taken"),
         (Rerank("a", ()), "no items"),
@@ -282,6 +287,88 @@ def test_one_requests_fault_is_not_the_others(searcher, monkeypatch):
     assert len(search.result(30).hits) == 2
 
 
+@pytest.mark.parametrize("searcher", [Options(most_pairs=100)], indirect=True)
+def test_more_pairs_than_one_request_may_be_are_refused(searcher):
+    """Whoever waits behind it waits for all of them."""
+    assert searcher.submit(Search((QUERIES[0],) * 2, candidates=50)).result(30).reranked == 100
+    with pytest.raises(TooMuch, match="51 candidates, are 102 pairs"):
+        searcher.submit(Search((QUERIES[0],) * 2, candidates=51))
+
+
+def test_a_filter_that_takes_longer_than_there_is_time_is_ended(searcher, monkeypatch):
+    monkeypatch.setattr("interbert.search.index.timed.INSTRUCTIONS", 10)
+    asked = Search((QUERIES[0],), filter={"a": 1}, seconds=1e-9)
+    with pytest.raises(Late, match="filter"):
+        searcher.submit(asked)
+    assert searcher.submit(Search((QUERIES[0],), filter={"a": 1}, seconds=60)).result(30).hits == ()
+
+
+def test_nobody_waits_for_the_disk_of_another(searcher, monkeypatch):
+    """And a put whose client left before its turn is not done."""
+    reached, go, put = threading.Event(), threading.Event(), searcher.index.put
+
+    def slow(additions):
+        reached.set()
+        assert go.wait(30)
+        return put(additions)
+
+    monkeypatch.setattr(searcher.index, "put", slow)
+    kept = searcher.submit(Put((Item("kept", some_regions(1)),)))
+    assert reached.wait(30)
+    left = searcher.submit(Put((Item("left", some_regions(2)),)))
+    assert len(searcher.submit(Search((QUERIES[0],), k=2)).result(30).hits) == 2
+    assert searcher.load.requests == 2 and searcher.load.tokens > 0
+    assert left.cancel() and not kept.cancel()
+    go.set()
+    kept.result(30)
+    with pytest.raises(NoSuchItem):
+        searcher.item("left")
+    assert searcher.remove(("kept",)).count == 1 and searcher.load.requests == 0
+
+
+def test_an_item_that_cannot_be_read_is_the_fault_of_those_who_ask_for_it(searcher, monkeypatch):
+    hits = searcher.submit(Search((QUERIES[0],), k=60, rerank=False)).result(30).hits
+    broken, read = searcher._plans.row_of(hits[0].id).tokens_at, searcher.index.tokens.read
+
+    def partly(places):
+        if any(at == broken for at, _ in places):
+            raise OSError("rows are not there")
+        return read(places)
+
+    monkeypatch.setattr(searcher.index.tokens, "read", partly)
+    held = Held(searcher, monkeypatch)  # so that all of them meet in one micro-batch
+    first = searcher.submit(Rerank(QUERIES[0], (hits[1].id,)))
+    assert held.reached.wait(30)
+    others = [searcher.submit(Rerank(QUERIES[0], (hit.id,))) for hit in hits[:4]]
+    held.go.set()
+    assert first.result(30).scores
+    with pytest.raises(OSError, match="not there"):
+        others[0].result(30)
+    assert all(other.result(30).scores for other in others[1:])
+
+
+def test_a_recommendation_is_of_what_fits_unlike_each_other_and_of_many_sellers(made, tmp_path):
+    folder, encoder = made
+    copied = tmp_path / "copy"
+    shutil.copytree(folder, copied)
+    with open_searcher(copied, encoder) as searcher:
+        for number in range(6):  # six of one seller, five of them alike
+            regions = some_regions(7 if number else 8)
+            searcher.submit(Put((Item(f"s-{number}", regions, attributes={"seller": "s"}),))).result(30)
+        topic = tuple(QUERIES[:2])
+        fit = searcher.submit(Recommend(topic, k=8, candidates=66, diversity=0)).result(30)
+        by_fit = searcher.submit(Search(topic, k=66, candidates=66)).result(30)
+        assert [hit.id for hit in fit.found.hits] == [hit.id for hit in by_fit.hits[:8]]
+        apart = searcher.submit(Recommend(topic, k=8, candidates=66, diversity=0.9)).result(30)
+        assert apart.unlikeness > fit.unlikeness
+        assert apart.found.hits[0].id == fit.found.hits[0].id and apart.found.reranked == 2 * 66
+        asked = Recommend(topic, k=66, candidates=66, diversity=0.5, cap=2, filter={"seller": "s"})
+        assert len(searcher.submit(asked).result(30).found.hits) == 2
+        seen = frozenset(hit.id for hit in fit.found.hits)
+        fresh = searcher.submit(Recommend(topic, k=60, candidates=66, exclude=seen)).result(30)
+        assert not seen & {hit.id for hit in fresh.found.hits} and len(fresh.found.hits) == 58
+
+
 def test_a_model_without_heads_is_searched_exhaustively_or_by_its_product_and_says_so(tmp_path):
     encoder = write_searcher(tmp_path, heads=("match",))
     write_index(tmp_path, encoder, images=20)
@@ -304,5 +391,9 @@ def test_a_model_that_has_no_vectors_is_searched_while_its_items_are_few(tmp_pat
         assert searcher.submit(Search((QUERIES[0],), k=3)).result(30).way == "exhaustive"
         with pytest.raises(ValueError, match="distill"):
             searcher.submit(Embed(texts=("w01",)))
+        with pytest.raises(ValueError, match="send diversity 0"):
+            searcher.submit(Recommend((QUERIES[0],)))
+        told = searcher.submit(Recommend((QUERIES[0],), k=3, diversity=0)).result(30)
+        assert len(told.found.hits) == 3 and told.unlikeness is None
     with open_searcher(tmp_path, encoder, Options(exhaustive=10)) as searcher, pytest.raises(TooMuch):
         searcher.submit(Search((QUERIES[0],), k=3))

@@ -12,42 +12,17 @@ from pathlib import Path
 import pytest
 
 from interbert.__main__ import main
-from interbert.model.interbert import InterBertForPreTraining
-from interbert.model.shape.configuration import InterBertConfig
-from interbert.sources.scenes.write import write_scenes
-from interbert.tokenizer import load_tokenizer
 
 ROOT = Path(__file__).parents[3]
 
 
-@pytest.fixture(scope="module")
-def made(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("verb")
-    write_scenes(folder / "a.h5", 12, 1, feature_width=16)
-    tokenizer = load_tokenizer(folder / "tokenizer")
-    fields = {"vocab_size": tokenizer.vocab_size, "feature_width": 16, "classes": 49}
-    config = InterBertConfig.from_preset("tiny", **fields, prediction_heads=["match", "search"])
-    InterBertForPreTraining.from_seed(config, 0).save_pretrained(folder / "model")
-    tokenizer.save(folder / "model")
-    words = [
-        "--model",
-        str(folder / "model"),
-        "--data",
-        str(folder / "a.h5"),
-        "--output",
-        str(folder / "index"),
-    ]
-    assert main(["index", "build", *words]) == 0
-    return folder
-
-
-def typed(made):
-    return ["serve", "--index", str(made / "index"), "--model", str(made / "model")]
+def typed(made_of_scenes):
+    return ["serve", "--index", str(made_of_scenes / "index"), "--model", str(made_of_scenes / "model")]
 
 
 def curls():
-    """Method, path and body of each that docs/serving.md has."""
-    for line in re.findall(r"^curl .*$", (ROOT / "docs" / "serving.md").read_text(), re.M):
+    """Method, path and body of each that docs/serving.md has; of those with a key there are tests of their own."""
+    for line in re.findall(r"^curl (?!.* -H ).*$", (ROOT / "docs" / "serving.md").read_text(), re.M):
         words = shlex.split(line)
         body = words[words.index("--json") + 1] if "--json" in words else None
         method = words[words.index("-X") + 1] if "-X" in words else "POST" if body else "GET"
@@ -55,12 +30,12 @@ def curls():
         yield method, path, body
 
 
-def test_what_the_page_sends_is_answered_and_sigterm_drains(made):
-    command = [sys.executable, "-m", "interbert", *typed(made), "--port", "0", "--device", "cpu"]
+def test_what_the_page_sends_is_answered_and_sigterm_drains(made_of_scenes):
+    command = [sys.executable, "-m", "interbert", *typed(made_of_scenes), "--port", "0", "--device", "cpu"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         try:
             said = process.stdout.readline()
-            host, port = re.fullmatch(r"12 items at http://(127\.0\.0\.1):(\d+)\n", said).groups()
+            host, port = re.fullmatch(r"40 items at http://(127\.0\.0\.1):(\d+)\n", said).groups()
             connection = HTTPConnection(host, int(port), timeout=30)
 
             def ask(method, path, body=None):
@@ -71,7 +46,7 @@ def test_what_the_page_sends_is_answered_and_sigterm_drains(made):
             regions = json.loads(ask("GET", "/items/train-s1-0000003")[1])["regions"]
             sofa = json.dumps({"id": "sofa-17", **regions})
             sent = list(curls())
-            assert len(sent) == 9
+            assert len(sent) == 10
             for method, path, body in sent:
                 status, told = ask(method, path, sofa if body == "@sofa.json" else body)
                 assert status == 200, (path, told)
@@ -114,9 +89,11 @@ def until_refused(host, port):
         (["--port", "70000"], "give another --host or --port"),
         (["--host", "203.0.113.7"], "give another --host or --port"),
         (["--key", "nowhere.txt"], "nowhere.txt"),
+        (["--admin-key", "nowhere.txt"], "nowhere.txt"),
+        (["--detector", "some", "--regions", "3"], "write it as MIN:MAX"),
         (["--index", "nowhere"], "interbert index build"),
     ],
 )
-def test_what_cannot_be_served_is_said_at_once(made, words, said, capsys):
-    assert main([*typed(made), "--port", "0", *words]) == 2
+def test_what_cannot_be_served_is_said_at_once(made_of_scenes, words, said, capsys):
+    assert main([*typed(made_of_scenes), "--port", "0", *words]) == 2
     assert said in capsys.readouterr().err

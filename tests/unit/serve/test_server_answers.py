@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from small_search import WIDTH, some_regions
 
-from interbert.search.requests import Embed, Rerank, Search
+from interbert.search.requests import Embed, Recommend, Rerank, Search
 
 QUERY = "w01 w02 w03"
 
@@ -57,6 +57,19 @@ def test_a_topic_without_ranking_again_and_without_some(client):
     first = told["results"][0]["id"]
     _, told = client.ask("POST", "/search", asked | {"exclude": [first]})
     assert first not in [one["id"] for one in told["results"]] and len(told["results"]) == 3
+
+
+def test_a_recommendation_is_the_engines(client):
+    topic = [QUERY, "w05 w06"]
+    asked = {"topic": topic, "k": 5, "candidates": 40, "diversity": 0.8, "cap": 3, "cap_by": "shop"}
+    status, told = client.ask("POST", "/recommend", asked)
+    wanted = engine(client, Recommend(tuple(topic), 5, 40, diversity=0.8, cap=3, cap_by="shop"))
+    assert status == 200 and told["reranked"] == 80
+    assert [one["id"] for one in told["results"]] == [hit.id for hit in wanted.found.hits]
+    assert told["unlikeness"] == pytest.approx(wanted.unlikeness, abs=1e-5)
+    seen = [one["id"] for one in told["results"]]
+    status, told = client.ask("POST", "/recommend", asked | {"seen": seen})
+    assert len(told["results"]) == 5 and not {one["id"] for one in told["results"]} & set(seen)
 
 
 def test_it_is_explained_where_words_look(client):
@@ -146,7 +159,7 @@ def test_vectors_are_told_as_openai_does(client):
 def test_answers_wait_for_no_acknowledgement(client):
     """Which would cost 40 ms each."""
     with socket.create_connection(("127.0.0.1", client.port), timeout=5) as raw:
-        raw.sendall(b"GET /health HTTP/1.1\r\nhost: a\r\n\r\n")
+        raw.sendall(b"GET /health HTTP/1.1\r\nhost: localhost\r\n\r\n")
         assert raw.recv(1000)
         for one in client.server.server_state.connections:
             opened = one.transport.get_extra_info("socket")

@@ -16,7 +16,7 @@ from interbert.search.requests import Options
 from interbert.serve.body import Bodies
 from interbert.serve.keys import read_keys
 
-HEAD = b"POST /search HTTP/1.1\r\nhost: a\r\ncontent-type: application/json\r\n"
+HEAD = b"POST /search HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n"
 BAD_JSON = [
     b"",
     b"{",
@@ -50,7 +50,8 @@ FAULTS = [
     ("/search", {}, ("give query",)),
     ("/search", {"query": " "}, ("text 0 is empty",)),
     ("/search", [], ("the body", "dictionary")),
-    ("/search", {"query": "a", "filter": {'a"b': 1}}, ("filter", "no name of an attribute")),
+    ("/search", {"query": "a", "filter": {"a\0b": 1}}, ("filter", "zero byte")),
+    ("/items", SOFA | {"attributes": {"a": "b\0"}}, ("attributes: 'a'", "zero byte")),
     ("/search", {"query": "a", "filter": {"a": None}}, ("filter.a",)),
     ("/v1/rerank", {"query": "a"}, ("documents: it is missing",)),
     ("/v2/rerank", {"query": "a", "documents": []}, ("no items are given",)),
@@ -87,7 +88,12 @@ def test_of_a_hundred_thousand_faults_the_first_are_told(client):
 
 
 def test_too_much_of_one_request_is_413(client):
-    for asked in ({"query": "a", "k": 5000}, {"topic": ["a"] * 17}):
+    many = {str(name): list(range(100)) for name in range(20)}
+    for asked in (
+        {"query": "a", "k": 5000},
+        {"topic": ["a"] * 17},
+        {"query": "a", "filter": many},
+    ):
         status, told = client.ask("POST", "/search", asked)
         assert (status, told["error_type"]) == (413, "too_much")
 
@@ -124,13 +130,14 @@ def test_faults_of_the_servers_own_are_told_apart(client, monkeypatch):
 ODD = [None, True, 0, -1, 2**63, 1.5, "", "w01", "\0", "'; DROP TABLE items; --", "é" * 3000, [], {}, [[]]]
 ODD += [["w01"], [None], {"a": {"b": []}}, {"": 1}, {"$": 1}, {"a.b": [1, "x"]}, {"\0": 1}, "../../etc", SOFA]
 PATHS = [("POST", "/search"), ("POST", "/rerank"), ("POST", "/v1/rerank"), ("POST", "/v1/embeddings")]
-PATHS += [("PUT", "/items")]
+PATHS += [("PUT", "/items"), ("POST", "/recommend")]
 NAMES = {
     "/search": ["query", "topic", "k", "candidates", "rerank", "filter", "exclude", "explain"],
     "/rerank": ["query", "texts", "documents", "raw_scores", "top_n"],
     "/v1/rerank": ["query", "documents", "top_n", "return_documents"],
     "/v1/embeddings": ["input", "encoding_format", "dimensions"],
-    "/items": ["id", "features", "boxes", "size", "dtype", "title", "attributes", "items"],
+    "/items": ["id", "features", "boxes", "size", "dtype", "title", "attributes", "items", "image"],
+    "/recommend": ["topic", "k", "candidates", "filter", "seen", "diversity", "cap", "cap_by"],
 }
 SOUND = {
     "/search": {"query": "w01", "k": 1, "candidates": 2},
@@ -138,13 +145,15 @@ SOUND = {
     "/v1/rerank": {"query": "w01", "documents": [body_of(some_regions(1))]},
     "/v1/embeddings": {"input": "w01"},
     "/items": SOFA,
+    "/recommend": {"topic": ["w01", "w02"], "k": 2, "candidates": 4},
 }
 
 
-def test_hundreds_of_hostile_requests_and_no_500(client):
+@pytest.mark.parametrize("count, seed", [(600, 7), pytest.param(10_000, 8, marks=pytest.mark.thorough)])
+def test_thousands_of_hostile_requests_and_no_500(client, count, seed):
     """Sound ones of which one or two fields are odd, bytes that are cut or changed, and ids of all kinds."""
-    draw, seen = random.Random(7), set()
-    for _ in range(600):
+    draw, seen = random.Random(seed), set()
+    for _ in range(count):
         method, path = draw.choice(PATHS)
         body = SOUND[path] | {draw.choice(NAMES[path]): draw.choice(ODD) for _ in range(draw.randint(1, 2))}
         raw = bytearray(json.dumps(body).encode())
@@ -265,7 +274,7 @@ def test_when_it_drains_what_is_under_way_is_answered_and_new_ones_are_503(held)
     answers = []
     thread = in_a_thread(held, answers)
     with socket.create_connection(("127.0.0.1", held.port), timeout=10) as early:
-        early.sendall(b"GET /ready HTTP/1.1\r\nhost: a\r\n")  # begun before, ended after
+        early.sendall(b"GET /ready HTTP/1.1\r\nhost: localhost\r\n")  # begun before, ended after
         until(lambda: len(held.server.server_state.connections) == 2)
         held.door.draining = True
         early.sendall(b"\r\n")

@@ -1,0 +1,58 @@
+"""The nearest among some: those that a filter lets through, or all but those that are not wanted."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from interbert.search.index.nearest import Nearest
+
+FEW = 20_000
+"""Items that fit a filter, up to which each of them is looked at."""
+WIDEST = 65_536
+"""Neighbours that a graph is asked for, beyond which it is cheaper to look at all that fit."""
+AT_A_TIME = 100_000
+
+Vectors = Callable[[Sequence[int]], np.ndarray]
+"""float32 [numbers, W]"""
+
+
+def nearest_of(
+    nearest: Nearest,
+    vectors: Vectors,
+    query_W: np.ndarray,
+    count: int,
+    among: np.ndarray | None,
+    without: frozenset[int],
+) -> tuple[list[int], list[float]]:
+    """Numbers, best first, and inner products. among: only these (sorted); without: none of these."""
+    unwanted = np.fromiter(without, np.int64, len(without))
+    if among is not None and len(among := np.setdiff1d(among, unwanted)) <= FEW:
+        return _looked_at(vectors, query_W, count, among)
+    whole = len(nearest)
+    # As many more as will not do, if those that will do lie about evenly.
+    asked = 2 * count * max(1, whole // len(among)) if among is not None else count + min(len(without), count)
+    while True:
+        found, scores = nearest.search(query_W[None], asked)
+        keep = ~np.isin(found[0], unwanted)
+        if among is not None:
+            keep &= np.isin(found[0], among, assume_unique=True)
+        if keep.sum() >= count or asked >= whole:
+            return found[0][keep][:count].tolist(), scores[0][keep][:count].tolist()
+        if among is not None and asked >= WIDEST:
+            return _looked_at(vectors, query_W, count, among)
+        asked = min(whole, 4 * asked)
+
+
+def _looked_at(
+    vectors: Vectors, query_W: np.ndarray, count: int, among: np.ndarray
+) -> tuple[list[int], list[float]]:
+    best, products = np.zeros(0, np.int64), np.zeros(0, np.float32)
+    for start in range(0, len(among), AT_A_TIME):
+        some = among[start : start + AT_A_TIME]
+        best = np.concatenate([best, some])
+        products = np.concatenate([products, vectors(some.tolist()) @ query_W])
+        order = np.argsort(-products, kind="stable")[:count]
+        best, products = best[order], products[order]
+    return best.tolist(), products.tolist()

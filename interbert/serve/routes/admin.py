@@ -1,0 +1,37 @@
+"""`POST /admin/swap` and `/admin/rollback`: which model answers. Paths are the server's own, so keys of their own."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+from fastapi import FastAPI, Request
+from starlette.responses import JSONResponse, Response
+
+from interbert.serve.door import Door
+from interbert.serve.shapes import SwapBody, shaped
+from interbert.serve.strict_json import parsed
+
+
+def add(app: FastAPI, door: Door) -> None:
+    @app.post("/admin/swap")
+    async def swap(request: Request) -> Response:
+        door.must_be_open()
+        async with door.bodies.of(request) as body:
+            sent = shaped(SwapBody, parsed(body))
+        # Minutes, perhaps, and in none of the threads that requests go through.
+        await asyncio.to_thread(door.models.swap, Path(sent.index), Path(sent.model))
+        return JSONResponse(_told(door))
+
+    @app.post("/admin/rollback")
+    async def rollback() -> Response:
+        door.must_be_open()
+        door.models.back()
+        return JSONResponse(_told(door))
+
+
+def _told(door: Door) -> dict[str, Any]:
+    now, before = door.models.now, door.models.before
+    assert before is not None
+    return {"model": now.info()["model"], "before": before.info()["model"]}

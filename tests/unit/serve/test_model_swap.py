@@ -1,0 +1,154 @@
+"""Another model takes the first one's place under load: no request fails, and it can be taken back."""
+
+import threading
+import time
+from pathlib import Path
+
+import pytest
+from small_search import open_searcher, write_index, write_searcher
+from small_server import served
+
+from interbert.search.index.index import OtherModel
+from interbert.search.requests import Closing
+from interbert.search.searcher import Searcher
+from interbert.serve.models import Models
+
+KEY = "a" * 20
+ADMIN = {"authorization": f"Bearer {KEY}"}
+QUERY = {"query": "w01 w02 w03", "k": 3}
+
+
+@pytest.fixture(scope="module")
+def two(tmp_path_factory):
+    """Two models, each with an index of its own."""
+    made = {}
+    for name, seed in (("first", 3), ("second", 4)):
+        folder = tmp_path_factory.mktemp(name)
+        made[name] = (folder, write_searcher(folder, seed=seed))
+        write_index(*made[name], images=20)
+    return made
+
+
+@pytest.fixture
+def client(two):
+    made = {str(folder / "index"): (folder, encoder) for folder, encoder in two.values()}
+
+    def opened(index: Path, model: Path) -> Searcher:
+        folder, encoder = made[str(index)]
+        if model != folder / "model":
+            raise OtherModel(f"{index}: made by another model")
+        return open_searcher(folder, encoder)
+
+    models = Models(open_searcher(*two["first"]), opened)
+    with served(models, admin_keys=[KEY]) as client:
+        yield client
+    models.close()
+
+
+def words(two, name, model=None):
+    return {"index": str(two[name][0] / "index"), "model": str(two[model or name][0] / "model")}
+
+
+def answer(client):
+    status, told = client.ask("POST", "/search", QUERY)
+    assert status == 200, told
+    return [one["score"] for one in told["results"]]
+
+
+def test_a_model_is_swapped_and_taken_back_under_load_and_no_request_fails(client, two):
+    failed, counted, stop = [], [], threading.Event()
+
+    def load():
+        while not stop.is_set():
+            status, told = client.ask("POST", "/search", QUERY)
+            if status != 200:
+                failed.append((status, told))
+            counted.append(status)
+
+    first = answer(client)
+    threads = [threading.Thread(target=load) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    try:
+        status, told = client.ask("POST", "/admin/swap", words(two, "second"), **ADMIN)
+        assert status == 200 and told["model"]["path"] == words(two, "second")["model"]
+        second = answer(client)
+        assert second != first
+        for _ in range(10):
+            status, told = client.ask("POST", "/admin/rollback", **ADMIN)
+            assert status == 200
+            seen = answer(client)
+            assert seen == pytest.approx(
+                first if told["model"]["path"].startswith(str(two["first"][0])) else second
+            )
+        # The first one again in the place of the second: what went before the second is closed and opened anew.
+        reached = len(counted)
+        while len(counted) < reached + 20:
+            time.sleep(0.01)
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join(20)
+    assert failed == [] and len(counted) > 20
+
+
+def test_the_one_before_the_one_before_is_closed(client, two, tmp_path, monkeypatch):
+    third = tmp_path / "third"
+    encoder = write_searcher(third, seed=5)
+    write_index(third, encoder, images=20)
+    opened = client.door.models._open
+    client.door.models._open = lambda index, model: (
+        open_searcher(third, encoder) if index == third / "index" else opened(index, model)
+    )
+    first = client.door.searcher
+    assert client.ask("POST", "/admin/swap", words(two, "second"), **ADMIN)[0] == 200
+    assert not first._closed
+    status, told = client.ask(
+        "POST", "/admin/swap", {"index": str(third / "index"), "model": str(third / "model")}, **ADMIN
+    )
+    assert status == 200 and told["before"]["path"] == words(two, "second")["model"] and first._closed
+    answer(client)
+    # A request that was about to ask the first one when it went asks the one that came.
+    models = client.door.models
+    now = models.now
+
+    def going(_):
+        models.now = now
+        raise Closing("it goes")
+
+    monkeypatch.setattr(first, "submit", going)
+    models.now = first
+    answer(client)
+
+
+def test_what_cannot_take_its_place_is_refused_and_nothing_changes(client, two):
+    before = answer(client)
+    for body, said in (
+        (words(two, "second", "first"), "another model"),
+        (words(two, "first"), "open already"),
+        ({"index": "nowhere"}, "model: it is missing"),
+    ):
+        status, told = client.ask("POST", "/admin/swap", body, **ADMIN)
+        assert status == 422 and said in told["error"], told
+    status, told = client.ask("POST", "/admin/rollback", **ADMIN)
+    assert status == 422 and "no model before" in told["error"]
+    assert answer(client) == before
+    for headers in ({}, {"authorization": "Bearer " + "b" * 20}):
+        assert client.ask("POST", "/admin/swap", words(two, "second"), **headers)[0] == 401
+
+
+def test_one_at_a_time(client, two):
+    with client.door.models._changing:
+        status, told = client.ask("POST", "/admin/swap", words(two, "second"), **ADMIN)
+        assert (status, told["error_type"]) == (409, "changing")
+
+
+def test_without_keys_for_it_nobody_can(two):
+    with open_searcher(*two["first"]) as searcher, served(searcher) as client:
+        assert client.ask("POST", "/admin/swap", words(two, "second"))[0] == 404
+        assert "/admin/swap" not in client.ask("GET", "/openapi.json")[1]["paths"]
+
+
+def test_an_index_of_another_model_is_refused_by_the_real_one(two):
+    with pytest.raises(OtherModel, match="vectors of another model"):
+        Searcher.open(two["first"][0] / "index", two["second"][0] / "model")
