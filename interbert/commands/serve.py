@@ -66,6 +66,7 @@ def run(arguments: argparse.Namespace) -> int:
     from interbert.serve.app import app_of
     from interbert.serve.body import Bodies
     from interbert.serve.door import Door
+    from interbert.serve.hosts import warning_of
     from interbert.serve.keys import read_keys
     from interbert.serve.models import Models
     from interbert.serve.running import Server, address, bound
@@ -79,8 +80,9 @@ def run(arguments: argparse.Namespace) -> int:
         closing(Models(searcher, opened)) as models,
     ):
         searcher.warm()
-        if searcher.notice:
-            print(searcher.notice, flush=True)
+        for told in (searcher.notice, warning_of(arguments.host, keys is not None)):
+            if told:
+                print(told, flush=True)
         door = Door(models, Bodies(), _uploads(arguments, searcher.index.about["features_of"]))
         said = f"{len(searcher.index):,} items at {address(socket)}"
         given = (arguments.events, arguments.ab, arguments.device, arguments.images)

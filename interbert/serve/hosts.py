@@ -38,6 +38,13 @@ class Named:
         return name in self._names or name.endswith(".localhost") or _is_address(name)
 
 
+def warning_of(host: str, keys: bool) -> str | None:
+    """What is to be said of a server that listens at that address."""
+    if keys or host == "localhost" or (_is_address(host) and ipaddress.ip_address(host).is_loopback):
+        return None
+    return f"whoever can reach {host} can search, and change items: --key FILE asks them for a key"
+
+
 def _without_port(host: str) -> str:
     if host.startswith("["):
         return host[1:].partition("]")[0]

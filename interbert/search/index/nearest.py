@@ -114,7 +114,7 @@ class Graph:
     kind = "graph"
 
     def __init__(
-        self, width: int, dtype: str = "f16", neighbours: int = 24, build: int = 96, look: int = 96
+        self, width: int, dtype: str = "f16", neighbours: int = 24, build: int = 96, look: int = 128
     ) -> None:
         """dtype: in which vectors are held. neighbours, build, look: connectivity, and how many candidates are kept
         while a vector is added and while one is sought."""

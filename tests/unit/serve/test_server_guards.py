@@ -9,6 +9,7 @@ from small_server import JSON, served
 from test_server_refuses import until
 
 from interbert.serve import patience, strict_json
+from interbert.serve.hosts import warning_of
 
 BODY = b'{"query": "w01"}'
 
@@ -31,6 +32,14 @@ def test_addresses_and_names_of_this_machine_are_answered(client, host, own):
 def test_a_name_that_could_lead_here_from_anywhere_is_not(client, host):
     status, told, _ = asked_as(client, host.encode("latin-1"))
     assert status == 421 and b"other_name" in told
+
+
+def test_an_open_address_without_keys_is_warned_of():
+    for host in ("127.0.0.1", "::1", "localhost"):
+        assert warning_of(host, keys=False) is None
+    for host in ("0.0.0.0", "::", "192.168.7.7", "shop.example"):
+        assert "--key FILE" in (warning_of(host, keys=False) or "")
+        assert warning_of(host, keys=True) is None
 
 
 def test_with_keys_any_name_will_do(own):
@@ -61,8 +70,10 @@ def test_a_connection_that_stands_still_is_closed_and_one_that_works_is_not(clie
     for head in heads:
         with socket.create_connection(("127.0.0.1", client.port), timeout=5) as slow:
             slow.sendall(head)
+            answered = b""
             while data := slow.recv(1000):  # to the end that the server makes
-                assert b" 200 " in data
+                answered += data
+            assert answered.count(b" 200 ") == head.count(b"localhost")
     # Its body comes after the time that a head has.
     with socket.create_connection(("127.0.0.1", client.port), timeout=5) as late:
         head = b"POST /search HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n"
