@@ -15,6 +15,7 @@ from interbert.curate.images.phash import phash
 from interbert.curate.images.rules import OnPage, broken_rule, shown_size
 from interbert.curate.reading.records import RawImage
 from interbert.curate.settings import CurateSettings, ImageRules
+from interbert.curate.stages.different import RULES, Images, decide
 from interbert.sources.images.decode import Limits
 from interbert.sources.scenes.picture import render
 from interbert.sources.scenes.write import window_of
@@ -144,3 +145,19 @@ def test_what_must_not_come_is_given_as_images_or_hashes(tmp_path):
     (tmp_path / "list.txt").write_text("nonsense\n")
     with pytest.raises(ValueError, match="line 1"):
         hashes_of([tmp_path / "list.txt"])
+
+
+def test_all_that_look_like_what_must_not_come_go_its_own_copies_among_them_or_not():
+    rng = np.random.default_rng(0)
+    held = rng.integers(0, 1 << 63, 20, np.uint64)
+    flips = np.uint64(1) << rng.integers(0, 64, (200, 7)).astype(np.uint64)
+    bits = (np.arange(7) < rng.integers(0, 8, (200, 1))) * flips
+    hashes = np.bitwise_xor.reduce(bits, axis=1, initial=0) ^ rng.choice(held, 200)
+    numbers = np.arange(200)
+    images = Images(
+        numbers, numbers, rng.integers(1, 99, 200), np.ones(200), hashes, np.zeros(200, np.uint8), numbers
+    )
+    decide(images, held, ImageRules())
+    near = (np.bitwise_count(hashes[:, None] ^ held) <= 5).any(axis=1)
+    assert 0 < np.isin(hashes, held).sum() < near.sum() < 200
+    np.testing.assert_array_equal(images.rule_S == RULES.index("never"), near)
