@@ -158,7 +158,7 @@ def test_interrupted_miners_leave_no_process(tmp_path, monkeypatch):
     begun = time.monotonic()
     with pytest.raises(KeyboardInterrupt):
         job.work_off(tmp_path, wanted, 0, 1, 2, _Interrupted("mining", 8, "rows", shown=False))
-    assert time.monotonic() - begun < 20
+    assert time.monotonic() - begun < 50
 
 
 def test_killed_miners_leave_no_process(tmp_path):
