@@ -94,12 +94,14 @@ def test_near_pairs_are_those_of_comparing_all_with_all(many):
 
 def test_the_index_finds_addresses_and_prefers_images_that_are_some(tmp_path):
     rows = [facts(b"no image", "http://a.org/1.jpg")[0], facts(picture(1), "http://a.org/1.jpg")[0]]
+    rows += [facts(picture(2)[:-5000], "http://a.org/2.jpg")[0]]
+    assert rows[-1]["state"] == BROKEN and rows[-1]["width"] == 400, "torn behind its head"
     rows += [facts(picture(n), f"http://a.org/{n}.jpg")[0] for n in range(2, 9)]
     assert write_index(tmp_path, [np.stack(rows[:4]), np.empty(0, FACTS), np.stack(rows[4:])]) == 8
     index = Index(tmp_path)
     for number in range(1, 9):
         row = index.row(f"https://a.org/{number}.jpg")
-        assert row is not None and index.facts[row]["width"] == 400
+        assert row is not None and index.facts[row]["width"] == 400 and index.facts[row]["state"] == GOOD
     assert index.row("http://a.org/nothing.jpg") is None
 
 
