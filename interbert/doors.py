@@ -4,6 +4,7 @@ import argparse
 import contextlib
 import glob
 import io
+import multiprocessing
 import os
 import signal
 import sys
@@ -75,6 +76,13 @@ def _noted_interrupts() -> Generator[list[int]]:
 
 def _is_main_thread() -> bool:
     return threading.current_thread() is threading.main_thread()
+
+
+def go_with_the_parent() -> None:
+    """For a worker: what killed its parent would else leave it waiting for work, and for ever."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        threading.Thread(target=lambda: (parent.join(), os._exit(1)), daemon=True).start()
 
 
 def _forget_output() -> int:

@@ -15,6 +15,7 @@ from typing import Any, Literal
 import numpy as np
 from threadpoolctl import threadpool_limits
 
+from interbert.doors import go_with_the_parent
 from interbert.files import read_json, replaced, write_json
 from interbert.mining import dense
 from interbert.mining.kin import Kin
@@ -134,6 +135,7 @@ _worker: _Worker | None = None
 
 def _open(folder: Path) -> None:
     global _worker
+    go_with_the_parent()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all: the first process ends the others
     threadpool_limits(1)  # as many processes as cores are enough
     _worker = _Worker(folder)

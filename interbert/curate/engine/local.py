@@ -8,7 +8,6 @@ import ctypes
 import multiprocessing
 import os
 import signal
-import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -18,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from interbert.curate.engine.notes import Notes
+from interbert.doors import go_with_the_parent
 
 DEATHS = 2
 """At one place, before it is passed over."""
@@ -92,7 +92,7 @@ def _begin(context: Any, work: Work, output: Path, stage: str, number: int) -> _
 
 
 def _work(work: Work, output: Path, stage: str, number: int, pipe: Connection) -> None:
-    _go_with_the_parent()
+    go_with_the_parent()
     _go_first_when_memory_is_short()
     try:
         work(output, stage, number, Notes(output / ".work" / "notes", f"{stage}_{number}"))
@@ -105,12 +105,6 @@ def _work(work: Work, output: Path, stage: str, number: int, pipe: Connection) -
     # Without the long way out of libraries' threads.
     pipe.close()
     os._exit(0)
-
-
-def _go_with_the_parent() -> None:
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        threading.Thread(target=lambda: (parent.join(), os._exit(1)), daemon=True).start()
 
 
 def _go_first_when_memory_is_short() -> None:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from interbert.curate.images.facts import FACTS, key_numbers
+from interbert.curate.images.facts import BROKEN, FACTS, key_numbers
 from interbert.curate.reading.urls import key
 from interbert.files import replaced
 
@@ -16,7 +16,7 @@ def write_index(folder: Path, tables: list[np.ndarray]) -> int:
     """Of an address that comes several times the first, in the order of the inputs, as long as it is an image.
     Returns how many addresses there are. In memory are keys and an order: some 40 bytes an image."""
     high, low = (np.concatenate([np.empty(0, "u8"), *(table[name] for table in tables)]) for name in _KEY)
-    bad = np.concatenate([np.empty(0, bool), *(table["width"] == 0 for table in tables)])
+    bad = np.concatenate([np.empty(0, bool), *(_is_none(table) for table in tables)])
     order = np.lexsort((bad, low, high))  # stable: what comes first stays first
     again = np.zeros(len(order), bool)
     again[1:] = (np.diff(high[order]) == 0) & (np.diff(low[order]) == 0)
@@ -26,6 +26,11 @@ def write_index(folder: Path, tables: list[np.ndarray]) -> int:
     with replaced(folder / INDEX) as partial:
         _gather(partial, tables, order)
     return len(order)
+
+
+def _is_none(table: np.ndarray) -> np.ndarray:
+    """Of a torn image the size may be known all the same."""
+    return (table["width"] == 0) | (table["state"] == BROKEN)
 
 
 def _gather(path: Path, tables: list[np.ndarray], order: np.ndarray) -> None:

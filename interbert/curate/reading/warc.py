@@ -47,7 +47,8 @@ class Warc:
 
     def image(self, place: int, size: int) -> bytes:
         with open(self._path, "rb") as file:
-            return _body(next(_records(file, place)), self._limits.record_bytes, size)
+            record = next(_records(file, place), None)
+            return b"" if record is None else _body(record, self._limits.record_bytes, size)
 
     def _look(self, record: Any, begin: Begin) -> Record | None:
         url = (record.headers.get("WARC-Target-URI") or "").strip("<> ")

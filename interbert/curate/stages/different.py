@@ -86,9 +86,9 @@ def decide(images: Images, never: np.ndarray, rules: ImageRules) -> None:
     images.rule_S[images.pages_S > rules.max_pages] = _PAGES
     together = np.concatenate([images.phash_S, never.astype(np.uint64)])
     pairs = near_pairs(together, rules.near_bits)
-    # Pairs tie equals to the first of them alone: so all that are equal to one that is near.
-    marked = np.unique(pairs[pairs[:, 1] >= count, 0])
-    near_never = np.isin(images.phash_S, together[marked]) if len(never) else np.zeros(count, bool)
+    # By hashes, not by numbers: of equals only the first is in a pair with others, and it may be an image.
+    ends_P2 = together[pairs]
+    near_never = np.isin(images.phash_S, ends_P2[np.isin(ends_P2, never).any(axis=1)])
     images.rule_S[near_never & (images.rule_S == 0)] = _NEVER
     _join_near(images, pairs[pairs[:, 1] < count])
 

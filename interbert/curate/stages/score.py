@@ -64,7 +64,7 @@ def _look(rows: list[Row], files: Files, settings: CurateSettings, notes: Notes,
             over = [_passed_over(row, what, place, notes, bad) for row in some]
             if over[0]:  # one place, one answer
                 continue
-            data = [files.data(row["unit"], row["place"], row["bytes"]) for row in some]
+            data = [files.of(row) for row in some]
             for row, share in zip(some, judged(judge, data, what), strict=True):
                 row["scores"][what] = share
 
@@ -88,7 +88,7 @@ def columns_of_row(
 ) -> np.ndarray | None:
     """Of the texts of one image among others; None: it has no regions."""
     row = rows[number]
-    seen = matcher.regions(row, files.data(row["unit"], row["place"], row["bytes"]))
+    seen = matcher.regions(row, files.of(row))
     if seen is None:
         return None
     regions, labels = seen

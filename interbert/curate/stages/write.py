@@ -8,6 +8,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+import xxhash
+
 from interbert.curate.engine.notes import Notes
 from interbert.curate.reading.records import Source
 from interbert.curate.reading.units import limits_of
@@ -35,6 +37,21 @@ class Files:
             self._open[unit] = self._plan.units[unit].source(self._limits)
         return self._open[unit].image(place, size)
 
+    def of(self, row: dict[str, Any]) -> bytes:
+        """Of an image of the collection, which is known by its hash; ValueError where it is not what lies there."""
+        why = ""
+        try:
+            data = self.data(row["unit"], row["place"], row["bytes"])
+        except Exception as error:  # whatever a changed file makes a library say
+            data, why = b"", f" ({' '.join(str(error).split())[:200]})"
+        if xxhash.xxh3_128_hexdigest(data) != row["xxh3"]:
+            raise ValueError(
+                f"{self._plan.units[row['unit']].path}: at {row['place']} is not {row['image']}, which was read "
+                f"there{why}; the file has changed, or several records lie in one of its compressed members: write "
+                "it anew, as by `fastwarc recompress`, and begin with --overwrite"
+            )
+        return data
+
 
 def shard_path(output: Path, number: int) -> Path:
     return output / f"{number - 1:05d}.tar"
@@ -47,7 +64,7 @@ def write_shard(plan: Plan, number: int, notes: Notes) -> None:
     files, counts = Files(plan), Counter()
     with replaced(path) as partial, tarfile.open(partial, "w", format=tarfile.PAX_FORMAT) as tar:
         for row in rows:
-            data = files.data(row["unit"], row["place"], row["bytes"])
+            data = files.of(row)
             _add(tar, f"{row['id']}.{_ending(data)}", data)
             _add(tar, f"{row['id']}.txt", (row["texts"][0]["text"] + "\n").encode())
             _add(tar, f"{row['id']}.json", _provenance(row))

@@ -77,9 +77,11 @@ def values_in(group: h5py.Group, name: str, data: Bytes) -> Any:
 
 
 def _is_plain(dataset: h5py.h5d.DatasetID) -> bool:
-    """Numbers in one piece."""
+    """Numbers in one piece, bit for bit numpy's: HDF5 has others (bfloat16, or 12 bits), and converts them."""
     kind = dataset.dtype
-    return dataset.get_offset() is not None and kind.kind in "fiu" and not kind.metadata
+    if dataset.get_offset() is None or kind.kind not in "fiu" or kind.metadata:
+        return False
+    return dataset.get_type().equal(h5py.h5t.py_create(kind))
 
 
 def _in_place(data: Bytes, place: int, shape: tuple[int, ...], kind: np.dtype, name: str) -> LyingArray:

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from small_store import SIZE, WIDTH, rows, write_small
 from interbert import __main__
 from interbert.doors import expand_paths, given_paths, run_door
 from interbert.mining import job
+from interbert.mining.kin import kin_of_captions
 from interbert.progress import Progress
 from interbert.store.store import StoreWriter
 
@@ -156,7 +158,28 @@ def test_interrupted_miners_leave_no_process(tmp_path, monkeypatch):
     begun = time.monotonic()
     with pytest.raises(KeyboardInterrupt):
         job.work_off(tmp_path, wanted, 0, 1, 2, _Interrupted("mining", 8, "rows", shown=False))
-    assert time.monotonic() - begun < 20
+    assert time.monotonic() - begun < 50
+
+
+def test_killed_miners_leave_no_process(tmp_path):
+    np.save(tmp_path / "vectors.npy", np.eye(8, dtype=np.float32))
+    kin_of_captions(np.arange(8), np.arange(8)).save(tmp_path)
+    job.Job("dense", 8, 1, 2.0, 8, "x", {}, block=1).save(tmp_path)
+    program = (
+        "import os, signal\nfrom pathlib import Path\nfrom interbert.mining import job\n"
+        "class Killed:\n  def advance(self, rows): os.kill(os.getpid(), signal.SIGKILL)\n"
+        f"folder = Path({str(tmp_path)!r})\njob.work_off(folder, job.Job.load(folder), 0, 1, 2, Killed())"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", program], env=PYTHON, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        start_new_session=True,
+    )  # fmt: skip
+    try:
+        said, _ = process.communicate(timeout=60)  # which workers that are left would keep open
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+    assert process.returncode == -signal.SIGKILL, said.decode()
 
 
 def _sleep_well(folder: Path) -> None:

@@ -28,8 +28,9 @@ def test_a_worker_that_is_killed_once_loses_nothing(tmp_path):
 
 
 def test_a_place_that_takes_too_long_is_passed_over(tmp_path):
-    watch, done = run(tmp_path, "sticks", seconds=1.0)
-    assert all(places[5] == [5, "passed over: not done after 1 seconds"] for places in done)
+    # Of a busy machine a place that does nothing may take a second, too.
+    watch, done = run(tmp_path, "sticks", seconds=4.0)
+    assert all(places[5] == [5, "passed over: not done after 4 seconds"] for places in done)
     assert all(len(places) == 10 for places in done) and len(watch.told) == 2
 
 

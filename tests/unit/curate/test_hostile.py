@@ -1,5 +1,6 @@
 """Input that is made, or torn, to stop whoever reads it: named, counted and passed over."""
 
+import gzip
 import json
 import os
 import tarfile
@@ -192,6 +193,22 @@ def test_no_picture_of_a_damaged_image_is_no_fault(tmp_path, monkeypatch):
     path.write_bytes(path.read_bytes()[:200])
     plan = load_plan(tmp_path / "pairs")
     assert Thumbnails(plan).of({"row": Index(plan.work).row(SITE + "a.jpg")}) == ""
+
+
+def test_an_archive_that_keeps_several_records_in_a_member_gives_no_image_anothers_text(tmp_path):
+    """The place of a member is all that the library tells of each."""
+    images = {f"{n}.jpg": picture(n) for n in range(4)}
+    tags = [f"<img src={n}.jpg alt='boat {w} at the pier of stone'>" for n, w in enumerate("abcd")]
+    path = write_crawl(tmp_path / "a.warc.gz", {"a.html": page(*tags)}, images)
+    first, *others = gzip.decompress(path.read_bytes()).split(b"WARC/1.0\r\n")[1:]
+    pairs = zip([first, *others[1::2]], others[::2], strict=False)
+    path.write_bytes(
+        b"".join(gzip.compress(b"".join(b"WARC/1.0\r\n" + one for one in pair)) for pair in pairs)
+    )
+    with pytest.raises(
+        ValueError, match=r"at \d+ is not http://example.org/\d.jpg, which was read there.* recompress"
+    ):
+        collected(tmp_path / "pairs", path)
 
 
 def test_other_files_behind_the_same_settings_are_refused(tmp_path):

@@ -15,6 +15,7 @@ from interbert.curate.images.phash import phash
 from interbert.curate.images.rules import OnPage, broken_rule, shown_size
 from interbert.curate.reading.records import RawImage
 from interbert.curate.settings import CurateSettings, ImageRules
+from interbert.curate.stages.different import RULES, Images, decide
 from interbert.sources.images.decode import Limits
 from interbert.sources.scenes.picture import render
 from interbert.sources.scenes.write import window_of
@@ -93,12 +94,14 @@ def test_near_pairs_are_those_of_comparing_all_with_all(many):
 
 def test_the_index_finds_addresses_and_prefers_images_that_are_some(tmp_path):
     rows = [facts(b"no image", "http://a.org/1.jpg")[0], facts(picture(1), "http://a.org/1.jpg")[0]]
+    rows += [facts(picture(2)[:-5000], "http://a.org/2.jpg")[0]]
+    assert rows[-1]["state"] == BROKEN and rows[-1]["width"] == 400, "torn behind its head"
     rows += [facts(picture(n), f"http://a.org/{n}.jpg")[0] for n in range(2, 9)]
     assert write_index(tmp_path, [np.stack(rows[:4]), np.empty(0, FACTS), np.stack(rows[4:])]) == 8
     index = Index(tmp_path)
     for number in range(1, 9):
         row = index.row(f"https://a.org/{number}.jpg")
-        assert row is not None and index.facts[row]["width"] == 400
+        assert row is not None and index.facts[row]["width"] == 400 and index.facts[row]["state"] == GOOD
     assert index.row("http://a.org/nothing.jpg") is None
 
 
@@ -144,3 +147,19 @@ def test_what_must_not_come_is_given_as_images_or_hashes(tmp_path):
     (tmp_path / "list.txt").write_text("nonsense\n")
     with pytest.raises(ValueError, match="line 1"):
         hashes_of([tmp_path / "list.txt"])
+
+
+def test_all_that_look_like_what_must_not_come_go_its_own_copies_among_them_or_not():
+    rng = np.random.default_rng(0)
+    held = rng.integers(0, 1 << 63, 20, np.uint64)
+    flips = np.uint64(1) << rng.integers(0, 64, (200, 7)).astype(np.uint64)
+    bits = (np.arange(7) < rng.integers(0, 8, (200, 1))) * flips
+    hashes = np.bitwise_xor.reduce(bits, axis=1, initial=0) ^ rng.choice(held, 200)
+    numbers = np.arange(200)
+    images = Images(
+        numbers, numbers, rng.integers(1, 99, 200), np.ones(200), hashes, np.zeros(200, np.uint8), numbers
+    )
+    decide(images, held, ImageRules())
+    near = (np.bitwise_count(hashes[:, None] ^ held) <= 5).any(axis=1)
+    assert 0 < np.isin(hashes, held).sum() < near.sum() < 200
+    np.testing.assert_array_equal(images.rule_S == RULES.index("never"), near)

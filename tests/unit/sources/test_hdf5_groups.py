@@ -6,7 +6,7 @@ import h5py
 import numpy as np
 import pytest
 
-from interbert.sources.foreign_files.hdf5 import bytes_of, place_of
+from interbert.sources.foreign_files.hdf5 import array_in, bytes_of, place_of, values_in
 from interbert.sources.foreign_files.hdf5_groups import SmallGroups
 from interbert.sources.foreign_files.lying import Bytes, LyingArray
 from interbert.sources.record import ImportFault
@@ -95,6 +95,33 @@ def test_what_is_not_plain_is_left_to_hdf5(write, tmp_path):
     with h5py.File(tmp_path / "a.h5", "r+") as file:
         write(file["17"], tmp_path)
     assert read(tmp_path / "a.h5", ["features", "img_w", "x"]) is None
+
+
+def bfloat16():
+    kind = h5py.h5t.IEEE_F32LE.copy()
+    kind.set_fields(15, 7, 8, 0, 7)
+    kind.set_size(2)
+    return kind
+
+
+def twelve_bits():
+    kind = h5py.h5t.STD_I32LE.copy()
+    kind.set_precision(12)
+    kind.set_offset(4)
+    return kind
+
+
+@pytest.mark.parametrize("kind", [bfloat16, twelve_bits])
+def test_numbers_that_numpy_does_not_have_are_converted(kind, tmp_path):
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        space = h5py.h5s.create_simple((4, 3))
+        dataset = h5py.h5d.create(file.create_group("17").id, b"x", kind(), space)
+        dataset.write(h5py.h5s.ALL, h5py.h5s.ALL, -np.arange(12, dtype="f4").reshape(4, 3))
+    assert read(tmp_path / "a.h5", ["x"]) is None
+    with h5py.File(tmp_path / "a.h5") as file:
+        data = bytes_of(file)
+        for found in (values_in(file["17"], "x", data), array_in(file["17"], "x", data)[:]):
+            np.testing.assert_array_equal(found, -np.arange(12).reshape(4, 3))
 
 
 @pytest.mark.parametrize("how", [{"libver": "latest"}, {"userblock_size": 512}], ids=str)
