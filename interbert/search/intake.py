@@ -41,11 +41,7 @@ class Intake:
         return [np.array(ids, np.int64) for ids in self._tokenizer.encode(texts, self._longest)]
 
     def count(self, name: str, asked: int) -> int:
-        if asked < 1:
-            raise ValueError(f"{name} is {asked}; it must be 1 or more")
-        if asked > self._options.most_candidates:
-            raise TooMuch(f"{name} is {asked}, and {self._options.most_candidates} is the most that is taken")
-        return asked
+        return counted(name, asked, self._options)
 
     def filter(self, wanted: Mapping[str, Any]) -> dict[str, Any]:
         values = 0
@@ -117,6 +113,14 @@ class Intake:
         if len(json.dumps(dict(item.attributes))) > LONGEST_ATTRIBUTES:
             raise TooMuch(f"{who}: its attributes are longer than {LONGEST_ATTRIBUTES} characters")
         return self.image(item.regions, who)
+
+
+def counted(name: str, asked: int, options: Options) -> int:
+    if asked < 1:
+        raise ValueError(f"{name} is {asked}; it must be 1 or more")
+    if asked > options.most_candidates:
+        raise TooMuch(f"{name} is {asked}, and {options.most_candidates} is the most that is taken")
+    return asked
 
 
 def _must_be_unicode(who: str, text: str) -> None:

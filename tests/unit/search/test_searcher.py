@@ -179,6 +179,8 @@ def test_vectors_of_texts_and_images(searcher, made):
         (Search(("a\ud800",)), "surrogate"),
         (Search(("a",), k=0), "k is 0"),
         (Search(("a",), k=5000), "most"),
+        (Search(("a",), candidates=0), "candidates is 0"),
+        (Recommend(("a",), candidates=0), "candidates is 0"),
         (Search(("a",), filter={"a\0": 1}), "zero byte"),
         (Search(("a",), filter={"a": 2**64}), "64 bits"),
         (Recommend(("a",), diversity=1.5), "from 0"),

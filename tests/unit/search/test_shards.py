@@ -95,6 +95,11 @@ def test_faults_of_one_are_faults_of_all(whole_and_parts):
         (Rerank("a", ()), "no items"),
         (Rerank("a", ("nobody",)), "nobody"),
         (Put(()), "nothing to put"),
+        (Recommend(TOPIC, k=0), "k is 0"),
+        (Recommend(TOPIC, k=-5), "k is -5"),
+        (Recommend(TOPIC, candidates=5000), "candidates is 5000"),
+        (Recommend(TOPIC, diversity=1.5), "from 0"),
+        (Recommend(TOPIC, cap=0), "cap is 0"),
     ):
         with pytest.raises(ValueError, match=said):
             shards.submit(asked).result(30)
