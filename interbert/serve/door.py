@@ -39,12 +39,12 @@ class Door:
         """That answers now."""
         return self.models.now
 
-    @property
-    def model(self) -> str:
-        return self.searcher.info()["model"]["path"]
-
     async def aside(self, work: Callable[..., Any], *given: Any) -> Any:
         return await asyncio.get_running_loop().run_in_executor(self._aside, partial(work, *given))
+
+    async def model(self) -> str:
+        """Aside, for an index in shares asks all of them."""
+        return (await self.aside(self.searcher.info))["model"]["path"]
 
     async def ask(self, request: Request, make: Make) -> tuple[Any, Any]:
         """What `make` remembers, and the answer."""

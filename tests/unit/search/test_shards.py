@@ -1,6 +1,7 @@
 """An index in several shares answers as the whole one does."""
 
 import shutil
+import threading
 
 import numpy as np
 import pytest
@@ -121,6 +122,21 @@ def test_they_are_served_as_one(whole_and_parts):
         assert client.ask("GET", "/items/own-4")[1]["title"] == "own 4"
         assert client.ask("GET", "/items/nobody")[0] == 404
         assert client.ask("POST", "/search", {"query": ""})[0] == 422
+
+
+def test_nobody_waits_while_shares_are_asked_for_the_models_name(whole_and_parts, monkeypatch):
+    """The thread in which all requests are begun and ended asks none of them."""
+    _, shards, _ = whole_and_parts
+    info, asked_in = shards.info, []
+    monkeypatch.setattr(shards, "info", lambda: asked_in.append(threading.current_thread().name) or info())
+    with served(shards) as client:
+        for path, body in (
+            ("/v2/rerank", {"query": TOPIC[0], "documents": ["own-1", "own-2"]}),
+            ("/v1/embeddings", {"input": TOPIC[0]}),
+        ):
+            status, told = client.ask("POST", path, body)
+            assert status == 200 and told["model"]
+    assert asked_in and all(name.startswith("door") for name in asked_in)
 
 
 def test_the_verb(made, tmp_path, capsys):
