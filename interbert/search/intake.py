@@ -16,6 +16,8 @@ from interbert.store.features_of import refuse_other_features
 from interbert.tokenizer import Tokenizer
 
 LONGEST_ID, LONGEST_TITLE, LONGEST_ATTRIBUTES = 512, 4096, 16_384
+LONGEST_TEXT = 10_000
+"""Characters; a tokenizer takes hundreds of bytes for each before anything is cut."""
 MOST_VALUES, MOST_EXCLUDED = 1000, 10_000
 ZERO = "\0"
 """At which SQLite takes a text of JSON to end."""
@@ -37,6 +39,8 @@ class Intake:
         for number, text in enumerate(texts):
             if not isinstance(text, str) or not text.strip():
                 raise ValueError(f"text {number} is empty; say what is sought")
+            if len(text) > LONGEST_TEXT:
+                raise TooMuch(f"text {number} has {len(text):,} characters, and {LONGEST_TEXT:,} are taken")
             _must_be_unicode(f"text {number}", text)
         return [np.array(ids, np.int64) for ids in self._tokenizer.encode(texts, self._longest)]
 

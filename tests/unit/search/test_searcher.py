@@ -187,6 +187,7 @@ def test_vectors_of_texts_and_images(searcher, made):
         (Recommend(("a",), cap=0), "cap is 0"),
         (Search(("a",), filter={"a": []}), "filter"),
         (Search(("a",) * 17), "16 are taken"),
+        (Search(("a", "." * 10_001)), "text 1 has 10,001 characters"),
         (Rerank("a", ()), "no items"),
         (Rerank("a", ("nobody",)), "nobody"),
         (Rerank("a", (some_regions(regions=0),)), "no regions"),

@@ -92,6 +92,7 @@ def test_too_much_of_one_request_is_413(client):
     for asked in (
         {"query": "a", "k": 5000},
         {"topic": ["a"] * 17},
+        {"query": "." * 2_000_000},
         {"query": "a", "filter": many},
     ):
         status, told = client.ask("POST", "/search", asked)
