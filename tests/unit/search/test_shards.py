@@ -145,3 +145,15 @@ def test_the_verb(made, tmp_path, capsys):
     told = capsys.readouterr().out
     assert f"{parts / '0'}: " in told and f"{parts / '1'}: " in told
     assert main(["index", "split", str(made[0] / "index"), "--shards", "0", "--output", str(parts)]) == 2
+    assert main(["index", "split", str(made[0] / "index"), "--shards", "2", "--output", str(parts)]) == 2
+    assert "something already" in capsys.readouterr().err
+
+
+def test_shares_are_whole_or_not_there(made, tmp_path, monkeypatch, capsys):
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Index, "put", full)
+    parts = tmp_path / "parts"
+    assert main(["index", "split", str(made[0] / "index"), "--shards", "2", "--output", str(parts)]) == 2
+    assert "No space left" in capsys.readouterr().err and not parts.exists()
