@@ -21,7 +21,8 @@ from interbert.serve.strict_json import parsed
 from interbert.serve.traces import stages_of
 
 SECONDS, MOST_SECONDS = 30.0, 600.0
-THREADS = 4
+THREADS, SEEING = 4, 2
+"""Of what blocks; and of requests with pictures, which take so long that all others would wait behind them."""
 
 Make = Callable[[Any, float], tuple[Any, Any]]
 """Of the JSON and the seconds left: what is to be remembered of it, and what the searcher is asked."""
@@ -33,6 +34,7 @@ class Door:
         self.models = searcher if isinstance(searcher, Models) else Models(searcher)
         self.bodies, self.uploads, self.draining = bodies, uploads, False
         self._aside = ThreadPoolExecutor(THREADS, "door")
+        self._seeing = self._aside if uploads is None else ThreadPoolExecutor(SEEING, "pictures")
 
     @property
     def searcher(self) -> Engine:
@@ -46,12 +48,14 @@ class Door:
         """Aside, for an index in shares asks all of them."""
         return (await self.aside(self.searcher.info))["model"]["path"]
 
-    async def ask(self, request: Request, make: Make) -> tuple[Any, Any]:
-        """What `make` remembers, and the answer."""
+    async def ask(self, request: Request, make: Make, pictures: bool = False) -> tuple[Any, Any]:
+        """What `make` remembers, and the answer. pictures: it may hold some."""
         self.must_be_open()
         end = time.monotonic() + _seconds_of(request)
+        pool = self._seeing if pictures else self._aside
         async with self.bodies.of(request) as body:
-            remembered, future = await self.aside(self._submit, body, make, end)
+            submit = partial(self._submit, body, make, end)
+            remembered, future = await asyncio.get_running_loop().run_in_executor(pool, submit)
         answer = await _answer(request, future, end)
         stages_of(answer)
         return remembered, answer

@@ -36,7 +36,7 @@ def add(app: FastAPI, door: Door) -> None:
 
     @app.put("/items")
     async def put(request: Request) -> Response:
-        _, placed = await door.ask(request, asked)
+        _, placed = await door.ask(request, asked, pictures=True)
         return JSONResponse(asdict(placed))
 
     @app.get("/items/{item_id:path}")
