@@ -65,7 +65,7 @@ def test_a_body_of_32_mib_of_empty_lists_costs_no_more_than_itself(client):
 
 
 def test_a_connection_that_stands_still_is_closed_and_one_that_works_is_not(client, monkeypatch):
-    monkeypatch.setattr(patience, "HEAD_SECONDS", 0.3)
+    monkeypatch.setattr(patience, "HEAD_SECONDS", 0.6)
     heads = [b"", b"GET /health HT", b"GET /health HTTP/1.1\r\nhost: localhost\r\n\r\nGET /hea"]
     for head in heads:
         with socket.create_connection(("127.0.0.1", client.port), timeout=5) as slow:
@@ -78,7 +78,7 @@ def test_a_connection_that_stands_still_is_closed_and_one_that_works_is_not(clie
     with socket.create_connection(("127.0.0.1", client.port), timeout=5) as late:
         head = b"POST /search HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n"
         late.sendall(head + f"content-length: {len(BODY)}\r\n\r\n".encode())
-        time.sleep(0.5)
+        time.sleep(0.8)
         late.sendall(BODY)
         assert b" 200 " in late.recv(1000)
 
