@@ -14,7 +14,7 @@ from fastapi import Request
 from starlette.requests import ClientDisconnect
 
 from interbert.inference.uploads import Uploads
-from interbert.search.requests import Closing, Late
+from interbert.search.requests import Closing, Late, Placed
 from interbert.serve.body import Bodies
 from interbert.serve.models import Engine, Models
 from interbert.serve.strict_json import parsed
@@ -35,6 +35,7 @@ class Door:
         self.bodies, self.uploads, self.draining = bodies, uploads, False
         self._aside = ThreadPoolExecutor(THREADS, "door")
         self._seeing = self._aside if uploads is None else ThreadPoolExecutor(SEEING, "pictures")
+        self._removing = ThreadPoolExecutor(1, "removals")
 
     @property
     def searcher(self) -> Engine:
@@ -43,6 +44,12 @@ class Door:
 
     async def aside(self, work: Callable[..., Any], *given: Any) -> Any:
         return await asyncio.get_running_loop().run_in_executor(self._aside, partial(work, *given))
+
+    async def remove(self, item_id: str) -> Placed:
+        """By a thread of its own, in which removals wait for the disk, or for a snapshot, behind each other alone."""
+        return await asyncio.get_running_loop().run_in_executor(
+            self._removing, self.searcher.remove, (item_id,)
+        )
 
     async def model(self) -> str:
         """Aside, for an index in shares asks all of them."""

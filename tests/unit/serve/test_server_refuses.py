@@ -6,6 +6,7 @@ import random
 import socket
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from small_search import open_searcher, some_regions
@@ -272,6 +273,27 @@ def test_of_a_client_that_leaves_no_more_is_done(held):
     held.let_go.set()
     until(lambda: not searcher.load.requests)
     until(lambda: b'path="/search",status="499"' in held.send("GET", "/metrics")[1])
+
+
+def test_nobody_who_searches_waits_for_removals_of_others(own, monkeypatch):
+    """Which may wait for a snapshot, however many there are."""
+    go = threading.Event()
+    with open_searcher(*own) as searcher, served(searcher) as client, ThreadPoolExecutor(6) as others:
+        remove = searcher.remove
+
+        def slow(ids):
+            assert go.wait(30)
+            return remove(ids)
+
+        monkeypatch.setattr(searcher, "remove", slow)
+        removed = [others.submit(client.ask, "DELETE", f"/items/{n}") for n in range(6)]
+        try:
+            until(lambda: len(client.server.server_state.tasks) == 6)
+            assert client.ask("POST", "/search", {"query": QUERY})[0] == 200
+            assert not any(one.done() for one in removed)
+        finally:
+            go.set()
+        assert [one.result()[0] for one in removed] == [404] * 6
 
 
 def test_when_it_drains_what_is_under_way_is_answered_and_new_ones_are_503(held):
