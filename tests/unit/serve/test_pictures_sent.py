@@ -10,10 +10,9 @@ import numpy as np
 import pytest
 from picture_files import drawn, encoded
 from plain_encoder import PlainEncoder
-from small_search import open_searcher
+from small_search import open_searcher, until
 from small_server import served
 from small_world import FEATURE_WIDTH
-from test_server_refuses import until
 
 from interbert.inference.uploads import Uploads
 from interbert.search.requests import Options

@@ -4,9 +4,8 @@ import socket
 import time
 
 import pytest
-from small_search import open_searcher
+from small_search import open_searcher, until
 from small_server import JSON, served
-from test_server_refuses import until
 
 from interbert.serve import patience, strict_json
 from interbert.serve.hosts import warning_of

@@ -5,11 +5,10 @@ import json
 import random
 import socket
 import threading
-import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from small_search import open_searcher, some_regions
+from small_search import open_searcher, some_regions, until
 from small_server import JSON, served
 from test_server_answers import QUERY, body_of
 
@@ -238,13 +237,6 @@ def in_a_thread(client, answers, **headers):
     thread.start()
     until(lambda: client.door.searcher.load.requests)
     return thread
-
-
-def until(true):
-    end = time.monotonic() + 10
-    while not true():
-        assert time.monotonic() < end
-        time.sleep(0.005)
 
 
 def test_more_than_waits_well_is_429_and_tells_when(held):
