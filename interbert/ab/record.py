@@ -86,12 +86,19 @@ class Record:
         self.lost = 0
         """Searches that could not be noted."""
         self._waiting: queue.Queue[Any] = queue.Queue()
-        self._database = sqlite3.connect(self.path, timeout=60, check_same_thread=False, isolation_level=None)
         try:
-            self._begin(about, indices)
-        except BaseException:
-            self._database.close()
-            raise
+            self._database = sqlite3.connect(
+                self.path, timeout=60, check_same_thread=False, isolation_level=None
+            )
+            try:
+                self._begin(about, indices)
+            except BaseException:
+                self._database.close()
+                raise
+        except sqlite3.Error as error:
+            raise ValueError(
+                f"{self.path}: {error}; name another --events folder, one that can be written to"
+            ) from None
         self._writer = threading.Thread(target=self._write, name="events", daemon=True)
         self._writer.start()
 

@@ -16,6 +16,8 @@ from interbert.store.features_of import refuse_other_features
 from interbert.tokenizer import Tokenizer
 
 LONGEST_ID, LONGEST_TITLE, LONGEST_ATTRIBUTES = 512, 4096, 16_384
+LONGEST_TEXT = 10_000
+"""Characters; a tokenizer takes hundreds of bytes for each before anything is cut."""
 MOST_VALUES, MOST_EXCLUDED = 1000, 10_000
 ZERO = "\0"
 """At which SQLite takes a text of JSON to end."""
@@ -37,15 +39,13 @@ class Intake:
         for number, text in enumerate(texts):
             if not isinstance(text, str) or not text.strip():
                 raise ValueError(f"text {number} is empty; say what is sought")
+            if len(text) > LONGEST_TEXT:
+                raise TooMuch(f"text {number} has {len(text):,} characters, and {LONGEST_TEXT:,} are taken")
             _must_be_unicode(f"text {number}", text)
         return [np.array(ids, np.int64) for ids in self._tokenizer.encode(texts, self._longest)]
 
     def count(self, name: str, asked: int) -> int:
-        if asked < 1:
-            raise ValueError(f"{name} is {asked}; it must be 1 or more")
-        if asked > self._options.most_candidates:
-            raise TooMuch(f"{name} is {asked}, and {self._options.most_candidates} is the most that is taken")
-        return asked
+        return counted(name, asked, self._options)
 
     def filter(self, wanted: Mapping[str, Any]) -> dict[str, Any]:
         values = 0
@@ -117,6 +117,14 @@ class Intake:
         if len(json.dumps(dict(item.attributes))) > LONGEST_ATTRIBUTES:
             raise TooMuch(f"{who}: its attributes are longer than {LONGEST_ATTRIBUTES} characters")
         return self.image(item.regions, who)
+
+
+def counted(name: str, asked: int, options: Options) -> int:
+    if asked < 1:
+        raise ValueError(f"{name} is {asked}; it must be 1 or more")
+    if asked > options.most_candidates:
+        raise TooMuch(f"{name} is {asked}, and {options.most_candidates} is the most that is taken")
+    return asked
 
 
 def _must_be_unicode(who: str, text: str) -> None:

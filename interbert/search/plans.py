@@ -15,7 +15,7 @@ from interbert.search.engine.jobs import Candidate, Job, Pairs, Stored
 from interbert.search.explain import explain
 from interbert.search.index.index import Addition, Index
 from interbert.search.index.truth import Row
-from interbert.search.intake import Intake
+from interbert.search.intake import Intake, counted
 from interbert.search.regions import RegionReader
 from interbert.search.requests import (
     Embed,
@@ -83,7 +83,8 @@ class Plans:
 
     def _search(self, asked: Search) -> Job:
         k = self.intake.count("k", asked.k)
-        count = max(k, self.intake.count("candidates", asked.candidates or self.options.candidates))
+        asked_for = self.options.candidates if asked.candidates is None else asked.candidates
+        count = max(k, self.intake.count("candidates", asked_for))
 
         def finish(job: Job, scored: list[Scored], way: Way) -> Found:
             ids = job.texts[0] if asked.explain else None
@@ -100,21 +101,7 @@ class Plans:
         return self._finding(asked, count if asked.rerank else k, asked.rerank, finish)
 
     def _recommend(self, asked: Recommend) -> Job:
-        k = self.intake.count("k", asked.k)
-        most = self.options.most_candidates
-        pool = asked.candidates or min(most, max(self.options.candidates, POOL * k))
-        count = max(k, self.intake.count("candidates", pool))
-        if not 0 <= asked.diversity <= 1:
-            raise ValueError(
-                f"diversity is {asked.diversity}; it goes from 0 (fit alone) to 1 (difference alone)"
-            )
-        if asked.cap is not None and asked.cap < 1:
-            raise ValueError(f"cap is {asked.cap}; it must be 1 or more, or left out")
-        if asked.diversity and not self.index.width:
-            raise ValueError(
-                "the model has no vectors by which items are alike; send diversity 0, or give it some by "
-                "`interbert distill`"
-            )
+        count = pool_of(asked, self.options, self.index.width)
 
         def finish(job: Job, scored: list[Scored], way: Way) -> Recommended:
             vectors_CW = self.index.vectors([one.row.number for one in scored])
@@ -288,6 +275,25 @@ class Plans:
         text = sum(map(len, ids))
         mean = max(1, round(self.index.tokens.end / max(1, self.index.sequence)))
         return text + pairs * (text + len(ids) * mean)
+
+
+def pool_of(asked: Recommend, options: Options, width: int) -> int:
+    """Of how many candidates it is chosen; ValueError where it cannot be. width: of vectors; 0, there are none."""
+    k, pool = counted("k", asked.k, options), asked.candidates
+    if pool is None:
+        pool = min(options.most_candidates, max(options.candidates, POOL * k))
+    if not 0 <= asked.diversity <= 1:
+        raise ValueError(
+            f"diversity is {asked.diversity}; it goes from 0 (fit alone) to 1 (difference alone)"
+        )
+    if asked.cap is not None and asked.cap < 1:
+        raise ValueError(f"cap is {asked.cap}; it must be 1 or more, or left out")
+    if asked.diversity and not width:
+        raise ValueError(
+            "the model has no vectors by which items are alike; send diversity 0, or give it some by "
+            "`interbert distill`"
+        )
+    return max(k, counted("candidates", pool, options))
 
 
 def shown(

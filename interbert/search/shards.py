@@ -15,7 +15,7 @@ import numpy as np
 
 from interbert.search.index.split import shard_of
 from interbert.search.looks import Look
-from interbert.search.plans import POOL, shown
+from interbert.search.plans import pool_of, shown
 from interbert.search.requests import (
     Embed,
     Found,
@@ -147,8 +147,7 @@ class Shards:
         return _merged(self._asked_all(asked, under_way), asked.k)
 
     def _recommend(self, asked: Recommend, under_way: list[Future[Any]]) -> Recommended:
-        pool = asked.candidates or max(self._options.candidates, POOL * asked.k)
-        count = max(asked.k, min(self._options.most_candidates, pool))
+        count = pool_of(asked, self._options, self.width if asked.diversity else 0)
         # Each by fit alone; they are chosen from when all are here.
         fit = replace(asked, k=count, candidates=count, diversity=0.0, cap=None)
         found = _merged([one.found for one in self._asked_all(fit, under_way)], count)

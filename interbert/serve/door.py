@@ -14,14 +14,15 @@ from fastapi import Request
 from starlette.requests import ClientDisconnect
 
 from interbert.inference.uploads import Uploads
-from interbert.search.requests import Closing, Late
+from interbert.search.requests import Closing, Late, Placed
 from interbert.serve.body import Bodies
 from interbert.serve.models import Engine, Models
 from interbert.serve.strict_json import parsed
 from interbert.serve.traces import stages_of
 
 SECONDS, MOST_SECONDS = 30.0, 600.0
-THREADS = 4
+THREADS, SEEING = 4, 2
+"""Of what blocks; and of requests with pictures, which take so long that all others would wait behind them."""
 
 Make = Callable[[Any, float], tuple[Any, Any]]
 """Of the JSON and the seconds left: what is to be remembered of it, and what the searcher is asked."""
@@ -33,25 +34,35 @@ class Door:
         self.models = searcher if isinstance(searcher, Models) else Models(searcher)
         self.bodies, self.uploads, self.draining = bodies, uploads, False
         self._aside = ThreadPoolExecutor(THREADS, "door")
+        self._seeing = self._aside if uploads is None else ThreadPoolExecutor(SEEING, "pictures")
+        self._removing = ThreadPoolExecutor(1, "removals")
 
     @property
     def searcher(self) -> Engine:
         """That answers now."""
         return self.models.now
 
-    @property
-    def model(self) -> str:
-        return self.searcher.info()["model"]["path"]
-
     async def aside(self, work: Callable[..., Any], *given: Any) -> Any:
         return await asyncio.get_running_loop().run_in_executor(self._aside, partial(work, *given))
 
-    async def ask(self, request: Request, make: Make) -> tuple[Any, Any]:
-        """What `make` remembers, and the answer."""
+    async def remove(self, item_id: str) -> Placed:
+        """By a thread of its own, in which removals wait for the disk, or for a snapshot, behind each other alone."""
+        return await asyncio.get_running_loop().run_in_executor(
+            self._removing, self.searcher.remove, (item_id,)
+        )
+
+    async def model(self) -> str:
+        """Aside, for an index in shares asks all of them."""
+        return (await self.aside(self.searcher.info))["model"]["path"]
+
+    async def ask(self, request: Request, make: Make, pictures: bool = False) -> tuple[Any, Any]:
+        """What `make` remembers, and the answer. pictures: it may hold some."""
         self.must_be_open()
         end = time.monotonic() + _seconds_of(request)
+        pool = self._seeing if pictures else self._aside
         async with self.bodies.of(request) as body:
-            remembered, future = await self.aside(self._submit, body, make, end)
+            submit = partial(self._submit, body, make, end)
+            remembered, future = await asyncio.get_running_loop().run_in_executor(pool, submit)
         answer = await _answer(request, future, end)
         stages_of(answer)
         return remembered, answer

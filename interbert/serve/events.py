@@ -13,6 +13,8 @@ from interbert.serve.shapes import Closed, Several, shaped
 
 MOST = 1000
 """Events of a body, and items of an event."""
+MOST_SEEN = 10_000
+"""Items of all of them: each is a row."""
 Id = Annotated[str, Field(min_length=1, max_length=LONGEST_ID)]
 
 
@@ -41,11 +43,13 @@ class EventsBody(Closed):
 
 def events_of(value: object) -> list[Exposure | Click]:
     sent = shaped(EventsBody, value).events
-    most = max([len(sent), *(len(one.items) for one in sent if isinstance(one, ExposureBody))])
-    if most > MOST:
+    seen = [len(one.items) for one in sent if isinstance(one, ExposureBody)]
+    if (most := max([len(sent), *seen])) > MOST:
         raise TooMuch(
             f"{most:,} events, or items of one, in a body, and {MOST:,} are taken; send several bodies"
         )
+    if sum(seen) > MOST_SEEN:
+        raise TooMuch(f"{sum(seen):,} items seen in a body, and {MOST_SEEN:,} are taken; send several bodies")
     events: list[Exposure | Click] = []
     for one in sent:
         if isinstance(one, ClickBody):

@@ -1,5 +1,7 @@
 """A model that searches, and an index of small_world's images, in no time."""
 
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -83,3 +85,10 @@ def some_regions(seed: int = 0, regions: int = 4) -> ImageRegions:
     corners = np.sort(rng.random((regions, 2, 2)) * (200, 100), axis=1)
     boxes = corners.reshape(regions, 4).astype(np.float32)
     return ImageRegions(rng.normal(size=(regions, FEATURE_WIDTH)).astype(np.float16), boxes, (200, 100))
+
+
+def until(true: Callable[[], object]) -> None:
+    end = time.monotonic() + 10
+    while not true():
+        assert time.monotonic() < end
+        time.sleep(0.005)

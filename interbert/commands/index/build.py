@@ -46,7 +46,7 @@ def run(arguments: argparse.Namespace) -> int:
             raise ValueError(f"--{name.replace('_', '-')} is {getattr(arguments, name)}: give 3 or more")
     encoder, precision = encoder_for(arguments.model, arguments.precision, arguments.device)
     about = about_of(encoder, arguments.model, precision, arguments.max_regions, arguments.max_text_tokens)
-    partial = _partial(arguments.output)
+    partial = partial_of(arguments.output)
     with Index.create(partial, about) as index:
         add_stores(index, encoder, arguments.data, arguments.titles, shown=True)
     with Index.open(partial) as index:  # as it will be opened: with its graph, if it needs one
@@ -55,7 +55,7 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _partial(output: Path) -> Path:
+def partial_of(output: Path) -> Path:
     """Where it is made: an index is whole or not there."""
     from interbert.files import new_folder, partial_folder
 

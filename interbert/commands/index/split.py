@@ -1,6 +1,7 @@
 """`interbert index split`: one index as several, for several machines."""
 
 import argparse
+import os
 from pathlib import Path
 
 HELP = "copy an index into several, each with a share of its items"
@@ -14,6 +15,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
+    from interbert.commands.index.build import partial_of
     from interbert.progress import Progress
     from interbert.search.index.index import Index
     from interbert.search.index.split import split
@@ -24,8 +26,11 @@ def run(arguments: argparse.Namespace) -> int:
         Index.open(arguments.index) as source,
         Progress("copying", len(source), "items", shown=True) as progress,
     ):
-        paths = split(source, arguments.output, arguments.shards, progress.advance)
+        partial = partial_of(arguments.output)
+        paths = split(source, partial, arguments.shards, progress.advance)
+    os.rename(partial, arguments.output)
     for path in paths:
-        with Index.open(path, read_only=True) as index:
-            print(f"{path}: {index.truth.count():,} items")
+        there = arguments.output / path.name
+        with Index.open(there, read_only=True) as index:
+            print(f"{there}: {index.truth.count():,} items")
     return 0

@@ -38,7 +38,8 @@ class Line:
             if self._closing:
                 raise Closing("it is being closed, and takes nothing on")
             waiting = self.tokens
-            wait = waiting / self.speed if self.speed else 0.0
+            # What is left to be written takes memory, and no time of the model's.
+            wait = sum(job.tokens for job in self._jobs) / self.speed if self.speed else 0.0
             longest = self._most_seconds
             if job.deadline is not None:
                 longest = min(longest, job.deadline - job.begun)

@@ -331,21 +331,26 @@ class Truth:
                 raise ValueError(
                     f"{self.path}: {error}; its folder must be one that can be written to, with room on the disk"
                 ) from None
+            except sqlite3.DatabaseError as error:
+                raise self._no_index(error) from None
         return connection
 
     def _read_about(self) -> dict[str, Any]:
         try:
             rows = self._reader.execute("SELECT name, value FROM about").fetchall()
         except sqlite3.DatabaseError as error:
-            raise ValueError(
-                f"{self.path}: not the database of an index ({error}); restore it, or build the index anew"
-            ) from None
+            raise self._no_index(error) from None
         about = {name: json.loads(value) for name, value in rows}
         if about.get("version") != VERSION:
             raise ValueError(
                 f"{self.path}: of version {about.get('version')}, and this is {VERSION}; build the index anew"
             )
         return about
+
+    def _no_index(self, error: sqlite3.DatabaseError) -> ValueError:
+        return ValueError(
+            f"{self.path}: not the database of an index ({error}); restore it, or build the index anew"
+        )
 
     def _bury(self, connection: sqlite3.Connection, numbers: list[int], change: int) -> None:
         connection.executemany(

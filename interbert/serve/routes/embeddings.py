@@ -32,7 +32,7 @@ def add(app: FastAPI, door: Door) -> None:
     @app.post("/v1/embeddings")
     async def embeddings(request: Request) -> Response:
         sent, embedded = await door.ask(request, asked)
-        return JSONResponse(_told(sent, embedded, door.model))
+        return JSONResponse(_told(sent, embedded, await door.model()))
 
 
 def _told(sent: EmbeddingsBody, embedded: Embedded, model: str) -> dict[str, Any]:

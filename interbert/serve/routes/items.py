@@ -36,7 +36,7 @@ def add(app: FastAPI, door: Door) -> None:
 
     @app.put("/items")
     async def put(request: Request) -> Response:
-        _, placed = await door.ask(request, asked)
+        _, placed = await door.ask(request, asked, pictures=True)
         return JSONResponse(asdict(placed))
 
     @app.get("/items/{item_id:path}")
@@ -48,7 +48,7 @@ def add(app: FastAPI, door: Door) -> None:
     @app.delete("/items/{item_id:path}")
     async def delete(item_id: str) -> Response:
         door.must_be_open()
-        placed = await door.aside(door.searcher.remove, (item_id,))
+        placed = await door.remove(item_id)
         if not placed.count:
             raise NoSuchItem(f"no item {item_id!r} in this index")
         return JSONResponse(asdict(placed))

@@ -21,7 +21,7 @@ LARGEST_ODDS = 36.0
 def add(app: FastAPI, door: Door) -> None:
     async def documents(request: Request, version: str) -> Response:
         sent, ranked = await door.ask(request, _documents_asked)
-        return JSONResponse(_documents_told(sent, ranked, door.model, version))
+        return JSONResponse(_documents_told(sent, ranked, await door.model(), version))
 
     @app.post("/v1/rerank")
     async def v1(request: Request) -> Response:
@@ -35,7 +35,7 @@ def add(app: FastAPI, door: Door) -> None:
     async def either(request: Request) -> Response:
         sent, ranked = await door.ask(request, _either_asked)
         if isinstance(sent, RerankBody):
-            return JSONResponse(_documents_told(sent, ranked, door.model, "2"))
+            return JSONResponse(_documents_told(sent, ranked, await door.model(), "2"))
         return JSONResponse(_texts_told(sent, ranked))
 
 

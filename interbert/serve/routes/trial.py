@@ -30,4 +30,5 @@ def add(app: FastAPI, door: Door, trial: Trial | None) -> None:
 
     @app.get("/trial")
     async def which() -> Response:
-        return JSONResponse({"events": False, "arms": None} if trial is None else trial.told())
+        told = {"events": False, "arms": None} if trial is None else await door.aside(trial.told)
+        return JSONResponse(told)

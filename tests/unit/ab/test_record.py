@@ -82,6 +82,8 @@ def test_no_events_there(tmp_path):
     (tmp_path / "events.sqlite").write_bytes(b"no database" * 100)
     with pytest.raises(ValueError, match="no database"):
         opened(tmp_path)
+    with pytest.raises(ValueError, match="not a database; name another --events folder"):
+        Record(tmp_path, TRIAL.told(), {})
 
 
 WRITER = """

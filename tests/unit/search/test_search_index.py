@@ -186,6 +186,14 @@ def test_verify_finds_what_changed(tmp_path):
     assert "item-1" in fault and "put it again" in fault
 
 
+@pytest.mark.parametrize("read_only", [False, True])
+def test_what_is_no_database_of_an_index_is_told_so(tmp_path, read_only):
+    empty_index(tmp_path / "i").close()
+    (tmp_path / "i" / "index.sqlite").write_bytes(b"no database" * 100)
+    with pytest.raises(ValueError, match=r"not the database of an index .*build the index anew"):
+        Index.open(tmp_path / "i", read_only=read_only)
+
+
 def test_a_short_file_of_rows_is_refused(tmp_path):
     with empty_index(tmp_path / "i") as index:
         index.put([addition(n) for n in range(4)])

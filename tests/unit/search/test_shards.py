@@ -1,6 +1,7 @@
 """An index in several shares answers as the whole one does."""
 
 import shutil
+import threading
 
 import numpy as np
 import pytest
@@ -95,6 +96,11 @@ def test_faults_of_one_are_faults_of_all(whole_and_parts):
         (Rerank("a", ()), "no items"),
         (Rerank("a", ("nobody",)), "nobody"),
         (Put(()), "nothing to put"),
+        (Recommend(TOPIC, k=0), "k is 0"),
+        (Recommend(TOPIC, k=-5), "k is -5"),
+        (Recommend(TOPIC, candidates=5000), "candidates is 5000"),
+        (Recommend(TOPIC, diversity=1.5), "from 0"),
+        (Recommend(TOPIC, cap=0), "cap is 0"),
     ):
         with pytest.raises(ValueError, match=said):
             shards.submit(asked).result(30)
@@ -118,9 +124,36 @@ def test_they_are_served_as_one(whole_and_parts):
         assert client.ask("POST", "/search", {"query": ""})[0] == 422
 
 
+def test_nobody_waits_while_shares_are_asked_for_the_models_name(whole_and_parts, monkeypatch):
+    """The thread in which all requests are begun and ended asks none of them."""
+    _, shards, _ = whole_and_parts
+    info, asked_in = shards.info, []
+    monkeypatch.setattr(shards, "info", lambda: asked_in.append(threading.current_thread().name) or info())
+    with served(shards) as client:
+        for path, body in (
+            ("/v2/rerank", {"query": TOPIC[0], "documents": ["own-1", "own-2"]}),
+            ("/v1/embeddings", {"input": TOPIC[0]}),
+        ):
+            status, told = client.ask("POST", path, body)
+            assert status == 200 and told["model"]
+    assert asked_in and all(name.startswith("door") for name in asked_in)
+
+
 def test_the_verb(made, tmp_path, capsys):
     parts = tmp_path / "parts"
     assert main(["index", "split", str(made[0] / "index"), "--shards", "2", "--output", str(parts)]) == 0
     told = capsys.readouterr().out
     assert f"{parts / '0'}: " in told and f"{parts / '1'}: " in told
     assert main(["index", "split", str(made[0] / "index"), "--shards", "0", "--output", str(parts)]) == 2
+    assert main(["index", "split", str(made[0] / "index"), "--shards", "2", "--output", str(parts)]) == 2
+    assert "something already" in capsys.readouterr().err
+
+
+def test_shares_are_whole_or_not_there(made, tmp_path, monkeypatch, capsys):
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Index, "put", full)
+    parts = tmp_path / "parts"
+    assert main(["index", "split", str(made[0] / "index"), "--shards", "2", "--output", str(parts)]) == 2
+    assert "No space left" in capsys.readouterr().err and not parts.exists()

@@ -9,13 +9,15 @@ from small_search import open_searcher, write_index, write_searcher
 from small_server import served
 
 from interbert.search.index.index import OtherModel
-from interbert.search.requests import Closing
+from interbert.search.requests import Closing, Options
 from interbert.search.searcher import Searcher
 from interbert.serve.models import Models
 
 KEY = "a" * 20
 ADMIN = {"authorization": f"Bearer {KEY}"}
 QUERY = {"query": "w01 w02 w03", "k": 3}
+PATIENT = Options(queued_seconds=60)
+"""However slow the machine is, nothing is refused for that."""
 
 
 @pytest.fixture(scope="module")
@@ -37,9 +39,9 @@ def client(two):
         folder, encoder = made[str(index)]
         if model != folder / "model":
             raise OtherModel(f"{index}: made by another model")
-        return open_searcher(folder, encoder)
+        return open_searcher(folder, encoder, PATIENT)
 
-    models = Models(open_searcher(*two["first"]), opened)
+    models = Models(open_searcher(*two["first"], PATIENT), opened)
     with served(models, admin_keys=[KEY]) as client:
         yield client
     models.close()

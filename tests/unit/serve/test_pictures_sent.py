@@ -1,17 +1,21 @@
 """An item by its picture: its regions are those of the encoder that the server was started with."""
 
 import base64
+import json
 import shutil
+import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
 from picture_files import drawn, encoded
 from plain_encoder import PlainEncoder
-from small_search import open_searcher
+from small_search import open_searcher, until
 from small_server import served
 from small_world import FEATURE_WIDTH
 
 from interbert.inference.uploads import Uploads
+from interbert.search.requests import Options
 from interbert.sources.images.decode import Picture
 from interbert.sources.images.encoder import Regions
 
@@ -33,7 +37,8 @@ def client(made, tmp_path_factory):
     own = tmp_path_factory.mktemp("pictures")
     shutil.copytree(folder / "index", own / "index")
     uploads = Uploads(Wide(), megapixels=0.01)
-    with open_searcher(own, encoder) as searcher, served(searcher, uploads=uploads) as client:
+    options = Options(queued_seconds=60)
+    with open_searcher(own, encoder, options) as searcher, served(searcher, uploads=uploads) as client:
         yield client
 
 
@@ -72,6 +77,30 @@ def test_what_is_no_picture_or_too_large_is_told_so(client):
     assert client.ask("PUT", "/items", many)[0] == 413
     status, told = client.ask("PUT", "/items", sent(picture), **{"x-request-timeout": "1e-9"})
     assert (status, told["error_type"]) == (504, "late")
+
+
+def test_nobody_who_searches_waits_for_pictures_of_others(client, monkeypatch):
+    """However many are sent at once."""
+    go, regions = threading.Event(), client.door.uploads.regions
+
+    def slow(*given):
+        assert go.wait(30)
+        return regions(*given)
+
+    monkeypatch.setattr(client.door.uploads, "regions", slow)
+    with ThreadPoolExecutor(6) as others:
+        body = sent(drawn(60, 40))
+        put = [others.submit(client.ask, "PUT", "/items", body) for _ in range(6)]
+        try:
+            until(lambda: client.door.bodies.held == 6 * len(json.dumps(body)))  # all of them have come
+            for _ in range(3):
+                assert (
+                    client.ask("POST", "/search", {"query": "w01"}, **{"x-request-timeout": "20"})[0] == 200
+                )
+            assert not any(one.done() for one in put)
+        finally:
+            go.set()
+        assert [one.result()[0] for one in put] == [200] * 6
 
 
 def test_a_server_without_an_encoder_says_so(own):

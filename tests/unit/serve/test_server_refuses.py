@@ -5,10 +5,10 @@ import json
 import random
 import socket
 import threading
-import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from small_search import open_searcher, some_regions
+from small_search import open_searcher, some_regions, until
 from small_server import JSON, served
 from test_server_answers import QUERY, body_of
 
@@ -92,6 +92,7 @@ def test_too_much_of_one_request_is_413(client):
     for asked in (
         {"query": "a", "k": 5000},
         {"topic": ["a"] * 17},
+        {"query": "." * 2_000_000},
         {"query": "a", "filter": many},
     ):
         status, told = client.ask("POST", "/search", asked)
@@ -189,18 +190,22 @@ def test_bytes_that_are_no_http_end_the_connection_and_nothing_else(client):
 def test_bodies_are_bounded_in_bytes_in_time_and_together(own):
     with (
         open_searcher(*own) as searcher,
-        served(searcher, Bodies(most=2000, most_together=3000, seconds=0.3)) as client,
+        served(searcher, Bodies(most=2000, most_together=3000)) as client,
     ):
         assert client.ask("POST", "/search", {"query": "a" * 3000})[0] == 413
         chunks = iter([b'{"query": "', b"a" * 1500, b"a" * 1500, b'"}'])
         assert client.send("POST", "/search", chunks, JSON)[0] == 413  # its length is not told before
         with socket.create_connection(("127.0.0.1", client.port), timeout=5) as slow:
             slow.sendall(HEAD + b"content-length: 1900\r\n\r\n" + b" " * 1800)
-            while not client.door.bodies.held:
-                time.sleep(0.005)
+            until(lambda: client.door.bodies.held)
             status, _, headers = client.send("POST", "/search", b" " * 1900)
             assert (status, headers["retry-after"]) == (429, "1")
+        until(lambda: client.door.bodies.held == 0)  # it left
+        client.door.bodies.seconds = 0.3
+        with socket.create_connection(("127.0.0.1", client.port), timeout=5) as slow:
+            slow.sendall(HEAD + b"content-length: 1900\r\n\r\n" + b" " * 1800)
             assert b" 408 " in slow.recv(1000)
+        client.door.bodies.seconds = 30
         assert client.door.bodies.held == 0
         assert client.ask("POST", "/search", {"query": "a"})[0] == 200
 
@@ -234,13 +239,6 @@ def in_a_thread(client, answers, **headers):
     return thread
 
 
-def until(true):
-    end = time.monotonic() + 10
-    while not true():
-        assert time.monotonic() < end
-        time.sleep(0.005)
-
-
 def test_more_than_waits_well_is_429_and_tells_when(held):
     answers = []
     thread = in_a_thread(held, answers)
@@ -266,8 +264,28 @@ def test_of_a_client_that_leaves_no_more_is_done(held):
     until(job.future.cancelled)
     held.let_go.set()
     until(lambda: not searcher.load.requests)
-    after = held.send("GET", "/metrics")[1].decode()
-    assert 'path="/search",status="499"' in after
+    until(lambda: b'path="/search",status="499"' in held.send("GET", "/metrics")[1])
+
+
+def test_nobody_who_searches_waits_for_removals_of_others(own, monkeypatch):
+    """Which may wait for a snapshot, however many there are."""
+    go = threading.Event()
+    with open_searcher(*own) as searcher, served(searcher) as client, ThreadPoolExecutor(6) as others:
+        remove = searcher.remove
+
+        def slow(ids):
+            assert go.wait(30)
+            return remove(ids)
+
+        monkeypatch.setattr(searcher, "remove", slow)
+        removed = [others.submit(client.ask, "DELETE", f"/items/{n}") for n in range(6)]
+        try:
+            until(lambda: len(client.server.server_state.tasks) == 6)
+            assert client.ask("POST", "/search", {"query": QUERY})[0] == 200
+            assert not any(one.done() for one in removed)
+        finally:
+            go.set()
+        assert [one.result()[0] for one in removed] == [404] * 6
 
 
 def test_when_it_drains_what_is_under_way_is_answered_and_new_ones_are_503(held):

@@ -117,6 +117,7 @@ def test_events_belong_to_searches(client):
         ([{"type": "exposure", "search": "n", "items": ["x"], "first": -1}], 422, "first"),
         ([{"type": "exposure", "search": "n", "items": ["x"] * 1001}], 413, "1,001 events"),
         ([{"type": "click", "search": "n", "item": "x"}] * 1001, 413, "1,001 events"),
+        ([{"type": "exposure", "search": "n", "items": ["x"] * 1000}] * 11, 413, "11,000 items seen"),
         ([{"type": "click", "search": "n", "item": "x" * 600}], 422, "item"),
         ({}, 422, "events"),
     ],
