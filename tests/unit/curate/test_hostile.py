@@ -164,6 +164,20 @@ def test_a_shard_reads_each_group_of_a_table_and_a_packed_archive_once(tmp_path,
     assert len(arc_places) == 6 and arc_places == sorted(arc_places)
 
 
+def test_addresses_that_lead_out_of_a_folder_stop_nobody(tmp_path):
+    folder = tmp_path / "in"
+    folder.mkdir()
+    (folder / "a.jpg").write_bytes(picture())
+    (folder / "a.html").write_text(IMAGE + "".join(f"<img src=../{n}.jpg>" for n in range(1001)))
+    report = collected(tmp_path / "pairs", folder)
+    assert (report["kept"], report["bad_places"]) == (1, 1001)
+    (told,) = report["bad"]
+    assert "a.html: ../0.jpg, ../1.jpg, ../2.jpg and 998 more lead out of the folder" in told
+    (folder / "b.html").write_text("x" * 5_000_000)
+    with pytest.raises(ValueError, match="more than 0 places that cannot be read, the last one at 2"):
+        collected(tmp_path / "strict", folder, reading={"bad_places": 0})
+
+
 def test_what_lies_in_folders_beside_images_and_pages_stops_nobody(tmp_path):
     folder = tmp_path / "in"
     folder.mkdir()
