@@ -8,13 +8,13 @@ from interbert.curate.images.index import Index
 from interbert.curate.reading import urls
 from interbert.curate.reading.page import Page
 from interbert.curate.stages.all import numbers_of
-from interbert.curate.stages.gathered import WHY_ALIKE, is_among
+from interbert.curate.stages.gathered import WHY_ALIKE, is_among, why_many
 from interbert.curate.stages.judge import Verdict, judge_page
 from interbert.curate.stages.plan import Plan, load_plan
 from interbert.curate.stages.read import PAGES
 from interbert.curate.stages.settle import DROPPED, SHARED
 from interbert.curate.stages.write import chosen_rows, shard_path
-from interbert.curate.texts.words import text_key
+from interbert.curate.texts.words import grams, is_alike, text_key
 from interbert.printing import printable
 
 _MOST_PAGES = 20
@@ -98,6 +98,11 @@ def _fate_of_text(plan: Plan, text: str, kept: list[str] | None) -> str:
     """Of one that passed on its page; kept: those that its image is left with."""
     if kept is not None and text in kept:
         return "the best" if text == kept[0] else "kept beside the best"
+    rules = plan.settings.texts
     if is_among(plan.part("settle", 0).array(SHARED), text_key(text)):
-        return f"dropped by shared, on more than {plan.settings.texts.max_images} images"
-    return "passes on its page" if kept is None else f"dropped by alike_elsewhere, {WHY_ALIKE}"
+        return f"dropped by shared, on more than {rules.max_images} images"
+    if kept is None:
+        return "passes on its page"
+    if is_alike(grams(text), [grams(one) for one in kept], rules.max_alike):
+        return f"dropped by alike_elsewhere, {WHY_ALIKE}"
+    return f"dropped by many_texts, {why_many(rules)}"

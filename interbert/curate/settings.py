@@ -81,6 +81,8 @@ class TextRules(Closed):
     """A text on more images says nothing of one (ALIGN)."""
     max_alike: Share = 0.8
     """Of an image's texts, one that shares so many of its groups of four letters with a better one goes."""
+    max_of_image: int = Field(100, ge=1)
+    """An image with its near copies has no more: ten pages with a text of each of six sources make 60."""
 
 
 class FitRules(Closed):

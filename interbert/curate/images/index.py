@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from interbert.curate.images.facts import BROKEN, FACTS, key_numbers
+from interbert.curate.images.facts import BROKEN, FACTS, OPTED_OUT, key_numbers
 from interbert.curate.reading.urls import key
 from interbert.files import replaced
 
@@ -13,11 +13,12 @@ _KEY = ("key_high", "key_low")
 
 
 def write_index(folder: Path, tables: list[np.ndarray]) -> int:
-    """Of an address that comes several times the first, in the order of the inputs, as long as it is an image.
+    """Of an address that comes several times the first, in the order of the inputs, as long as it is an image; but
+    before all one that opts out: a copy without the header is no leave.
     Returns how many addresses there are. In memory are keys and an order: some 40 bytes an image."""
     high, low = (np.concatenate([np.empty(0, "u8"), *(table[name] for table in tables)]) for name in _KEY)
-    bad = np.concatenate([np.empty(0, bool), *(_is_none(table) for table in tables)])
-    order = np.lexsort((bad, low, high))  # stable: what comes first stays first
+    rank = np.concatenate([np.empty(0, np.uint8), *(_rank(table) for table in tables)])
+    order = np.lexsort((rank, low, high))  # stable: what comes first stays first
     again = np.zeros(len(order), bool)
     again[1:] = (np.diff(high[order]) == 0) & (np.diff(low[order]) == 0)
     order = order[~again]
@@ -28,9 +29,10 @@ def write_index(folder: Path, tables: list[np.ndarray]) -> int:
     return len(order)
 
 
-def _is_none(table: np.ndarray) -> np.ndarray:
-    """Of a torn image the size may be known all the same."""
-    return (table["width"] == 0) | (table["state"] == BROKEN)
+def _rank(table: np.ndarray) -> np.ndarray:
+    """0: opted out; 1: an image; 2: none. Of a torn one the size may be known all the same."""
+    none = (table["width"] == 0) | (table["state"] == BROKEN)
+    return np.where(table["state"] == OPTED_OUT, 0, 1 + none).astype(np.uint8)
 
 
 def _gather(path: Path, tables: list[np.ndarray], order: np.ndarray) -> None:

@@ -33,6 +33,9 @@ class Bad:
     place: int
     what: str
     """For people, with what it was."""
+    count: int = 1
+    of_input: bool = True
+    """Whether it speaks against its input, of which so many stop the work; else a page is to blame, and is read."""
 
 
 @dataclass(frozen=True)

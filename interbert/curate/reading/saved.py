@@ -14,6 +14,9 @@ PAGES = (".html", ".htm", ".xhtml", ".shtml", ".php", ".asp", ".aspx", ".jsp")
 _SAVED_FROM = re.compile(rb"<!--\s*saved from url=\(\d+\)(https?://[^\s>]+)")
 _ADDRESS = re.compile(rb"""\s(?:src|data-src)\s*=\s*["']?([^"'\s>]*\.\.[^"'\s>]*)""", re.I)
 
+_NAMED = 3
+"""Addresses of a page that lead out of its folder; the others are counted."""
+
 
 class Saved:
     """names: of the files below `folder` that belong to this unit."""
@@ -43,11 +46,7 @@ class Saved:
             yield Bad(place, f"{name}: {path.stat().st_size:,} bytes, more than {self._limits.page_bytes:,}")
             return
         body = path.read_bytes()
-        for address in _ADDRESS.findall(body):
-            if leads_out(name, address.decode("utf-8", "replace")):
-                yield Bad(
-                    place, f"{name}: {address.decode('utf-8', 'replace')[:200]} leads out of the folder"
-                )
+        yield from _leading_out(body, name, place)
         base, found = address_of(name), _SAVED_FROM.search(body[:4096])
         yield RawPage(found[1].decode("ascii", "replace") if found else base, place, body, base=base)
 
@@ -61,6 +60,21 @@ class Saved:
             yield Bad(place, f"{name}: more than {self._limits.image_bytes:,} bytes")
             return
         yield RawImage(_told_beside(path) or address_of(name), place, data)
+
+
+def _leading_out(body: bytes, name: str, place: int) -> Iterator[Bad]:
+    """Its addresses, as one: a page may have thousands, and is read all the same."""
+    count, named = 0, []
+    for match in _ADDRESS.finditer(body):
+        address = match[1].decode("utf-8", "replace")
+        if leads_out(name, address):
+            count += 1
+            if len(named) < _NAMED:
+                named.append(address[:200])
+    if count:
+        more = f" and {count - len(named):,} more" if count > len(named) else ""
+        told = f"{name}: {', '.join(named)}{more} {'leads' if count == 1 else 'lead'} out of the folder"
+        yield Bad(place, told, count, of_input=False)
 
 
 def address_of(name: str) -> str:

@@ -61,6 +61,8 @@ RULES = (
     Rule("shared", TEXTS, lambda s: f"on at most {s.texts.max_images} images", "ALIGN: > 10"),
     Rule("alike_elsewhere", TEXTS, lambda s: f"less than {s.texts.max_alike:.0%} like another page's text of it",
          "one of two is enough"),
+    Rule("many_texts", TEXTS, lambda s: f"the first {s.texts.max_of_image:,} of an image and its near copies",
+         "one is chosen"),
 )  # fmt: skip
 
 

@@ -15,10 +15,11 @@ import numpy as np
 
 from interbert.curate.images.facts import digest_of
 from interbert.curate.images.index import Index
+from interbert.curate.settings import TextRules
 from interbert.curate.stages.different import Images
 from interbert.curate.stages.judge import EXAMPLES, PASSED
 from interbert.curate.stages.plan import Plan
-from interbert.curate.texts.words import alike, grams, text_key
+from interbert.curate.texts.words import grams, is_alike, text_key
 
 Row = dict[str, Any]
 _MOST_PAGES_TOLD = 10
@@ -72,8 +73,11 @@ class Left:
             own = grams(text)
             if is_among(self.shared, text_key(text)):
                 rule, why = "shared", f"on more than {rules.max_images} images"
-            elif any(alike(own, other) >= rules.max_alike for other in kept):
+            elif is_alike(own, kept, rules.max_alike):
                 rule, why = "alike_elsewhere", WHY_ALIKE
+            elif len(kept) == rules.max_of_image:
+                # Of near copies there is no end, and each text is held against those that stay.
+                rule, why = "many_texts", why_many(rules)
             else:
                 kept.append(own)
                 found.append({"text": text, "source": source, "page": rows[number]["page"]})
@@ -91,6 +95,10 @@ class Left:
 
 WHY_WITHOUT_TEXT = "all of its texts are shared by many images"
 WHY_ALIKE = "another page says nearly the same of this image"
+
+
+def why_many(rules: TextRules) -> str:
+    return f"the image has {rules.max_of_image} texts of better sources or earlier pages"
 
 
 def _about(row: Row, index_row: int) -> Row:

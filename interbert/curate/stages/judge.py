@@ -19,7 +19,7 @@ from interbert.curate.stages.read import PAGES
 from interbert.curate.texts.repair import repaired, site_names
 from interbert.curate.texts.rules import Setting
 from interbert.curate.texts.rules import broken_rule as broken_text_rule
-from interbert.curate.texts.words import alike, grams, text_key
+from interbert.curate.texts.words import grams, is_alike, text_key
 
 PASSED, IMAGES, TEXTS, FOUND = "passed.jsonl.gz", "images.npy", "texts.npy", "found.npy"
 IMAGE_ROW = np.dtype([("row", "i8"), ("page", "i8")])
@@ -147,7 +147,7 @@ def _judge_texts(
         broken = broken_text_rule(text, source, settings.texts, setting)
         if broken is None:
             own = grams(text)
-            if any(alike(own, other) >= settings.texts.max_alike for other in kept):
+            if is_alike(own, kept, settings.texts.max_alike):
                 broken = "alike", "a better source says nearly the same"
             else:
                 kept.append(own)

@@ -10,7 +10,7 @@ from interbert.curate.reading.units import Unit
 from interbert.curate.settings import CurateSettings
 from interbert.files import read_json, write_json
 
-METHOD = 2
+METHOD = 3
 """Counts up when the same inputs and settings would give something else."""
 PLAN = "plan.json"
 

@@ -34,6 +34,8 @@ class _Found:
     """Rows of a table, one behind the other: an archive may hold millions of images."""
     bad: list[str] = field(default_factory=list)
     counts: Counter = field(default_factory=Counter)
+    unreadable: int = 0
+    """Places that speak against the input."""
 
 
 def read_unit(plan: Plan, number: int, notes: Notes) -> None:
@@ -109,10 +111,11 @@ def _add_image(
 
 def _add_bad(found: _Found, plan: Plan, number: int, bad: Bad) -> None:
     unit, most = plan.units[number], plan.settings.reading.bad_places
-    found.counts["bad places"] += 1
+    found.counts["bad places"] += bad.count
+    found.unreadable += bad.of_input
     if len(found.bad) < _TOLD:
         found.bad.append(f"{Path(unit.path).name}, at {bad.place}: {bad.what}")
-    if found.counts["bad places"] > most:
+    if found.unreadable > most:
         raise ValueError(
             f"{unit.path}: more than {most} places that cannot be read, the last one at {bad.place}: {bad.what}. "
             "Get a whole copy, leave it out, or allow more by reading.bad_places"

@@ -18,7 +18,7 @@ from interbert.curate.settings import CurateSettings
 from interbert.curate.stages.judge import EXAMPLES
 from interbert.curate.stages.plan import Plan
 from interbert.curate.stages.settle import DROPPED, SHARD, deal
-from interbert.curate.stages.write import Files
+from interbert.curate.stages.write import Files, Spooled
 
 SCORED = "scored.jsonl.gz"
 SCORES = ("natural", "safe", "fit", "match")
@@ -30,13 +30,14 @@ Row = dict[str, Any]
 def score_shard(plan: Plan, number: int, notes: Notes) -> None:
     """number: of a shard of the stage before, from 1. Order and columns follow from the shard alone."""
     part = plan.part("score", number)
-    rows, files = list(plan.part("settle", number).lines(SHARD)), Files(plan)
+    rows = list(plan.part("settle", number).lines(SHARD))
     for row in rows:
         row["scores"] = {}
     bad: list[str] = []
-    _look(rows, files, plan.settings, notes, bad)
-    if plan.settings.fit.model is not None:
-        _fit(rows, files, plan.settings, notes, bad)
+    with Spooled(plan, rows) as files:
+        _look(rows, files, plan.settings, notes, bad)
+        if plan.settings.fit.model is not None:
+            _fit(rows, files, plan.settings, notes, bad)
     part.folder.mkdir(parents=True, exist_ok=True)
     part.write_lines(SCORED, rows)
     part.finish({"counts": {"bad places": len(bad)}, "bad": bad}, [part.path(SCORED)])
@@ -52,7 +53,9 @@ def _passed_over(row: Row, what: str, place: int, notes: Notes, bad: list[str]) 
     return True
 
 
-def _look(rows: list[Row], files: Files, settings: CurateSettings, notes: Notes, bad: list[str]) -> None:
+def _look(
+    rows: list[Row], files: Files | Spooled, settings: CurateSettings, notes: Notes, bad: list[str]
+) -> None:
     for turn, (what, spec) in enumerate(
         (("natural", settings.images.natural), ("safe", settings.images.safe))
     ):
@@ -69,7 +72,9 @@ def _look(rows: list[Row], files: Files, settings: CurateSettings, notes: Notes,
                 row["scores"][what] = share
 
 
-def _fit(rows: list[Row], files: Files, settings: CurateSettings, notes: Notes, bad: list[str]) -> None:
+def _fit(
+    rows: list[Row], files: Files | Spooled, settings: CurateSettings, notes: Notes, bad: list[str]
+) -> None:
     rules = settings.fit
     scorer = load_scorer(Path(rules.scorer)) if rules.scorer else match_alone()
     with Matcher(rules) as matcher:
@@ -84,7 +89,7 @@ def _fit(rows: list[Row], files: Files, settings: CurateSettings, notes: Notes, 
 
 
 def columns_of_row(
-    rows: list[Row], number: int, matcher: Matcher, files: Files, others: int
+    rows: list[Row], number: int, matcher: Matcher, files: Files | Spooled, others: int
 ) -> np.ndarray | None:
     """Of the texts of one image among others; None: it has no regions."""
     row = rows[number]
@@ -100,7 +105,7 @@ def columns_of_row(
 
 
 def columns_of_rows(
-    rows: list[Row], matcher: Matcher, files: Files, others: int
+    rows: list[Row], matcher: Matcher, files: Files | Spooled, others: int
 ) -> Iterator[tuple[Row, np.ndarray | None]]:
     for number, row in enumerate(rows):
         yield row, columns_of_row(rows, number, matcher, files, others)

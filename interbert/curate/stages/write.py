@@ -3,8 +3,9 @@
 import io
 import json
 import tarfile
+import tempfile
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,13 +27,13 @@ _SOURCES_OPEN = 16
 class Files:
     """The bytes of images, from wherever they lie."""
 
-    def __init__(self, plan: Plan) -> None:
-        self._plan, self._limits = plan, limits_of(plan.settings.reading)
+    def __init__(self, plan: Plan, most_open: int = _SOURCES_OPEN) -> None:
+        self._plan, self._limits, self._most_open = plan, limits_of(plan.settings.reading), most_open
         self._open: dict[int, Source] = {}
 
     def data(self, unit: int, place: int, size: int) -> bytes:
         if unit not in self._open:
-            if len(self._open) >= _SOURCES_OPEN:
+            if len(self._open) >= self._most_open:
                 self._open.clear()
             self._open[unit] = self._plan.units[unit].source(self._limits)
         return self._open[unit].image(place, size)
@@ -53,6 +54,36 @@ class Files:
         return data
 
 
+class Spooled:
+    """The bytes of a shard's images, in any order: read as they lie, and kept in a file without a name.
+
+    So a packed archive is gone through once, and a group of a table read once. In memory are one image and what its
+    source holds.
+    """
+
+    def __init__(self, plan: Plan, rows: Sequence[dict[str, Any]]) -> None:
+        self._file = tempfile.TemporaryFile(dir=plan.work)  # noqa: SIM115 -- open as long as this is
+        self._place_of: dict[tuple[int, int], int] = {}
+        files = Files(plan, most_open=1)
+        for row in sorted(rows, key=_where):
+            self._place_of[_where(row)] = self._file.tell()
+            self._file.write(files.of(row))
+
+    def of(self, row: dict[str, Any]) -> bytes:
+        self._file.seek(self._place_of[_where(row)])
+        return self._file.read(row["bytes"])
+
+    def __enter__(self) -> "Spooled":
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._file.close()
+
+
+def _where(row: dict[str, Any]) -> tuple[int, int]:
+    return row["unit"], row["place"]
+
+
 def shard_path(output: Path, number: int) -> Path:
     return output / f"{number - 1:05d}.tar"
 
@@ -61,8 +92,12 @@ def write_shard(plan: Plan, number: int, notes: Notes) -> None:
     """number: from 1."""
     part, path = plan.part("write", number), shard_path(plan.output, number)
     rows = list(chosen_rows(plan, number))
-    files, counts = Files(plan), Counter()
-    with replaced(path) as partial, tarfile.open(partial, "w", format=tarfile.PAX_FORMAT) as tar:
+    counts: Counter[str] = Counter()
+    with (
+        Spooled(plan, rows) as files,
+        replaced(path) as partial,
+        tarfile.open(partial, "w", format=tarfile.PAX_FORMAT) as tar,
+    ):
         for row in rows:
             data = files.of(row)
             _add(tar, f"{row['id']}.{_ending(data)}", data)

@@ -1,6 +1,7 @@
 """Words of a text, of whatever script: what lengths are counted in, and what is the same but for its writing."""
 
 import re
+from collections.abc import Sequence
 
 import xxhash
 
@@ -38,4 +39,10 @@ def grams(text: str) -> set[str]:
 
 def alike(first: set[str], second: set[str]) -> float:
     """Jaccard's measure, of groups of letters."""
-    return len(first & second) / len(first | second)
+    both = len(first & second)
+    return both / (len(first) + len(second) - both)
+
+
+def is_alike(own: set[str], others: Sequence[set[str]], most: float) -> bool:
+    """Whether one of the others shares so much with it."""
+    return any(alike(own, other) >= most for other in others)

@@ -8,17 +8,23 @@ import subprocess
 import sys
 import tarfile
 import time
+from collections import Counter
 from itertools import pairwise
 from pathlib import Path
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
 from made_crawl import SITE, collected, page, picture, rule, write_crawl
 
 from interbert.__main__ import main
 from interbert.curate.cluster import run_ray, submit_slurm
 from interbert.curate.explain import explain
+from interbert.curate.images.facts import FACTS
 from interbert.curate.run import Wishes, plan_of
 from interbert.curate.settings import CurateSettings
+from interbert.curate.stages.gathered import Left
+from interbert.curate.texts import words
 from interbert.sources.captions.files import CaptionFiles
 from interbert.sources.images.containers.container import Fields
 from interbert.sources.images.containers.recognise import open_containers
@@ -139,11 +145,16 @@ def test_kills_at_any_moment_cost_nothing_but_time(tmp_path):
     words = ["curate", "--input", tmp_path / "made", "--output", tmp_path / "killed", "--workers", "1"]
     (tmp_path / "c.yaml").write_text("shard_images: 10\n")
     words += ["--config", tmp_path / "c.yaml"]
-    for moment in (0.8, 1.6, 2.4):
+    units, codes = tmp_path / "killed" / ".work", []
+    for stage in ("read", "judge", "settle"):
         process = subprocess.Popen([sys.executable, "-c", START, *map(str, words)], start_new_session=True)
-        time.sleep(moment)
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
+        # Until it has finished something of the stage: so many seconds of a busy machine may be imports alone.
+        while not any(units.glob(f"{stage}/*.json")) and process.poll() is None:
+            time.sleep(0.01)
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+        codes.append(process.wait())
+    assert codes[0] == -signal.SIGKILL
     assert main(list(map(str, words))) == 0
     assert json.loads((tmp_path / "killed" / "report.json").read_text()) == report
     assert digests(tmp_path / "killed") == digests(tmp_path / "whole")
@@ -175,6 +186,33 @@ def test_images_that_look_alike_are_one_and_texts_that_many_share_go(tmp_path):
         "the same tree seen from the road",
         "an old oak in the evening light",
     } <= texts
+
+
+def test_an_image_has_so_many_texts_and_what_goes_is_counted_and_explained(tmp_path):
+    tags = {n: f"<img src=0.jpg alt='{said}'>" for n, said in enumerate((*CAPTIONS[:4], CAPTIONS[0] + " 2"))}
+    tags[9] = f"<img src=9.jpg alt='{CAPTIONS[5]}'>"  # a near copy
+    htmls = {f"{n}.html": page(tag) for n, tag in tags.items()}
+    images = {"0.jpg": picture(0), "9.jpg": picture(0, 380, 304)}
+    crawled = write_crawl(tmp_path / "a.warc.gz", htmls, images)
+    output = tmp_path / "pairs"
+    report = collected(output, crawled, texts={"max_of_image": 3}, sources=["alt"])
+    assert (rule(report, "alike_elsewhere"), rule(report, "many_texts")) == (1, 2)
+    with tarfile.open(output / "00000.tar") as tar:
+        told = json.load(tar.extractfile(tar.getnames()[2]))
+    assert [told["caption"], *(text for _, text, _ in told["others"])] == list(CAPTIONS[:3])
+    assert any(f"{CAPTIONS[3]} -- dropped by many_texts" in line for line in explain(output, SITE + "3.html"))
+    assert any("dropped by alike_elsewhere" in line for line in explain(output, SITE + "4.html"))
+
+
+def test_texts_of_many_near_copies_are_held_against_so_many(monkeypatch):
+    compared = []
+    monkeypatch.setattr(words, "alike", lambda *pair: compared.append(pair) or 0.0)
+    index = SimpleNamespace(facts=np.zeros(1, FACTS))
+    left = Left(SimpleNamespace(settings=CurateSettings()), index, np.empty(0, np.uint64), Counter(), {})
+    row = {"row": 0, "page": "p", "image": "i", "elements": [], "licence": ""}
+    image = left.image_of([row | {"texts": [["alt", f"text {n}"]]} for n in range(1000)], 0)
+    assert len(image["texts"]) == 100 and left.counts == {"text many_texts": 900}
+    assert len(compared) <= 100 * 1000
 
 
 def test_images_on_many_pages_and_those_of_never_do_not_come(tmp_path):

@@ -15,6 +15,7 @@ from fastwarc import ArchiveIterator, Lz4Writer, ZstdWriter
 from made_crawl import SITE, collected, page, picture, write_crawl
 
 from interbert.curate.engine.local import run_units
+from interbert.curate.engine.notes import Notes
 from interbert.curate.explain import explain
 from interbert.curate.images.index import Index
 from interbert.curate.reading.arc import Arc
@@ -25,8 +26,10 @@ from interbert.curate.reading.units import units_of
 from interbert.curate.reading.urls import key
 from interbert.curate.reading.warc import Warc
 from interbert.curate.report.pictures import Thumbnails
-from interbert.curate.settings import ReadingRules, TextRules
+from interbert.curate.run import Wishes, curate
+from interbert.curate.settings import CurateSettings, ReadingRules, TextRules
 from interbert.curate.stages.plan import load_plan
+from interbert.curate.stages.write import write_shard
 from interbert.curate.texts.rules import Setting, broken_rule
 
 LIMITS = Limits(page_bytes=1 << 20, record_bytes=4 << 20, image_bytes=4 << 20)
@@ -128,6 +131,51 @@ def test_damaged_tables_are_named_and_neighbours_are_read_once(tmp_path, monkeyp
     path.write_bytes(whole)
     (bad,) = bad_of(Table(path, LIMITS))
     assert "cannot be read" in bad.what and bad.place > 0
+
+
+def test_a_shard_reads_each_group_of_a_table_and_a_packed_archive_once(tmp_path, monkeypatch):
+    """In whatever order pages name what lies there, and the same bytes come."""
+    said = [
+        f"two old boats in the {word} harbour"
+        for word in ("quiet", "wide", "small", "busy", "foreign", "cold")
+    ]
+    order, data = (3, 0, 4, 1, 5, 2), [picture(n) for n in range(6)]
+    htmls = {f"{n}.html": page(f"<img src=t{n}.jpg alt='{said[n]}'><img src=a{n}.jpg alt='{said[n]} at night'>")
+             for n in order}  # fmt: skip
+    crawl = write_crawl(tmp_path / "a.warc.gz", htmls, {})
+    (tmp_path / "images").mkdir()
+    rows = {"url": [f"{SITE}t{n}.jpg" for n in range(6)], "jpg": data}
+    pq.write_table(pa.table(rows), tmp_path / "images" / "a.parquet", row_group_size=2)
+    with gzip.open(tmp_path / "images" / "b.arc.gz", "wb") as arc:
+        arc.write(b"filedesc://b 0 0 0 0\n\n")
+        for n in range(6):
+            answer = b"HTTP/1.1 200 OK\nContent-Type: image/jpeg\n\n" + picture(n + 20)
+            arc.write(f"{SITE}a{n}.jpg 1.2.3.4 2020 image/jpeg {len(answer)}\n".encode() + answer + b"\n")
+    output = tmp_path / "pairs"
+    assert curate(Wishes([crawl], [tmp_path / "images"], [], output, CurateSettings(), 1))["kept"] == 12
+    shard = (output / "00000.tar").read_bytes()
+    read, group, arc_places, seek = [], pq.ParquetFile.read_row_group, [], gzip.GzipFile.seek
+    monkeypatch.setattr(pq.ParquetFile, "read_row_group", lambda *a, **k: read.append(a[1]) or group(*a, **k))
+    monkeypatch.setattr(
+        gzip.GzipFile, "seek", lambda file, to, *a: arc_places.append(to) or seek(file, to, *a)
+    )
+    write_shard(load_plan(output), 1, Notes(tmp_path, "notes"))
+    assert (output / "00000.tar").read_bytes() == shard and read == [0, 1, 2]
+    assert len(arc_places) == 6 and arc_places == sorted(arc_places)
+
+
+def test_addresses_that_lead_out_of_a_folder_stop_nobody(tmp_path):
+    folder = tmp_path / "in"
+    folder.mkdir()
+    (folder / "a.jpg").write_bytes(picture())
+    (folder / "a.html").write_text(IMAGE + "".join(f"<img src=../{n}.jpg>" for n in range(1001)))
+    report = collected(tmp_path / "pairs", folder)
+    assert (report["kept"], report["bad_places"]) == (1, 1001)
+    (told,) = report["bad"]
+    assert "a.html: ../0.jpg, ../1.jpg, ../2.jpg and 998 more lead out of the folder" in told
+    (folder / "b.html").write_text("x" * 5_000_000)
+    with pytest.raises(ValueError, match="more than 0 places that cannot be read, the last one at 2"):
+        collected(tmp_path / "strict", folder, reading={"bad_places": 0})
 
 
 def test_what_lies_in_folders_beside_images_and_pages_stops_nobody(tmp_path):

@@ -105,6 +105,15 @@ def test_the_index_finds_addresses_and_prefers_images_that_are_some(tmp_path):
     assert index.row("http://a.org/nothing.jpg") is None
 
 
+def test_an_opt_out_is_not_lost_to_another_copy_of_the_address(tmp_path):
+    plain, opted = facts(picture(1))[0], facts(picture(1), directives="noai")[0]
+    for number, rows in enumerate(([plain, opted], [opted, plain])):
+        (tmp_path / str(number)).mkdir()
+        assert write_index(tmp_path / str(number), [np.stack([row]) for row in rows]) == 1
+        index = Index(tmp_path / str(number))
+        assert index.facts[index.row("http://a.org/a.jpg")]["state"] == OPTED_OUT
+
+
 def of_size(width: int, height: int, size: int = 50_000) -> np.ndarray:
     table = np.zeros(1, FACTS)
     table["width"], table["height"], table["bytes"] = width, height, size

@@ -271,6 +271,15 @@ def test_scans_rows_that_repeat_an_image_are_read_once(tmp_path, capsys):
     assert "15 images, but 2 ids" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("beside", ["boxes", "img_sizes"])
+def test_what_has_no_rows_beside_scans_regions_is_a_fault(tmp_path, capsys, beside):
+    (inputs,) = LAYOUTS["scan"].write(tmp_path, foreign.images(3, regions_each=4))
+    for none in (np.float32(1), np.zeros(3, np.float32)):
+        np.save(tmp_path / f"dev_{beside}.npy", none)
+        bring("--input", inputs, "--output", tmp_path / "b.h5", code=2)
+        assert f"dev_{beside}.npy: of shape {none.shape}; a row" in capsys.readouterr().err
+
+
 def test_boxes_of_the_kdd_cup_are_turned_round(tmp_path, capsys):
     names = ["product_id", "image_h", "image_w", "num_boxes", "boxes", "features", "class_labels", "query"]
     (image,) = foreign.images(1)

@@ -152,6 +152,8 @@ def _beside(path: Path, images: int) -> LyingArray | np.ndarray | None:
     if not path.is_file():
         return None
     found = _lying(path)
+    if found.ndim < 2:
+        raise ImportFault(f"{path}: of shape {found.shape}; a row of numbers for each image is expected")
     if len(found) != images:
         raise ImportFault(f"{path}: {len(found)} rows for {images} images")
     return found
