@@ -16,6 +16,9 @@ from interbert.serve.models import BRINGING
 from interbert.serve.shapes import SwapBody, shaped
 from interbert.serve.strict_json import parsed
 
+LOOK = 0.2
+"""Seconds, after which it is seen that the server is to stop."""
+
 
 def add(app: FastAPI, door: Door) -> None:
     @app.post("/admin/swap")
@@ -23,7 +26,13 @@ def add(app: FastAPI, door: Door) -> None:
         door.must_be_open()
         async with door.bodies.of(request) as body:
             sent = shaped(SwapBody, parsed(body))
-        await asyncio.wrap_future(_brought(door, Path(sent.index), Path(sent.model)))
+        brought = asyncio.wrap_future(_brought(door, Path(sent.index), Path(sent.model)))
+        try:
+            while not (await asyncio.wait({brought}, timeout=LOOK))[0]:
+                door.must_be_open()
+        finally:
+            brought.cancel()
+        brought.result()
         return JSONResponse(_told(door))
 
     @app.post("/admin/rollback")

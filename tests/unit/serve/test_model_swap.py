@@ -1,6 +1,7 @@
 """Another model takes the first one's place under load: no request fails, and it can be taken back."""
 
 import json
+import signal
 import threading
 import time
 from pathlib import Path
@@ -189,17 +190,23 @@ def test_who_stops_does_not_wait_for_the_one_that_is_brought(two, monkeypatch):
     models = Models(open_searcher(*two["first"]), opened)
     body = json.dumps(words(two, "second")).encode()
 
+    answers = []
+
     def serve_and_stop():
-        with served(models, admin_keys=[KEY], drain=1) as client:
+        with served(models, admin_keys=[KEY]) as client:
             sent = ("POST", "/admin/swap", body, JSON | ADMIN)
-            threading.Thread(target=client.send, args=sent, daemon=True).start()
+            asking = threading.Thread(target=lambda: answers.append(client.send(*sent)))
+            asking.start()
             assert begun.wait(30)
+            client.server.handle_exit(signal.SIGTERM, None)
+            asking.join(30)
         models.close()
 
     stopping = threading.Thread(target=serve_and_stop)
     stopping.start()
     stopping.join(25)
     assert not stopping.is_alive() and models.now._closed
+    assert answers[0][0] == 503 and b"draining" in answers[0][1]
     ended = []
     monkeypatch.setattr("os._exit", ended.append)
     end_what_is_being_brought()
