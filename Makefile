@@ -39,6 +39,7 @@ ITEMS ?= 20000
 PORT ?= 8000
 SEARCH := runs/$(RECIPE)_distill
 TO_SEARCH := data/search/$(RECIPE)_$(ITEMS).h5
+MARK := import pathlib, sys; from interbert.search.mark import mark_of; print(mark_of(pathlib.Path(sys.argv[1]))[:12])
 TONGUE_OF_RECIPE := $(if $(filter %_zh,$(RECIPE)),zh,en)
 
 serve: $(VENV)/ready ## What `make pretrain` left, made to search: distil, index 20,000 scenes, open on this machine
@@ -47,9 +48,11 @@ serve: $(VENV)/ready ## What `make pretrain` left, made to search: distil, index
 	  $(if $(filter zh,$(TONGUE_OF_RECIPE)),--set scenes.language=zh --set scenes.folder=data/scenes_zh --set data.max_text_tokens=62)
 	test -e $(TO_SEARCH) || $(RUN) python -m interbert scenes --output $(TO_SEARCH) --images $(ITEMS) --split test \
 	  --seed 7 --language $(TONGUE_OF_RECIPE)
-	test -e $(SEARCH)/index_$(ITEMS) || $(RUN) python -m interbert index build --model $(SEARCH)/export \
-	  --data $(TO_SEARCH) --output $(SEARCH)/index_$(ITEMS)
-	$(RUN) python -m interbert serve --index $(SEARCH)/index_$(ITEMS) --model $(SEARCH)/export --port $(PORT)
+	@# An index serves the model that made it and no other: one that is distilled anew gets its own.
+	index=$(SEARCH)/index_$(ITEMS)_$$($(BIN)/python -c '$(MARK)' $(SEARCH)/export) && \
+	{ test -e $$index || $(RUN) python -m interbert index build --model $(SEARCH)/export --data $(TO_SEARCH) \
+	  --output $$index; } && \
+	$(RUN) python -m interbert serve --index $$index --model $(SEARCH)/export --port $(PORT)
 
 real: $(VENV)/ready ## Fetch real pictures and texts, pretrain from a BERT, search what it has not seen
 	$(RUN) python benchmarks/real.py --languages $(TONGUE) --beginnings bert --seeds 1 --ranks $(RANKS) \

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from interbert.ab.record import opened
-from interbert.ab.statistics import diversity
+from interbert.search.diverse import unlikeness
 from interbert.search.index.truth import NAME as TRUTH
 from interbert.search.index.truth import Truth
 
@@ -153,7 +153,7 @@ class _Yardstick:
 
     def diversity(self, items: list[str]) -> float | None:
         vectors = [vector for item in items if (vector := self._vector(item)) is not None]
-        return diversity(np.stack(vectors)) if len(vectors) > 1 else None
+        return unlikeness(np.stack(vectors)) if vectors else None
 
     def close(self) -> None:
         if self._truth is not None:

@@ -14,6 +14,7 @@ import threading
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import Future
+from contextlib import suppress
 from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import Any
@@ -159,11 +160,12 @@ class Record:
             self._database.execute("BEGIN IMMEDIATE")
             rows = [astuple(one) for one in searches]
             self._database.executemany("INSERT OR IGNORE INTO searches VALUES (?, ?, ?, ?, ?, ?, ?, ?)", rows)
-            answers = [self._events(what) for what, _ in events]
+            answers = [self._events_or_error(what) for what, _ in events]
             self._database.execute("COMMIT")
-        except sqlite3.Error as error:
-            if self._database.in_transaction:
-                self._database.execute("ROLLBACK")
+        except Exception as error:  # whatever it is, the next ones are written
+            with suppress(sqlite3.Error):
+                if self._database.in_transaction:
+                    self._database.execute("ROLLBACK")
             self.lost += len(searches)
             full = isinstance(error, sqlite3.OperationalError) and "full" in str(error)
             answers = [OSError(errno.ENOSPC, "no room on the disk", str(self.path)) if full else error] * len(
@@ -174,6 +176,20 @@ class Record:
                 future.set_exception(answer)
             else:
                 future.set_result(answer)
+
+    def _events_or_error(self, events: Sequence[Exposure | Click]) -> dict[str, int] | Exception:
+        """What is wrong with some is not the others' fault, unless it is the disk."""
+        self._database.execute("SAVEPOINT one")
+        try:
+            return self._events(events)
+        except sqlite3.Error:
+            raise
+        except Exception as error:  # such as a number that SQLite has not
+            self._database.execute("ROLLBACK TO one")
+            return error
+        finally:
+            if self._database.in_transaction:
+                self._database.execute("RELEASE one")
 
     def _events(self, events: Sequence[Exposure | Click]) -> dict[str, int] | UnknownSearch:
         """All of them, or none."""

@@ -134,14 +134,3 @@ def gini(counts_I: np.ndarray) -> float | None:
     sorted_I = np.sort(counts_I)
     n = len(sorted_I)
     return float((2 * np.arange(1, n + 1) - n - 1) @ sorted_I / (n * total))
-
-
-def diversity(vectors_NW: np.ndarray) -> float | None:
-    """1 less the mean cosine of two items of a list; None of fewer than two."""
-    n = len(vectors_NW)
-    if n < 2:
-        return None
-    lengths_N = np.linalg.norm(vectors_NW, axis=1, keepdims=True)
-    unit_NW = vectors_NW / np.where(lengths_N > 0, lengths_N, 1)
-    together = float((unit_NW.sum(0) ** 2).sum()) - float((unit_NW**2).sum())
-    return 1 - together / (n * (n - 1))

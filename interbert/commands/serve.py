@@ -69,7 +69,7 @@ def run(arguments: argparse.Namespace) -> int:
     from interbert.serve.hosts import warning_of
     from interbert.serve.keys import read_keys
     from interbert.serve.models import Models
-    from interbert.serve.running import Server, address, bound
+    from interbert.serve.running import Server, address, bound, end_what_is_being_brought
     from interbert.serve.start_trial import application
 
     keys, admin_keys = (read_keys(file) if file else None for file in (arguments.key, arguments.admin_key))
@@ -89,6 +89,7 @@ def run(arguments: argparse.Namespace) -> int:
         who = {"keys": keys, "admin_keys": admin_keys, "names": [*arguments.name, arguments.host]}
         with application(partial(app_of, **who), door, *given) as (app, doors):
             Server(app, doors, DRAIN, lambda: print(said, flush=True)).run(sockets=[socket])
+    end_what_is_being_brought()
     return 0
 
 

@@ -146,7 +146,10 @@ class Plans:
                 numbers = [number for number in everything.tolist() if number not in without]
             else:
                 query_1W = np.mean(job.text_vectors, axis=0)[None]
-                found, products = self.index.search(query_1W, count, among, without)
+                try:
+                    found, products = self.index.search(query_1W, count, among, without, job.over)
+                except TimeoutError:
+                    raise Late("the deadline passed while candidates were sought") from None
                 numbers = found[0]
                 first.update(zip(numbers, products[0], strict=True))
             rows.update(self.index.rows(numbers))
@@ -177,7 +180,7 @@ class Plans:
         return Hit(row.id, one.score, one.first, row.title, row.attributes, row.number, explanation)
 
     def _explained(self, job: Job, row: Row, ids: np.ndarray) -> Explanation | None:
-        if job.left() or job.late():  # twenty of them take as long as many a request
+        if job.over():  # twenty of them take as long as many a request
             raise Late("the deadline passed before all was explained")
         regions = self.regions.of(row.number)
         if regions is None:

@@ -50,7 +50,7 @@ class Load:
     tokens: int
     """Of the work that is left."""
     tokens_per_second: float
-    """Of the last micro-batches; 0 before the first."""
+    """Of the last micro-batches; 0 before the second."""
     micro_batches: int
     """Since it was opened, and so the following."""
     pairs: int

@@ -106,6 +106,11 @@ class Shards:
         return self._shard(item_id)("look", item_id).result()
 
     @property
+    def alive(self) -> bool:
+        """Of all of them: no request is answered in part."""
+        return all(self._all("alive"))
+
+    @property
     def sequence(self) -> int:
         """Changes of all of them."""
         return sum(told["index"]["sequence"] for told in self._all("info"))

@@ -15,7 +15,9 @@ from starlette.requests import ClientDisconnect
 
 from interbert.inference.uploads import Uploads
 from interbert.search.requests import Closing, Late, Placed
+from interbert.search.searcher import Searcher
 from interbert.serve.body import Bodies
+from interbert.serve.faults import Fault
 from interbert.serve.models import Engine, Models
 from interbert.serve.strict_json import parsed
 from interbert.serve.traces import stages_of
@@ -54,6 +56,14 @@ class Door:
     async def model(self) -> str:
         """Aside, for an index in shares asks all of them."""
         return (await self.aside(self.searcher.info))["model"]["path"]
+
+    async def must_be_alive(self) -> None:
+        self.must_be_open()
+        searcher = self.searcher
+        # One of this process waits for nothing, nor for those who are asked aside.
+        alive = searcher.alive if isinstance(searcher, Searcher) else await self.aside(lambda: searcher.alive)
+        if not alive:
+            raise Fault(503, "ended", "the thread that runs the model has ended; start the server anew")
 
     async def ask(self, request: Request, make: Make, pictures: bool = False) -> tuple[Any, Any]:
         """What `make` remembers, and the answer. pictures: it may hold some."""

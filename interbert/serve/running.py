@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import socket
+import sys
+import threading
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import uvicorn
 
 from interbert.serve.door import Door
+from interbert.serve.models import BRINGING
 from interbert.serve.patience import Patient
 
 MOST_CONNECTIONS = 1000
@@ -43,6 +47,15 @@ class Server(uvicorn.Server):
             door.draining = True
         self.force_exit = self.should_exit and sig == signal.SIGINT
         self.should_exit = True
+
+
+def end_what_is_being_brought() -> None:
+    """When all is closed: a model may still be being loaded, and Python cannot end its thread in a well-behaved way
+    (it is ended within torch's C++, which aborts the process)."""
+    if any(thread.name == BRINGING for thread in threading.enumerate()):
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(0)
 
 
 def bound(host: str, port: int) -> socket.socket:

@@ -142,6 +142,10 @@ class Job:
     def late(self) -> bool:
         return self.deadline is not None and time.monotonic() > self.deadline
 
+    def over(self) -> bool:
+        """Nobody waits for it any more."""
+        return self.left() or self.late()
+
     def keep(self) -> bool:
         """It is answered whoever leaves. False where its client has left or it is late, and nothing is to be done."""
         if self.late():

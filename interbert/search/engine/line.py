@@ -10,7 +10,7 @@ from interbert.search.engine.jobs import Job
 from interbert.search.requests import Busy, Closing
 
 REMEMBERED = 0.8
-"""Of the speed so far, at each micro-batch."""
+"""Of the tokens and seconds so far, at each micro-batch."""
 
 
 class Line:
@@ -22,7 +22,9 @@ class Line:
         self._changed = threading.Condition()
         self._closing = False
         self.speed = 0.0
-        """Tokens a second; 0 before the first micro-batch."""
+        """Tokens a second; 0 before the second micro-batch."""
+        self._ran: tuple[float, float] | None = None
+        """Tokens and seconds, the more the later they were. None before the first."""
         self.dropped = self.late = self.refused = 0
 
     @property
@@ -74,9 +76,14 @@ class Line:
             self._changed.notify_all()
 
     def ran(self, tokens: int, seconds: float) -> None:
-        """A micro-batch took so long."""
-        now = tokens / max(seconds, 1e-6)
-        self.speed = now if not self.speed else REMEMBERED * self.speed + (1 - REMEMBERED) * now
+        """A micro-batch took so long. The first says nothing: much is read and compiled with it."""
+        if self._ran is None:
+            self._ran = (0.0, 0.0)
+            return
+        # Not a mean of speeds, in which a few words count as much as a thousand pairs.
+        all_tokens, all_seconds = (REMEMBERED * one for one in self._ran)
+        self._ran = (all_tokens + tokens, all_seconds + max(seconds, 1e-6))
+        self.speed = self._ran[0] / self._ran[1]
 
     def close(self, drain: float) -> None:
         """Nothing more joins; waits so long for what is there, and fails the rest."""

@@ -212,18 +212,17 @@ class Index:
         count: int,
         among: np.ndarray | None = None,
         without: frozenset[int] = frozenset(),
+        over: Callable[[], bool] = lambda: False,
     ) -> tuple[list[list[int]], list[list[float]]]:
         """Of each query the numbers of the nearest items, best first, and their inner products. among: only these
-        (sorted); without: none of these."""
+        (sorted); without: none of these. TimeoutError as soon as it is `over`."""
         assert self.nearest is not None, "an index without vectors"
-        pairs = [
-            nearest_of(self.nearest, self.vectors, query_W, count, among, without) for query_W in queries_QW
-        ]
+        pairs = [nearest_of(self.nearest, query_W, count, among, without, over) for query_W in queries_QW]
         return [numbers for numbers, _ in pairs], [products for _, products in pairs]
 
     def vectors(self, numbers: Sequence[int]) -> np.ndarray:
         """float32 [numbers, W]; zeros of what has gone."""
-        if isinstance(self.nearest, Exact):
+        if self.nearest is not None:
             return self.nearest.vectors(numbers)
         found = self.truth.vectors(numbers)
         result = np.zeros((len(numbers), self.width), np.float32)

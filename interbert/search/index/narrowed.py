@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import numpy as np
 
@@ -12,28 +12,28 @@ FEW = 20_000
 """Items that fit a filter, up to which each of them is looked at."""
 WIDEST = 65_536
 """Neighbours that a graph is asked for, beyond which it is cheaper to look at all that fit."""
-AT_A_TIME = 100_000
-
-Vectors = Callable[[Sequence[int]], np.ndarray]
-"""float32 [numbers, W]"""
+AT_A_TIME = 20_000
+"""That are looked at before the clock is."""
 
 
 def nearest_of(
     nearest: Nearest,
-    vectors: Vectors,
     query_W: np.ndarray,
     count: int,
     among: np.ndarray | None,
     without: frozenset[int],
+    over: Callable[[], bool],
 ) -> tuple[list[int], list[float]]:
-    """Numbers, best first, and inner products. among: only these (sorted); without: none of these."""
+    """Numbers, best first, and inner products. among: only these (sorted); without: none of these.
+    TimeoutError as soon as it is `over`."""
     unwanted = np.fromiter(without, np.int64, len(without))
     if among is not None and len(among := np.setdiff1d(among, unwanted)) <= FEW:
-        return _looked_at(vectors, query_W, count, among)
+        return _looked_at(nearest, query_W, count, among, over)
     whole = len(nearest)
     # As many more as will not do, if those that will do lie about evenly.
     asked = 2 * count * max(1, whole // len(among)) if among is not None else count + min(len(without), count)
     while True:
+        _go_on_unless(over)
         found, scores = nearest.search(query_W[None], asked)
         keep = ~np.isin(found[0], unwanted)
         if among is not None:
@@ -41,18 +41,24 @@ def nearest_of(
         if keep.sum() >= count or asked >= whole:
             return found[0][keep][:count].tolist(), scores[0][keep][:count].tolist()
         if among is not None and asked >= WIDEST:
-            return _looked_at(vectors, query_W, count, among)
+            return _looked_at(nearest, query_W, count, among, over)
         asked = min(whole, 4 * asked)
 
 
 def _looked_at(
-    vectors: Vectors, query_W: np.ndarray, count: int, among: np.ndarray
+    nearest: Nearest, query_W: np.ndarray, count: int, among: np.ndarray, over: Callable[[], bool]
 ) -> tuple[list[int], list[float]]:
     best, products = np.zeros(0, np.int64), np.zeros(0, np.float32)
     for start in range(0, len(among), AT_A_TIME):
+        _go_on_unless(over)
         some = among[start : start + AT_A_TIME]
         best = np.concatenate([best, some])
-        products = np.concatenate([products, vectors(some.tolist()) @ query_W])
+        products = np.concatenate([products, nearest.vectors(some.tolist()) @ query_W])
         order = np.argsort(-products, kind="stable")[:count]
         best, products = best[order], products[order]
     return best.tolist(), products.tolist()
+
+
+def _go_on_unless(over: Callable[[], bool]) -> None:
+    if over():
+        raise TimeoutError("before the nearest were found")

@@ -30,6 +30,10 @@ class Nearest(Protocol):
 
     def search(self, queries_QW: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
         """int64 [Q, K] numbers, best first, and float32 [Q, K] inner products."""
+        ...
+
+    def vectors(self, numbers: Sequence[int]) -> np.ndarray:
+        """float32 [numbers, W]; zeros of what is not there."""
 
 
 class Exact:
@@ -85,7 +89,6 @@ class Exact:
         return found_QK, scores_QK
 
     def vectors(self, numbers: Sequence[int]) -> np.ndarray:
-        """float32 [numbers, W]; zeros of what is not there."""
         with self._lock:
             places = np.array([self._place.get(int(number), -1) for number in numbers], np.int64)
             found_NW = (
@@ -156,6 +159,16 @@ class Graph:
             found = self._index.search(np.ascontiguousarray(queries_QW, np.float32), count)
         keys = np.asarray(found.keys).reshape(len(queries_QW), -1).astype(np.int64)
         return keys, 1 - np.asarray(found.distances, np.float32).reshape(len(queries_QW), -1)
+
+    def vectors(self, numbers: Sequence[int]) -> np.ndarray:
+        with self._lock:
+            found = self._index.get(np.asarray(numbers, np.uint64), "f32")
+        assert found is not None, "one is asked for as a list"
+        result_NW = np.zeros((len(numbers), self.width), np.float32)
+        for place, vector_W in enumerate(found):
+            if vector_W is not None:
+                result_NW[place] = vector_W
+        return result_NW
 
     @property
     def looks(self) -> int:

@@ -17,7 +17,7 @@ def add(app: FastAPI, door: Door, metrics: Metrics) -> None:
 
     @app.get("/ready")
     async def ready() -> Response:
-        door.must_be_open()
+        await door.must_be_alive()
         return JSONResponse({"status": "ready"})
 
     @app.get("/info")

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from interbert.ab.statistics import difference, diversity, gini, rate, resplit, resplit_p, sample_ratio
+from interbert.ab.statistics import difference, gini, rate, resplit, resplit_p, sample_ratio
 
 
 def users(rng, count, ctr, spread=0.5):
@@ -98,12 +98,3 @@ def test_exposure_is_even_or_not():
     assert gini(np.array([0, 0, 0, 8])) == 0.75
     assert gini(np.array([1, 2, 3, 4])) == 0.25
     assert gini(np.zeros(3)) is None
-
-
-def test_diversity_is_one_less_the_mean_cosine():
-    rng = np.random.default_rng(8)
-    rows = rng.normal(size=(5, 8))
-    unit = rows / np.linalg.norm(rows, axis=1, keepdims=True)
-    mean = np.mean([unit[a] @ unit[b] for a in range(5) for b in range(5) if a != b])
-    assert diversity(rows) == pytest.approx(1 - mean)
-    assert diversity(np.tile(rows[:1], (3, 1))) == pytest.approx(0) and diversity(rows[:1]) is None

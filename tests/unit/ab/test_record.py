@@ -5,8 +5,10 @@ import sqlite3
 import subprocess
 import sys
 import time
+from concurrent.futures import Future
 
 import pytest
+from small_search import until
 
 from interbert.ab.experiment import ArmSettings, Experiment
 from interbert.ab.record import Click, Exposure, Record, Searched, UnknownSearch, opened
@@ -73,6 +75,23 @@ def test_a_full_disk_is_said_and_the_server_lives(record, tmp_path):
     with pytest.raises(OSError, match="no room"):
         record.put(many).result(10)
     record._database.execute("PRAGMA max_page_count = 1000000")
+    assert record.put([Click("one", "x")]).result(10) == {"exposures": 0, "clicks": 1}
+
+
+def test_what_is_wrong_with_one_body_is_said_and_the_others_are_kept(record, tmp_path):
+    fine, also = ([Exposure("one", item, 0)] for item in "ab")
+    bad = [Exposure("one", "x", 0), Exposure("one", "y", 2**70)]  # no number of SQLite's
+    futures = [Future() for _ in range(3)]
+    record._commit([(searched(), None), *zip((fine, bad, also), futures, strict=True)])
+    assert futures[0].result(0) == futures[2].result(0) == {"exposures": 1, "clicks": 0}
+    assert isinstance(futures[1].exception(0), OverflowError)
+    assert sorted(row[1] for row in rows(tmp_path, "exposures")) == ["a", "b"] and record.lost == 0
+
+
+def test_whatever_goes_wrong_the_next_are_written(record):
+    record.note(searched("\ud800"))  # nothing that UTF-8 has
+    until(lambda: record.lost == 1)
+    record.note(searched())
     assert record.put([Click("one", "x")]).result(10) == {"exposures": 0, "clicks": 1}
 
 

@@ -77,6 +77,7 @@ def check(path: Path, there: set[int], said: list[tuple[str, int]], exact_up_to:
 
 
 def kills(path: Path, times: int, seed: int, exact_up_to: int) -> None:
+    print(f"seed {seed}")  # which pytest shows where it fails
     rng = np.random.default_rng(seed)
     empty_index(path).close()
     there, first = set(), 0

@@ -115,6 +115,42 @@ def test_of_many_that_fit_a_filter_the_nearest_are_found(tmp_path, monkeypatch):
         assert index.search(query, 10, without=without)[0] == [index.search(query, 110)[0][0][100:]]
 
 
+def test_vectors_of_a_graphs_items_are_not_read_from_the_disk(tmp_path, monkeypatch):
+    """Others wait meanwhile."""
+    empty_index(tmp_path / "i").close()
+    with Index.open(tmp_path / "i", exact_up_to=-1) as index:
+        index.put([addition(n) for n in range(200)])
+        index.snapshot()
+        index.remove(["item-5"])
+    with Index.open(tmp_path / "i", exact_up_to=-1) as index:
+        assert index.kind == "graph"
+        vectors = index.vectors([8, 6, 1])
+        assert np.allclose(vectors, [addition(7).vector_W, np.zeros(WIDTH), addition(0).vector_W], atol=1e-3)
+        monkeypatch.setattr(index.truth, "vectors", None)
+        query, among = addition(7).vector_W[None], index.truth.numbers()[::2]
+        products = index.vectors(among.tolist()) @ query[0]
+        (found,), (scores,) = index.search(query, 10, among)
+        assert found == among[np.argsort(-products, kind="stable")[:10]].tolist()
+        assert np.allclose(scores, np.sort(products)[::-1][:10])
+
+
+def test_what_nobody_waits_for_is_not_sought_on(tmp_path, monkeypatch):
+    with empty_index(tmp_path / "i") as index:
+        index.put([addition(n) for n in range(20)])
+        monkeypatch.setattr("interbert.search.index.narrowed.AT_A_TIME", 5)
+        asked, query, among = [], addition(7).vector_W[None], index.truth.numbers()
+
+        def over():
+            asked.append(1)
+            return len(asked) == 3
+
+        with pytest.raises(TimeoutError):
+            index.search(query, 2, among, over=over)
+        with pytest.raises(TimeoutError):
+            index.search(query, 2, over=lambda: True)
+        assert len(asked) == 3
+
+
 def test_any_name_of_an_attribute_is_one(tmp_path):
     names = ["a.b", 'a"b', "a\\b", "", "$", "[0]", "é"]
     with empty_index(tmp_path / "i") as index:

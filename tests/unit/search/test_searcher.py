@@ -12,6 +12,7 @@ from small_world import WordTokenizer, open_world
 
 from interbert.corpus.tokens import TokenTable
 from interbert.search.encoder import text_vectors_of
+from interbert.search.engine.jobs import Job
 from interbert.search.requests import (
     Busy,
     Closing,
@@ -307,6 +308,19 @@ def test_a_filter_that_takes_longer_than_there_is_time_is_ended(searcher, monkey
     with pytest.raises(Late, match="filter"):
         searcher.submit(asked)
     assert searcher.submit(Search((QUERIES[0],), filter={"a": 1}, seconds=60)).result(30).hits == ()
+
+
+def test_candidates_that_are_sought_beyond_the_deadline_are_sought_no_more(searcher, monkeypatch):
+    search = searcher.index.search
+
+    def slow(*given):
+        monkeypatch.setattr(Job, "late", lambda _: True)
+        return search(*given)
+
+    monkeypatch.setattr(searcher.index, "search", slow)
+    with pytest.raises(Late, match="candidates"):
+        searcher.submit(Search((QUERIES[0],), k=2, seconds=30)).result(30)
+    assert searcher.load.pairs == 0
 
 
 def test_nobody_waits_for_the_disk_of_another(searcher, monkeypatch):

@@ -124,6 +124,14 @@ def test_they_are_served_as_one(whole_and_parts):
         assert client.ask("POST", "/search", {"query": ""})[0] == 422
 
 
+def test_where_one_has_ended_they_are_not_ready(whole_and_parts):
+    _, shards, searchers = whole_and_parts
+    with served(shards) as client:
+        assert client.ask("GET", "/ready")[0] == 200
+        searchers[1].close()
+        assert client.ask("GET", "/ready")[0] == 503
+
+
 def test_nobody_waits_while_shares_are_asked_for_the_models_name(whole_and_parts, monkeypatch):
     """The thread in which all requests are begun and ended asks none of them."""
     _, shards, _ = whole_and_parts

@@ -1,17 +1,20 @@
 """Another model takes the first one's place under load: no request fails, and it can be taken back."""
 
+import json
+import signal
 import threading
 import time
 from pathlib import Path
 
 import pytest
-from small_search import open_searcher, write_index, write_searcher
-from small_server import served
+from small_search import open_searcher, until, write_index, write_searcher
+from small_server import JSON, served
 
 from interbert.search.index.index import OtherModel
 from interbert.search.requests import Closing, Options
 from interbert.search.searcher import Searcher
 from interbert.serve.models import Models
+from interbert.serve.running import end_what_is_being_brought
 
 KEY = "a" * 20
 ADMIN = {"authorization": f"Bearer {KEY}"}
@@ -83,7 +86,7 @@ def test_a_model_is_swapped_and_taken_back_under_load_and_no_request_fails(clien
             assert seen == pytest.approx(
                 first if told["model"]["path"].startswith(str(two["first"][0])) else second
             )
-        # The first one again in the place of the second: what went before the second is closed and opened anew.
+        # For a while, whichever of them it ended with.
         reached = len(counted)
         while len(counted) < reached + 20:
             time.sleep(0.01)
@@ -143,6 +146,74 @@ def test_one_at_a_time(client, two):
     with client.door.models._changing:
         status, told = client.ask("POST", "/admin/swap", words(two, "second"), **ADMIN)
         assert (status, told["error_type"]) == (409, "changing")
+
+
+def test_who_goes_back_does_not_wait_for_the_one_that_ends(client, two, tmp_path, monkeypatch):
+    third = tmp_path / "third"
+    encoder = write_searcher(third, seed=5)
+    write_index(third, encoder, images=20)
+    models, ends, go = client.door.models, threading.Event(), threading.Event()
+    opened = models._open
+    models._open = lambda index, model: (
+        open_searcher(third, encoder) if index == third / "index" else opened(index, model)
+    )
+    models.swap(*(Path(one) for one in words(two, "second").values()))
+    first, second = models.before, models.now
+    close = first.close
+
+    def slowly(drain):
+        ends.set()
+        assert go.wait(30)
+        close(drain)
+
+    monkeypatch.setattr(first, "close", slowly)
+    swap = threading.Thread(target=models.swap, args=(third / "index", third / "model"))
+    swap.start()
+    assert ends.wait(30)
+    assert client.ask("POST", "/admin/rollback", **ADMIN)[0] == 200 and models.now is second
+    status, told = client.ask("POST", "/admin/swap", words(two, "first"), **ADMIN)
+    assert status == 422 and "being closed" in told["error"]
+    go.set()
+    swap.join(30)
+    assert first._closed and models._going == []
+
+
+def test_who_stops_does_not_wait_for_the_one_that_is_brought(two, monkeypatch):
+    begun, go, brought = threading.Event(), threading.Event(), []
+
+    def opened(index, model):
+        begun.set()
+        assert go.wait(60)
+        brought.append(open_searcher(*two["second"]))
+        return brought[0]
+
+    models = Models(open_searcher(*two["first"]), opened)
+    body = json.dumps(words(two, "second")).encode()
+
+    answers = []
+
+    def serve_and_stop():
+        with served(models, admin_keys=[KEY]) as client:
+            sent = ("POST", "/admin/swap", body, JSON | ADMIN)
+            asking = threading.Thread(target=lambda: answers.append(client.send(*sent)))
+            asking.start()
+            assert begun.wait(30)
+            client.server.handle_exit(signal.SIGTERM, None)
+            asking.join(30)
+        models.close()
+
+    stopping = threading.Thread(target=serve_and_stop)
+    stopping.start()
+    stopping.join(25)
+    assert not stopping.is_alive() and models.now._closed
+    assert answers[0][0] == 503 and b"draining" in answers[0][1]
+    ended = []
+    monkeypatch.setattr("os._exit", ended.append)
+    end_what_is_being_brought()
+    assert ended == [0]  # Python would wait, or abort
+    go.set()
+    until(lambda: brought and brought[0]._closed)
+    assert models.now is not brought[0]
 
 
 def test_without_keys_for_it_nobody_can(two):

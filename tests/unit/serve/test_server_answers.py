@@ -9,6 +9,7 @@ import pytest
 from small_search import WIDTH, some_regions
 
 from interbert.search.requests import Embed, Recommend, Rerank, Search
+from interbert.search.searcher import Searcher
 
 QUERY = "w01 w02 w03"
 
@@ -166,9 +167,13 @@ def test_answers_wait_for_no_acknowledgement(client):
             assert opened.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
 
 
-def test_it_says_how_it_is(client):
+def test_it_says_how_it_is(client, monkeypatch):
     assert client.ask("GET", "/health") == (200, {"status": "alive"})
     assert client.ask("GET", "/ready") == (200, {"status": "ready"})
+    with monkeypatch.context() as patched:
+        patched.setattr(Searcher, "alive", False)
+        status, told = client.ask("GET", "/ready")
+        assert (status, told["error_type"]) == (503, "ended")
     status, told = client.ask("GET", "/info")
     assert status == 200 and told["index"]["items"] == len(client.door.searcher.index)
     assert told["limits"]["body_bytes"] == client.door.bodies.most

@@ -1,0 +1,32 @@
+"""How fast the line says that it goes."""
+
+import pytest
+
+from interbert.search.engine.jobs import Job
+from interbert.search.engine.line import Line
+from interbert.search.requests import Busy
+
+
+def job(tokens):
+    return Job([], [], lambda _: None, lambda _: None, None, tokens)
+
+
+def test_its_speed_is_tokens_over_seconds_however_small_some_micro_batches_are():
+    line = Line(10_000, 2.0)
+    for _ in range(50):
+        line.ran(10, 0.01)  # a few words
+        line.ran(4000, 0.2)  # and their pairs
+    assert line.speed == pytest.approx(4010 / 0.21, rel=0.02)
+
+
+def test_the_first_micro_batch_in_which_much_is_read_makes_nobody_leave():
+    line = Line(10_000, 2.0)
+    line.ran(10, 5.0)
+    line.join(job(4000))
+    line.join(job(1000))
+    line.ran(4000, 0.2)
+    assert line.speed == pytest.approx(20_000)
+    line.join(job(1000))
+    line.ran(10, 5.0)  # slow in earnest
+    with pytest.raises(Busy):
+        line.join(job(1000))
