@@ -2,10 +2,10 @@ import io
 import os
 import tarfile
 import zipfile
-from pathlib import Path
 
 import picture_files
 import pytest
+from brought import opened, read_all
 from picture_files import (
     ONE_CAPTION,
     WRITERS,
@@ -15,24 +15,9 @@ from picture_files import (
     write_tar,
 )
 
-from interbert.sources.images.containers.container import Fields, ImageError
+from interbert.sources.images.containers.container import ImageError
 from interbert.sources.images.containers.names import Names
-from interbert.sources.images.containers.recognise import open_containers
 from interbert.sources.record import ImportFault
-
-
-def opened(*paths: Path, **fields: object):
-    return open_containers([*paths], Fields(**fields))
-
-
-def read_all(containers) -> dict[str, tuple[bytes, list[str]]]:
-    found = {}
-    for container in containers:
-        for number, name in enumerate(container.ids):
-            assert name not in found
-            one = container.read(number)
-            found[name] = (one.data, one.captions)
-    return found
 
 
 @pytest.mark.parametrize("kind", WRITERS)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from brought import opened, read_all
 from picture_files import (
     drawn,
     encoded,
@@ -14,23 +15,8 @@ from picture_files import (
     write_table,
 )
 
-from interbert.sources.images.containers.container import Fields, ImageError
-from interbert.sources.images.containers.recognise import open_containers
+from interbert.sources.images.containers.container import ImageError
 from interbert.sources.record import ImportFault
-
-
-def opened(*paths: Path, **fields: object):
-    return open_containers([*paths], Fields(**fields))
-
-
-def read_all(containers) -> dict[str, tuple[bytes, list[str]]]:
-    found = {}
-    for container in containers:
-        for number, name in enumerate(container.ids):
-            assert name not in found
-            one = container.read(number)
-            found[name] = (one.data, one.captions)
-    return found
 
 
 def tsv(path: Path, rows: list[list[bytes]]) -> Path:

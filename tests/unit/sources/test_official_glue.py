@@ -1,31 +1,12 @@
 """GLUE's tables into examples of text alone, and what is said of bad ones."""
 
-import json
-from pathlib import Path
-
 import official_files as made
 import pytest
+from brought import bring, lines_of, refused
 from official_files import write_glue
 
-from interbert import __main__ as program
 from interbert.corpus.examples import open_examples
 from interbert.sources.official.glue_tasks import TASKS
-
-
-def bring(*words: object, code: int = 0) -> None:
-    assert program.main(["import", *map(str, words)]) == code
-
-
-def lines_of(path: Path) -> list[dict]:
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").split("\n") if line]
-
-
-def refused(capsys, *words: object) -> str:
-    """What is said; nothing is left at the output."""
-    bring(*words, code=2)
-    output = Path(words[words.index("--output") + 1])
-    assert not output.exists() and not list(output.parent.glob(".*partial"))
-    return capsys.readouterr().err
 
 
 @pytest.mark.parametrize("task", TASKS)

@@ -1,34 +1,15 @@
 """VCR's situations into examples, and what is said of bad ones."""
 
-import json
-from pathlib import Path
-
 import numpy as np
 import official_files as made
 import pytest
+from brought import bring, lines_of, refused
 from official_files import write_rows
 from small_store import write_named
 
-from interbert import __main__ as program
 from interbert.corpus.corpus import Corpus
 from interbert.corpus.examples import open_examples
 from interbert.store.store import StoreWriter
-
-
-def bring(*words: object, code: int = 0) -> None:
-    assert program.main(["import", *map(str, words)]) == code
-
-
-def lines_of(path: Path) -> list[dict]:
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").split("\n") if line]
-
-
-def refused(capsys, *words: object) -> str:
-    """What is said; nothing is left at the output."""
-    bring(*words, code=2)
-    output = Path(words[words.index("--output") + 1])
-    assert not output.exists() and not list(output.parent.glob(".*partial"))
-    return capsys.readouterr().err
 
 
 def test_a_situation_of_vcr_becomes_two_examples(tmp_path):

@@ -5,27 +5,11 @@ import pickle
 from pathlib import Path
 
 import pytest
+from brought import bring, lines_of, refused
 from official_files import vqa_annotation, vqa_question, write_vqa
 from small_store import write_named
 
-from interbert import __main__ as program
 from interbert.config import TaskSettings
-
-
-def bring(*words: object, code: int = 0) -> None:
-    assert program.main(["import", *map(str, words)]) == code
-
-
-def lines_of(path: Path) -> list[dict]:
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").split("\n") if line]
-
-
-def refused(capsys, *words: object) -> str:
-    """What is said; nothing is left at the output."""
-    bring(*words, code=2)
-    output = Path(words[words.index("--output") + 1])
-    assert not output.exists() and not list(output.parent.glob(".*partial"))
-    return capsys.readouterr().err
 
 
 @pytest.fixture
