@@ -12,17 +12,22 @@ from interbert.store.known_names import KnownNames
 
 _BUFFER = 1 << 18
 _BLOCK = 4 << 20
+_HANDED_OVER = 16 << 20
+"""Bytes after which the disk is told to begin: else it sleeps until the end, and is then waited for."""
 
 
 class Spool:
     """Bytes of one dataset, in the order that they came."""
 
     def __init__(self, folder: Path, dtype: str, start: int = 0) -> None:
-        """folder: beside the target, for that is where there must be room. start: where in the file they begin."""
+        """folder: beside the target, for that is where there must be room.
+
+        start: where in the file they begin, of one that is to become the target itself.
+        """
         self.dtype, self.start = np.dtype(dtype), start
         self._file = _nameless(folder)
         self._file.seek(start)
-        self.bytes = 0
+        self.bytes = self._handed_over = 0
 
     def add(self, values: Any) -> None:
         """An array or bytes; whole numbers in a list are brought to the dataset's type."""
@@ -31,6 +36,14 @@ class Spool:
         if size:
             self._file.write(data)
             self.bytes += size
+            if self.start and self.bytes - self._handed_over >= _HANDED_OVER:
+                self._hand_over()
+
+    def _hand_over(self) -> None:
+        # Linux begins to write such pages, does not wait, and keeps those that are not yet written in memory.
+        place, length = self.start + self._handed_over, self.bytes - self._handed_over
+        os.posix_fadvise(self._file.fileno(), place, length, os.POSIX_FADV_DONTNEED)
+        self._handed_over = self.bytes
 
     def __len__(self) -> int:
         """Numbers, not rows."""
