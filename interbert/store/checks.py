@@ -9,18 +9,17 @@ Fault = tuple[int, str]
 
 # A detector's arithmetic may leave a corner a hair outside: this share of the image's side is let pass.
 BOX_SLACK = 1e-4
-_BLOCK = 1 << 16
+_BLOCK = 1 << 19
 
 
 def faulty_features(features_RD: np.ndarray) -> Fault | None:
     """(row, what is wrong) of the first feature row that is not finite."""
-    # Not finite = all exponent bits set. Asked of the raw bits, and of so few at a time that they stay in the
-    # cache, this is some fifteen times faster than np.isfinite on halves.
+    # Not finite = all exponent bits set: as whole numbers without a sign the negative ones of those are the largest,
+    # with one the positive ones. So many at a time stay in the cache: ten times as fast as np.isfinite on halves.
     bits = features_RD.reshape(-1).view(np.uint16)
-    scratch = np.empty(min(bits.size, _BLOCK), np.uint16)
     for start in range(0, bits.size, _BLOCK):
         block = bits[start : start + _BLOCK]
-        if np.bitwise_and(block, np.uint16(0x7FFF), out=scratch[: block.size]).max() >= 0x7C00:
+        if block.max() >= 0xFC00 or block.view(np.int16).max() >= 0x7C00:
             break
     else:
         return None

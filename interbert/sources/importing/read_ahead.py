@@ -26,6 +26,8 @@ class ReadAhead:
         self._thread = ThreadPoolExecutor(1, "rows")
         self._begun: deque[Future[list[ImageRecord | ValueError]]] = deque()
         self._ready: deque[ImageRecord | ValueError] = deque()
+        self._read = self._taken = 0
+        """How often so many rows were read, and taken."""
         self._alone = threading.Lock()
 
     def where(self, number: int) -> str:
@@ -40,8 +42,11 @@ class ReadAhead:
         """ValueError where the row is no good."""
         if not self._ready:
             self._begin()
-            self._ready.extend(self._begun.popleft().result())
+            found = self._begun.popleft().result()
+            self._taken += 1
             self._begin()
+            _make_halves(found)
+            self._ready.extend(found)
         found = self._ready.popleft()
         try:
             if isinstance(found, ValueError):
@@ -62,7 +67,6 @@ class ReadAhead:
 
     def _read_some(self) -> list[ImageRecord | ValueError]:
         found, size = [], 0
-        features, probs = SideBySide(_TOGETHER), SideBySide(_TOGETHER)
         while len(found) < _TOGETHER and size < _BYTES and (number := next(self._rows, None)) is not None:
             try:
                 with self._alone:
@@ -71,8 +75,18 @@ class ReadAhead:
                 error.__traceback__ = error.__context__ = None  # which would hold this list, and the source
                 found.append(error)
                 continue
-            record.features_ND = features.halves(record.features_ND)
-            record.class_probs_NK = probs.halves(record.class_probs_NK)
             size += record.features_ND.nbytes
             found.append(record)
+        if self._read > self._taken:  # so there is time; else whoever waits for them helps
+            _make_halves(found)
+        self._read += 1
         return found
+
+
+def _make_halves(found: list[ImageRecord | ValueError]) -> None:
+    """Of features and distributions that are none yet."""
+    features, probs = SideBySide(len(found)), SideBySide(len(found))
+    for record in found:
+        if not isinstance(record, ValueError):
+            record.features_ND = features.halves(record.features_ND)
+            record.class_probs_NK = probs.halves(record.class_probs_NK)
