@@ -1,8 +1,8 @@
 """Who reasons better: InterBERT, a single stream, or co-attention? On tasks about the embedded scenes.
 
 Each architecture is pretrained once by the recipe `scenes`, and fine-tuned from several seeds on each world, and also
-from nothing: one table, beside the best that can be had without looking. One rank on one thread each, as many at once
-as there are cores. What is there is not done again, so the whole can be stopped and taken up at any time.
+fresh, from nothing: one table, beside the best that can be had without looking. One rank on one thread each, as many at
+once as there are cores. What is there is not done again, so the whole can be stopped and taken up at any time.
 """
 
 import argparse
@@ -27,12 +27,12 @@ ARCHITECTURES = {
     "visualbert": "single stream, 4 joint",
     "vilbert": "co-attention, 1 cross + 1 + 1",
 }
-PRETRAINED, FRESH = "pretrained", "from nothing"
+PRETRAINED, FRESH = "pretrained", "fresh"
 
 
 def main() -> None:
     arguments = parse_arguments()
-    beginnings = [FRESH] if arguments.pretraining_steps == 0 else [PRETRAINED, FRESH]
+    beginnings = arguments.beginnings
     variants = [(name, beginning) for name in arguments.architectures for beginning in beginnings]
     jobs = [
         (name, beginning, world, seed)
@@ -61,7 +61,8 @@ def parse_arguments() -> argparse.Namespace:
     add("--architectures", nargs="+", default=list(ARCHITECTURES), choices=ARCHITECTURES)
     add("--seeds", type=int, default=3)
     add("--steps", type=int, default=1500, help="of each fine-tuning")
-    add("--pretraining-steps", type=int, default=3600, help="0: from nothing alone")
+    add("--beginnings", nargs="+", default=[PRETRAINED, FRESH], choices=(PRETRAINED, FRESH))
+    add("--pretraining-steps", type=int, default=3600)
     add_set_flag(parser, "change a setting of all runs")
     add("--parallel", type=int, default=len(os.sched_getaffinity(0)), help="trainings at once")
     add("--folder", type=Path, default=Path("runs/tasks"), help="runs and their results")
