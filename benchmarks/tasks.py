@@ -1,8 +1,8 @@
 """Who reasons better: InterBERT, a single stream, or co-attention? On tasks about the embedded scenes.
 
-Each architecture is pretrained once by the recipe `scenes`, and fine-tuned from several seeds on each world, and also
-fresh, from nothing: one table, beside the best that can be had without looking. One rank on one thread each, as many at
-once as there are cores. What is there is not done again, so the whole can be stopped and taken up at any time.
+Each architecture is pretrained once by the recipe `scenes`, and fine-tuned from several seeds on each world, and
+also fresh, from nothing: one table, beside the best that can be had without looking. One rank on one thread each, as
+many at once as there are cores. What is there is not done again: the whole can be stopped and taken up at any time.
 """
 
 import argparse
