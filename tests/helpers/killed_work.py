@@ -9,6 +9,8 @@ from pathlib import Path
 from interbert.curate.engine.notes import Notes
 
 FATAL, STUCK, KILLED_ONCE = 3, 5, 7
+MUCH = 100_000
+"""More than a pipe holds."""
 
 
 def work(output: Path, stage: str, number: int, notes: Notes) -> None:
@@ -26,7 +28,7 @@ def work(output: Path, stage: str, number: int, notes: Notes) -> None:
         if place == KILLED_ONCE and stage == "once" and _is_first(output / "killed"):
             os.kill(os.getpid(), signal.SIGKILL)
         if stage == "fails":
-            raise ValueError(f"unit {number} is broken")
+            raise ValueError(f"unit {number} is broken" + " and broken" * MUCH)
         done.append([place, "done"])
     (output / f"{number}.json").write_text(json.dumps(done))
 

@@ -24,6 +24,7 @@ DEATHS = 2
 _MOST_AT_START = 3
 """Deaths of a unit's workers before they have begun anything."""
 _TICK = 0.5
+_NOTHING_SAID = EOFError()
 
 Work = Callable[[Path, str, int, Notes], None]
 """(output, stage, number, notes): does one unit, and leaves its manifest."""
@@ -64,9 +65,10 @@ def run_units(
         while waiting or running:
             while waiting and len(running) < workers:
                 running.append(_begin(context, work, output, stage, waiting.pop()))
-            wait([one.process.sentinel for one in running], _TICK)
+            wait([door for one in running for door in (one.process.sentinel, one.pipe)], _TICK)
             for one in list(running):
-                if one.process.exitcode is None:
+                # What has much to say waits, before it ends, for somebody to hear it.
+                if one.process.exitcode is None and not one.pipe.poll():
                     _end_if_stuck(one, seconds_of_a_place, watch, stage)
                     continue
                 running.remove(one)
@@ -119,17 +121,17 @@ def _go_first_when_memory_is_short() -> None:
 
 
 def _ended_well(one: _Running, watch: Watch, stage: str) -> bool:
-    one.process.join()
     with one.pipe:
         try:
             error = one.pipe.recv()
-        except EOFError:  # it had no time to say anything
-            pass
-        else:
-            if error is not None:
-                raise error
-            one.notes.remove()
-            return True
+        except (EOFError, OSError):  # it had no time to say anything, or not all of it
+            error = _NOTHING_SAID
+    one.process.join()
+    if error is None:
+        one.notes.remove()
+        return True
+    if error is not _NOTHING_SAID:
+        raise error
     if one.stuck:
         return False
     place, _ = one.notes.place()

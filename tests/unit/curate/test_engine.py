@@ -34,9 +34,10 @@ def test_a_place_that_takes_too_long_is_passed_over(tmp_path):
     assert all(len(places) == 10 for places in done) and len(watch.told) == 2
 
 
-def test_a_fault_of_the_input_stops_the_work(tmp_path):
-    with pytest.raises(ValueError, match="is broken"):
+def test_a_fault_of_the_input_stops_the_work_however_much_it_says(tmp_path):
+    with pytest.raises(ValueError, match="is broken") as caught:
         run(tmp_path, "fails")
+    assert str(caught.value).endswith(" and broken" * killed_work.MUCH)
 
 
 def test_workers_that_never_begin_stop_the_work(tmp_path):
