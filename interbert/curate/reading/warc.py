@@ -17,6 +17,10 @@ _MEMBER = re.compile(rb"\x1f\x8b\x08[\x00-\x1f]|\x28\xb5\x2f\xfd|\x04\x22\x4d\x1
 """Where a record may begin in the file: a member of gzip, a frame of zstd or LZ4, or a plain one."""
 _LENGTH = re.compile(rb"(?i)^content-length:\s*(\d+)", re.M)
 _BLOCK = 1 << 20
+_SEVERAL = (
+    "several records lie in one compressed member, so that none of its images can be found again, and all are left "
+    "out: write it anew, as by `fastwarc recompress`"
+)
 
 
 class Warc:
@@ -24,6 +28,9 @@ class Warc:
         self._path, self._limits = path, limits
 
     def records(self, begin: Begin = all_of_them) -> Iterator[Record]:
+        without_images = self._several_in_a_member()
+        if without_images:
+            yield Bad(0, _SEVERAL)
         start, last = 0, -1
         while start is not None:
             try:
@@ -34,7 +41,7 @@ class Warc:
                             found = self._look(record, begin)
                         except ValueError as error:
                             found = Bad(last, str(error))
-                        if found is not None:
+                        if found is not None and not (without_images and isinstance(found, RawImage)):
                             yield found
                 if not self._ends_whole(max(last, start)):
                     yield Bad(max(last, start), "the file ends in the midst of a record behind this place")
@@ -76,6 +83,19 @@ class Warc:
         if is_page:
             return RawPage(url, place, body, record.http_charset if headers is not None else None, directives)
         return RawImage(url, place, body, directives)
+
+    def _several_in_a_member(self) -> bool:
+        """Whether the first one has more than a record: of those behind it nobody knows where they begin."""
+        with open(self._path, "rb") as file:
+            if file.read(2) != b"\x1f\x8b":
+                return False
+            file.seek(0)
+            member, data = zlib.decompressobj(31), b""
+            while not member.eof and len(data) < _BLOCK and (block := file.read(_BLOCK)):
+                data += member.decompress(block, _BLOCK - len(data))
+        head, _, body = data.partition(b"\r\n\r\n")
+        length = _LENGTH.search(head)
+        return length is not None and bool(body[int(length[1]) :].strip(b"\r\n"))
 
     def _next_member(self, start: int) -> int | None:
         with open(self._path, "rb") as file:

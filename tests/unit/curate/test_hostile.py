@@ -243,16 +243,28 @@ def test_no_picture_of_a_damaged_image_is_no_fault(tmp_path, monkeypatch):
     assert Thumbnails(plan).of({"row": Index(plan.work).row(SITE + "a.jpg")}) == ""
 
 
-def test_an_archive_that_keeps_several_records_in_a_member_gives_no_image_anothers_text(tmp_path):
-    """The place of a member is all that the library tells of each."""
+def in_pairs(path: Path, first_alone: bool) -> Path:
+    """A crawl of one page and four images, two records in each compressed member."""
     images = {f"{n}.jpg": picture(n) for n in range(4)}
     tags = [f"<img src={n}.jpg alt='boat {w} at the pier of stone'>" for n, w in enumerate("abcd")]
-    path = write_crawl(tmp_path / "a.warc.gz", {"a.html": page(*tags)}, images)
-    first, *others = gzip.decompress(path.read_bytes()).split(b"WARC/1.0\r\n")[1:]
-    pairs = zip([first, *others[1::2]], others[::2], strict=False)
-    path.write_bytes(
-        b"".join(gzip.compress(b"".join(b"WARC/1.0\r\n" + one for one in pair)) for pair in pairs)
-    )
+    write_crawl(path, {"a.html": page(*tags)}, images)
+    records = [b"WARC/1.0\r\n" + one for one in gzip.decompress(path.read_bytes()).split(b"WARC/1.0\r\n")[1:]]
+    alone = records[: 2 if first_alone else 0]
+    others = records[len(alone) :]
+    pairs = [b"".join(others[at : at + 2]) for at in range(0, len(others), 2)]
+    path.write_bytes(b"".join(map(gzip.compress, [*alone, *pairs])))
+    return path
+
+
+def test_an_archive_that_keeps_several_records_in_a_member_gives_its_pages_alone(tmp_path):
+    """The place of a member is all that the library tells of each record."""
+    report = collected(tmp_path / "pairs", in_pairs(tmp_path / "a.warc.gz", first_alone=False))
+    assert (report["pages"], report["image_tags"], report["images_found"]) == (1, 4, 0)
+    assert "fastwarc recompress" in json.dumps(report["bad"])
+
+
+def test_where_later_members_hold_several_records_no_image_gets_anothers_text(tmp_path):
+    path = in_pairs(tmp_path / "a.warc.gz", first_alone=True)
     with pytest.raises(
         ValueError, match=r"at \d+ is not http://example.org/\d.jpg, which was read there.* recompress"
     ):
