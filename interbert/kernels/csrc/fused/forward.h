@@ -31,10 +31,10 @@ struct Forward {
     const int64_t row = static_cast<int64_t>(3 * p.heads) * HEAD;
     const int left = item.length - item.first;
     const int queries = left < 0 ? 0 : left < Shape::ROWS ? left : Shape::ROWS;
-    start_rows<CHUNKS, Shape::UNIT_THREADS>(
+    copy_rows<CHUNKS, Shape::UNIT_THREADS>(
         stage, p.qkv + element(p, 3, item.start + (queries ? item.first : 0), 0, item.unit, HEAD), row, queries, me());
     for (int part = 1; part < 3; part++)
-      start_rows<CHUNKS, Shape::UNIT_THREADS>(stage + Shape::QUERIES + (part - 1) * Shape::TILE,
+      copy_rows<CHUNKS, Shape::UNIT_THREADS>(stage + Shape::QUERIES + (part - 1) * Shape::TILE,
                                               p.qkv + element(p, 3, item.start, part, item.unit, HEAD), row,
                                               item.length, me());
   }
@@ -136,7 +136,7 @@ struct Forward {
     store_fragments<CHUNKS>(stage, tile, words);
     sync_warp();
     write_rows<CHUNKS>(p.out + element(p, 1, item.start + item.first, 0, item.unit, HEAD),
-                       static_cast<int64_t>(p.heads) * HEAD, stage, 16 * tile, queries);
+                       static_cast<int64_t>(p.heads) * HEAD, stage, tile, queries);
     if (left_column() == 0)
       for (int half = 0; half < 2; half++) {
         const int query = 16 * tile + upper_row() + 8 * half;
@@ -147,7 +147,7 @@ struct Forward {
 };
 
 template <class T, int D, int KEYS>
-KERNEL((ForwardShape<D, KEYS>::THREADS)) attention_forward(Problem p) {
+KERNEL((ForwardShape<D, KEYS>::THREADS), 1) attention_forward(Problem p) {
   using Shape = ForwardShape<D, KEYS>;
   using Kernel = Forward<T, D, KEYS>;
   const int mine = thread() / Shape::UNIT_THREADS;

@@ -1,8 +1,7 @@
 // What the kernels are given, and which part of it a group of warps works on.
 #pragma once
 
-#include "primitives.h"
-#include "tiles.h"
+#include "stages.h"
 
 // Element (t, part, h, i) of qkv: token, one of query, key, value; head; place in the head.
 struct Problem {
@@ -52,26 +51,15 @@ DEVICE Item find_item(const Problem& p, int number) {
   return item;
 }
 
-// Starts copying rows of an item into a tile; rows up to the next multiple of 16 become zeros.
-template <int CHUNKS, int THREADS>
-DEVICE void start_rows(Shared tile, const unsigned char* from, int64_t stride, int rows, int me) {
-  const int all = (rows + 15) / 16 * 16 * CHUNKS;
-#pragma unroll 1
-  for (int i = me; i < all; i += THREADS) {
-    const int row = i / CHUNKS, chunk = i % CHUNKS;
-    const bool real = row < rows;
-    copy_async(tile + place<CHUNKS>(row, chunk), from + (real ? row : 0) * stride + chunk * 16, real);
-  }
-}
-
 // Writes up to 16 rows of a tile out, by one warp, 16 bytes a lane.
 template <int CHUNKS>
-DEVICE void write_rows(unsigned char* to, int64_t stride, Shared tile, int first, int length) {
-#pragma unroll 1
-  for (int i = thread() % 32; i < 16 * CHUNKS; i += 32) {
-    const int row = first + i / CHUNKS, chunk = i % CHUNKS;
-    if (row < length) write_16(to + row * stride + chunk * 16, load_16(tile + place<CHUNKS>(row, chunk)));
-  }
+DEVICE void write_rows(unsigned char* to, int64_t pitch, Shared tile, int band, int length) {
+  const BandWalk<CHUNKS> walk;
+  to += (BAND * band + walk.row) * pitch + walk.byte();
+  const int left = length - BAND * band - walk.row;
+  walk.over(tile + band_place<CHUNKS>(band), [&](Shared from, int down, int byte) {
+    if (down < left) write_16(to + down * pitch + byte, load_16(from));
+  });
 }
 
 // Rows that belong to no sequence are zeros; rows that `longest` had no place for are NaN, so that nobody misses it.

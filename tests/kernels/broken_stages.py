@@ -1,0 +1,44 @@
+"""Places where stages, parts and units can be broken: each wait, fence and barrier of their trials, and what is behind."""
+
+from mutations import Mutation
+
+TRIALS = "stage_trials.h"
+MEETINGS = [
+    Mutation("arrivals of bands not fenced", TRIALS, "fence_arrivals();", number=0),
+    Mutation("arrivals of units not fenced", TRIALS, "fence_arrivals();", number=1),
+    Mutation("bands started before arrivals are made", TRIALS, "sync_block();", number=0),
+    Mutation("bands used before all have ended them", TRIALS, "sync_block();", number=1),
+    Mutation("units started before arrivals are made", TRIALS, "sync_block();", number=2),
+    Mutation("bands not waited for", TRIALS, "await(ARRIVALS, 0);"),
+    Mutation("units not waited for", TRIALS, "await(work.arrivals + turn % 2 * 16, turn / 2 % 2);"),
+    Mutation("sums written before all have read", TRIALS, "part.sync();", number=0),
+    Mutation("sums read before all have written", TRIALS, "part.sync();", number=1),
+    Mutation("first number read before it is there", TRIALS, "part.sync();", number=2),
+    Mutation("part's barrier of a stage", TRIALS, "part.sync();", number=3),
+    Mutation("stage used again unfenced", TRIALS, "fence_copies();"),
+]
+RULES = [
+    Mutation("one parity", TRIALS, "turn / 2 % 2);", "0);"),
+    Mutation("parity of the stage, not of the phase", TRIALS, "turn / 2 % 2);", "turn % 2);"),
+    Mutation("fenced behind the barrier", TRIALS, "if (next < Units::UNITS)", "fence_copies(); if (next < Units::UNITS)"),
+    Mutation("one stage", TRIALS, "work.start(next, turn + 1)", "work.start(next, turn)"),
+    Mutation("one slot for numbers", TRIALS, "(turn + 1) % 2 * 4", "0"),
+    Mutation("rows of bands not ended", TRIALS, "end_rows<D>(part, TILE, SHORT);"),
+    Mutation("rows of units not ended", TRIALS, "end_rows<64>(part, stage, Units::rows(unit));"),
+    Mutation("second rows not ended", TRIALS, "end_rows<64>(part, stage + Units::SECOND, Units::second_rows(unit));"),
+    Mutation("too few bytes", TRIALS, " + bytes_of_rows<64>(second_rows(unit))"),
+    Mutation("too many bytes", TRIALS, "at, bytes_of_rows<64>(rows(unit))", "at, 1024 + bytes_of_rows<64>(rows(unit))"),
+    Mutation("bands never sealed", TRIALS, "seal_stage(part, ARRIVALS,", "(void)("),
+    Mutation("units never sealed", TRIALS, "seal_stage(part, at,", "(void)("),
+    Mutation("counter not cleared", TRIALS, "if (int error = clear_counter(t.counter, stream)) return error;"),
+    Mutation("each lane copies", "stages.h", "else if (part.leads_warp())", "else"),
+    Mutation("each thread seals", "stages.h", "else if (part.leads())", "else"),
+    Mutation("everyone is to arrive", "stages.h", "BULK ? 1 : THREADS", "THREADS"),
+    Mutation("one is to arrive", "stages.h", "BULK ? 1 : THREADS", "1"),
+    Mutation("zeros a row too late", "stages.h", "% BAND >= last", "% BAND > last"),
+    Mutation("zeros below copied rows", "stages.h", "byte, down < left)", "byte, true)"),
+    Mutation("each thread draws", "stages.h", "if (part.leads()) store_4(", "store_4("),
+    Mutation("parts share a barrier", "parts.h", "sync_part(1 + i, THREADS)", "sync_part(1, THREADS)"),
+    Mutation("barrier of half a part", "parts.h", "sync_part(1 + i, THREADS)", "sync_part(1 + i, THREADS / 2)"),
+    Mutation("another pattern of rows", "tiles.h", "chunk ^ row / REPEAT % PANEL", "chunk ^ row % PANEL"),
+]  # fmt: skip
