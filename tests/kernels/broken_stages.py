@@ -1,4 +1,4 @@
-"""Places where stages, parts and units can be broken: each wait, fence and barrier of their trials, and what is behind."""
+"""Places where stages, parts and units can be broken: each wait, fence and barrier of their trials, and the rest."""
 
 from mutations import Mutation
 
@@ -20,14 +20,14 @@ MEETINGS = [
 RULES = [
     Mutation("one parity", TRIALS, "turn / 2 % 2);", "0);"),
     Mutation("parity of the stage, not of the phase", TRIALS, "turn / 2 % 2);", "turn % 2);"),
-    Mutation("fenced behind the barrier", TRIALS, "if (next < Units::UNITS)", "fence_copies(); if (next < Units::UNITS)"),
+    Mutation("fenced behind it", TRIALS, "fence_copies();\n    part.sync();", "part.sync();\n    fence_copies();"),
     Mutation("one stage", TRIALS, "work.start(next, turn + 1)", "work.start(next, turn)"),
     Mutation("one slot for numbers", TRIALS, "(turn + 1) % 2 * 4", "0"),
     Mutation("rows of bands not ended", TRIALS, "end_rows<D>(part, TILE, SHORT);"),
     Mutation("rows of units not ended", TRIALS, "end_rows<64>(part, stage, Units::rows(unit));"),
     Mutation("second rows not ended", TRIALS, "end_rows<64>(part, stage + Units::SECOND, Units::second_rows(unit));"),
     Mutation("too few bytes", TRIALS, " + bytes_of_rows<64>(second_rows(unit))"),
-    Mutation("too many bytes", TRIALS, "at, bytes_of_rows<64>(rows(unit))", "at, 1024 + bytes_of_rows<64>(rows(unit))"),
+    Mutation("too many bytes", TRIALS, "at, bytes_of_rows<64>(rows(unit))", "at, bytes_of_rows<64>(rows(unit) + 16)"),
     Mutation("bands never sealed", TRIALS, "seal_stage(part, ARRIVALS,", "(void)("),
     Mutation("units never sealed", TRIALS, "seal_stage(part, at,", "(void)("),
     Mutation("counter not cleared", TRIALS, "if (int error = clear_counter(t.counter, stream)) return error;"),

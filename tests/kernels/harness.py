@@ -28,7 +28,9 @@ def compile_check(
 
 def compile_trials(folder: Path, sanitizer: str, arch: int, sources: Path = SOURCES) -> Path:
     """Of the single operations, as a machine of this architecture does them."""
-    return compile_program(folder, sanitizer, TRIAL, "primitives_check.cu", [f"-DEMULATED_SM={arch}"], sources)
+    return compile_program(
+        folder, sanitizer, TRIAL, "primitives_check.cu", [f"-DEMULATED_SM={arch}"], sources
+    )
 
 
 def compile_program(

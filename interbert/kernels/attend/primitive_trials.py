@@ -119,9 +119,12 @@ def _units(given: Tensor) -> np.ndarray:
     found = np.zeros((13, 2, 32), np.uint32)
     for unit in range(13):
         first, rows = 3 * unit % 16, 1 + 7 * unit % 32
-        panel, second = (words[first : first + rows, 32 * (number % 4) :][:, :32] for number in (unit, unit + 1))
+        panel, second = (
+            words[first : first + rows, 32 * (number % 4) :][:, :32] for number in (unit, unit + 1)
+        )
         sums = [
-            part.sum(0, dtype=np.uint32) + 3 * second[:16].sum(0, dtype=np.uint32) for part in (panel[:16], panel[16:])
+            part.sum(0, dtype=np.uint32) + 3 * second[:16].sum(0, dtype=np.uint32)
+            for part in (panel[:16], panel[16:])
         ]
         found[unit] = 2 * np.stack(sums) + np.stack(sums[::-1])
     return np.append(found, np.uint32(0))

@@ -16,11 +16,15 @@ struct Part {
   DEVICE bool leads_warp() const { return me % 32 == 0; }
 
   DEVICE void sync() const {
-    if (THREADS == 32) return sync_warp();
-    if (PARTS == 1) return sync_block();
-    // A barrier by a number that the compiler does not know would take all 16 of the block.
+    if (THREADS == 32) {
+      sync_warp();
+    } else if (PARTS == 1) {
+      sync_block();
+    } else {
+      // A barrier by a number that the compiler does not know would take all 16 of the block.
 #pragma unroll
-    for (int i = 0; i < PARTS; i++)
-      if (number == i) sync_part(1 + i, THREADS);
+      for (int i = 0; i < PARTS; i++)
+        if (number == i) sync_part(1 + i, THREADS);
+    }
   }
 };
