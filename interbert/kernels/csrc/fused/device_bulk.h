@@ -73,14 +73,23 @@ DEVICE void arrive_expecting(Shared place, uint32_t bytes) {
                : "memory");
 }
 
+// As of another block's memory, which older toolkits only know, sm_120 would look first whose it is, with a call.
+#if CUDART_VERSION >= 12080
+#define INTERBERT_OWN "shared::cta"
+#else
+#define INTERBERT_OWN "shared::cluster"
+#endif
+
 template <int CHUNKS>
 DEVICE void copy_band(Shared to, const Rows& from, int row, int column, Shared arrivals) {
-  asm volatile(
-      "cp.async.bulk.tensor.2d.shared::cluster.global.tile.mbarrier::complete_tx::bytes [%0], [%1, {%2, %3}], [%4];"
-      :
-      : "r"(address(to)), "l"(&from.map), "r"(column), "r"(row), "r"(address(arrivals))
-      : "memory");
+  asm volatile("cp.async.bulk.tensor.2d." INTERBERT_OWN
+               ".global.tile.mbarrier::complete_tx::bytes [%0], [%1, {%2, %3}], [%4];"
+               :
+               : "r"(address(to)), "l"(&from.map), "r"(column), "r"(row), "r"(address(arrivals))
+               : "memory");
 }
+
+#undef INTERBERT_OWN
 
 DEVICE void prefetch(const Rows& rows) { asm volatile("prefetch.tensormap [%0];" : : "l"(&rows.map) : "memory"); }
 
