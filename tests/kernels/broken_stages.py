@@ -31,7 +31,7 @@ RULES = [
     Mutation("bands never sealed", TRIALS, "seal_stage(part, ARRIVALS,", "(void)("),
     Mutation("units never sealed", TRIALS, "seal_stage(part, at,", "(void)("),
     Mutation("counter not cleared", TRIALS, "if (int error = clear_counter(t.counter, stream)) return error;"),
-    Mutation("each lane copies", "stages.h", "else if (part.leads_warp())", "else"),
+    Mutation("each lane copies", "stages.h", "else if (elect())", "else"),
     Mutation("each thread seals", "stages.h", "else if (part.leads())", "else"),
     Mutation("everyone is to arrive", "stages.h", "BULK ? 1 : THREADS", "THREADS"),
     Mutation("one is to arrive", "stages.h", "BULK ? 1 : THREADS", "1"),

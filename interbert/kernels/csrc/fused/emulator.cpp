@@ -41,7 +41,7 @@ constexpr size_t STACK = 128 * 1024;
 #endif
 const char* const NAMES[] = {"block barrier", "warp barrier", "shuffle", "ldmatrix",
                              "ldmatrix transposed", "mma fp16", "mma bf16", "broadcast", "fence of copies",
-                             "barrier of a part", "arrivals"};
+                             "election", "barrier of a part", "arrivals"};
 
 // ---- fibers ---------------------------------------------------------------------------------------------------
 

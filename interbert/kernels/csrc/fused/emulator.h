@@ -21,6 +21,7 @@ enum Operation {
   MULTIPLY_BFLOAT16,
   BROADCAST,
   FENCE_COPIES,
+  ELECT,
   SYNC_PART,
   AWAIT
 };

@@ -124,7 +124,7 @@ struct Forward {
 
   static DEVICE void attend(const Problem& p, const Part& part, const Item& item, const Dropout& dropout,
                             Shared stage) {
-    const int tile = part.warp(), queries = item.length - item.first;
+    const int tile = part.warp, queries = item.length - item.first;
     if (16 * tile >= queries) return;
     Shared keys = stage + Shape::QUERIES;
     float s[KEYS / 8][4], sum[2], logsum[2], o[CHUNKS][4];

@@ -54,6 +54,12 @@ inline void await(Shared place, int parity, HERE) {
 
 inline void fence_copies(HERE) { emulator::meet(emulator::FENCE_COPIES, line); }
 
+// Not lane 0, on which nobody should rely.
+inline bool elect(HERE) {
+  emulator::meet(emulator::ELECT, line);
+  return emulator::thread() % 32 == 5;
+}
+
 inline void prefetch(const Rows&) {}
 
 template <int CHUNKS>

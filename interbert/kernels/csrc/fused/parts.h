@@ -7,13 +7,12 @@
 template <int THREADS, int PARTS>
 struct Part {
   static_assert(THREADS == 32 || PARTS <= 15, "a barrier each");
-  int number, me;
+  int number, me, warp;
 
-  DEVICE Part() : number(thread() / THREADS), me(thread() % THREADS) {}
+  // The warp's number comes by a shuffle, so that the compiler knows that it is one for all lanes.
+  DEVICE Part() : number(thread() / THREADS), me(thread() % THREADS), warp(broadcast(me / 32)) {}
 
-  DEVICE int warp() const { return me / 32; }
   DEVICE bool leads() const { return me == 0; }
-  DEVICE bool leads_warp() const { return me % 32 == 0; }
 
   DEVICE void sync() const {
     if (THREADS == 32) {

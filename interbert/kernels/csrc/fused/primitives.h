@@ -6,6 +6,7 @@
 //   sync_part(id, threads)           a barrier of some whole warps of the block: id 1 to 15, those of a part the same
 //   shuffle_xor(value, mask)         a value from the lane whose number differs by `mask`
 //   broadcast(number)                lane 0's
+//   elect()                          true for one lane of the warp, whichever, and false for the others
 //   draw(counter)                    0, 1, 2, ...: to each that draws in a launch another one, in no order
 //   clear_counter(counter, stream)   from the host, before each launch that draws from it
 //   load_matrices(words, row)        ldmatrix: four 8 x 8 matrices of 16-bit elements, a row from each lane
@@ -37,7 +38,7 @@
 //
 //   Rows                             rows of global memory, given to kernels as `GIVEN Rows`, by itself or within
 //                                    something; made on the host by describe(...) for bands of panels
-//   copy_band<CHUNKS>(to, rows, row, column, arrivals)   by one thread: 16 rows of a panel of CHUNKS * 8 elements, at
+//   copy_band<CHUNKS>(to, rows, row, column, arrivals)   by an elected lane: 16 rows of a panel of CHUNKS * 8 elements, at
 //                                    any row, zeros beyond the last one; within a row of the panel, a chunk of 16
 //                                    bytes is where tiles.h's place() says
 //   fence_copies()                   by whole warps, each that used what is going to be overwritten

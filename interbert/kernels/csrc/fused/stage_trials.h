@@ -78,13 +78,13 @@ struct Units : UnitsShape {
     const int column = part.me % 32;
     uint32_t sum = 0;
     for (int row = 0; row < BAND; row++) {
-      if (BAND * part.warp() < rows(unit)) sum += load_4(word(stage + band_place<8>(part.warp()), row, column));
+      if (BAND * part.warp < rows(unit)) sum += load_4(word(stage + band_place<8>(part.warp), row, column));
       sum += 3 * load_4(word(stage + SECOND, row, column));
     }
     part.sync();  // both have read
-    store_4(word(stage, part.warp(), column), sum);
+    store_4(word(stage, part.warp, column), sum);
     part.sync();  // both have written
-    t.out[THREADS * unit + part.me] = 2 * sum + load_4(word(stage, 1 - part.warp(), column));
+    t.out[THREADS * unit + part.me] = 2 * sum + load_4(word(stage, 1 - part.warp, column));
   }
 };
 

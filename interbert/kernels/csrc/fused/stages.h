@@ -47,9 +47,9 @@ DEVICE void start_rows(const Part<THREADS, PARTS>& part, Shared tile, const Rows
   constexpr int CHUNKS = D / 8, PANEL = panel_chunks(CHUNKS);
   if (!BULK) {
     copy_rows<CHUNKS, THREADS>(tile, from.memory + row * from.pitch + 2 * column, from.pitch, rows, part.me);
-  } else if (part.leads_warp()) {
+  } else if (elect()) {
 #pragma unroll 1
-    for (int band = part.warp(); BAND * band < rows; band += THREADS / 32)
+    for (int band = part.warp; BAND * band < rows; band += THREADS / 32)
 #pragma unroll
       for (int panel = 0; panel < CHUNKS / PANEL; panel++)
         copy_band<PANEL>(tile + band_place<CHUNKS>(band) + panel_place<CHUNKS>(panel), from, row + BAND * band,
