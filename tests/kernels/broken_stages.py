@@ -22,7 +22,6 @@ RULES = [
     Mutation("parity of the stage, not of the phase", TRIALS, "turn / 2 % 2);", "turn % 2);"),
     Mutation("fenced behind it", TRIALS, "fence_copies();\n    part.sync();", "part.sync();\n    fence_copies();"),
     Mutation("one stage", TRIALS, "work.start(next, turn + 1)", "work.start(next, turn)"),
-    Mutation("one slot for numbers", TRIALS, "(turn + 1) % 2 * 4", "0"),
     Mutation("rows of bands not ended", TRIALS, "end_rows<D>(part, TILE, SHORT);"),
     Mutation("rows of units not ended", TRIALS, "end_rows<64>(part, stage, Units::rows(unit));"),
     Mutation("second rows not ended", TRIALS, "end_rows<64>(part, stage + Units::SECOND, Units::second_rows(unit));"),
