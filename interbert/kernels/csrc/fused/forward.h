@@ -38,10 +38,14 @@ struct Forward {
     const int heads = given.problem.heads, head = item.unit % heads;
     const int left = item.length - item.first;
     const int queries = left < 0 ? 0 : left < Shape::ROWS ? left : Shape::ROWS;
-    start_rows<D>(part, stage, given.qkv, item.start + item.first, head * D, queries, arrivals);
-    for (int tile = 0; tile < 2; tile++)
-      start_rows<D>(part, stage + Shape::QUERIES + tile * Shape::TILE, given.qkv, item.start,
-                    ((tile + 1) * heads + head) * D, item.length, arrivals);
+    const Apart apart = {Shape::TILE, heads * D};
+    if (Shape::PARTS == 1) {
+      start_tiles<D, 3>(part, stage, given.qkv, item.start, head * D, item.length, arrivals, apart);
+    } else {
+      start_rows<D>(part, stage, given.qkv, item.start + item.first, head * D, queries, arrivals);
+      start_tiles<D, 2>(part, stage + Shape::QUERIES, given.qkv, item.start, (heads + head) * D, item.length, arrivals,
+                        apart);
+    }
     seal_stage(part, arrivals, bytes_of_rows<D>(queries) + 2 * bytes_of_rows<D>(item.length));
   }
 

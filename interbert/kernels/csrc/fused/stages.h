@@ -2,8 +2,9 @@
 //
 // A stage is some tiles that are filled together, and the arrivals at which one waits for all of them:
 //
-//   once      the part's leader: prepare_stage(part, arrivals) for each stage, then fence_arrivals(); then the block's barrier
-//   filling   the part's threads: start_rows<D> for each tile, then seal_stage with the bytes of all; none needs any
+//   once      the part's leader: prepare_stage(part, arrivals) for each stage, then fence_arrivals(); the block's barrier
+//   filling   all of the part: start_rows<D> for each tile, or start_tiles<D> for several with the same rows; then
+//             seal_stage with the bytes of all, which may be none
 //   using     await(arrivals, parity), parity 0 at first and then by turns; end_rows<D> for each tile; the part's barrier
 //   again     fence_copies(), the part's barrier (may be the one after end_rows of the other stage), and filling
 //
@@ -40,21 +41,38 @@ DEVICE void copy_rows(Shared tile, const unsigned char* from, int64_t pitch, int
   }
 }
 
-// `row`, `column`: of the first element; column counts elements.
-template <int D, int THREADS, int PARTS>
-DEVICE void start_rows(const Part<THREADS, PARTS>& part, Shared tile, const Rows& from, int row, int column, int rows,
-                       Shared arrivals) {
+// The same rows of several tiles, which lie `bytes` apart, from columns that lie `columns` apart.
+struct Apart {
+  Shared bytes;
+  int columns;
+};
+
+// `row`, `column`: of the first element; columns count elements.
+template <int D, int TILES, int THREADS, int PARTS>
+DEVICE void start_tiles(const Part<THREADS, PARTS>& part, Shared tile, const Rows& from, int row, int column, int rows,
+                        Shared arrivals, Apart apart) {
   constexpr int CHUNKS = D / 8, PANEL = panel_chunks(CHUNKS);
   if (!BULK) {
-    copy_rows<CHUNKS, THREADS>(tile, from.memory + row * from.pitch + 2 * column, from.pitch, rows, part.me);
+    const unsigned char* memory = from.memory + row * from.pitch + 2 * column;
+#pragma unroll
+    for (int i = 0; i < TILES; i++)
+      copy_rows<CHUNKS, THREADS>(tile + i * apart.bytes, memory + i * (2 * apart.columns), from.pitch, rows, part.me);
   } else if (elect()) {
 #pragma unroll 1
     for (int band = part.warp; BAND * band < rows; band += THREADS / 32)
 #pragma unroll
-      for (int panel = 0; panel < CHUNKS / PANEL; panel++)
-        copy_band<PANEL>(tile + band_place<CHUNKS>(band) + panel_place<CHUNKS>(panel), from, row + BAND * band,
-                         column + 8 * PANEL * panel, arrivals);
+      for (int i = 0; i < TILES; i++)
+#pragma unroll
+        for (int panel = 0; panel < CHUNKS / PANEL; panel++)
+          copy_band<PANEL>(tile + i * apart.bytes + band_place<CHUNKS>(band) + panel_place<CHUNKS>(panel), from,
+                           row + BAND * band, column + i * apart.columns + 8 * PANEL * panel, arrivals);
   }
+}
+
+template <int D, int THREADS, int PARTS>
+DEVICE void start_rows(const Part<THREADS, PARTS>& part, Shared tile, const Rows& from, int row, int column, int rows,
+                       Shared arrivals) {
+  start_tiles<D, 1>(part, tile, from, row, column, rows, arrivals, {0, 0});
 }
 
 // All that the part has started since the last time is what this stage's next phase is made of.
