@@ -19,10 +19,11 @@ SCHEDULES = {"in order": 0, "random": 1, "greedy": 2}
 
 
 def compile_check(
-    folder: Path, sanitizer: str, width: int, buckets: list[int], sources: Path = SOURCES
+    folder: Path, sanitizer: str, width: int, buckets: list[int], sources: Path = SOURCES, arch: int = 90
 ) -> Path:
+    """Of the kernels, on a machine of this architecture."""
     lengths = ",".join(map(str, buckets))
-    flags = [f"-DWIDTH={width}", f"-DFORWARD={lengths}", f"-DBACKWARD={lengths}"]
+    flags = [f"-DEMULATED_SM={arch}", f"-DWIDTH={width}", f"-DFORWARD={lengths}", f"-DBACKWARD={lengths}"]
     return compile_program(folder, sanitizer, CHECK, "entry.cu", flags, sources)
 
 

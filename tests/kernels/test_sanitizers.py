@@ -31,8 +31,9 @@ def test_clean_at_one_width(sanitizer, tmp_path):
 @pytest.mark.thorough
 @pytest.mark.parametrize("sanitizer", ["none", "address", "thread"])
 @pytest.mark.parametrize(("width", "longest"), [(32, 144), (64, 144), (64, 160), (96, 128), (128, 96)])
-def test_clean_everywhere(sanitizer, width, longest, tmp_path):
-    program = compile_check(tmp_path, sanitizer, width, [16, 32, 48, 64, longest])
+@pytest.mark.parametrize("arch", [80, 90])
+def test_clean_everywhere(sanitizer, width, longest, arch, tmp_path):
+    program = compile_check(tmp_path, sanitizer, width, [16, 32, 48, 64, longest], arch=arch)
     for schedule in SCHEDULES:
         for lengths in LENGTHS.values():
             lengths = [min(length, longest) for length in lengths]

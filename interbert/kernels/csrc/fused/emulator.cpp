@@ -516,6 +516,7 @@ void arrive_copies(uint32_t place, int line) {
   Flight flight = {place, false, {}};
   for (Copy copy; next_copy(&copy);)
     flight.pieces.push_back({copy.to, copy.real ? static_cast<const unsigned char*>(copy.from) : nullptr});
+  if (flight.pieces.empty()) return arrive(place, 0, line);
   traffic.start(std::move(flight));
 }
 

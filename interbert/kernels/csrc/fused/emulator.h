@@ -2,8 +2,8 @@
 //
 // The kernels' own code runs in the fibers, as compiled by the host's compiler (and its sanitizers). What takes all
 // lanes of a warp is done by the last lane to arrive. Shared memory is NaN when a block begins; an asynchronous copy
-// destroys its target when it is started, and arrives only when it is waited for; at arrivals (see primitives.h), at any
-// time up to the wait: at once, at random, or when nobody can go on without it, by the schedule.
+// destroys its target when it is started, and arrives only when it is waited for; at arrivals (see primitives.h), at
+// any time up to the wait: at once, at random, or when nobody can go on without it, by the schedule.
 #pragma once
 
 #include <cstddef>

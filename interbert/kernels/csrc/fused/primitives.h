@@ -38,9 +38,9 @@
 //
 //   Rows                             rows of global memory, given to kernels as `GIVEN Rows`, by itself or within
 //                                    something; made on the host by describe(...) for bands of panels
-//   copy_band<CHUNKS>(to, rows, row, column, arrivals)   by an elected lane: 16 rows of a panel of CHUNKS * 8 elements, at
-//                                    any row, zeros beyond the last one; within a row of the panel, a chunk of 16
-//                                    bytes is where tiles.h's place() says
+//   copy_band<CHUNKS>(to, rows, row, column, arrivals)   by one lane, an elected one: 16 rows of a panel of CHUNKS * 8
+//                                    elements, from any row on, zeros beyond the last one; where the chunks of a row
+//                                    come to lie, tiles.h's place() says
 //   fence_copies()                   by whole warps, each that used what is going to be overwritten
 //   prefetch(rows)                   its description: once, by one thread
 #pragma once

@@ -34,9 +34,9 @@ KERNEL(64, 1) bands(GIVEN StageTrial t) {
   end_rows<D>(part, TILE, SHORT);
   sync_block();
   for (int i = thread(); i < 64 * D / 8; i += 64) {
-    const int row = i / (D / 8), chunk = i % (D / 8), known = chunk / 2 * 2;
-    const Shared from = row / 32 * TILE + band_place<D / 8>(row % 32 / 16) + place<D / 8>(row % 16, chunk % 2, 0, known);
-    write_16(t.out + 4 * i, load_16(from));
+    const int row = i / (D / 8), chunk = i % (D / 8);
+    const Shared band = row / 32 * TILE + band_place<D / 8>(row % 32 / 16);
+    write_16(t.out + 4 * i, load_16(band + place<D / 8>(row % 16, chunk % 2, 0, chunk / 2 * 2)));
   }
 }
 

@@ -2,15 +2,17 @@
 //
 // A stage is some tiles that are filled together, and the arrivals at which one waits for all of them:
 //
-//   once      the part's leader: prepare_stage(part, arrivals) for each stage, then fence_arrivals(); the block's barrier
+//   once      the part's leader: prepare_stage(part, arrivals) for each, then fence_arrivals(); the block's barrier
 //   filling   all of the part: start_rows<D> for each tile, or start_tiles<D> for several with the same rows; then
 //             seal_stage with the bytes of all, which may be none
-//   using     await(arrivals, parity), parity 0 at first and then by turns; end_rows<D> for each tile; the part's barrier
+//   using     await(arrivals, parity), parity 0 at first, then by turns; end_rows<D> for each tile; the part's barrier
 //   again     fence_copies(), the part's barrier (may be the one after end_rows of the other stage), and filling
 //
-// Whatever the way, rows of a tile from the last one up to a multiple of 16 are zeros after end_rows and the barrier. In
-// bulk they are rows of whoever comes next at first, and these may be NaN, which no factor of zero takes away; rows of
-// scores that are masked by selection, not by a factor, may do without. A tile begins at a multiple of 1024 bytes.
+// Whatever the way, rows of a tile from the last one up to a multiple of 16 are zeros after end_rows and the barrier.
+// In bulk they are at first the rows of whoever comes next, and these may be NaN, which no factor of zero takes away. A
+// tile can do without end_rows where what comes of those rows is selected away (masked scores, results never written).
+//
+// A tile begins at a multiple of 1024 bytes.
 #pragma once
 
 #include "parts.h"
