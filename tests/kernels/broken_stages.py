@@ -16,8 +16,15 @@ MEETINGS = [
     Mutation("first number read before it is there", TRIALS, "part.sync();", number=2),
     Mutation("part's barrier of a stage", TRIALS, "part.sync();", number=3),
     Mutation("stage used again unfenced", TRIALS, "fence_copies();"),
+    Mutation("arrivals of phases not fenced", TRIALS, "fence_arrivals();", number=2),
+    Mutation("phases before arrivals are made", TRIALS, "sync_block();", number=3),
+    Mutation("written before read", TRIALS, "await(READ, (phase + 1) % 2);"),
+    Mutation("read before written", TRIALS, "await(WRITTEN, phase % 2);"),
 ]
 RULES = [
+    Mutation("never told that it is written", TRIALS, "arrive(WRITTEN);"),
+    Mutation("never told that it is read", TRIALS, "arrive(READ);"),
+    Mutation("the other parity", TRIALS, "(phase + 1) % 2", "phase % 2"),
     Mutation("one parity", TRIALS, "turn / 2 % 2);", "0);"),
     Mutation("parity of the stage, not of the phase", TRIALS, "turn / 2 % 2);", "turn % 2);"),
     Mutation("fenced behind it", TRIALS, "fence_copies();\n    part.sync();", "part.sync();\n    fence_copies();"),

@@ -130,6 +130,10 @@ def _units(given: Tensor) -> np.ndarray:
     return np.append(found, np.uint32(0))
 
 
+def _phases(given: Tensor) -> np.ndarray:
+    return (100 * np.arange(8)[:, None] + THREADS[::-1]).astype(np.uint32)
+
+
 HALF, BFLOAT = torch.float16, torch.bfloat16
 TRIALS = (
     ("asynchronous copies", 512, HALF, _copies),
@@ -146,5 +150,6 @@ TRIALS = (
     ("bands of 96", 3072, HALF, _bands(96)),
     ("bands of 128", 4096, HALF, _bands(128)),
     ("units", 833, HALF, _units),
+    ("phases", 256, HALF, _phases),
 )
 """In the order of csrc/fused/primitives_check.cu: name, words that come out, type of the input, what is expected."""

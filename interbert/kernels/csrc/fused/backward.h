@@ -35,11 +35,10 @@ struct Backward {
     const int64_t row = static_cast<int64_t>(p.heads) * HEAD;
     for (int part = 0; part < 3; part++)
       copy_rows<CHUNKS, Shape::UNIT_THREADS>(stage + part * TILE,
-                                              p.qkv + element(p, 3, item.start, part, item.unit, HEAD), 3 * row,
-                                              item.length, me());
-    copy_rows<CHUNKS, Shape::UNIT_THREADS>(stage + 3 * TILE,
-                                            p.grad + element(p, 1, item.start, 0, item.unit, HEAD), row, item.length,
-                                            me());
+                                             p.qkv + element(p, 3, item.start, part, item.unit, HEAD), 3 * row,
+                                             item.length, me());
+    copy_rows<CHUNKS, Shape::UNIT_THREADS>(
+        stage + 3 * TILE, p.grad + element(p, 1, item.start, 0, item.unit, HEAD), row, item.length, me());
     for (int half = 0; half < 2; half++) {
       const int query = 16 * tile() + upper_row() + 8 * half;
       const int64_t at = static_cast<int64_t>(item.unit % p.heads) * p.tokens + item.start + query;
@@ -181,8 +180,8 @@ struct Backward {
                            const uint32_t (&words)[CHUNKS][2]) {
     store_fragments<CHUNKS>(stage + part * TILE, tile(), words);
     sync_warp();
-    write_rows<CHUNKS>(p.out + element(p, 3, item.start, part, item.unit, HEAD), static_cast<int64_t>(3 * p.heads) * HEAD,
-                       stage + part * TILE, tile(), item.length);
+    write_rows<CHUNKS>(p.out + element(p, 3, item.start, part, item.unit, HEAD),
+                       static_cast<int64_t>(3 * p.heads) * HEAD, stage + part * TILE, tile(), item.length);
   }
 
   static DEVICE void differentiate(const Problem& p, const Item& item, const Dropout& dropout, Shared stage,

@@ -121,6 +121,8 @@ extern "C" int interbert_primitive(int number, const void* in, void* out, void* 
       return try_bands<128>(stages, in, stream);
     case 13:
       return try_units(stages, in, stream);
+    case 14:
+      return launch<phases>(stages, 1, 64, 32 + 128, stream);
     default:
       return -1;
   }

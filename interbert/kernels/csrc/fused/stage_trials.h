@@ -116,6 +116,30 @@ KERNEL(128, 2) units(GIVEN StageTrial t) {
   }
 }
 
+// One warp writes a row of words for another, again and again, each waiting for the other.
+KERNEL(64, 1) phases(GIVEN StageTrial t) {
+  constexpr Shared WRITTEN = 0, READ = 16, WORDS = 32;
+  constexpr int PHASES = 8;
+  const Part<32, 2> part;
+  if (thread() == 0) {
+    init_arrivals(WRITTEN, 32);
+    init_arrivals(READ, 32);
+    fence_arrivals();
+  }
+  sync_block();  // arrivals are made
+  for (int phase = 0; phase < PHASES; phase++) {
+    if (part.number == 0) {
+      await(READ, (phase + 1) % 2);  // at first nothing is to be read: at once
+      store_4(WORDS + 4 * part.me, 100 * phase + part.me);
+      arrive(WRITTEN);
+    } else {
+      await(WRITTEN, phase % 2);
+      t.out[32 * phase + part.me] = load_4(WORDS + 4 * (31 - part.me));
+      arrive(READ);
+    }
+  }
+}
+
 template <int D>
 int try_bands(StageTrial& t, const void* in, void* stream) {
   if (int error = describe(t.rows, in, IN_ROWS, IN_COLUMNS, panel_chunks(D / 8))) return error;
