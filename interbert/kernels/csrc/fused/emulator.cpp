@@ -13,6 +13,8 @@
 #include <sanitizer/common_interface_defs.h>
 #elif defined(EMULATOR_TSAN)
 #include <sanitizer/tsan_interface.h>
+extern "C" void __tsan_ignore_thread_begin();
+extern "C" void __tsan_ignore_thread_end();
 #endif
 #if !defined(__x86_64__)
 #include <ucontext.h>
@@ -204,6 +206,16 @@ void resume(int thread) {
   self.copies_started = fibers[thread]->copies_started;
 }
 
+// What the emulator keeps for all fibers, and moves and frees in any of them, is no kernel's doing.
+struct Unseen {
+#if defined(EMULATOR_TSAN)
+  Unseen() { __tsan_ignore_thread_begin(); }
+  ~Unseen() { __tsan_ignore_thread_end(); }
+#else
+  Unseen() {}
+#endif
+};
+
 void must(const char* wrong, int line) {
   if (wrong) fail(wrong, line);
 }
@@ -218,6 +230,7 @@ void wake(Operation operation, uint32_t place) {
 
 // One of the copies that are under way arrives.
 void land(size_t number) {
+  const Unseen unseen;
   uint32_t place;
   bool complete;
   must(traffic.land(number, &place, &complete), 0);
@@ -490,7 +503,10 @@ unsigned char* arrivals_at(uint32_t place, int line) {
   return self.shared + place;
 }
 
-void init_arrivals(uint32_t place, int count, int line) { must(traffic.init(place, count, running), line); }
+void init_arrivals(uint32_t place, int count, int line) {
+  const Unseen unseen;
+  must(traffic.init(place, count, running), line);
+}
 
 void fence_arrivals() { traffic.fence_arrivals(running); }
 
@@ -511,6 +527,7 @@ void arrive(uint32_t place, uint32_t bytes, int line) {
 }
 
 void arrive_copies(uint32_t place, int line) {
+  const Unseen unseen;
   Arrivals& at = arrivals_of(place, line);
   release(&at.turns[at.phase % 2]);
   Flight flight = {place, false, {}};
@@ -543,12 +560,14 @@ void check_band(const Band& band, bool described_so, int line) {
 }
 
 void start_band(const Band& band, uint32_t place, int line) {
+  const Unseen unseen;
   Arrivals& at = arrivals_of(place, line);
   release(&at.turns[at.phase % 2]);
   traffic.start({place, true, pieces_of(band)});
 }
 
 int draw_unit(int32_t* counter, int line) {
+  const Unseen unseen;
   if (!deals.count(counter)) {
     if (*counter) fail("a counter was not cleared before the launch", line);
     deals[counter].begin_block(self.block, blocks_in_all);
