@@ -98,7 +98,9 @@ DEVICE bool elect() {
   return me;
 }
 
-DEVICE void prefetch(const Rows& rows) { asm volatile("prefetch.tensormap [%0];" : : "l"(&rows.map) : "memory"); }
+DEVICE void prefetch(const Rows& rows) {
+  if (rows.count) asm volatile("prefetch.tensormap [%0];" : : "l"(&rows.map) : "memory");
+}
 
 // The driver's function, through the runtime: nothing is linked to the driver.
 inline PFN_cuTensorMapEncodeTiled_v12000 encoder() {
