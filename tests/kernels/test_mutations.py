@@ -32,7 +32,7 @@ def found_by_trials(sources: Path) -> bool:
     """Whether a trial of stages fails on a machine of one kind or the other, watched by the sanitizer of threads."""
     for arch in (90, 80):
         program = compile_trials(sources.parent, "thread", arch, sources)
-        runs = [(number, schedule, seed) for schedule in SCHEDULES for number in STAGES for seed in (1, 2)]
+        runs = [(number, schedule, 1) for schedule in reversed(SCHEDULES) for number in reversed(STAGES)]
         if any(failure_of_trial(program, *run) for run in runs):
             return True
     return False
