@@ -24,8 +24,8 @@
 //   launch<kernel>(...)              from the host
 //
 // Arrivals are 8 bytes of shared memory (mbarriers), 16 bytes apart from anything else, at which threads and copies
-// arrive, phase after phase. A thread that waits waits for each phase; phase n has the parity n % 2. Lanes come back from
-// waiting one by one: before the next operation of a whole warp comes a barrier.
+// arrive, phase after phase. A thread that waits waits for each phase; phase n has the parity n % 2. Lanes come back
+// from waiting one by one: before the next operation of a whole warp comes a barrier.
 //
 //   init_arrivals(place, count)      by one thread: so many arrive in a phase
 //   fence_arrivals()                 by the same thread, after all of them and before the block's barrier
