@@ -28,7 +28,7 @@
 // from waiting one by one: before the next operation of a whole warp comes a barrier.
 //
 //   init_arrivals(place, count)      by one thread: so many arrive in a phase
-//   fence_arrivals()                 by the same thread, after all of them and before the block's barrier
+//   fence_arrivals()                 by the same thread, after all of them; then a barrier of who uses them
 //   arrive(place)                    this thread
 //   arrive_expecting(place, bytes)   this thread, and so many bytes by copy_band in this phase
 //   arrive_copies(place)             this thread, when what it has started by copy_async has arrived

@@ -96,9 +96,8 @@ KERNEL(128, 2) units(GIVEN StageTrial t) {
     prepare_stage(part, work.arrivals + 16);
     fence_arrivals();
   }
-  sync_block();  // arrivals are made
   draw_unit(part, t.counter, work.slots);
-  part.sync();  // the first number is there
+  part.sync();  // arrivals are made, the first number is there
   int unit = load_4(work.slots);
   if (unit < Units::UNITS) work.start(unit, 0);
   for (int turn = 0; unit < Units::UNITS; turn++) {

@@ -2,7 +2,7 @@
 //
 // A stage is some tiles that are filled together, and the arrivals at which one waits for all of them:
 //
-//   once      the part's leader: prepare_stage(part, arrivals) for each, then fence_arrivals(); the block's barrier
+//   once      the part's leader: prepare_stage(part, arrivals) for each, then fence_arrivals(); the part's barrier
 //   filling   all of the part: start_rows<D> for each tile, or start_tiles<D> for several with the same rows; then
 //             seal_stage with the bytes of all, which may be none
 //   using     await(arrivals, parity), parity 0 at first, then by turns; end_rows<D> for each tile; the part's barrier
