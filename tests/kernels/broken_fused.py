@@ -27,9 +27,9 @@ MASKS = [
     Mutation("dropped in the scores' gradient", "backward.h", "kept ? p * dp[j][i] : 0", "p * dp[j][i]"),
     Mutation("sign of what is dropped", "backward.h", "fabsf(p[0])", "p[0]"),
     Mutation("dropped going forward", "forward.h", "if (dropout.threshold) drop(", "if (false) drop("),
-    Mutation("zeros below a tile's rows", "stages.h", "byte, down < left);", "byte, true);"),
+    Mutation("zeros below a tile's rows", "problem.h", "chunk * 16, real);", "chunk * 16, true);"),
     Mutation("values beyond the end", "forward.h", "end_rows<D>(part, stage + Shape::QUERIES +", "(void)("),
-    Mutation("rows written to the end", "problem.h", "if (down < left) write_16", "write_16"),
+    Mutation("rows written to the end", "problem.h", "if (row < length) write_16", "write_16"),
     Mutation("zeros behind the last row", "problem.h", "fill_rows(p.out + used", "if (0) fill_rows(p.out + used"),
     Mutation("items to the end", "problem.h", "if (number >= p.sequences * p.heads * PARTS) return item;"),
 ]  # fmt: skip

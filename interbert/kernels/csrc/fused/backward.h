@@ -34,10 +34,10 @@ struct Backward {
   static DEVICE void start(const Problem& p, const Item& item, Shared stage, float (&logsum)[2]) {
     const int64_t row = static_cast<int64_t>(p.heads) * HEAD;
     for (int part = 0; part < 3; part++)
-      copy_rows<CHUNKS, Shape::UNIT_THREADS>(stage + part * TILE,
+      copy_one_by_one<CHUNKS, Shape::UNIT_THREADS>(stage + part * TILE,
                                              p.qkv + element(p, 3, item.start, part, item.unit, HEAD), 3 * row,
                                              item.length, me());
-    copy_rows<CHUNKS, Shape::UNIT_THREADS>(
+    copy_one_by_one<CHUNKS, Shape::UNIT_THREADS>(
         stage + 3 * TILE, p.grad + element(p, 1, item.start, 0, item.unit, HEAD), row, item.length, me());
     for (int half = 0; half < 2; half++) {
       const int query = 16 * tile() + upper_row() + 8 * half;
