@@ -45,5 +45,5 @@ RULES = [
     Mutation("each thread draws", "stages.h", "if (part.leads()) store_4(", "store_4("),
     Mutation("parts share a barrier", "parts.h", "sync_part(1 + i, THREADS)", "sync_part(1, THREADS)"),
     Mutation("barrier of half a part", "parts.h", "sync_part(1 + i, THREADS)", "sync_part(1 + i, THREADS / 2)"),
-    Mutation("another pattern of rows", "tiles.h", "chunk ^ row / REPEAT % PANEL", "chunk ^ row % PANEL"),
+    Mutation("another pattern of rows", "tiles.h", "chunk ^ (row & 7) / REPEAT", "chunk ^ row % PANEL"),
 ]  # fmt: skip

@@ -28,10 +28,10 @@ template <int CHUNKS>
 DEVICE Shared place(int row, int chunk, int known_row = 0, int known_chunk = 0) {
   static_assert(CHUNKS % 2 == 0, "rows are multiples of 16 elements");
   constexpr int PANEL = panel_chunks(CHUNKS), REPEAT = 8 / PANEL;
-  const Shared own = fresh((row * PANEL + (chunk ^ row / REPEAT % PANEL)) * 16);
+  const Shared own = fresh((row * PANEL + (chunk ^ (row & 7) / REPEAT)) * 16);
   const int exchanged = known_chunk % PANEL ^ (known_row & 7) / REPEAT;
-  return (own ^ 16 * exchanged) + band_place<CHUNKS>(known_row >> 4) + panel_place<CHUNKS>(known_chunk / PANEL) +
-         (known_row & 15) * PANEL * 16;
+  const Shared down = (known_row & ~15) * (CHUNKS * 16) + (known_row & 15) * (PANEL * 16);
+  return (own ^ 16 * exchanged) + (down + panel_place<CHUNKS>(known_chunk / PANEL));
 }
 
 // How a warp goes over a band, 16 bytes a lane and step: rows of panels, as they lie in memory.
