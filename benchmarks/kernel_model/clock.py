@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from benchmarks.kernel_model.code import NONE
+from benchmarks.kernel_model.effects import OFF, Effect
 from benchmarks.kernel_model.machine import Machine
-from benchmarks.kernel_model.meanings import OFF, Effect
 from benchmarks.kernel_model.state import Arrivals, Block, Memory, Warp
 from benchmarks.kernel_model.values import lanes, wavefronts
 
