@@ -32,6 +32,7 @@ from benchmarks.kernel_model import known
 from benchmarks.kernel_model.attention_case import Case
 from benchmarks.kernel_model.clock import Report
 from benchmarks.kernel_model.code import Kernel, Missing, kernels
+from benchmarks.kernel_model.effects import Unknown
 from benchmarks.kernel_model.launch import run
 from benchmarks.kernel_model.machine import Machine
 from interbert.kernels.attend.fused_build import resources
@@ -56,7 +57,7 @@ def main() -> int:
     try:
         with tempfile.TemporaryDirectory() as folder:
             figures = predict_all(machine, arguments, Path(folder))
-    except (Missing, Unavailable) as reason:
+    except (Missing, Unavailable, Unknown) as reason:
         print(f"benchmarks/attention_model.py: {reason}", file=sys.stderr)
         return 2
     print_tables(figures)
@@ -150,7 +151,7 @@ def counts(machine: Machine, counted: Report) -> dict[str, Any]:
         "clocks": round(counted.clocks),
         "issued": dict(counted.issued.most_common()),
         "instructions": dict(counted.named.most_common(24)),
-        "wavefronts": counted.wavefronts,
+        "wavefronts": dict(counted.wavefronts.most_common()),
         "bytes_read": counted.read,
         "bytes_written": counted.written,
         "waits": {k: round(v / waited, 3) for k, v in counted.waits.most_common(10)},
@@ -165,7 +166,7 @@ def bounds(machine: Machine, found: dict[str, Any]) -> dict[str, float]:
     clocks = {
         "issue": sum(issued.values()) / machine.schedulers,
         **{name: units[name] for name in ("integer", "multiply", "special", "tensor")},
-        "shared": found["wavefronts"],
+        "shared": sum(found["wavefronts"].values()),
         "bytes": (found["bytes_read"] + found["bytes_written"]) / machine.bytes_per_clock,
     }
     return {name: x / floor for name, x in clocks.items()}

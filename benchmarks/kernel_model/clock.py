@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from benchmarks.kernel_model.code import NONE
-from benchmarks.kernel_model.effects import OFF, Effect
+from benchmarks.kernel_model.effects import OFF, Effect, Unknown
 from benchmarks.kernel_model.machine import Machine
 from benchmarks.kernel_model.state import Arrivals, Block, Memory, Warp
 from benchmarks.kernel_model.values import lanes, wavefronts
@@ -35,7 +35,8 @@ class Report:
     named: Tally = field(default_factory=Tally)
     waits: Tally = field(default_factory=Tally)
     """Clocks of warps, by what they waited for."""
-    wavefronts: int = 0
+    wavefronts: Tally = field(default_factory=Tally)
+    """By what they were for."""
     read: int = 0
     written: int = 0
 
@@ -178,9 +179,9 @@ class Clock:
 
     # What instructions do to what warps share.
 
-    def _shared(self, now: float, passes: int) -> float:
+    def _shared(self, now: float, passes: int, what: str) -> float:
         """When its last wavefront is through."""
-        self.report.wavefronts += passes
+        self.report.wavefronts[what] += passes
         self.shared_free = max(self.shared_free, now) + passes
         return self.shared_free
 
@@ -201,14 +202,14 @@ class Clock:
     def _effect(self, now: float, warp: Warp, effect: Effect) -> float:
         latency, kind = self.machine.latency, effect.kind
         if kind == "shuffle":
-            return self._shared(now, 1) + latency["shuffle"]
+            return self._shared(now, 1, kind) + latency["shuffle"]
         if kind == "local":
-            return self._shared(now, effect.size // 4) + latency["L1"]
+            return self._shared(now, effect.size // 4, kind) + latency["L1"]
         if kind in ("shared", "matrices", "stored"):
             passes = wavefronts(effect.address, effect.size, effect.mask)
             if kind == "matrices":
                 passes = effect.size // 4 if effect.address is None else wavefronts(effect.address, 16)
-            return self._shared(now, passes) + latency["shared"]
+            return self._shared(now, passes, kind) + latency["shared"]
         if kind in ("load", "store", "copy", "atomic"):
             return self._global(now, warp, effect)
         if kind in ("meet", "arrive at meeting"):
@@ -228,12 +229,14 @@ class Clock:
     def _global(self, now: float, warp: Warp, effect: Effect) -> float:
         latency, places = self.machine.latency, effect.address
         if effect.kind == "atomic":
-            return self._shared(now, 1) + latency["L2"]
-        assert places is not None, f"{effect.kind}: an address is unknown"
+            return self._shared(now, 1, effect.kind) + latency["L2"]
+        if places is None:
+            at = warp.code.instructions[warp.at - 1].at
+            raise Unknown(f"{at:#x}: the address of a {effect.kind} depends on data")
         mask = warp.active() if effect.mask is None else effect.mask
         if effect.kind == "copy":
             to, mask = effect.value
-            went = self._shared(now, 2 * wavefronts(to, effect.size))  # once to ask, once to fill
+            went = self._shared(now, 2 * wavefronts(to, effect.size), "copy")  # once to ask, once to fill
             arrival = went + latency["shared"]
             sectors = _sectors(places, effect.size, mask)
             if len(sectors):
@@ -241,7 +244,7 @@ class Clock:
             warp.copies = max(warp.copies, arrival)
             return arrival
         sectors = _sectors(places, effect.size, mask)
-        went = self._shared(now, max(1, -(-len(sectors) // 4)))
+        went = self._shared(now, max(1, -(-len(sectors) // 4)), effect.kind)
         if effect.kind == "store":
             self.report.written += SECTOR * len(sectors)
             self._transfer(now, SECTOR * len(sectors))
@@ -286,7 +289,7 @@ class Clock:
         barrier.announced += effect.value
         barrier.ready = max(barrier.ready, now + self.machine.latency["shared"])
         self._settle(barrier)
-        return self._shared(now, 1) + self.machine.latency["shared"]
+        return self._shared(now, 1, effect.kind) + self.machine.latency["shared"]
 
     def _settle(self, barrier: Arrivals) -> None:
         if barrier.left > 0 or barrier.bytes_left > 0:
@@ -303,7 +306,7 @@ class Clock:
     def _await(self, now: float, warp: Warp, effect: Effect) -> float:
         barrier = warp.block.arrivals[effect.address]
         assert effect.value is not None, "the parity of an mbarrier is unknown"
-        went = self._shared(now, 1) + self.machine.latency["shared"]
+        went = self._shared(now, 1, effect.kind) + self.machine.latency["shared"]
         if barrier.phase != effect.value:
             effect.write()
             return max(went, barrier.passed)
@@ -318,7 +321,7 @@ class Clock:
         barrier.announced -= size
         if size == 0:
             return now
-        self._shared(now, -(-size // self.machine.shared_wavefront_bytes))
+        self._shared(now, -(-size // self.machine.shared_wavefront_bytes), effect.kind)
         arrival = self._read(now, -1, size) + self.machine.latency["bulk"]
         barrier.ready = max(barrier.ready, arrival)
         barrier.bytes_left -= size

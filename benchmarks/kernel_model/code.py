@@ -34,6 +34,8 @@ class Instruction:
     guard: str
     """Predicate without which nothing happens, as written; empty: always."""
     name: str
+    base: str
+    """The first part of its name."""
     operands: tuple[str, ...]
     stall: int
     """Clocks until the warp's next instruction."""
@@ -43,10 +45,6 @@ class Instruction:
     """Counter that falls when the sources have been read; 7: none."""
     awaits: tuple[int, ...]
     """Counters that must have fallen before."""
-
-    @property
-    def base(self) -> str:
-        return self.name.split(".")[0]
 
 
 @dataclass(frozen=True)
@@ -112,6 +110,7 @@ def instruction(at: int, text: str, control: int) -> Instruction:
         at,
         guard or "",
         name,
+        name.split(".")[0],
         tuple(x.removesuffix(".reuse") for x in operands),
         stall=control & 15,
         raises=control >> 5 & 7,

@@ -7,6 +7,7 @@ import numpy as np
 
 from benchmarks.kernel_model import meanings
 from benchmarks.kernel_model.code import Instruction, Kernel
+from benchmarks.kernel_model.effects import Unknown
 from benchmarks.kernel_model.machine import UNIT_OF
 from benchmarks.kernel_model.values import LANES, lanes, uniform
 
@@ -20,6 +21,11 @@ class Code:
     def __init__(self, kernel: Kernel) -> None:
         self.instructions: list[Instruction] = kernel.instructions
         self.meanings = [meanings.meaning(i, kernel.labels) for i in kernel.instructions]
+        strange = {i.base for i in kernel.instructions} - set(UNIT_OF)
+        if strange:
+            raise Unknown(
+                f"{kernel.name}: machine.py does not say which unit {', '.join(sorted(strange))} needs"
+            )
         self.units = [UNIT_OF[i.base] for i in kernel.instructions]
 
     def number_at(self, place: int) -> int:
