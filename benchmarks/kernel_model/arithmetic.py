@@ -17,7 +17,7 @@ from benchmarks.kernel_model.operands import (
     source,
     split_carries,
 )
-from benchmarks.kernel_model.values import FULL, float_bits, of_bits, signed
+from benchmarks.kernel_model.values import FULL, float_bits, lanes, of_bits, signed
 
 
 def add(i: Instruction, _) -> Callable:
@@ -44,8 +44,8 @@ def multiply_add(i: Instruction, _) -> Callable:
     unsigned = "U32" in parts
     a, b, c = (source(x) for x in numbers)
     carry = carries or [lambda w: False]
+    up = source(numbers[2], high=True) if numbers[2] not in ("RZ", "URZ") else (lambda w: 0)
     if "WIDE" in parts:
-        up = source(numbers[2], high=True) if numbers[2] not in ("RZ", "URZ") else (lambda w: 0)
         first = place_of(results[0])
         second = (first[0], first[1] + 1) if first else None
 
@@ -64,15 +64,18 @@ def multiply_add(i: Instruction, _) -> Callable:
 
         return computed(i, [first, second, *results[1:]], [a, b, c, up, carry[0]], rule_wide)
 
+    def rule_high(a, b, c, up):
+        """The upper half of the product and a pair."""
+        low = c | up << 32
+        if isinstance(a, np.ndarray) or isinstance(b, np.ndarray):
+            a, b = lanes(a).astype(object), lanes(b).astype(object)
+        total = (a * b if unsigned else signed(a) * signed(b)) + low >> 32 & FULL
+        return [total.astype(np.int64) if isinstance(total, np.ndarray) else total]
+
+    if "HI" in parts:
+        return computed(i, results[:1], [a, b, c, up], rule_high)
+
     def rule(a, b, c, carry):
-        if "HI" in parts:
-            product = a * b if unsigned else signed(a) * signed(b)
-            if isinstance(product, np.ndarray):
-                product = product.view(np.uint64) >> np.uint64(32) if unsigned else product >> 32
-                product = product.astype(np.int64)
-            else:
-                product >>= 32
-            return [(product + c) & FULL]
         return [(a * b + c + as_int(carry)) & FULL]
 
     return computed(i, results[:1], [a, b, c, carry[0]], rule)
@@ -88,8 +91,7 @@ def shift(i: Instruction, _) -> Callable:
             n = np.minimum(n, 63) if isinstance(n, np.ndarray) else min(n, 63)
         if "L" in parts:
             if "HI" in parts:
-                both = a | c << 32 if long else a << 0 | c << 32
-                return [(both << n) >> 32 & FULL]
+                return [((a | c << 32) << n) >> 32 & FULL]
             return [(a << n) & FULL]
         high = signed(c) if is_signed else c
         if long or "HI" not in parts:

@@ -69,6 +69,36 @@ def test_a_loop_runs_as_often_as_a_length_in_memory_says(length):
     assert report.read == 32
 
 
+DIVISION = [
+    "LDC R13, c[0x0][0x210]",
+    "LDC R7, c[0x0][0x214]",
+    "I2F.RP R2, R13",
+    "MUFU.RCP R2, R2",
+    "VIADD R2, R2, 0xffffffe",
+    "F2I.FTZ.U32.TRUNC.NTZ R3, R2",
+    "IMAD.MOV R0, RZ, RZ, -R3",
+    "IMAD.MOV.U32 R2, RZ, RZ, RZ",
+    "IMAD R0, R0, R13, RZ",
+    "IMAD.HI.U32 R3, R3, R0, R2",
+    "IMAD.HI.U32 R4, R3, R7, RZ",
+    "IMAD.MOV R5, RZ, RZ, -R4",
+    "IMAD R5, R13, R5, R7",
+    "ISETP.GT.U32.AND P1, PT, R13, R5, PT",
+    "@!P1 IADD3 R4, R4, 0x1, RZ",
+    "@!P1 IMAD.IADD R5, R5, 0x1, -R13",
+    "ISETP.GE.U32.AND P1, PT, R5, R13, PT",
+    "@P1 IADD3 R4, R4, 0x1, RZ",
+]
+"""Of integers, as the compiler writes it: R4 becomes the quotient."""
+
+
+@pytest.mark.parametrize("number, by", [(162, 12), (6143, 12), (7, 8), (0, 5), (1 << 20, 7)])
+def test_integers_are_divided(number, by):
+    check = f"ISETP.NE.AND P0, PT, R4, {number // by:#x}, PT"
+    lines = [*DIVISION, check, "@P0 BRA `(.L_1)", "MUFU.EX2 R1, R1", ".L_1:", "EXIT"]
+    assert execute(lines, arguments=[number << 32 | by]).named["MUFU"] == 2
+
+
 def test_lanes_that_part_meet_again():
     report = execute(
         [
