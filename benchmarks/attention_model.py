@@ -47,6 +47,9 @@ SETS = {
 }
 """Lengths by the names that a prediction is asked for; as benchmarks/attention.py draws them."""
 
+SEQUENCES = {"60-140": 128, "47-59": 256, "text": 512, "128": 128}
+"""Of a batch: some 13,000 tokens. Larger batches come out a little lower, and take the model longer."""
+
 DIRECTIONS = {"forward": False, "backward": True}
 HEADS, DROPOUT = 12, 0.1
 
@@ -71,7 +74,9 @@ def parse_arguments() -> argparse.Namespace:
         "--arch", type=int, default=90, choices=[90], help="architecture that the model knows"
     )
     parser.add_argument("--width", type=int, default=64, help="of a head")
-    parser.add_argument("--sequences", type=int, default=512, help="of a batch")
+    parser.add_argument(
+        "--sequences", type=int, help="of a batch; default: so many that its beginning is little"
+    )
     parser.add_argument("--lengths", nargs="+", choices=SETS, default=list(SETS))
     parser.add_argument("--cubin", type=Path, help="kernels that are compiled already")
     parser.add_argument(
@@ -85,7 +90,8 @@ def predict_all(machine: Machine, arguments: argparse.Namespace, folder: Path) -
     figures: dict[str, Any] = {"forward": {}, "backward": {}, "details": []}
     for direction in DIRECTIONS:
         for lengths in arguments.lengths:
-            found = predict(machine, compiled, direction, lengths, arguments.sequences, arguments.width)
+            sequences = arguments.sequences or SEQUENCES[lengths]
+            found = predict(machine, compiled, direction, lengths, sequences, arguments.width)
             figures[direction][lengths] = found["ratio"]
             figures["details"].append(found)
     if arguments.known:
@@ -112,7 +118,7 @@ def predict(
     compiled: dict[str, Kernel],
     direction: str,
     lengths: str,
-    sequences: int = 512,
+    sequences: int,
     width: int = 64,
 ) -> dict[str, Any]:
     """One pass over one batch in bf16 with dropout: its time over that of the bytes it must move, and why."""
@@ -126,6 +132,7 @@ def predict(
     return {
         "direction": direction,
         "lengths": lengths,
+        "sequences": sequences,
         "bucket": bucket,
         "registers": kernel.registers,
         "blocks": at_once,

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from test_device_code import needs_nvcc
 
-from benchmarks.attention_model import DIRECTIONS, SETS, bounds, compiled_kernels, predict, ratio
+from benchmarks.attention_model import DIRECTIONS, SEQUENCES, SETS, bounds, compiled_kernels, predict, ratio
 from benchmarks.kernel_model.clock import Clock
 from benchmarks.kernel_model.code import NONE, Kernel, Missing, instruction, nvdisasm
 from benchmarks.kernel_model.machine import Machine
@@ -255,5 +255,5 @@ def compiled(tmp_path_factory):
 @pytest.mark.parametrize("lengths", SETS)
 @pytest.mark.parametrize("direction", DIRECTIONS)
 def test_no_prediction_gets_worse(direction, lengths, compiled, recorded):
-    found = predict(MACHINE, compiled, direction, lengths)
+    found = predict(MACHINE, compiled, direction, lengths, SEQUENCES[lengths])
     assert found["ratio"] <= 1.01 * recorded[direction][lengths], found
