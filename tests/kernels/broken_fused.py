@@ -3,8 +3,11 @@
 from mutations import Mutation
 
 WAITS = [
-    Mutation("forward waits for its copies", "forward.h", "wait_copies();"),
-    Mutation("forward barrier of a stage", "forward.h", "sync_block();"),
+    Mutation("forward waits for its copies", "forward.h", "await(arrivals + turn % 2 * 16, turn / 2 % 2);"),
+    Mutation("forward arrivals not fenced", "forward.h", "fence_arrivals();"),
+    Mutation("forward started before arrivals are made", "forward.h", "sync_block();"),
+    Mutation("forward barrier of a stage", "forward.h", "part.sync();"),
+    Mutation("forward stage used again unfenced", "forward.h", "fence_copies();"),
     Mutation("forward queries read before overwritten", "forward.h", "sync_warp();", number=0),
     Mutation("forward result written before read", "forward.h", "sync_warp();", number=1),
     Mutation("backward waits for its copies", "backward.h", "wait_copies();"),
@@ -25,6 +28,7 @@ MASKS = [
     Mutation("sign of what is dropped", "backward.h", "fabsf(p[0])", "p[0]"),
     Mutation("dropped going forward", "forward.h", "if (dropout.threshold) drop(", "if (false) drop("),
     Mutation("zeros below a tile's rows", "problem.h", "chunk * 16, real);", "chunk * 16, true);"),
+    Mutation("values beyond the end", "forward.h", "end_rows<D>(part, stage + Shape::QUERIES +", "(void)("),
     Mutation("rows written to the end", "problem.h", "if (row < length) write_16", "write_16"),
     Mutation("zeros behind the last row", "problem.h", "fill_rows(p.out + used", "if (0) fill_rows(p.out + used"),
     Mutation("items to the end", "problem.h", "if (number >= p.sequences * p.heads * PARTS) return item;"),

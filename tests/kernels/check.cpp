@@ -149,6 +149,9 @@ void check(Case c, int seed) {
   Memory qkv(3 * n), grad(n), out(n), dqkv(3 * n), logsum(2 * size_t(HEADS) * c.tokens());
   for (size_t i = 0; i < 3 * n; i++) qkv.data()[i] = bits(c, c.qkv[i]);
   for (size_t i = 0; i < n; i++) grad.data()[i] = bits(c, c.grad[i]);
+  // Rows that are nobody's follow those of the last sequence, and must not matter.
+  std::fill(qkv.data() + 3 * n - size_t(TAIL) * 3 * HEADS * WIDTH, qkv.data() + 3 * n, POISON);
+  std::fill(grad.data() + n - size_t(TAIL) * HEADS * WIDTH, grad.data() + n, POISON);
   std::vector<int32_t> order;
   for (size_t unit = 0; unit < c.lengths.size() * HEADS; unit++) order.push_back(int(unit));
   std::stable_sort(order.begin(), order.end(),

@@ -4,9 +4,10 @@ import re
 
 import pytest
 
-from interbert.kernels.attend.fused_build import nvcc, resources
+from interbert.kernels.attend.fused_build import device_command, nvcc, resources
 from interbert.kernels.attend.fused_table import LONGEST, SHARED_KB, buckets
-from interbert.kernels.compile import Unavailable
+from interbert.kernels.attend.primitive_trials import TRIALS
+from interbert.kernels.compile import Unavailable, run
 
 KERNEL = re.compile(
     r"Compiling entry function '\w*?attention_(?P<kind>forward|backward)I\w*?Float16"
@@ -49,3 +50,16 @@ def test_base_width_fits_hopper(tmp_path):
 def test_every_width_fits_every_architecture(width, arch, tmp_path):
     needs_nvcc()
     check(width, arch, tmp_path / "kernels.cubin")
+
+
+@pytest.mark.thorough
+@pytest.mark.parametrize("arch", [80, 90, 100, 120])
+def test_trials_of_operations_fit(arch, tmp_path):
+    """And say how many barriers a block of two parts takes: one each, and its own."""
+    needs_nvcc()
+    report = run(device_command(nvcc(), "primitives_check.cu", [], arch, tmp_path / "trials.cubin"))
+    spilled = re.findall(
+        r"(\d+) bytes stack frame, (\d+) bytes spill stores, (\d+) bytes spill loads", report
+    )
+    assert len(spilled) == len(TRIALS) and set(spilled) == {("0", "0", "0")}, report
+    assert re.search(r"entry function '\w*units\w*'.*?, used 3 barriers", report, re.DOTALL), report

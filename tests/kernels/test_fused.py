@@ -119,6 +119,15 @@ def test_scores_far_below_zero_do_not_see_padding():
         assert (mine - exact).norm() < 0.02 * exact.norm()
 
 
+def test_what_is_no_number_stays_within_its_sequence():
+    qkv, weight, cu = make([19, 21, 3], 64, torch.bfloat16)
+    clean = both_passes(attention_fused, qkv, weight, cu, 21, 0.1, RNG, None)
+    qkv[19:40], weight[19:40] = float("nan"), float("inf")
+    spoiled = both_passes(attention_fused, qkv, weight, cu, 21, 0.1, RNG, None)
+    for one, other in zip(clean, spoiled, strict=True):
+        assert torch.equal(one[:19], other[:19]) and torch.equal(one[40:], other[40:])
+
+
 def test_order_and_run_change_no_bit():
     qkv, weight, cu = make([5, 60, 0, 33, 16], 64, torch.float16)
     first = both_passes(attention_fused, qkv, weight, cu, 60, 0.1, RNG, None)

@@ -5,21 +5,37 @@ from pathlib import Path
 import pytest
 from broken_fused import MASKS, WAITS
 from broken_native import OVERRUNS, WRONG
-from harness import compile_check, failure_of
+from broken_stages import MEETINGS, RULES
+from harness import SCHEDULES, compile_check, compile_trials, failure_of, failure_of_trial
 from mutations import Mutation, break_sources
 from native_harness import SANITIZERS, complaint, sanitized
 from portable_kernels import build_portable
 
 from interbert.kernels.attend.fused_build import SOURCES as FUSED
+from interbert.kernels.attend.primitive_trials import TRIALS
 from interbert.kernels.cpu.native import SOURCES as NATIVE
 
+STAGES = [number for number, trial in enumerate(TRIALS) if trial[0].startswith(("bands", "units", "phases"))]
 LENGTHS = [[64, 60, 33, 0, 9, 49], [16, 1, 0, 5, 15, 3, 2]]
 
 
 def found_by_threads(sources: Path) -> bool:
-    """Whether the fused kernels fail, watched by the sanitizer of threads."""
-    program = compile_check(sources.parent, "thread", 64, [16, 64], sources)
-    return any(failure_of(program, "greedy", 3, lengths) for lengths in LENGTHS)
+    """Whether the fused kernels fail on a machine of one kind or the other, watched by the sanitizer of threads."""
+    for arch in (90, 80):
+        program = compile_check(sources.parent, "thread", 64, [16, 64], sources, arch)
+        if any(failure_of(program, "greedy", 3, lengths) for lengths in LENGTHS):
+            return True
+    return False
+
+
+def found_by_trials(sources: Path) -> bool:
+    """Whether a trial of stages fails on a machine of one kind or the other, watched by the sanitizer of threads."""
+    for arch in (90, 80):
+        program = compile_trials(sources.parent, "thread", arch, sources)
+        runs = [(number, schedule, 1) for schedule in reversed(SCHEDULES) for number in reversed(STAGES)]
+        if any(failure_of_trial(program, *run) for run in runs):
+            return True
+    return False
 
 
 def found_by_numbers(sources: Path) -> bool:
@@ -34,8 +50,12 @@ def found_by_addresses(sources: Path) -> bool:
     return said is not None and "ERROR: AddressSanitizer" in said
 
 
-QUICK = [(FUSED, found_by_threads, mutation) for mutation in (WAITS[1], WAITS[6], MASKS[2])]
+QUICK = [
+    *((FUSED, found_by_threads, mutation) for mutation in (WAITS[3], WAITS[9], MASKS[2])),
+    *((FUSED, found_by_trials, mutation) for mutation in (MEETINGS[6], RULES[0])),
+]
 ALL = [
+    *((FUSED, found_by_trials, mutation) for mutation in MEETINGS + RULES),
     *((FUSED, found_by_threads, mutation) for mutation in WAITS + MASKS),
     *((NATIVE, found_by_numbers, mutation) for mutation in WRONG),
     *((NATIVE, found_by_addresses, mutation) for mutation in OVERRUNS),
@@ -49,9 +69,12 @@ def named(value) -> str | None:
 def test_every_barrier_and_wait_is_listed():
     for file in ("forward.h", "backward.h"):
         text = (FUSED / file).read_text()
-        for what in ("wait_copies();", "sync_block();", "sync_warp();"):
-            listed = sum(m.file == file and m.before == what for m in WAITS)
+        for what in ("wait_copies();", "await(", "sync_block();", ".sync();", "sync_warp();", "fence_"):
+            listed = sum(m.file == file and what in m.before for m in WAITS)
             assert text.count(what) == listed, f"{file}: {what}"
+    text = (FUSED / "stage_trials.h").read_text()
+    for what in ("sync_block();", ".sync();", "await(", "fence_arrivals();", "fence_copies();"):
+        assert text.count(what) == sum(what in m.before for m in MEETINGS), what
 
 
 @pytest.mark.slow

@@ -2,10 +2,13 @@
 portable build."""
 
 import native_harness
+import numpy as np
 import pytest
-from harness import SCHEDULES, compile_check, failure_of
+import torch
+from harness import SCHEDULES, compile_check, compile_trials, failure_of, failure_of_trial
 from portable_kernels import build_portable
 
+from interbert.kernels.attend.primitive_trials import TRIALS, trial_input
 from interbert.kernels.cpu.native import SOURCES
 
 LENGTHS = {
@@ -28,13 +31,26 @@ def test_clean_at_one_width(sanitizer, tmp_path):
 @pytest.mark.thorough
 @pytest.mark.parametrize("sanitizer", ["none", "address", "thread"])
 @pytest.mark.parametrize(("width", "longest"), [(32, 144), (64, 144), (64, 160), (96, 128), (128, 96)])
-def test_clean_everywhere(sanitizer, width, longest, tmp_path):
-    program = compile_check(tmp_path, sanitizer, width, [16, 32, 48, 64, longest])
+@pytest.mark.parametrize("arch", [80, 90])
+def test_clean_everywhere(sanitizer, width, longest, arch, tmp_path):
+    program = compile_check(tmp_path, sanitizer, width, [16, 32, 48, 64, longest], arch=arch)
     for schedule in SCHEDULES:
         for lengths in LENGTHS.values():
             lengths = [min(length, longest) for length in lengths]
             assert failure_of(program, schedule, 7, lengths) is None
         assert failure_of(program, schedule, 8, [longest, 47, 48, 33, 3]) is None
+
+
+@pytest.mark.thorough
+@pytest.mark.parametrize("sanitizer", ["none", "address", "thread"])
+@pytest.mark.parametrize("arch", [80, 90])
+def test_trials_of_operations_are_clean(sanitizer, arch, tmp_path):
+    program = compile_trials(tmp_path, sanitizer, arch)
+    for schedule in SCHEDULES:
+        for number, (name, _, _, expected) in enumerate(TRIALS):
+            exact = expected(trial_input(torch.float16)).dtype != np.float32
+            for seed in range(5) if exact else ():
+                assert failure_of_trial(program, number, schedule, seed) is None, (name, schedule, seed)
 
 
 @pytest.mark.thorough

@@ -18,7 +18,7 @@ from interbert.sources.scenes.write import write_scenes
 
 ROOT = Path(__file__).parents[2]
 FOR_DEVELOPERS = {"hatchling", "ipykernel", "nbclient", "nbformat", "parameterized", "pytest", "ruff", "ty"}
-FOR_DEVELOPERS |= {"beautifulsoup4", "lxml", "warcio"}
+FOR_DEVELOPERS |= {"beautifulsoup4", "lxml", "nvidia-cuda-nvdisasm", "warcio"}
 NOT_INSTALLED = {"ray"}
 """Too large for what it is to most; its test runs where it is there."""
 

@@ -38,9 +38,9 @@ def buckets(width: int, arch: int | None, backward: bool) -> list[int]:
 
 
 def shared_bytes(width: int, bucket: int, backward: bool) -> int:
-    """Of a block: two stages of tiles; backward, the square through which probabilities pass as well."""
+    """Of a block: two stages of tiles; forward, what arrives at them; backward, the square of probabilities."""
     units = max(64 // bucket, 1) // (2 if width > 96 and bucket <= 32 else 1)
     if backward:
         return units * (2 * 4 * bucket * width * 2 + bucket * bucket * 2)
     queries = bucket // 2 if bucket > 192 else bucket
-    return units * 2 * (queries + 2 * bucket) * width * 2
+    return units * (2 * (queries + 2 * bucket) * width * 2 + 32)

@@ -1,6 +1,7 @@
 """The single operations that the fused kernels are written with, tried one by one on a device or in the emulator."""
 
 import ctypes
+from collections.abc import Callable
 
 import numpy as np
 import torch
@@ -16,7 +17,7 @@ def failures(device: torch.device) -> dict[str, str]:
     there = primitives(architecture(device))
     found = {}
     for number, (name, words, dtype, expected) in enumerate(TRIALS):
-        given = _input(dtype)
+        given = trial_input(dtype)
         want = expected(given)
         problem = _run(there, number, given, words, want, device)
         if problem:
@@ -24,9 +25,9 @@ def failures(device: torch.device) -> dict[str, str]:
     return found
 
 
-def _input(dtype: torch.dtype) -> Tensor:
-    """[32, 32] numbers that both 16-bit types hold exactly."""
-    return (torch.arange(1024).reshape(32, 32) * 37 % 61 - 30).to(dtype)
+def trial_input(dtype: torch.dtype) -> Tensor:
+    """[48, 256] numbers that both 16-bit types hold exactly; most operations take them as rows of 32."""
+    return (torch.arange(48 * 256).reshape(48, 256) * 37 % 61 - 30).to(dtype)
 
 
 def _run(
@@ -50,7 +51,7 @@ def _bits(x: Tensor) -> np.ndarray:
 
 
 def _copies(given: Tensor) -> np.ndarray:
-    chunks = _bits(given).reshape(-1, 8).copy()
+    chunks = _bits(given).reshape(-1, 8)[:128].copy()
     chunks[1::2] = 0
     return chunks
 
@@ -65,7 +66,7 @@ def _transposed(given: Tensor) -> np.ndarray:
 
 
 def _pairs(bits: np.ndarray, transposed: bool) -> np.ndarray:
-    found = np.zeros((32, 4, 2), np.uint16)
+    bits, found = bits.reshape(-1, 32), np.zeros((32, 4, 2), np.uint16)
     for matrix, (row, column) in enumerate([(0, 0), (8, 0), (0, 8), (8, 8)]):
         part = bits[row : row + 8, column : column + 8]
         part = part.T if transposed else part
@@ -75,7 +76,8 @@ def _pairs(bits: np.ndarray, transposed: bool) -> np.ndarray:
 
 def _product(given: Tensor) -> np.ndarray:
     """[32 lanes, 4]: rows lane / 4 and 8 below of A (rows 0 … 15) times B (rows 16 … 23), plus 0, 1, 2, 3."""
-    product = (given[:16, :16].float() @ given[16:24, :16].float().T).numpy()
+    rows = given.reshape(-1, 32)[:, :16].float()
+    product = (rows[:16] @ rows[16:24].T).numpy()
     row, column = THREADS // 4, THREADS % 4 * 2
     sums = [product[row + below, column + right] for below in (0, 8) for right in (0, 1)]
     return (np.stack(sums, axis=1) + np.arange(4)).astype(np.float32)
@@ -99,6 +101,39 @@ def _powers(given: Tensor) -> np.ndarray:
     return np.stack([2.0 ** (-0.75 * THREADS), np.log2(1.0 + 3 * THREADS)], axis=1).astype(np.float32)
 
 
+def _bands(width: int) -> Callable[[Tensor], np.ndarray]:
+    """Two tiles of 32 rows of the second head of this width: the last 27, and 20 from row 5 on; zeros below."""
+
+    def expected(given: Tensor) -> np.ndarray:
+        tiles = np.zeros((2, 32, width), np.uint16)
+        head = _bits(given)[:, width : 2 * width]
+        tiles[0, :27], tiles[1, :20] = head[21:], head[5:25]
+        return tiles
+
+    return expected
+
+
+def _units(given: Tensor) -> np.ndarray:
+    """By unit and thread: twice what its warp has summed, and once what the other one has; then the counter."""
+    words = _bits(given).view(np.uint32)
+    found = np.zeros((13, 2, 32), np.uint32)
+    for unit in range(13):
+        first, rows = 3 * unit % 16, 1 + 7 * unit % 32
+        panel, second = (
+            words[first : first + rows, 32 * (number % 4) :][:, :32] for number in (unit, unit + 1)
+        )
+        sums = [
+            part.sum(0, dtype=np.uint32) + 3 * second[:16].sum(0, dtype=np.uint32)
+            for part in (panel[:16], panel[16:])
+        ]
+        found[unit] = 2 * np.stack(sums) + np.stack(sums[::-1])
+    return np.append(found, np.uint32(0))
+
+
+def _phases(given: Tensor) -> np.ndarray:
+    return (100 * np.arange(8)[:, None] + THREADS[::-1]).astype(np.uint32)
+
+
 HALF, BFLOAT = torch.float16, torch.bfloat16
 TRIALS = (
     ("asynchronous copies", 512, HALF, _copies),
@@ -110,5 +145,11 @@ TRIALS = (
     ("rounding to fp16", 128, HALF, _rounded),
     ("rounding to bf16", 128, BFLOAT, _rounded),
     ("powers and logarithms", 64, HALF, _powers),
+    ("bands of 32", 1024, HALF, _bands(32)),
+    ("bands of 64", 2048, HALF, _bands(64)),
+    ("bands of 96", 3072, HALF, _bands(96)),
+    ("bands of 128", 4096, HALF, _bands(128)),
+    ("units", 833, HALF, _units),
+    ("phases", 256, HALF, _phases),
 )
 """In the order of csrc/fused/primitives_check.cu: name, words that come out, type of the input, what is expected."""

@@ -34,12 +34,11 @@ struct Backward {
   static DEVICE void start(const Problem& p, const Item& item, Shared stage, float (&logsum)[2]) {
     const int64_t row = static_cast<int64_t>(p.heads) * HEAD;
     for (int part = 0; part < 3; part++)
-      start_rows<CHUNKS, Shape::UNIT_THREADS>(stage + part * TILE,
-                                              p.qkv + element(p, 3, item.start, part, item.unit, HEAD), 3 * row,
-                                              item.length, me());
-    start_rows<CHUNKS, Shape::UNIT_THREADS>(stage + 3 * TILE,
-                                            p.grad + element(p, 1, item.start, 0, item.unit, HEAD), row, item.length,
-                                            me());
+      copy_one_by_one<CHUNKS, Shape::UNIT_THREADS>(stage + part * TILE,
+                                             p.qkv + element(p, 3, item.start, part, item.unit, HEAD), 3 * row,
+                                             item.length, me());
+    copy_one_by_one<CHUNKS, Shape::UNIT_THREADS>(
+        stage + 3 * TILE, p.grad + element(p, 1, item.start, 0, item.unit, HEAD), row, item.length, me());
     for (int half = 0; half < 2; half++) {
       const int query = 16 * tile() + upper_row() + 8 * half;
       const int64_t at = static_cast<int64_t>(item.unit % p.heads) * p.tokens + item.start + query;
@@ -181,8 +180,8 @@ struct Backward {
                            const uint32_t (&words)[CHUNKS][2]) {
     store_fragments<CHUNKS>(stage + part * TILE, tile(), words);
     sync_warp();
-    write_rows<CHUNKS>(p.out + element(p, 3, item.start, part, item.unit, HEAD), static_cast<int64_t>(3 * p.heads) * HEAD,
-                       stage + part * TILE, 16 * tile(), item.length);
+    write_rows<CHUNKS>(p.out + element(p, 3, item.start, part, item.unit, HEAD),
+                       static_cast<int64_t>(3 * p.heads) * HEAD, stage + part * TILE, tile(), item.length);
   }
 
   static DEVICE void differentiate(const Problem& p, const Item& item, const Dropout& dropout, Shared stage,
@@ -215,7 +214,7 @@ struct Backward {
 };
 
 template <class T, int D, int KEYS>
-KERNEL((BackwardShape<D, KEYS>::THREADS)) attention_backward(Problem p) {
+KERNEL((BackwardShape<D, KEYS>::THREADS), 1) attention_backward(Problem p) {
   using Shape = BackwardShape<D, KEYS>;
   using Kernel = Backward<T, D, KEYS>;
   const int mine = thread() / Shape::UNIT_THREADS;

@@ -5,20 +5,26 @@
 #include <cuda_fp16.h>
 #include <cuda_runtime.h>
 
-#define KERNEL(threads) __global__ void __launch_bounds__(threads, 1)
+#define KERNEL(threads, blocks) __global__ void __launch_bounds__(threads, blocks)
 #define DEVICE __device__ __forceinline__
+#define ANYWHERE __host__ __device__ constexpr
 
 DEVICE int thread() { return threadIdx.x; }
 DEVICE int block() { return blockIdx.x; }
 DEVICE int blocks() { return gridDim.x; }
 
 DEVICE uint32_t address(Shared place) {
-  extern __shared__ __align__(128) unsigned char memory[];
+  extern __shared__ __align__(1024) unsigned char memory[];
   return static_cast<uint32_t>(__cvta_generic_to_shared(memory)) + place;
 }
 
 DEVICE void sync_block() { __syncthreads(); }
 DEVICE void sync_warp() { __syncwarp(); }
+DEVICE void sync_part(int id, int threads) {
+  asm volatile("bar.sync %0, %1;" : : "r"(id), "r"(threads) : "memory");
+}
+DEVICE int broadcast(int number) { return __shfl_sync(0xffffffffu, number, 0); }
+DEVICE int draw(int32_t* counter) { return atomicAdd(counter, 1); }
 DEVICE float shuffle_xor(float value, int mask) { return __shfl_xor_sync(0xffffffffu, value, mask); }
 
 DEVICE void load_matrices(uint32_t (&words)[4], Shared row) {
@@ -82,6 +88,13 @@ DEVICE void store_4(Shared to, uint32_t word) {
   asm volatile("st.shared.u32 [%0], %1;" : : "r"(address(to)), "r"(word) : "memory");
 }
 
+DEVICE void store_16(Shared to, Words4 words) {
+  asm volatile("st.shared.v4.u32 [%0], {%1, %2, %3, %4};"
+               :
+               : "r"(address(to)), "r"(words.word[0]), "r"(words.word[1]), "r"(words.word[2]), "r"(words.word[3])
+               : "memory");
+}
+
 DEVICE void write_16(void* to, Words4 words) { *static_cast<Words4*>(to) = words; }
 
 template <class T>
@@ -130,6 +143,10 @@ DEVICE float log2_of(float x) { return __log2f(x); }
 inline int taken(int error) {
   if (error) cudaGetLastError();
   return error;
+}
+
+inline int clear_counter(int32_t* counter, void* stream) {
+  return taken(cudaMemsetAsync(counter, 0, sizeof *counter, static_cast<cudaStream_t>(stream)));
 }
 
 // As many blocks as fit on the device at once, and no more than there is work for, but one; the error, 0 if none.

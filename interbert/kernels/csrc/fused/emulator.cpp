@@ -7,10 +7,14 @@
 #include <cstring>
 #include <mutex>
 
+#include "emulator_arrivals.h"
+
 #if defined(EMULATOR_ASAN)
 #include <sanitizer/common_interface_defs.h>
 #elif defined(EMULATOR_TSAN)
 #include <sanitizer/tsan_interface.h>
+extern "C" void __tsan_ignore_thread_begin();
+extern "C" void __tsan_ignore_thread_end();
 #endif
 #if !defined(__x86_64__)
 #include <ucontext.h>
@@ -38,7 +42,8 @@ constexpr size_t STACK = 512 * 1024;
 constexpr size_t STACK = 128 * 1024;
 #endif
 const char* const NAMES[] = {"block barrier", "warp barrier", "shuffle", "ldmatrix",
-                             "ldmatrix transposed", "mma fp16", "mma bf16"};
+                             "ldmatrix transposed", "mma fp16", "mma bf16", "broadcast", "fence of copies",
+                             "election", "barrier of a part", "arrivals"};
 
 // ---- fibers ---------------------------------------------------------------------------------------------------
 
@@ -80,6 +85,7 @@ struct Fiber {
   bool ready = false, done = true;
   Operation waits_for = SYNC_BLOCK;
   int line = 0;
+  uint32_t place = 0;  // which arrivals, or which part's barrier
   Copy copies[MOST_COPIES];
   int copies_started = 0;
   uint32_t in[WORDS], out[WORDS];
@@ -94,10 +100,19 @@ struct Warp {
   int turn = 0;
 };
 
+struct PartBarrier {
+  int arrived = 0, count = 0, line = 0;
+  char turns[2];
+  int turn = 0;
+};
+
 Fiber* fibers[MOST_THREADS];
+PartBarrier parts[16];
+Traffic traffic;
+std::map<int32_t*, Deal> deals;
 Warp warps[MOST_THREADS / LANES];
 Fiber outside;  // the caller's stack
-int running, threads, done, at_barrier, barrier_line;
+int running, threads, blocks_in_all, done, at_barrier, barrier_line;
 char barrier_turns[2], block_begins, block_ends;
 int barrier_turn;
 void (*the_body)(const void*);
@@ -191,6 +206,42 @@ void resume(int thread) {
   self.copies_started = fibers[thread]->copies_started;
 }
 
+// What the emulator keeps for all fibers, and moves and frees in any of them, is no kernel's doing.
+struct Unseen {
+#if defined(EMULATOR_TSAN)
+  Unseen() { __tsan_ignore_thread_begin(); }
+  ~Unseen() { __tsan_ignore_thread_end(); }
+#else
+  Unseen() {}
+#endif
+};
+
+void must(const char* wrong, int line) {
+  if (wrong) fail(wrong, line);
+}
+
+// All that wait at this place for this.
+void wake(Operation operation, uint32_t place) {
+  for (int thread = 0; thread < threads; thread++) {
+    const Fiber& fiber = *fibers[thread];
+    if (!fiber.done && fiber.waits_for == operation && fiber.place == place) set_ready(thread, true);
+  }
+}
+
+// One of the copies that are under way arrives.
+void land(size_t number) {
+  const Unseen unseen;
+  uint32_t place;
+  bool complete;
+  must(traffic.land(number, &place, &complete), 0);
+  if (complete) wake(AWAIT, place);
+}
+
+void land_some() {
+  while (!traffic.flights.empty() && (schedule == IN_ORDER || (schedule == RANDOM && draw() % 4 == 0)))
+    land(draw() % traffic.flights.size());
+}
+
 // The running fiber waits or has ended: another one runs, or, when all have ended, the caller.
 void leave() {
   Fiber& me = *fibers[running];
@@ -199,7 +250,12 @@ void leave() {
     switch_to(me, outside);
     return;
   }
-  const int next = next_ready();
+  land_some();
+  int next = next_ready();
+  while (next < 0 && !traffic.flights.empty()) {
+    land(draw() % traffic.flights.size());
+    next = next_ready();
+  }
   if (next < 0) report_deadlock();
   const bool myself = next == running;
   resume(next);
@@ -332,6 +388,12 @@ void operate(Warp& warp, Fiber** lanes) {
     case SHUFFLE:
       for (int lane = 0; lane < LANES; lane++) lanes[lane]->out[0] = lanes[lane ^ warp.number]->in[0];
       break;
+    case BROADCAST:
+      for (int lane = 0; lane < LANES; lane++) lanes[lane]->out[0] = lanes[0]->in[0];
+      break;
+    case FENCE_COPIES:
+      traffic.fenced(static_cast<int>(&warp - warps));
+      break;
     case LOAD:
     case LOAD_TRANSPOSED:
       load_all(lanes, warp.operation == LOAD_TRANSPOSED);
@@ -391,9 +453,11 @@ void meet_block(int line) {
 
 void run_block(int block, int shared_bytes) {
   self.block = block;
-  self.shared = static_cast<unsigned char*>(aligned_alloc(128, (shared_bytes + 127) / 128 * 128));
+  self.shared = static_cast<unsigned char*>(aligned_alloc(1024, (shared_bytes + 1023) / 1024 * 1024));
   self.shared_bytes = shared_bytes;
   memset(self.shared, 0xff, shared_bytes);
+  traffic.begin(self.shared, static_cast<uint32_t>(shared_bytes), threads / LANES);
+  for (auto& deal : deals) deal.second.begin_block(block, blocks_in_all);
   done = 0;
   for (int thread = 0; thread < threads; thread++) {
     Fiber& fiber = *fibers[thread];
@@ -405,6 +469,7 @@ void run_block(int block, int shared_bytes) {
   release(&block_begins);
   switch_to(outside, *fibers[first]);
   acquire(&block_ends);
+  must(traffic.rest(), 0);
   free(self.shared);
 }
 
@@ -422,7 +487,117 @@ int blocks() { return self.blocks; }
 unsigned char* shared(uint32_t place, uint32_t bytes, int line) {
   if (place % bytes) fail("shared memory is not aligned for this access", line);
   if (place + bytes > self.shared_bytes) fail("beyond the end of shared memory", line);
+  must(traffic.touch(place, running / LANES), line);
   return self.shared + place;
+}
+
+unsigned char* target(uint32_t place, uint32_t bytes, int line) {
+  if (place + bytes > self.shared_bytes) fail("beyond the end of shared memory", line);
+  must(traffic.overwrite(place, bytes), line);
+  return self.shared + place;
+}
+
+unsigned char* arrivals_at(uint32_t place, int line) {
+  if (place % 8) fail("arrivals are not aligned to 8 bytes", line);
+  if (place + 8 > self.shared_bytes) fail("beyond the end of shared memory", line);
+  return self.shared + place;
+}
+
+void init_arrivals(uint32_t place, int count, int line) {
+  const Unseen unseen;
+  must(traffic.init(place, count, running), line);
+}
+
+void fence_arrivals() { traffic.fence_arrivals(running); }
+
+Arrivals& arrivals_of(uint32_t place, int line) {
+  Arrivals* found;
+  must(traffic.find(place, &found), line);
+  return *found;
+}
+
+void arrive(uint32_t place, uint32_t bytes, int line) {
+  Arrivals& at = arrivals_of(place, line);
+  release(&at.turns[at.phase % 2]);
+  at.bytes += bytes;
+  at.pending--;
+  bool complete;
+  must(Traffic::settle(at, &complete), line);
+  if (complete) wake(AWAIT, place);
+}
+
+void arrive_copies(uint32_t place, int line) {
+  const Unseen unseen;
+  Arrivals& at = arrivals_of(place, line);
+  release(&at.turns[at.phase % 2]);
+  Flight flight = {place, false, {}};
+  for (Copy copy; next_copy(&copy);)
+    flight.pieces.push_back({copy.to, copy.real ? static_cast<const unsigned char*>(copy.from) : nullptr});
+  if (flight.pieces.empty()) return arrive(place, 0, line);
+  traffic.start(std::move(flight));
+}
+
+// A phase that is over lets through at once whoever waits for it, and that is right until the next one has begun: then
+// somebody has missed it, or waits with the wrong parity.
+void await(uint32_t place, int parity, int line) {
+  Arrivals& at = arrivals_of(place, line);
+  const int phase = at.phase;
+  if (phase % 2 != parity) {
+    if (at.pending != at.count || at.bytes || at.flights) fail("waits for a phase that is over, in the next one", line);
+  }
+  while (at.phase == phase && phase % 2 == parity) {
+    fibers[running]->place = place;
+    wait_here(AWAIT, line);
+    leave();
+  }
+  acquire(&at.turns[parity]);
+}
+
+void check_band(const Band& band, bool described_so, int line) {
+  if (!described_so) fail("rows were not described for such a panel, or it goes beyond a row", line);
+  if (band.to % (128 * band.chunks)) fail("a band is not aligned to eight of its rows", line);
+  if (band.rows < 1) fail("a band that begins behind the last row", line);
+}
+
+void start_band(const Band& band, uint32_t place, int line) {
+  const Unseen unseen;
+  Arrivals& at = arrivals_of(place, line);
+  release(&at.turns[at.phase % 2]);
+  traffic.start({place, true, pieces_of(band)});
+}
+
+int draw_unit(int32_t* counter, int line) {
+  const Unseen unseen;
+  if (!deals.count(counter)) {
+    if (*counter) fail("a counter was not cleared before the launch", line);
+    deals[counter].begin_block(self.block, blocks_in_all);
+  }
+  static constexpr Deal::Manner MANNERS[] = {Deal::FIRST_TAKES_ALL, Deal::AT_RANDOM, Deal::IN_TURN};
+  Deal& deal = deals[counter];
+  const int number = deal.draw(MANNERS[schedule], draw);
+  *counter = deal.drawn;
+  return number;
+}
+
+void look(const void*) {}
+
+void meet_part(int id, int count, int line) {
+  if (id < 1 || id > 15) fail("barriers of parts have numbers from 1 to 15", line);
+  if (count % LANES || count > threads) fail("a part of a block has whole warps of it", line);
+  PartBarrier& part = parts[id];
+  if (part.arrived == 0) part.line = line, part.count = count;
+  if (part.line != line || part.count != count) fail("threads met at a part's barrier from different places", line);
+  char* turn = &part.turns[part.turn];
+  release(turn);
+  fibers[running]->place = static_cast<uint32_t>(id);
+  wait_here(SYNC_PART, line);
+  if (++part.arrived == part.count) {
+    part.arrived = 0;
+    part.turn ^= 1;
+    wake(SYNC_PART, static_cast<uint32_t>(id));
+  }
+  leave();
+  acquire(turn);
 }
 
 void check_aligned(const void* global, int line) {
@@ -462,7 +637,9 @@ void run(void (*body)(const void*), const void* problem, int blocks, int count, 
   static std::mutex one_at_a_time;
   const std::lock_guard<std::mutex> lock(one_at_a_time);
   if (count % LANES || count > MOST_THREADS) fail("a block needs whole warps, 1024 threads at most", 0);
-  threads = count;
+  threads = count, blocks_in_all = blocks;
+  deals.clear();
+  for (PartBarrier& part : parts) part.arrived = 0;
   the_body = body, the_problem = problem;
   self.blocks = blocks;
   for (int thread = 0; thread < threads; thread++) make_fiber(thread);

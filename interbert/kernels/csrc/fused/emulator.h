@@ -2,7 +2,8 @@
 //
 // The kernels' own code runs in the fibers, as compiled by the host's compiler (and its sanitizers). What takes all
 // lanes of a warp is done by the last lane to arrive. Shared memory is NaN when a block begins; an asynchronous copy
-// destroys its target when it is started, and arrives only when it is waited for.
+// destroys its target when it is started, and arrives only when it is waited for; at arrivals (see primitives.h), at
+// any time up to the wait: at once, at random, or when nobody can go on without it, by the schedule.
 #pragma once
 
 #include <cstddef>
@@ -10,12 +11,33 @@
 
 namespace emulator {
 
-enum Operation { SYNC_BLOCK, SYNC_WARP, SHUFFLE, LOAD, LOAD_TRANSPOSED, MULTIPLY_FLOAT16, MULTIPLY_BFLOAT16 };
+enum Operation {
+  SYNC_BLOCK,
+  SYNC_WARP,
+  SHUFFLE,
+  LOAD,
+  LOAD_TRANSPOSED,
+  MULTIPLY_FLOAT16,
+  MULTIPLY_BFLOAT16,
+  BROADCAST,
+  FENCE_COPIES,
+  ELECT,
+  SYNC_PART,
+  AWAIT
+};
 
 struct Copy {
   uint32_t to;
   const void* from;
   bool real;
+};
+
+// 16 rows of a panel, of which `rows` are there.
+struct Band {
+  uint32_t to;
+  int chunks, rows;
+  const unsigned char* from;
+  int64_t pitch;
 };
 
 // These are functions, and not compiled with the kernels, so that a sanitizer sees what kernels do, not how.
@@ -30,6 +52,24 @@ bool next_copy(Copy* copy);
 void check_aligned(const void* global, int line);
 
 void meet(Operation operation, int line);
+void meet_part(int id, int count, int line);
+
+unsigned char* arrivals_at(uint32_t place, int line);
+void init_arrivals(uint32_t place, int count, int line);
+void fence_arrivals();
+void arrive(uint32_t place, uint32_t bytes, int line);
+// With the copies that this thread has started.
+void arrive_copies(uint32_t place, int line);
+void await(uint32_t place, int parity, int line);
+
+void check_band(const Band& band, bool described_so, int line);
+// Where a copy in bulk may write.
+unsigned char* target(uint32_t place, uint32_t bytes, int line);
+void start_band(const Band& band, uint32_t arrivals, int line);
+int draw_unit(int32_t* counter, int line);
+// For what is read so that a sanitizer sees it, and for nothing else.
+void look(const void* seen);
+
 // Words in, words out, of all 32 lanes of the warp; `number` is the operation's own.
 void exchange(Operation operation, int line, const uint32_t* in, int in_words, uint32_t* out, int out_words,
               int number);

@@ -18,7 +18,10 @@ template <class T, int KEYS>
 int forward(const Problem& problem, void* stream) {
   using Shape = ForwardShape<WIDTH, KEYS>;
   const int units = problem.sequences * problem.heads * Shape::PARTS;
-  return launch<attention_forward<T, WIDTH, KEYS>>(problem, blocks_for(problem, units, Shape::UNITS), Shape::THREADS,
+  GivenForward given = {problem, {}};
+  const int64_t columns = int64_t{3} * problem.heads * WIDTH;
+  if (int error = describe(given.qkv, problem.qkv, problem.tokens, columns, panel_chunks(WIDTH / 8))) return error;
+  return launch<attention_forward<T, WIDTH, KEYS>>(given, blocks_for(problem, units, Shape::UNITS), Shape::THREADS,
                                                    Shape::SHARED, stream);
 }
 

@@ -17,7 +17,13 @@ struct ForwardShape {
   static constexpr int QUERIES = ROWS * D * BYTES, TILE = KEYS * D * BYTES;
   static constexpr int UNIT_STAGE = QUERIES + 2 * TILE;
   static constexpr int STAGE = UNITS * UNIT_STAGE;
-  static constexpr int SHARED = 2 * STAGE;
+  static constexpr int ARRIVALS = 2 * STAGE;
+  static constexpr int SHARED = ARRIVALS + UNITS * 2 * 16;
+};
+
+struct GivenForward {
+  Problem problem;
+  Rows qkv;  // bands of heads
 };
 
 template <class T, int D, int KEYS>
@@ -25,18 +31,22 @@ struct Forward {
   using Shape = ForwardShape<D, KEYS>;
   static constexpr int CHUNKS = Shape::CHUNKS, HEAD = D * BYTES;
 
-  static DEVICE int me() { return thread() % Shape::UNIT_THREADS; }
+  using Part = ::Part<Shape::UNIT_THREADS, Shape::UNITS>;
 
-  static DEVICE void start(const Problem& p, const Item& item, Shared stage) {
-    const int64_t row = static_cast<int64_t>(3 * p.heads) * HEAD;
+  static DEVICE void start(const GivenForward& given, const Part& part, const Item& item, Shared stage,
+                           Shared arrivals) {
+    const int heads = given.problem.heads, head = item.unit % heads;
     const int left = item.length - item.first;
     const int queries = left < 0 ? 0 : left < Shape::ROWS ? left : Shape::ROWS;
-    start_rows<CHUNKS, Shape::UNIT_THREADS>(
-        stage, p.qkv + element(p, 3, item.start + (queries ? item.first : 0), 0, item.unit, HEAD), row, queries, me());
-    for (int part = 1; part < 3; part++)
-      start_rows<CHUNKS, Shape::UNIT_THREADS>(stage + Shape::QUERIES + (part - 1) * Shape::TILE,
-                                              p.qkv + element(p, 3, item.start, part, item.unit, HEAD), row,
-                                              item.length, me());
+    const Apart apart = {Shape::TILE, heads * D};
+    if (Shape::PARTS == 1) {
+      start_tiles<D, 3>(part, stage, given.qkv, item.start, head * D, item.length, arrivals, apart);
+    } else {
+      start_rows<D>(part, stage, given.qkv, item.start + item.first, head * D, queries, arrivals);
+      start_tiles<D, 2>(part, stage + Shape::QUERIES, given.qkv, item.start, (heads + head) * D, item.length, arrivals,
+                        apart);
+    }
+    seal_stage(part, arrivals, bytes_of_rows<D>(queries) + 2 * bytes_of_rows<D>(item.length));
   }
 
   // Scores of this warp's queries, then the powers of two that the softmax is made of; sums of them by row.
@@ -116,8 +126,9 @@ struct Forward {
     }
   }
 
-  static DEVICE void attend(const Problem& p, const Item& item, const Dropout& dropout, Shared stage) {
-    const int tile = me() / 32, queries = item.length - item.first;
+  static DEVICE void attend(const Problem& p, const Part& part, const Item& item, const Dropout& dropout,
+                            Shared stage) {
+    const int tile = part.warp, queries = item.length - item.first;
     if (16 * tile >= queries) return;
     Shared keys = stage + Shape::QUERIES;
     float s[KEYS / 8][4], sum[2], logsum[2], o[CHUNKS][4];
@@ -136,7 +147,7 @@ struct Forward {
     store_fragments<CHUNKS>(stage, tile, words);
     sync_warp();
     write_rows<CHUNKS>(p.out + element(p, 1, item.start + item.first, 0, item.unit, HEAD),
-                       static_cast<int64_t>(p.heads) * HEAD, stage, 16 * tile, queries);
+                       static_cast<int64_t>(p.heads) * HEAD, stage, tile, queries);
     if (left_column() == 0)
       for (int half = 0; half < 2; half++) {
         const int query = 16 * tile + upper_row() + 8 * half;
@@ -147,25 +158,36 @@ struct Forward {
 };
 
 template <class T, int D, int KEYS>
-KERNEL((ForwardShape<D, KEYS>::THREADS)) attention_forward(Problem p) {
+KERNEL((ForwardShape<D, KEYS>::THREADS), 1) attention_forward(GIVEN GivenForward given) {
   using Shape = ForwardShape<D, KEYS>;
   using Kernel = Forward<T, D, KEYS>;
-  const int mine = thread() / Shape::UNIT_THREADS;
+  const Problem& p = given.problem;
+  const typename Kernel::Part part;
   const int groups = (p.sequences * p.heads * Shape::PARTS + Shape::UNITS - 1) / Shape::UNITS;
-  Shared stage = mine * Shape::UNIT_STAGE;
+  const Shared stages = part.number * Shape::UNIT_STAGE, arrivals = Shape::ARRIVALS + part.number * 32;
   const Dropout dropout(p);
+  if (part.leads()) {
+    prefetch(given.qkv);
+    prepare_stage(part, arrivals);
+    prepare_stage(part, arrivals + 16);
+    fence_arrivals();
+  }
+  sync_block();  // arrivals are made
   clear_rest(p, static_cast<int64_t>(p.heads) * Kernel::HEAD, Shape::THREADS);
 
-  Item next = find_item<KEYS, Shape::PARTS>(p, block() * Shape::UNITS + mine);
-  Kernel::start(p, next, stage);
+  Item next = find_item<KEYS, Shape::PARTS>(p, block() * Shape::UNITS + part.number);
+  Kernel::start(given, part, next, stages, arrivals);
   int turn = 0;
-  for (int group = block(); group < groups; group += blocks(), turn ^= 1) {
+  for (int group = block(); group < groups; group += blocks(), turn++) {
     const Item item = next;
-    wait_copies();
-    sync_block();  // this item's rows are there, and nobody needs the other stage any more
-    next = find_item<KEYS, Shape::PARTS>(p, (group + blocks()) * Shape::UNITS + mine);
-    Kernel::start(p, next, stage + (turn ^ 1) * Shape::STAGE);
-    Kernel::attend(p, item, dropout, stage + turn * Shape::STAGE);
-    spoil_beyond<KEYS>(p, item, Kernel::HEAD, 1, Kernel::me(), Shape::UNIT_THREADS);
+    const Shared stage = stages + turn % 2 * Shape::STAGE;
+    await(arrivals + turn % 2 * 16, turn / 2 % 2);
+    end_rows<D>(part, stage + Shape::QUERIES + Shape::TILE, item.length);
+    fence_copies();
+    part.sync();  // this item's values are whole, and nobody needs the other stage any more
+    next = find_item<KEYS, Shape::PARTS>(p, (group + blocks()) * Shape::UNITS + part.number);
+    Kernel::start(given, part, next, stages + (turn + 1) % 2 * Shape::STAGE, arrivals + (turn + 1) % 2 * 16);
+    Kernel::attend(p, part, item, dropout, stage);
+    spoil_beyond<KEYS>(p, item, Kernel::HEAD, 1, part.me, Shape::UNIT_THREADS);
   }
 }

@@ -7,8 +7,9 @@
 
 #include "emulator.h"
 
-#define KERNEL(threads) static void
+#define KERNEL(threads, blocks) static void
 #define DEVICE inline __attribute__((always_inline))
+#define ANYWHERE constexpr
 #define HERE int line = __builtin_LINE()
 
 using emulator::block;
@@ -17,6 +18,18 @@ using emulator::thread;
 
 inline void sync_block(HERE) { emulator::meet(emulator::SYNC_BLOCK, line); }
 inline void sync_warp(HERE) { emulator::meet(emulator::SYNC_WARP, line); }
+
+inline void sync_part(int id, int threads, HERE) { emulator::meet_part(id, threads, line); }
+
+inline int broadcast(int number, HERE) {
+  uint32_t word = static_cast<uint32_t>(number);
+  emulator::exchange(emulator::BROADCAST, line, &word, 1, &word, 1, 0);
+  return static_cast<int>(word);
+}
+
+inline int draw(int32_t* counter, HERE) { return emulator::draw_unit(counter, line); }
+
+inline int clear_counter(int32_t* counter, void*) { return *counter = 0; }
 
 inline float shuffle_xor(float value, int mask, HERE) {
   uint32_t word;
@@ -77,6 +90,8 @@ inline uint32_t load_4(Shared from, HERE) {
 }
 
 inline void store_4(Shared to, uint32_t word, HERE) { memcpy(emulator::shared(to, 4, line), &word, 4); }
+
+inline void store_16(Shared to, Words4 words, HERE) { memcpy(emulator::shared(to, 16, line), &words, 16); }
 
 inline void write_16(void* to, Words4 words, HERE) {
   emulator::check_aligned(to, line);

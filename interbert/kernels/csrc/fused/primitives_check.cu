@@ -1,7 +1,8 @@
 // Each primitive by itself: a block that writes down what it got, for the caller to compare with what must come out.
 //
-// in: 32 x 32 elements of 16 bits in rows; out: words, as the names below say.
+// in: 32 x 32 elements of 16 bits in rows (for stages: more); out: words, as the names below say.
 #include "primitives.h"
+#include "stage_trials.h"
 
 namespace {
 
@@ -23,19 +24,19 @@ DEVICE void fetch(const Trial& t, bool real) {
   sync_block();
 }
 
-KERNEL(32) copies(Trial t) {
+KERNEL(32, 1) copies(Trial t) {
   fetch(t, false);
   for (int i = thread(); i < IN_BYTES / 16; i += 32) write_16(t.out + 4 * i, load_16(16 * i));
 }
 
-KERNEL(32) matrices(Trial t) {
+KERNEL(32, 1) matrices(Trial t) {
   fetch(t, true);
   uint32_t words[4];
   load_matrices(words, (thread() % 16) * ROW + thread() / 16 * 16);
   put(t.out, 4, words);
 }
 
-KERNEL(32) transposed(Trial t) {
+KERNEL(32, 1) transposed(Trial t) {
   fetch(t, true);
   uint32_t words[4];
   load_transposed(words, (thread() % 16) * ROW + thread() / 16 * 16);
@@ -53,10 +54,10 @@ DEVICE void multiply_trial(const Trial& t) {
   for (int i = 0; i < 4; i++) t.out[thread() * 4 + i] = __builtin_bit_cast(uint32_t, sum[i]);
 }
 
-KERNEL(32) multiply_float16(Trial t) { multiply_trial<Float16>(t); }
-KERNEL(32) multiply_bfloat16(Trial t) { multiply_trial<BFloat16>(t); }
+KERNEL(32, 1) multiply_float16(Trial t) { multiply_trial<Float16>(t); }
+KERNEL(32, 1) multiply_bfloat16(Trial t) { multiply_trial<BFloat16>(t); }
 
-KERNEL(64) barriers_and_shuffles(Trial t) {
+KERNEL(64, 1) barriers_and_shuffles(Trial t) {
   store_4(4 * thread(), 100 + thread());
   sync_block();
   const uint32_t other = load_4(4 * (63 - thread()));
@@ -76,10 +77,10 @@ DEVICE void round_trip(const Trial& t) {
   t.out[4 * thread() + 3] = fresh(thread());
 }
 
-KERNEL(32) round_float16(Trial t) { round_trip<Float16>(t); }
-KERNEL(32) round_bfloat16(Trial t) { round_trip<BFloat16>(t); }
+KERNEL(32, 1) round_float16(Trial t) { round_trip<Float16>(t); }
+KERNEL(32, 1) round_bfloat16(Trial t) { round_trip<BFloat16>(t); }
 
-KERNEL(32) powers(Trial t) {
+KERNEL(32, 1) powers(Trial t) {
   t.out[2 * thread()] = __builtin_bit_cast(uint32_t, exp2_of(-0.75f * thread()));
   t.out[2 * thread() + 1] = __builtin_bit_cast(uint32_t, log2_of(1.0f + 3 * thread()));
 }
@@ -88,6 +89,9 @@ KERNEL(32) powers(Trial t) {
 
 extern "C" int interbert_primitive(int number, const void* in, void* out, void* stream) {
   const Trial t = {static_cast<const unsigned char*>(in), static_cast<uint32_t*>(out)};
+  StageTrial stages = {};
+  stages.out = t.out;
+  stages.counter = static_cast<int32_t*>(out) + UnitsShape::UNITS * UnitsShape::THREADS;
   switch (number) {
     case 0:
       return launch<copies>(t, 1, 32, IN_BYTES, stream);
@@ -107,6 +111,18 @@ extern "C" int interbert_primitive(int number, const void* in, void* out, void* 
       return launch<round_bfloat16>(t, 1, 32, IN_BYTES, stream);
     case 8:
       return launch<powers>(t, 1, 32, IN_BYTES, stream);
+    case 9:
+      return try_bands<32>(stages, in, stream);
+    case 10:
+      return try_bands<64>(stages, in, stream);
+    case 11:
+      return try_bands<96>(stages, in, stream);
+    case 12:
+      return try_bands<128>(stages, in, stream);
+    case 13:
+      return try_units(stages, in, stream);
+    case 14:
+      return launch<phases>(stages, 1, 64, 32 + 128, stream);
     default:
       return -1;
   }

@@ -1,8 +1,7 @@
 // What the kernels are given, and which part of it a group of warps works on.
 #pragma once
 
-#include "primitives.h"
-#include "tiles.h"
+#include "stages.h"
 
 // Element (t, part, h, i) of qkv: token, one of query, key, value; head; place in the head.
 struct Problem {
@@ -52,25 +51,33 @@ DEVICE Item find_item(const Problem& p, int number) {
   return item;
 }
 
-// Starts copying rows of an item into a tile; rows up to the next multiple of 16 become zeros.
+// Of any row and chunk of a tile.
+template <int CHUNKS>
+DEVICE Shared place_anywhere(int row, int chunk) {
+  constexpr int PANEL = panel_chunks(CHUNKS);
+  if (PANEL == CHUNKS) return place<CHUNKS>(row, chunk);
+  return band_place<CHUNKS>(row / BAND) + place<CHUNKS>(row % BAND, chunk % PANEL, 0, chunk / PANEL * PANEL);
+}
+
+// As copy_rows of stages.h, with more instructions and fewer registers.
 template <int CHUNKS, int THREADS>
-DEVICE void start_rows(Shared tile, const unsigned char* from, int64_t stride, int rows, int me) {
-  const int all = (rows + 15) / 16 * 16 * CHUNKS;
+DEVICE void copy_one_by_one(Shared tile, const unsigned char* from, int64_t pitch, int rows, int me) {
+  const int all = (rows + BAND - 1) / BAND * BAND * CHUNKS;
 #pragma unroll 1
   for (int i = me; i < all; i += THREADS) {
     const int row = i / CHUNKS, chunk = i % CHUNKS;
     const bool real = row < rows;
-    copy_async(tile + place<CHUNKS>(row, chunk), from + (real ? row : 0) * stride + chunk * 16, real);
+    copy_async(tile + place_anywhere<CHUNKS>(row, chunk), from + (real ? row : 0) * pitch + chunk * 16, real);
   }
 }
 
-// Writes up to 16 rows of a tile out, by one warp, 16 bytes a lane.
+// Writes up to 16 rows of a tile out, by one warp, 16 bytes a lane: one by one, as registers are short here.
 template <int CHUNKS>
-DEVICE void write_rows(unsigned char* to, int64_t stride, Shared tile, int first, int length) {
+DEVICE void write_rows(unsigned char* to, int64_t pitch, Shared tile, int band, int length) {
 #pragma unroll 1
-  for (int i = thread() % 32; i < 16 * CHUNKS; i += 32) {
-    const int row = first + i / CHUNKS, chunk = i % CHUNKS;
-    if (row < length) write_16(to + row * stride + chunk * 16, load_16(tile + place<CHUNKS>(row, chunk)));
+  for (int i = thread() % 32; i < BAND * CHUNKS; i += 32) {
+    const int row = BAND * band + i / CHUNKS, chunk = i % CHUNKS;
+    if (row < length) write_16(to + row * pitch + chunk * 16, load_16(tile + place_anywhere<CHUNKS>(row, chunk)));
   }
 }
 

@@ -3,19 +3,57 @@
 
 #include "primitives.h"
 
-// Byte offset of a chunk of 8 elements in a tile whose rows hold CHUNKS of them. Chunks of a row are exchanged by a
-// pattern of the row, so that any 8 rows below each other lie in 8 different groups of banks.
+// A tile is bands of 16 rows, one below the other; a band is panels of 8, 4 or 2 chunks, a chunk being 8 elements; a
+// panel is its rows, one below the other. So a band of a panel is what a copy in bulk brings, and a tile's height is
+// nobody's concern. Chunks of a panel's row are exchanged by a pattern of the row, the hardware's own, so that any 8
+// rows below each other lie in 8 different groups of banks.
+ANYWHERE int panel_chunks(int chunks) { return chunks % 8 == 0 ? 8 : chunks % 4 == 0 ? 4 : 2; }
+
+template <int CHUNKS>
+ANYWHERE Shared band_place(int band) {
+  return band * BAND * CHUNKS * 16;
+}
+
+template <int CHUNKS>
+ANYWHERE Shared panel_place(int panel) {
+  return panel * BAND * panel_chunks(CHUNKS) * 16;
+}
+
+// Byte offset of a chunk in a tile whose rows hold CHUNKS of them: row < 16, chunk < 2, or in the first panel.
 //
-// The pattern repeats every 8 rows and PERIOD chunks. What is known when compiling (multiples of 8 rows and of 2
-// chunks) is given apart, so that all fragments share the few addresses that a thread must compute; `fresh` keeps the
-// compiler from holding each of the others in a register of its own all the time.
+// What is known when compiling (multiples of 8 rows and of 2 chunks, the other two being less) is given apart, so that
+// all fragments share the few addresses that a thread must compute; `fresh` keeps the compiler from holding each of the
+// others in a register of its own all the time.
 template <int CHUNKS>
 DEVICE Shared place(int row, int chunk, int known_row = 0, int known_chunk = 0) {
   static_assert(CHUNKS % 2 == 0, "rows are multiples of 16 elements");
-  constexpr int PERIOD = CHUNKS % 8 == 0 ? 8 : CHUNKS % 4 == 0 ? 4 : 2;
-  const Shared own = fresh((row * CHUNKS + (chunk ^ row / (8 / PERIOD) % PERIOD)) * 16);
-  return (own ^ known_chunk % PERIOD * 16) + (known_row * CHUNKS + known_chunk / PERIOD * PERIOD) * 16;
+  constexpr int PANEL = panel_chunks(CHUNKS), REPEAT = 8 / PANEL;
+  const Shared own = fresh((row * PANEL + (chunk ^ (row & 7) / REPEAT)) * 16);
+  const int exchanged = known_chunk % PANEL ^ (known_row & 7) / REPEAT;
+  const Shared down = (known_row & ~15) * (CHUNKS * 16) + (known_row & 15) * (PANEL * 16);
+  return (own ^ 16 * exchanged) + (down + panel_place<CHUNKS>(known_chunk / PANEL));
 }
+
+// How a warp goes over a band, 16 bytes a lane and step: rows of panels, as they lie in memory.
+template <int CHUNKS>
+struct BandWalk {
+  static constexpr int PANEL = panel_chunks(CHUNKS), ROWS = 32 / PANEL;
+  int row, chunk;  // of this lane at the first step
+
+  DEVICE BandWalk() : row(thread() % 32 / PANEL), chunk(thread() % PANEL) {}
+
+  DEVICE int byte() const { return 16 * chunk; }
+
+  // visit(place, rows and bytes from the first step's); where ROWS is 4, `row` has the two bits that it leaves to it.
+  template <class Visit>
+  DEVICE void over(Shared band, Visit visit) const {
+#pragma unroll
+    for (int down = 0; down < BAND; down += ROWS)
+#pragma unroll
+      for (int panel = 0; panel < CHUNKS / PANEL; panel++)
+        visit(band + place<CHUNKS>(row, chunk, down, panel * PANEL), down, panel * PANEL * 16);
+  }
+};
 
 // Four 8 x 8 matrices make a fragment of 16 x 16 elements, whose first is at row 16 r, column 16 c of the tile.
 // `down`: the second matrix lies below the first one; otherwise beside it.
