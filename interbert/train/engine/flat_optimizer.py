@@ -43,7 +43,7 @@ class FlatOptimizer(torch.optim.Optimizer):
         gradients = self.gradients
         if self.mean_of_ranks is not None:
             gradients.reduce(self.mean_of_ranks)
-        norm = nn.utils.get_total_norm(gradients.views)
+        norm = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(gradients.views)))
         if self.scale is not None:
             norm = norm / self.scale.value
         bad = torch.isfinite(norm).logical_not().float()

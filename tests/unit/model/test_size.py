@@ -113,10 +113,10 @@ def test_what_a_token_keeps(monkeypatch, precision):
 
     def of_layers(layers: int) -> tuple[float, float]:
         stages = [
-            {"kind": kind, "layers": layers, "heads": 4, "intermediate_size": 256}
+            {"kind": kind, "layers": layers, "heads": 4, "intermediate_size": 1024}
             for kind in ("joint", "text", "image")
         ]
-        config = tiny_config(hidden_size=64, stages=stages)
+        config = tiny_config(hidden_size=256, stages=stages)
         batch = make_batch(*lengths)
         dtype = {"fp32": torch.float32, "bf16": torch.bfloat16}[precision]
         return token_bytes(config, precision) * batch.tokens, kept_bytes(config, dtype, batch)

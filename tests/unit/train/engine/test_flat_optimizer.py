@@ -13,6 +13,7 @@ from torch import nn
 
 from interbert.config import TrainSettings
 from interbert.ranks.read_later import read_later
+from interbert.train.engine import whole_state
 from interbert.train.engine.device_scale import DeviceScale
 from interbert.train.engine.flat_gradients import FlatGradients
 from interbert.train.engine.flat_optimizer import FlatOptimizer
@@ -29,7 +30,9 @@ def model(dtype=torch.float32) -> nn.Sequential:
 
 def flat(net: nn.Module, settings: TrainSettings = SETTINGS) -> FlatOptimizer:
     inner = build_optimizer(parameter_groups(net, [], settings, ("3",)), settings, stage=0, offload=False)
-    return FlatOptimizer(inner, list(net.parameters()), settings.clip)
+    optimizer = FlatOptimizer(inner, list(net.parameters()), settings.clip)
+    whole_state.begin(SimpleNamespace(optimizer=optimizer))
+    return optimizer
 
 
 def leave_gradients(net: nn.Module, number: int, factor: float = 1.0) -> None:
