@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from benchmarks import report
+from benchmarks.launches import Launches
 from benchmarks.loader_world import CLASSES, WIDTH, open_world, random_candidates
 from benchmarks.step_work import model_operations
 from interbert.batches.batch import Batch
@@ -104,6 +105,7 @@ def measure_engine(
     run = EngineRun(precision, arguments, folder, ranks)
     parts = {name: statistics.median(seconds) for name, seconds in parts_of(run, arguments.steps).items()}
     data = next(run.loader)
+    asked = asked_of_the_device(run, data)
     operations_a_token = sum(
         model_operations(run.engine.model.config, batch) for batch in data.batches
     ) / sum(batch.tokens for batch in data.batches)
@@ -122,6 +124,7 @@ def measure_engine(
         "seconds": seconds / len(sizes),
         "rounds": [seconds / len(sizes) for seconds, _ in rounds],
         "parts": parts,
+        "asked": asked,
         "pairs": pairs,
         "tokens": tokens,
         "model_operations": operations_a_token * tokens,
@@ -151,6 +154,19 @@ def parts_of(run: EngineRun, steps: int) -> dict[str, list[float]]:
     return {name: seconds[1:] for name, seconds in found.items()}
 
 
+def asked_of_the_device(run: EngineRun, data: StepData) -> dict[str, dict[str, Any]]:
+    """Kernels and copies, as estimated, and what the host waited for (on a CPU attention reads its offsets)."""
+    there = [batch.to(run.ranks.device) for batch in data.batches]
+    with Launches() as layers:
+        stats = run.accumulate(there, data)
+    with Launches() as update:
+        run.update(stats)
+    return {
+        name: {"launches": counted.launches, "waits": dict(counted.waits)}
+        for name, counted in (("forward and backward", layers), ("update", update))
+    }
+
+
 def print_engine(precision: str, found: dict[str, Any], square: float) -> None:
     rate = found["model_operations"] / found["seconds"]
     rows = [
@@ -168,6 +184,8 @@ def print_engine(precision: str, found: dict[str, Any], square: float) -> None:
         f"{found['pairs'] / found['seconds']:,.0f} pairs/s, {found['tokens'] / found['seconds']:,.0f} tokens/s, "
         f"{rate / 1e12:.3g} model TFLOP/s, {rate / square:.0%} of 4096^3"
     )
+    for name, asked in found["asked"].items():
+        print(f"{name}: about {asked['launches']:,} launches, waits: {asked['waits'] or 'none'}")
 
 
 def now() -> float:

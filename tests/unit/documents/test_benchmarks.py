@@ -69,6 +69,11 @@ def test_a_step_through_the_engine_is_measured_whole_and_in_parts(tmp_path):
     }
     assert all(seconds > 0 for seconds in [engine["seconds"], *engine["parts"].values()])
     assert len(found["seconds"]["packed"]) == 1 and not engine["graphs"]
+    update = engine["asked"]["update"]
+    assert (
+        update["waits"] == {}
+        and 20 < update["launches"] < 60 < engine["asked"]["forward and backward"]["launches"]
+    )
 
 
 @pytest.mark.slow

@@ -8,9 +8,9 @@ import torch
 from deepspeed.runtime.fp16.loss_scaler import LossScaleConfig, LossScaleProfile
 from deepspeed.runtime.fp16.unfused_optimizer import FP16_UnfusedOptimizer
 from late_gpu import LateGpu
-from launches import Launches
 from torch import nn
 
+from benchmarks.launches import Launches
 from interbert.config import TrainSettings
 from interbert.ranks.read_later import read_later
 from interbert.train.engine import whole_state
