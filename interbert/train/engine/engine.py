@@ -109,6 +109,7 @@ class Engine:
     def update(self, stats: Tensor) -> StepResult:
         """The optimizer's step on what was accumulated. At stage 0 nothing waits for the device."""
         if self.config.stage == 0:
+            stage_0.reduce(self.deepspeed)
             self.deepspeed.step()
             return StepResult(stats, self.deepspeed.optimizer.told)
         told = self._update_by_deepspeed()

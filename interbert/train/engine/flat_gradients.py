@@ -48,6 +48,7 @@ class FlatGradients:
         for parameter in self.parameters:
             parameter.grad = None
 
+    @torch.no_grad()
     def reduce(self, mean: Callable[[Tensor], None]) -> None:
         """mean: makes a tensor, in its place, the ranks' mean of it. What they send each other has the parameters'
         type."""

@@ -33,16 +33,13 @@ class FlatOptimizer(torch.optim.Optimizer):
         self.optimizer, self.gradients, self.clip = inner, FlatGradients(parameters), clip
         self.scale: DeviceScale | None = None
         """fp16's."""
-        self.mean_of_ranks: Callable[[Tensor], None] | None = None
-        """Where there are several."""
         self.told: Told = _nothing_yet
 
     @torch.no_grad()
     def step(self, closure=None) -> None:
+        """On the gradients that were taken, the same on all ranks by now."""
         assert closure is None
         gradients = self.gradients
-        if self.mean_of_ranks is not None:
-            gradients.reduce(self.mean_of_ranks)
         norm = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(gradients.views)))
         if self.scale is not None:
             norm = norm / self.scale.value

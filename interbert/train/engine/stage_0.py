@@ -34,10 +34,13 @@ def flat_optimizer(
 
 
 def join(engine: Any, config: EngineConfig) -> None:
-    """From here on DeepSpeed leaves gradients as it finds them, and is asked for the ranks' mean at the update."""
-    optimizer = engine.optimizer
+    """From here on DeepSpeed leaves gradients as it finds them."""
     engine.enable_backward_allreduce = False
-    if engine.dp_world_size > 1:
-        optimizer.mean_of_ranks = lambda flat: engine.buffered_allreduce_fallback(grads=[flat])
     if config.precision == "fp16":
-        optimizer.scale = DeviceScale(config.tree["fp16"], engine.device)
+        engine.optimizer.scale = DeviceScale(config.tree["fp16"], engine.device)
+
+
+def reduce(engine: Any) -> None:
+    """Gives all ranks the mean of their gradients, by DeepSpeed's own way and settings."""
+    if engine.dp_world_size > 1:
+        engine.optimizer.gradients.reduce(lambda flat: engine.buffered_allreduce_fallback(grads=[flat]))

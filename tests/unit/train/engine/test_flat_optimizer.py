@@ -155,11 +155,11 @@ def test_nothing_waits_and_launches_do_not_grow_with_the_number_of_tensors(dtype
     for layers in (20, 40):
         net = nn.Sequential(*(nn.Linear(4, 4) for _ in range(layers))).to(dtype)
         optimizer = flat(net, SETTINGS.model_copy(update={"head_rate": 1.0, "ema": 0.9}))
-        optimizer.mean_of_ranks = lambda tensor: None
         step(net, optimizer, 0)
         leave_gradients(net, 1)
         with Launches() as launches:
             optimizer.gradients.take()
+            optimizer.gradients.reduce(lambda tensor: None)
             optimizer.step()
         assert not launches.waits
         counted.append(launches.launches)
@@ -168,17 +168,19 @@ def test_nothing_waits_and_launches_do_not_grow_with_the_number_of_tensors(dtype
 
 def test_the_ranks_mean_is_asked_for_in_the_parameters_type():
     net, asked = model(torch.bfloat16), []
-    optimizer = flat(net)
+    gradients = flat(net).gradients
 
     def half(tensor: torch.Tensor) -> None:
         asked.append((tensor.dtype, tensor.numel()))
         tensor.mul_(0.5)
 
-    optimizer.mean_of_ranks = half
-    alone = model(torch.bfloat16)
-    whole = step(alone, flat(alone), 0)
-    assert step(net, optimizer, 0)[0] == pytest.approx(whole[0] / 2, rel=0.01)
-    assert asked == [(torch.bfloat16, optimizer.gradients.sum.numel())]
+    for number in (0, 1):
+        leave_gradients(net, number)
+        gradients.take()
+    whole = gradients.sum.clone()
+    gradients.reduce(half)
+    assert torch.equal(gradients.sum, whole.bfloat16().float() / 2)
+    assert asked == [(torch.bfloat16, whole.numel())]
 
 
 def test_the_loss_scale_moves_as_deepspeeds():
