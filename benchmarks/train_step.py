@@ -198,14 +198,14 @@ def best_time(function: Callable[[], Any], repeats: int = 4) -> float:
 def print_table(precision: str, found: dict[str, Any], operations: float, batch: Batch) -> None:
     square, own = max(found["square"]), max(found["own"])
     best = {name: min(seconds) for name, seconds in found["seconds"].items()}
-    against = best.get("VisualBERT", float("nan"))
+    against = best.get("VisualBERT")
     rows = []
     for name, seconds in best.items():
         # Padding and a word head over every place are not work that the model asks for.
         rate = operations / seconds if name != "VisualBERT" else None
         share = [f"{rate / 1e12:.3g}", f"{rate / square:.0%}", f"{rate / own:.0%}"] if rate else ["", "", ""]
         rates = [batch.pairs / seconds, batch.tokens / seconds]
-        rows.append([name, seconds, *rates, f"{against / seconds:.2f}x", *share])
+        rows.append([name, seconds, *rates, f"{against / seconds:.2f}x" if against else "", *share])
     header = [
         "",
         "s/step",
