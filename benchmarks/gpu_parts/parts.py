@@ -13,7 +13,6 @@ from benchmarks.gpu_parts import figures
 from benchmarks.gpu_parts.rows import Row
 
 ROOT = Path(__file__).resolve().parents[2]
-WIDTHS = (32, 64, 96, 128)
 PRECISIONS, STAGES = ("bf16", "fp16"), (0, 1, 2, 3)
 
 
@@ -37,6 +36,8 @@ class Group:
 
 @dataclass(frozen=True)
 class Sizes:
+    widths: tuple[int, ...]
+    """Of attention's heads."""
     step_pairs: tuple[int, ...]
     step: tuple[str, ...]
     attention: tuple[str, ...]
@@ -58,6 +59,7 @@ FEW_SCENES = tuple(
 )
 SIZES = {
     "cuda": Sizes(
+        widths=(32, 64, 96, 128),
         step_pairs=(128, 512, 1024),
         step=("--preset", "base", "--steps", "10"),
         attention=("--dropout", "0.0", "0.1"),
@@ -69,6 +71,7 @@ SIZES = {
         config="zero0_bf16",
     ),
     "cpu": Sizes(
+        widths=(64,),  # the emulator's take a minute each to compile
         step_pairs=(2, 4, 6),
         step=("--preset", "tiny", "--steps", "1"),
         attention=("--dropout", "0.1", "--shapes", "12 x 64"),
@@ -94,11 +97,11 @@ class Plan:
         return SIZES[self.device]
 
     def groups(self) -> list[Group]:
-        numbers = [self.numbers(width) for width in WIDTHS]
+        numbers = [self.numbers(width) for width in self.sizes.widths]
         steps = [self.step(pairs) for pairs in self.sizes.step_pairs]
         stages = [self.stage(precision, stage) for precision in PRECISIONS for stage in STAGES]
         return [
-            Group(60, [self.machine(), *(self.kernels(width) for width in WIDTHS), self.scenes()]),
+            Group(60, [self.machine(), *(self.kernels(width) for width in self.sizes.widths), self.scenes()]),
             Group(40, [self.primitives(), *numbers]),
             Group(75, [self.attention()]),
             *(Group(30, [step]) for step in steps),
