@@ -1,14 +1,16 @@
-"""One optimizer step at `base` size: interbert packed, its padded twin, Hugging Face VisualBERT.
+"""One optimizer step at `base` size: through the engine as a run takes it; and the models alone: interbert packed,
+its padded twin, Hugging Face VisualBERT.
 
-Each does forward, backward, gradient clipping and AdamW on the same pairs, with dropout on. The matrix peak
-is measured in the same run: of a large square product, and of the best of the model's own products.
+The engine's is a step of `interbert_base` on random data, with loader, upload and everything (step_engine.py), whole
+and in parts. The models do forward, backward, gradient clipping and AdamW on one and the same batch. Dropout is on in
+all. The matrix peak is measured in the same run: of a large square product, and of the best of the model's own.
 
 `--device cuda` times a GPU; `--pairs 512` and more are what fills one.
 """
 
 import argparse
 import sys
-import time
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,6 +20,7 @@ import torch
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from benchmarks import report
+from benchmarks.step_engine import measure_engine, now, print_engine
 from benchmarks.step_optimizer import Optimizer
 from benchmarks.step_work import REGIONS, TEXT, make_batch, model_operations
 from interbert import objectives
@@ -28,7 +31,9 @@ from interbert.model import InterBertConfig, InterBertForPreTraining
 from interbert.model.outputs import PackedOutput
 from interbert.model.padded import forward_padded, pad
 from interbert.model.shape.heads_needed import needs
+from interbert.ranks.distributed import start_ranks
 
+ENGINE = "engine"
 OBJECTIVES = ["msm", "mrm", "itm"]
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
@@ -40,10 +45,18 @@ def main() -> None:
     config = InterBertConfig.from_preset(arguments.preset)
     batch = make_batch(config, arguments.pairs).to(arguments.device)
     operations = model_operations(config, batch)
+    ranks = start_ranks() if ENGINE in arguments.models else None
     figures: dict[str, Any] = {"pairs": batch.pairs, "tokens": batch.tokens, "model_operations": operations}
     for precision in arguments.precisions:
-        figures[precision] = measure(config, batch, precision, arguments)
-        print_table(precision, figures[precision], operations, batch)
+        found = figures[precision] = measure(config, batch, precision, arguments)
+        if ranks:
+            with tempfile.TemporaryDirectory() as folder:
+                found[ENGINE] = measure_engine(precision, arguments, Path(folder), ranks)
+            print_engine(precision, found[ENGINE], max(found["square"]))
+        if found["seconds"]:
+            print_table(precision, found, operations, batch)
+    if ranks:
+        ranks.close()
     report.write_json(arguments.json, figures)
 
 
@@ -55,10 +68,17 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument(
         "--precisions", nargs="+", choices=list(DTYPES), help="default: those that it is fit for"
     )
-    parser.add_argument("--models", nargs="+", default=list(CONTENDERS), choices=list(CONTENDERS))
+    models = [ENGINE, *CONTENDERS]
+    parser.add_argument("--models", nargs="+", default=models, choices=models)
+    parser.add_argument(
+        "--graphs", default="auto", choices=["auto", "true", "false"], help="of the engine's step"
+    )
+    parser.add_argument("--images", type=int, default=2000, help="of the engine's random store (170 KB each)")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
     arguments = parser.parse_args()
+    if ENGINE in arguments.models and (arguments.device == "cuda") != torch.cuda.is_available():
+        parser.error("the engine trains on the GPU of this machine where there is one, and else on the CPU")
     both = ["bf16", "fp32"] if has_bf16(torch.device(arguments.device)) else ["fp32"]
     arguments.precisions = arguments.precisions or both
     return arguments
@@ -74,7 +94,7 @@ def measure(
         "square": [square_peak(dtype, arguments.device)],
         "own": [own_peak(config, batch, dtype)],
     }
-    for name in arguments.models:
+    for name in (name for name in arguments.models if name != ENGINE):
         torch.manual_seed(0)
         found["seconds"][name] = time_steps(*CONTENDERS[name](config, batch, dtype), arguments.steps)
         found["square"].append(square_peak(dtype, arguments.device))
@@ -91,13 +111,6 @@ def time_steps(model: torch.nn.Module, loss_of: Callable[[], torch.Tensor], step
         optimizer.step()
         seconds.append(now() - start)
     return seconds[1:]
-
-
-def now() -> float:
-    """When all that was asked of the device is done."""
-    if torch.cuda.is_available():
-        torch.cuda.synchronize()
-    return time.perf_counter()
 
 
 def packed(config: InterBertConfig, batch: Batch, dtype: torch.dtype):

@@ -23,7 +23,7 @@ class DataSettings(Closed):
     """Most regions of an image; the first ones are kept (detectors store them by confidence)."""
     token_budget: int | None = Field(None, ge=8)
     """Most tokens of a micro-batch: words + regions + a global one for each image. Empty: what suits the device
-    (32,768 on a large GPU, 3,072 on a CPU). `train.batch` may ask for smaller ones."""
+    (some 100,000 at `base` size on a GPU of 80 GB, 3,072 on a CPU). `train.batch` may ask for smaller ones."""
     text_capacity: int | None = Field(None, ge=1)
     """Most text tokens in a micro-batch; empty: derived from the budget and the data's lengths, and printed."""
     region_capacity: int | None = Field(None, ge=1)

@@ -74,8 +74,10 @@ class TrainSettings(Closed):
     recompute: bool = False
     """Keep of each encoder layer only what goes into it, and compute the rest again in the backward pass: the same
     numbers with a fraction of the memory for activations, for one more forward pass."""
-    cuda_graphs: bool = False
-    """Replay the encoder's layers from CUDA graphs, at fixed capacities: for small models on fast GPUs."""
+    cuda_graphs: bool | Literal["auto"] = "auto"
+    """Replay the encoder's layers from CUDA graphs, at fixed capacities. auto: where it can be done and a GPU would
+    otherwise wait for its host: micro-batches of fewer than 8,192 tokens at the width of `base`, of the same work a
+    layer at others. true: always, or the run is refused."""
     log_every: int = Field(10, ge=1)
     """Steps between two lines of metrics."""
     validate_every: int | None = Field(1000, ge=1)
@@ -126,9 +128,9 @@ class TrainSettings(Closed):
 
     @model_validator(mode="after")
     def _layers_are_replayed_or_recomputed(self) -> "TrainSettings":
-        if self.recompute and self.cuda_graphs:
+        if self.recompute and self.cuda_graphs is True:
             raise ValueError("recompute and cuda_graphs are two ways to run the layers: take one of them")
-        if self.lora and self.cuda_graphs:
+        if self.lora and self.cuda_graphs is True:
             raise ValueError("cuda_graphs is not made for adapters: leave it or lora out")
         return self
 

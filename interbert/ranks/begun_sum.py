@@ -6,6 +6,7 @@ import torch
 import torch.distributed as dist
 
 from interbert.ranks.distributed import Ranks
+from interbert.ranks.read_later import read_later
 
 Sums = Callable[[], list[float]]
 """Waits for the sums, if they are not there yet."""
@@ -32,14 +33,6 @@ def _on_cpu(sums: torch.Tensor) -> Sums:
 def _on_gpu(own: torch.Tensor, device: torch.device) -> Sums:
     """By the GPUs, in the order of their work: behind all that was asked of them, before all that follows. The host
     waits for nothing else."""
-    host = own.pin_memory()
-    sums = host.to(device, non_blocking=True)
+    sums = own.pin_memory().to(device, non_blocking=True)
     dist.all_reduce(sums)
-    host.copy_(sums, non_blocking=True)
-    there = torch.cuda.current_stream(device).record_event()
-
-    def wait() -> list[float]:
-        there.synchronize()
-        return host.tolist()
-
-    return wait
+    return read_later(sums, device)

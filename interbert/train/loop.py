@@ -22,7 +22,7 @@ from interbert.train.engine.optimizer import set_learning_rate
 from interbert.train.engine.upload import Upload
 from interbert.train.folder.run_folder import RunFolder
 from interbert.train.folder.watchdog import Watchdog
-from interbert.train.monitor.bad_steps import Read, note_bad_step
+from interbert.train.monitor.bad_steps import Read, Verdicts
 from interbert.train.monitor.monitor import Monitor, memory_gigabytes
 from interbert.train.monitor.profiling import StepProfiler
 from interbert.train.monitor.window import Spike, Window
@@ -108,13 +108,18 @@ def train(run: Training) -> tuple[State, str]:
     """Trains up to `last_step`; returns how it ended and why. Each step is decided alike on all ranks."""
     settings, progress, ranks, every = run.settings, run.progress, run.ranks, run.settings.train
     window = Window(run.engine.terms, settings.token_budget * settings.micro_batches, run.clock)
-    steps, upload = iter(run.loader), Upload(ranks.device, run.task.finisher())
+    steps, upload, verdicts = iter(run.loader), Upload(ranks.device, run.task.finisher()), Verdicts(run)
+
+    def due(interval: int) -> bool:
+        return progress.step % interval == 0 or progress.step == run.last_step
+
     run.profiler.step(progress.step)
     step = fetch(run, steps, upload, window) if progress.step < run.last_step and not exhausted(run) else None
     while step:
         counts, stopping = step.agreed()
         leave_out(run, step.damaged, int(counts["damaged"]))
         if stopping:
+            verdicts.settle()
             save(run)
             return "preempted", f"asked to stop ({why_stopped(run)})"
 
@@ -130,21 +135,24 @@ def train(run: Training) -> tuple[State, str]:
         progress.epoch, progress.index = step.position.epoch, step.position.index
         progress.samples += int(counts["samples"])
         progress.tokens += int(counts["all_tokens"])
-        progress.skipped_steps += result.skipped
-        note_bad_step(run, step.read, result)
+        verdicts.add(step.read, result)
         window.add(progress.step, read, result.stats, counts)
         run.profiler.step(progress.step)
         run.watchdog.step(progress.step)
 
-        if progress.step % every.log_every == 0 or progress.step == run.last_step:
+        if any(
+            map(due, (every.log_every, every.validate_every, every.picture_every, every.checkpoint_every))
+        ):
+            verdicts.settle()
+        if due(every.log_every):
             figures = window.close(ranks) | {"lr": rate, "grad_norm": result.grad_norm}
             log_line(run, figures, window.remaining(run.last_step - progress.step))
             tell_spikes(run, window.spikes)
-        if run.judge and (progress.step % every.validate_every == 0 or progress.step == run.last_step):
+        if run.judge and due(every.validate_every):
             validate(run)
-        if run.judge and (progress.step % every.picture_every == 0 or progress.step == run.last_step):
+        if run.judge and due(every.picture_every):
             draw(run)
-        if progress.step % every.checkpoint_every == 0 or progress.step == run.last_step:
+        if due(every.checkpoint_every):
             save(run)
         if exhausted(run):
             save(run)

@@ -155,8 +155,7 @@ def build(meant: Meant, folder: RunFolder, ranks: Ranks) -> tuple[Engine, Batch]
         check_probe(probe_loss(engine, probe, ranks), state["probe"], config.precision, str(path))
     elif settings.train.export_initial:
         export(engine, task.tokenizer, folder.initial, ranks)
-    if settings.train.cuda_graphs:
-        capture_layers(model, settings, config, meant.plan.capacities)
+    capture_layers(model, settings, config, meant.plan.capacities)
     return engine, probe
 
 
@@ -168,7 +167,8 @@ def _settled(
     if state:
         step = settled_in(state)
     else:
-        tokens = ranks.share(tokens_of(ranks.device))  # devices may differ
+        own = tokens_of(ranks.device, task.shape(), request.engine.precision, settings.train.recompute)
+        tokens = min(ranks.gather(own))  # devices may differ
         step = settings.step or settle(settings, ranks.world_size, tokens, task.lengths)
     settings = settings.model_copy(update={"step": step})
     accumulation = share_of_ranks(settings, ranks.world_size, kept=bool(state))

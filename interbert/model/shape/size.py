@@ -68,6 +68,27 @@ def operations(shape: Shape, rows: Rows) -> float:
     return 6.0 * (weights + rows.masked_words * shape.vocab_size * shape.hidden_size)
 
 
+def token_bytes(shape: Shape, precision: str, recompute: bool = False) -> float:
+    """What a token of a micro-batch keeps from the forward to the backward pass, about, by torch's own operations.
+
+    A layer keeps its input, queries, keys and values, what was attended to, two sums, their norm, two masks of
+    dropout, and what enters and leaves the activation. With `recompute` its input alone.
+    """
+    hidden = shape.hidden_size
+    of_kind = dict.fromkeys(("joint", "cross", "text", "image"), 0)
+    for stage in shape.encoder_stages:
+        of_kind[stage.kind] += stage.layers * (
+            hidden if recompute else 9 * hidden + 2 * stage.intermediate_size
+        )
+    layers = of_kind["joint"] + of_kind["cross"] + max(of_kind["text"], of_kind["image"])
+    heads = MASKED * 3 * (shape.vocab_size + shape.classes)
+    return {"fp32": 4, "bf16": 2, "fp16": 2}[precision] * (layers + heads + 2 * shape.feature_width)
+
+
+MASKED = 0.08
+"""Of all tokens, the words that the word head scores, and the regions that theirs does."""
+
+
 def _stage(hidden: int, stage: Stage) -> int:
     attention = _linear(hidden, 3 * hidden) + _linear(hidden, hidden) + _norm(hidden)
     feed_forward = _linear(hidden, stage.intermediate_size) + _linear(stage.intermediate_size, hidden)

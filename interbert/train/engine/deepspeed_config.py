@@ -45,11 +45,6 @@ class EngineConfig:
     accumulation: int = 0
     """Micro-batches of a step on each rank; 0 until the step is settled."""
 
-    @property
-    def clips_itself(self) -> bool:
-        """At stage 0 in fp32 DeepSpeed neither reports the gradient norm nor notices a bad one: we do."""
-        return self.stage == 0 and self.precision == "fp32"
-
 
 def read_engine_config(path: str, settings: Settings) -> EngineConfig:
     """What can be said of it before the step is settled; `with_batch` adds the rest."""
@@ -73,6 +68,9 @@ def read_engine_config(path: str, settings: Settings) -> EngineConfig:
         _refuse_unknown(path, f"zero_optimization.{key}", _section(path, zero, key))
     stage, precision = _stage(path, zero), _precision(path, tree)
     offload = _offload(path, zero)
+    if stage == 0:
+        sums = _section(path, tree, "data_types")
+        _must_be(path, sums, "grad_accum_dtype", "fp32", "at stage 0 gradients are added up in fp32")
     if train.optimizer == "lamb" and stage > 0:
         raise SettingsError(
             f"{path}: zero_optimization.stage is {stage}, and train.optimizer is lamb: ZeRO cuts tensors into flat "
@@ -81,7 +79,7 @@ def read_engine_config(path: str, settings: Settings) -> EngineConfig:
     if train.optimizer == "lamb" and offload:
         raise SettingsError(f"{path}: lamb cannot be offloaded; use train.optimizer=adamw")
     config = EngineConfig(path, tree, stage, precision, offload)
-    tree["gradient_clipping"] = 0.0 if config.clips_itself else train.clip
+    tree["gradient_clipping"] = 0.0 if stage == 0 else train.clip  # there we clip
     return config
 
 

@@ -4,6 +4,7 @@ import math
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -12,9 +13,10 @@ from interbert.batches.batch import Batch
 from interbert.config import Settings
 from interbert.ranks.distributed import Ranks
 from interbert.rng import Purpose, torch_seed
-from interbert.train.engine import whole_state
+from interbert.train.engine import stage_0, whole_state
 from interbert.train.engine.averages import follow
 from interbert.train.engine.deepspeed_config import EngineConfig
+from interbert.train.engine.flat_optimizer import Told
 from interbert.train.engine.frozen import freeze
 from interbert.train.engine.loss_scale import loss_scale, scaled, unscaled_norm
 from interbert.train.engine.optimizer import build_optimizer, parameter_groups
@@ -22,13 +24,24 @@ from interbert.train.engine.recompute import recompute_layers
 from interbert.train.engine.wrappers import own_optimizer
 from interbert.train.task import Term
 
+UNTIMED = {"timers": {"throughput": {"enabled": False}}}
+"""DeepSpeed's own clock waits for the device twice a micro-batch. A config may ask for it all the same."""
+
 
 @dataclass
 class StepResult:
     stats: Tensor
     """[terms, 2]: sums of losses and of right answers over this rank's micro-batches."""
-    grad_norm: float
-    skipped: bool
+    told: Told
+    """Waits until the device has taken the step, if it has not yet: best asked when the next one is under way."""
+
+    @property
+    def grad_norm(self) -> float:
+        return self.told()[0]
+
+    @property
+    def skipped(self) -> bool:
+        return self.told()[1]
 
 
 class Engine:
@@ -52,15 +65,20 @@ class Engine:
         if settings.train.recompute:
             recompute_layers(model)
         groups = parameter_groups(model, model.config.inherited_parameters, settings.train, head)
-        optimizer = build_optimizer(groups, settings.train, config.stage, config.offload)
-        tree = dict(config.tree)
-        if config.stage > 0:  # ours are AdamW variants or refused before; DeepSpeed knows few of them by type
-            tree |= {"zero_allow_untested_optimizer": True, "zero_force_ds_cpu_optimizer": False}
-        self.deepspeed, _, _, _ = deepspeed.initialize(model=step, optimizer=optimizer, config=tree)
+        optimizer: Any = build_optimizer(groups, settings.train, config.stage, config.offload)
+        self.basic_optimizer = optimizer
+        if config.stage == 0:
+            stage_0.in_precision(step, config)
+            optimizer = stage_0.flat_optimizer(optimizer, step, settings.train.clip)
+            tree = stage_0.deepspeeds_part(config)
+        else:  # ours are AdamW variants or refused before; DeepSpeed knows few of them by type
+            tree = config.tree | {"zero_allow_untested_optimizer": True, "zero_force_ds_cpu_optimizer": False}
+        self.deepspeed, _, _, _ = deepspeed.initialize(model=step, optimizer=optimizer, config=UNTIMED | tree)
+        if config.stage == 0:
+            stage_0.join(self.deepspeed, config)
         whole_state.begin(self.deepspeed)
         self.deepspeed.train()  # a model that was read from a folder comes without dropout
         self.model = model
-        self.basic_optimizer = optimizer
 
     @property
     def param_groups(self) -> list[dict]:
@@ -81,45 +99,38 @@ class Engine:
             torch.manual_seed(torch_seed(self.settings.train.seed, Purpose.DROPOUT, step, number))
             loss, stats = self.deepspeed(batch, scales)
             self.deepspeed.backward(scaled(self.deepspeed, loss))
+            if self.config.stage == 0:
+                self.deepspeed.optimizer.gradients.take()
             total = total + stats
             if number != numbers[-1]:
                 self.deepspeed.step()  # not at a boundary yet: only counts the micro-batch
         return total
 
     def update(self, stats: Tensor) -> StepResult:
-        """The optimizer's step on what was accumulated."""
-        norm, skipped = self._update()
-        if not skipped:
+        """The optimizer's step on what was accumulated. At stage 0 nothing waits for the device."""
+        if self.config.stage == 0:
+            self.deepspeed.step()
+            return StepResult(stats, self.deepspeed.optimizer.told)
+        told = self._update_by_deepspeed()
+        if not told[1]:
             follow(own_optimizer(self.deepspeed))
-        return StepResult(stats, norm, skipped)
+        return StepResult(stats, lambda: told)
 
-    def _update(self) -> tuple[float, bool]:
+    def _update_by_deepspeed(self) -> tuple[float, bool]:
         engine = self.deepspeed
-        if not self.config.clips_itself:
-            before, scale = engine.skipped_steps, loss_scale(engine)
-            try:
-                engine.step()
-            except Exception as error:
-                if "loss scale already at minimum" not in str(error):
-                    raise
-                raise ValueError(
-                    "fp16's loss scale has fallen to its minimum: gradients are not finite at any scale. Lower "
-                    "train.learning_rate, or train in bf16 (ds_configs/zero1_bf16.json)"
-                ) from None
-            norm = engine.get_global_grad_norm()
-            norm = unscaled_norm(engine, float(norm), scale) if norm is not None else math.nan
-            return norm, engine.skipped_steps > before
-        parameters = [p for p in engine.module.parameters() if p.grad is not None]
-        norm = float(nn.utils.clip_grad_norm_(parameters, self.settings.train.clip))
-        if math.isfinite(norm):
+        before, scale = engine.skipped_steps, loss_scale(engine)
+        try:
             engine.step()
-            return norm, False
-        # Gradients are equal on all ranks here, so all ranks come to the same verdict.
-        for parameter in parameters:
-            parameter.grad = None
-        engine.step()
-        engine.skipped_steps += 1
-        return norm, True
+        except Exception as error:
+            if "loss scale already at minimum" not in str(error):
+                raise
+            raise ValueError(
+                "fp16's loss scale has fallen to its minimum: gradients are not finite at any scale. Lower "
+                "train.learning_rate, or train in bf16 (ds_configs/zero1_bf16.json)"
+            ) from None
+        norm = engine.get_global_grad_norm()
+        norm = unscaled_norm(engine, float(norm), scale) if norm is not None else math.nan
+        return norm, engine.skipped_steps > before
 
     @contextmanager
     def averaged(self) -> Iterator[None]:

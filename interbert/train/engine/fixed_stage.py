@@ -1,9 +1,12 @@
 """A stage at a fixed shape: its rows are padded to a capacity, so that CUDA graphs can replay it.
 
 Padding costs a copy and the layers' work on it; for that, hundreds of launches become one. Only the layers are
-replayed. Gradients leave the graph as autograd's, so hooks on parameters (ZeRO's) fire as ever.
+replayed: heads and losses work on masked words and regions, whose numbers differ with each micro-batch and lie far
+below their capacities, so that a fixed shape would cost them a multiple of their work. Gradients leave the graph as
+autograd's, so hooks on parameters (ZeRO's) fire as ever.
 """
 
+import logging
 from dataclasses import dataclass
 
 import torch
@@ -13,6 +16,8 @@ from torch.nn import functional as F
 from interbert.kernels import attention
 from interbert.model.layers.encoder import StageLayers
 from interbert.model.packing.attention import WithinPairs
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -30,6 +35,7 @@ class FixedStage(nn.Module):
         self.stage, self.capacity = stage, capacity
         self.layers = stage.forward
         """As it is before training runs it through here."""
+        self._said = False
 
     def forward(self, x_NH: Tensor, cu: Tensor, order: Tensor) -> Tensor:
         """`order`: int32 [units]. Rows behind the last offset belong to nobody; what they become means nothing."""
@@ -46,9 +52,7 @@ class FixedStage(nn.Module):
         # As many tokens as there may be, in pairs as equal as may be: a trial run, whose result nobody sees.
         cu = torch.linspace(0, min(capacity.rows, capacity.pairs * capacity.longest), capacity.pairs + 1)
         order = torch.arange(capacity.pairs * self.heads, dtype=torch.int32, device=device)
-        replayed = torch.cuda.make_graphed_callables(self, (x_NH, cu.int().to(device), order))
-        own_gradients(self.stage)
-        return replayed
+        return torch.cuda.make_graphed_callables(self, (x_NH, cu.int().to(device), order))
 
     @property
     def heads(self) -> int:
@@ -59,11 +63,28 @@ class FixedStage(nn.Module):
         the stage as it was."""
 
         def forward(x_NH: Tensor, attend: WithinPairs) -> Tensor:
-            if not self.stage.training or attend.maps is not None:
+            if not self.stage.training or attend.maps is not None or not self.holds(x_NH, attend.cu):
                 return self.layers(x_NH, attend)
             return run_fixed(self, x_NH, attend.cu, attend.order(self.heads))
 
         self.stage.forward = forward
+
+    def holds(self, x_NH: Tensor, cu: Tensor) -> bool:
+        """Whether so many rows of so many pairs fit in. The loader makes none that do not; a task may."""
+        rows, pairs, capacity = x_NH.shape[0], cu.numel() - 1, self.capacity
+        if rows <= capacity.rows and pairs <= capacity.pairs:
+            return True
+        if not self._said:
+            self._said = True
+            log.warning(
+                "%d rows of %d pairs came to a stage that CUDA graphs hold at %d rows of %d pairs: launched one by "
+                "one, as all that does not fit; raise data.text_capacity, data.region_capacity, data.pair_capacity",
+                rows,
+                pairs,
+                capacity.rows,
+                capacity.pairs,
+            )
+        return False
 
 
 def own_gradients(module: nn.Module) -> None:
@@ -77,12 +98,6 @@ def own_gradients(module: nn.Module) -> None:
 def run_fixed(fixed: FixedStage, x_NH: Tensor, cu: Tensor, order: Tensor | None) -> Tensor:
     """The stage on any number of rows and pairs within its capacity."""
     rows, pairs, capacity = x_NH.shape[0], cu.numel() - 1, fixed.capacity
-    if rows > capacity.rows or pairs > capacity.pairs:
-        raise ValueError(
-            f"{rows} rows of {pairs} pairs came to a stage that CUDA graphs hold at {capacity.rows} rows of "
-            f"{capacity.pairs} pairs; raise data.text_capacity, data.region_capacity and data.pair_capacity, or set "
-            "train.cuda_graphs=false"
-        )
     padded_NH = F.pad(x_NH, (0, 0, 0, capacity.rows - rows))
     padded_cu = torch.cat([cu, cu[-1:].expand(capacity.pairs - pairs)])
     units = pairs * fixed.heads

@@ -4,10 +4,10 @@ from typing import Any
 
 from torch import Tensor
 
+from interbert.train.engine.device_scale import DeviceScale
 from interbert.train.engine.wrappers import Wrapper, wrapper_of
 
 HISTORY = {
-    "LossScaleConfig": ("cur_scale", "cur_iter", "last_overflow_iter"),
     "DynamicLossScaler": ("cur_scale", "cur_iter", "last_overflow_iter", "cur_hysteresis"),
     "LossScaler": ("cur_scale",),
 }
@@ -16,50 +16,51 @@ HISTORY = {
 
 def history(engine) -> dict[str, float | None]:
     scaler = _scaler(engine)
+    if isinstance(scaler, DeviceScale):
+        return scaler.history()
     return {name: getattr(scaler, name) for name in _fields(scaler)}
 
 
 def set_history(engine, saved: dict[str, float | None]) -> None:
     """What another stage saved has no hysteresis, and then keeps the fresh one."""
     scaler = _scaler(engine)
+    if isinstance(scaler, DeviceScale):
+        if saved:
+            scaler.set_history(saved)
+        return
     for name in _fields(scaler):
         if name in saved:
             setattr(scaler, name, saved[name])
 
 
 def loss_scale(engine) -> float:
+    """Where DeepSpeed keeps it."""
     scaler = _scaler(engine)
     return 1.0 if scaler is None else float(scaler.cur_scale)
 
 
 def scaled(engine, loss: Tensor) -> Tensor:
-    """What the backward pass begins from. DeepSpeed multiplies by the scale itself, but only under ZeRO: at stage 0
-    version 0.19 leaves it out, and its optimizer divides by it all the same."""
-    if wrapper_of(engine) in (Wrapper.COPIES, Wrapper.FLAT_COPIES):
-        return loss.float() * loss_scale(engine)
-    return loss
+    """What the backward pass begins from; DeepSpeed multiplies by a scale of its own itself."""
+    scaler = _scaler(engine)
+    return loss.float() * scaler.value if isinstance(scaler, DeviceScale) else loss
 
 
 def unscaled_norm(engine, reported: float, before: float) -> float:
     """The gradient norm of the step just taken. before: the loss scale that its backward passes ran with.
 
-    DeepSpeed divides what it reports by that scale, by the scale after the step, or not at all.
+    DeepSpeed divides what it reports by that scale, or, at stage 3, by the scale after the step.
     """
-    match wrapper_of(engine):
-        case Wrapper.COPIES:
-            return reported / before
-        case Wrapper.FLAT_COPIES | Wrapper.PARTITIONS:
-            return reported * loss_scale(engine) / before
-        case _:
-            return reported
+    if wrapper_of(engine) is Wrapper.PARTITIONS:
+        return reported * loss_scale(engine) / before
+    return reported
 
 
 def _scaler(engine) -> Any:
     match wrapper_of(engine):
-        case Wrapper.NONE | Wrapper.ACCUMULATED:
+        case Wrapper.OWN:
+            return engine.optimizer.scale
+        case Wrapper.ACCUMULATED:
             return None
-        case Wrapper.COPIES | Wrapper.FLAT_COPIES:
-            return engine.optimizer.loss_scale_config
         case _:
             return engine.optimizer.loss_scaler
 

@@ -58,10 +58,12 @@ def build_optimizer(
     groups: list[dict], settings: TrainSettings, stage: int, offload: bool
 ) -> torch.optim.Optimizer:
     """apex's where it is right: not on weights that lie on the host, and not at stage 3, which steps through pieces
-    of a group one by one, each of which apex's optimizers would count as a step."""
+    of a group one by one, each of which apex's optimizers would count as a step. At stage 0 torch's AdamW is the one
+    that can leave a step out on the device's own word."""
     common = {"lr": settings.learning_rate, "betas": settings.betas, "eps": settings.epsilon}
     name = {"adamw": "FusedAdam", "lamb": "FusedLAMB"}[settings.optimizer]
-    fused = apex_symbol(name) if torch.cuda.is_available() and stage < 3 and not offload else None
+    right = settings.optimizer == "lamb" or stage in (1, 2)
+    fused = apex_symbol(name) if torch.cuda.is_available() and right and not offload else None
     if fused is not None:
         if settings.optimizer == "lamb":
             common["max_grad_norm"] = NEVER  # it would clip by itself, a second time

@@ -58,11 +58,3 @@ def set_steps(optimizer: torch.optim.Optimizer, steps: int) -> None:
     for state in optimizer.state.values():
         whole = isinstance(state["step"], int)
         state["step"] = steps if whole else torch.full_like(state["step"], steps)
-
-
-def forget(optimizer: torch.optim.Optimizer) -> None:
-    """As if no step had been taken yet."""
-    optimizer.state.clear()
-    for group in optimizer.param_groups:
-        group.pop("step", None)
-        group.pop("averaged", None)

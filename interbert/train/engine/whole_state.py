@@ -7,18 +7,17 @@ from the whole, whatever the stage and the number of ranks: so a checkpoint know
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
-from itertools import accumulate
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from interbert.train.engine.flat_optimizer import FlatOptimizer
 from interbert.train.engine.loss_scale import history, set_history
 from interbert.train.engine.optimizer_state import (
     AVERAGE,
     MOMENTS,
     ema_of,
-    forget,
     set_steps,
     state_of,
     steps_of,
@@ -85,13 +84,9 @@ def set_counters(engine, saved: dict[str, Any]) -> None:
 
 
 def begin(engine) -> None:
-    """Training begins from step 0: without ZeRO, DeepSpeed has by now taken a step with gradients of zero, which
-    decays the fp32 copies and starts the count."""
-    if wrapper_of(engine) in (Wrapper.COPIES, Wrapper.FLAT_COPIES):
-        engine.optimizer.refresh_fp32_params()
-        forget(own_optimizer(engine))
+    """Training begins from step 0: averages as the weights, which lie in the optimizer's state."""
     if ema_of(own_optimizer(engine)) is not None:
-        _access_learning(engine)  # which makes the optimizer's state: averages begin as the weights
+        _access_learning(engine)  # which makes that state
 
 
 class _Access:
@@ -133,21 +128,16 @@ def _gathered(parameter: nn.Parameter, modifier_rank: int | None = None) -> Abst
 
 
 class _Plain:
-    """An optimizer that sees the parameters themselves; or fp32 copies of them, alone or one after another."""
+    """Parameters themselves, or fp32 copies of them, in an optimizer that knows each."""
 
-    def __init__(
-        self, optimizer: torch.optim.Optimizer, places: dict[nn.Parameter, tuple[Tensor, int]]
-    ) -> None:
-        """places: the copy that holds a parameter, and where in it."""
-        self._optimizer, self._places = optimizer, places
-        for group in optimizer.param_groups:
-            for held in group["params"]:
-                state_of(optimizer, held)
+    def __init__(self, optimizer: FlatOptimizer) -> None:
+        self._optimizer, self._masters = optimizer.optimizer, optimizer.masters
+        for master in self._masters.values():
+            state_of(self._optimizer, master)
 
     def get(self, parameter: nn.Parameter, key: str) -> Tensor:
-        copy, start = self._places.get(parameter, (parameter, 0))
-        held = copy.detach() if key == WEIGHT else state_of(self._optimizer, copy)[key]
-        return held.flatten()[start : start + parameter.numel()].view(parameter.shape)
+        master = self._masters[parameter]
+        return master.detach() if key == WEIGHT else state_of(self._optimizer, master)[key]
 
     def set(self, parameter: nn.Parameter, key: str, value: Tensor) -> None:
         self.get(parameter, key).copy_(value)
@@ -201,31 +191,9 @@ class _Partitioned:
 def _access_learning(engine) -> _Plain | _Scattered | _Partitioned:
     optimizer = engine.optimizer
     match wrapper_of(engine):
-        case Wrapper.NONE:
-            return _Plain(optimizer, {})
-        case Wrapper.COPIES:
-            return _Plain(optimizer.optimizer, _places(optimizer.fp16_groups, optimizer.fp32_groups))
-        case Wrapper.FLAT_COPIES:
-            return _Plain(
-                optimizer.optimizer, _flat_places(optimizer.fp16_groups, optimizer.fp32_groups_flat)
-            )
+        case Wrapper.OWN:
+            return _Plain(optimizer)
         case Wrapper.PARTITIONS:
             return _Partitioned(optimizer)
         case _:
             return _Scattered(optimizer)
-
-
-Places = dict[nn.Parameter, tuple[Tensor, int]]
-
-
-def _places(groups: list[list[nn.Parameter]], copies: list[list[Tensor]]) -> Places:
-    pairs = (pair for own, of in zip(groups, copies, strict=True) for pair in zip(own, of, strict=True))
-    return {parameter: (copy, 0) for parameter, copy in pairs}
-
-
-def _flat_places(groups: list[list[nn.Parameter]], copies: list[Tensor]) -> Places:
-    places = {}
-    for group, copy in zip(groups, copies, strict=True):
-        starts = accumulate((p.numel() for p in group), initial=0)
-        places |= {p: (copy, start) for p, start in zip(group, starts, strict=False)}
-    return places

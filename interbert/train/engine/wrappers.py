@@ -1,4 +1,4 @@
-"""Which of DeepSpeed's optimizers stands between the engine and ours.
+"""Which optimizer stands between DeepSpeed's engine and the one that was chosen.
 
 Each keeps weights, moments and the loss scale in a way of its own, so each is known by its class. One that is not
 known here is refused: what is guessed about an optimizer is lost without a word when a run is taken up again.
@@ -9,14 +9,12 @@ from functools import cache
 
 import torch
 
+from interbert.train.engine.flat_optimizer import FlatOptimizer
+
 
 class Wrapper(Enum):
-    NONE = auto()
-    """torch's optimizer itself: stage 0 in fp32."""
-    COPIES = auto()
-    """An fp32 copy of each parameter: stage 0 in bf16 and fp16."""
-    FLAT_COPIES = auto()
-    """An fp32 copy of all parameters of a group, one after another: the same with apex's FusedAdam."""
+    OWN = auto()
+    """Ours, of all parameters whole: stage 0."""
     ACCUMULATED = auto()
     """A rank's piece of such a copy, with fp32 gradients: bf16 with data_types.grad_accum_dtype fp32, at stage 1."""
     SHARDS = auto()
@@ -27,8 +25,6 @@ class Wrapper(Enum):
 
 def wrapper_of(engine) -> Wrapper:
     kind = type(engine.optimizer)
-    if issubclass(kind, torch.optim.Optimizer):
-        return Wrapper.NONE
     if kind not in _known():
         raise ValueError(
             f"DeepSpeed made a {kind.__name__} of this config, whose numbers interbert cannot save; known are "
@@ -40,20 +36,18 @@ def wrapper_of(engine) -> Wrapper:
 
 def own_optimizer(engine) -> torch.optim.Optimizer:
     """The one that interbert chose, inside."""
-    return engine.optimizer if wrapper_of(engine) is Wrapper.NONE else engine.optimizer.optimizer
+    wrapper_of(engine)  # which refuses one that is not known
+    return engine.optimizer.optimizer
 
 
 @cache
 def _known() -> dict[type, Wrapper]:
     from deepspeed.runtime.bf16_optimizer import BF16_Optimizer
-    from deepspeed.runtime.fp16.fused_optimizer import FP16_Optimizer
-    from deepspeed.runtime.fp16.unfused_optimizer import FP16_UnfusedOptimizer
     from deepspeed.runtime.zero.stage3 import DeepSpeedZeroOptimizer_Stage3
     from deepspeed.runtime.zero.stage_1_and_2 import DeepSpeedZeroOptimizer
 
     return {
-        FP16_UnfusedOptimizer: Wrapper.COPIES,
-        FP16_Optimizer: Wrapper.FLAT_COPIES,
+        FlatOptimizer: Wrapper.OWN,
         BF16_Optimizer: Wrapper.ACCUMULATED,
         DeepSpeedZeroOptimizer: Wrapper.SHARDS,
         DeepSpeedZeroOptimizer_Stage3: Wrapper.PARTITIONS,

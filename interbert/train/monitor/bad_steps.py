@@ -31,19 +31,39 @@ class Read:
         return cls(f"{batch.epoch}:{batch.index}", images, captions)
 
 
-def note_bad_step(run: "Training", read: list[Read], result: "StepResult") -> None:
+class Verdicts:
+    """Of each step, once: as late as may be, for a device may decide it long after the host asked for the next."""
+
+    def __init__(self, run: "Training") -> None:
+        self._run = run
+        self._open: tuple[int, list[Read], StepResult] | None = None
+
+    def add(self, read: list[Read], result: "StepResult") -> None:
+        """Of the step just asked for. The one before it is judged now."""
+        self.settle()
+        self._open = self._run.progress.step, read, result
+
+    def settle(self) -> None:
+        """All that was added, before anything is written that counts bad steps. On all ranks at once."""
+        added, self._open = self._open, None
+        if added is not None:
+            _note(self._run, *added)
+
+
+def _note(run: "Training", step: int, read: list[Read], result: "StepResult") -> None:
     """Counts a skipped step, and ends the run after too many in a row: alike on all ranks."""
     progress, limit = run.progress, run.settings.train.max_skipped
+    progress.skipped_steps += result.skipped
     progress.skipped_in_a_row = progress.skipped_in_a_row + 1 if result.skipped else 0
     if not result.skipped:
         return
     told = run.ranks.gather(_describe(run, read, result))
     if run.monitor:
-        record = {"step": progress.step, "grad_norm": result.grad_norm, "ranks": told}
+        record = {"step": step, "grad_norm": result.grad_norm, "ranks": told}
         with open(run.folder.bad_steps, "a") as file:
             file.write(json.dumps(strict(record)) + "\n")
         run.monitor.say(
-            f"step {progress.step} skipped: gradient norm {result.grad_norm}; "
+            f"step {step} skipped: gradient norm {result.grad_norm}; "
             f"{progress.skipped_in_a_row} in a row; see {run.folder.bad_steps}"
         )
     if progress.skipped_in_a_row >= limit:

@@ -16,11 +16,12 @@ from interbert.train.start.judged import refuse_unjudged
 from interbert.train.start.scale import Machine, describe_scale
 from interbert.train.start.settle import (
     CPU_TOKENS,
-    GPU_TOKENS,
+    GPU_MEMORY,
     describe_batch,
     settle,
     settled_in,
     share_of_ranks,
+    tokens_within,
     warnings_of,
 )
 from interbert.train.task import Task
@@ -36,7 +37,9 @@ def describe_dry_run(
     if newest:
         step = settled_in(read_json(newest[0] / "state.json"))
     else:
-        tokens = GPU_TOKENS if on_gpu else CPU_TOKENS
+        shape, recompute = task.shape(), settings.train.recompute
+        on_a_gpu = tokens_within(GPU_MEMORY, shape, engine.precision, recompute)
+        tokens = on_a_gpu if on_gpu else CPU_TOKENS
         step = settings.step or settle(settings, machine.ranks, tokens, task.lengths)
     settings = settings.model_copy(update={"step": step})
     engine = with_batch(engine, settings, share_of_ranks(settings, machine.ranks, kept=bool(newest)))

@@ -4,7 +4,7 @@ A small model, with these rules (n parameters, N ranks, A micro-batches accumula
 
     state     16 bytes a parameter: weights and gradients, and the optimizer's fp32 master and moments. ZeRO 1 shares
               the optimizer's 12 (fp32: 8) among ranks, ZeRO 2 the gradients too, ZeRO 3 the weights too. Averages
-              of the weights (train.ema) are 4 bytes more of the optimizer's.
+              of the weights (train.ema) are 4 bytes more of the optimizer's, and at ZeRO 0 the fp32 sum of gradients.
     wire      bytes that a rank sends and receives in a step, each way, as DeepSpeed does it: ZeRO 0 to 2 give all
               ranks all gradients (two passes over them), ZeRO 2 at every micro-batch; ZeRO 1 and 2 then spread the
               weights (one pass). ZeRO 3 gathers the weights and shares out the gradients in each micro-batch; beyond
@@ -17,6 +17,7 @@ from typing import Literal
 
 STATE_BYTES = 16
 AVERAGE_BYTES = 4
+SUM_BYTES = 4
 OPTIMIZER_BYTES = {"fp32": 8, "bf16": 12, "fp16": 12}
 NUMBER_BYTES = {"fp32": 4, "bf16": 2, "fp16": 2}
 SHARING_OUT = {"nccl": 1, "gloo": 2}
@@ -62,7 +63,8 @@ class Estimate:
 def state_bytes(stage: int, parameters: int, precision: str, ranks: int, averages: bool = False) -> float:
     number, optimizer = NUMBER_BYTES[precision], OPTIMIZER_BYTES[precision]
     weights = STATE_BYTES - optimizer - number
-    parts = (optimizer + averages * AVERAGE_BYTES, number, weights)  # optimizer, gradients, weights
+    sums = SUM_BYTES if stage == 0 else 0
+    parts = (optimizer + averages * AVERAGE_BYTES + sums, number, weights)  # optimizer, gradients, weights
     return parameters * sum(size / ranks if stage > i else size for i, size in enumerate(parts))
 
 

@@ -11,31 +11,44 @@ from math import ceil
 from typing import TYPE_CHECKING
 
 from interbert.config import Settings, SettingsError, StepSettings
+from interbert.model.shape.size import parameters, token_bytes
+from interbert.train.start.scale import state_bytes
 
 if TYPE_CHECKING:  # light to import: a refused setting waits for nothing
     import numpy as np
     import torch
 
     from interbert.corpus.tokens import TokenTable
+    from interbert.model.shape.shape import Shape
 
 CPU_TOKENS = 3072
 """Beyond it a CPU gains nothing, and its caches lose."""
-GPU_TOKENS = 32_768
-"""Enough to keep a large GPU busy between launches."""
-GPU_TOKENS_PER_GB = 512
-"""At `base` size a token's activations take about half a megabyte: a quarter of the memory."""
+GPU_TOKENS = 131_072
+"""Beyond it no GPU gains anything."""
+GPU_MEMORY = 80e9
+"""Of the GPU that a run is described for where none is here."""
+ACTIVATIONS = 0.5
+"""Of a GPU's memory, the share for what a micro-batch keeps, and for the weights and their optimizer. What its
+backward pass makes besides, the next micro-batch, and what fragments are have the rest."""
 LAUNCH_BOUND = 8192
 """Below so many tokens a micro-batch a GPU waits for its host."""
 
 
-def tokens_of(device: torch.device) -> int:
+def tokens_of(device: torch.device, shape: Shape, precision: str, recompute: bool = False) -> int:
     """The micro-batch that suits a device."""
     if device.type == "cpu":
         return CPU_TOKENS
     import torch
 
-    gigabytes = torch.cuda.get_device_properties(device).total_memory / 1e9
-    return min(GPU_TOKENS, max(1024, int(gigabytes * GPU_TOKENS_PER_GB) // 1024 * 1024))
+    memory = torch.cuda.get_device_properties(device).total_memory
+    return tokens_within(memory, shape, precision, recompute)
+
+
+def tokens_within(memory: float, shape: Shape, precision: str, recompute: bool = False) -> int:
+    """The largest micro-batch that a GPU with so many bytes surely holds."""
+    state = state_bytes(0, sum(parameters(shape).values()), precision, ranks=1)
+    tokens = (ACTIVATIONS * memory - state) / token_bytes(shape, precision, recompute)
+    return min(GPU_TOKENS, max(1024, int(tokens) // 1024 * 1024))
 
 
 @dataclass(frozen=True)

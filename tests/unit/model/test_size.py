@@ -4,10 +4,12 @@ from itertools import combinations
 
 import pytest
 import torch
+from made_batches import make_batch, tiny_config
 
+from interbert.batches.batch import Batch
 from interbert.model import ConfigurationError, InterBertConfig, InterBertForPreTraining
 from interbert.model.shape.shape import ARCHITECTURES, HEADS, IMAGE_NORMS, MATCH_HEADS, SCALES, Shape
-from interbert.model.shape.size import Rows, operations, parameters
+from interbert.model.shape.size import Rows, operations, parameters, token_bytes
 from interbert.model.task_head import InterBertFineTuned
 
 ROWS = Rows(text=800, image=500, joint=1300, masked_words=170)
@@ -83,3 +85,47 @@ def test_the_configuration_is_the_shape():
             kind.from_preset("tiny", hiden_size=3)
         with pytest.raises(ConfigurationError, match="does not divide into 7 heads"):
             kind(stages=[{"kind": "joint", "layers": 1, "heads": 7, "intermediate_size": 4}])
+
+
+def kept_bytes(config: InterBertConfig, dtype: torch.dtype, batch: Batch) -> int:
+    """What autograd keeps for the backward pass, weights aside."""
+    model = InterBertForPreTraining.from_seed(config, 0).to(dtype).train()
+    own = {parameter.untyped_storage().data_ptr() for parameter in model.parameters()}
+    kept: dict[int, tuple[int, torch.Tensor]] = {}
+
+    def pack(tensor: torch.Tensor) -> torch.Tensor:
+        storage = tensor.untyped_storage()
+        if storage.data_ptr() not in own:
+            kept[storage.data_ptr()] = storage.nbytes(), tensor  # held, so that no other has its place
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+        model.forward_packed(batch)
+    return sum(size for size, _ in kept.values())
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_what_a_token_keeps(monkeypatch, precision):
+    """Of three more layers, which is what differs: tiny models have tokens of few numbers in the layers and many in
+    the heads."""
+    monkeypatch.setenv("INTERBERT_NATIVE", "0")
+    lengths = [[12] * 6, [12] * 6]
+
+    def of_layers(layers: int) -> tuple[float, float]:
+        stages = [
+            {"kind": kind, "layers": layers, "heads": 4, "intermediate_size": 256}
+            for kind in ("joint", "text", "image")
+        ]
+        config = tiny_config(hidden_size=64, stages=stages)
+        batch = make_batch(*lengths)
+        dtype = {"fp32": torch.float32, "bf16": torch.bfloat16}[precision]
+        return token_bytes(config, precision) * batch.tokens, kept_bytes(config, dtype, batch)
+
+    (told, found), (told_of_more, found_of_more) = of_layers(1), of_layers(4)
+    assert 0.8 < (told_of_more - told) / (found_of_more - found) < 1.3
+
+
+def test_what_recomputed_layers_keep_is_their_input():
+    shape = Shape.from_preset("base")
+    assert token_bytes(shape, "bf16", recompute=True) < token_bytes(shape, "bf16") / 5
+    assert token_bytes(shape, "fp32") == 2 * token_bytes(shape, "fp16")

@@ -11,7 +11,8 @@ from interbert.config import TrainSettings
 from interbert.ranks.distributed import Ranks
 from interbert.train.checkpoints import checkpoint
 from interbert.train.engine import whole_state
-from interbert.train.engine.averages import follow, share_kept
+from interbert.train.engine.averages import share_kept
+from interbert.train.engine.flat_optimizer import FlatOptimizer
 from interbert.train.engine.optimizer import build_optimizer, parameter_groups
 
 ONE_RANK = Ranks(0, 1, 0, torch.device("cpu"), "test")
@@ -22,7 +23,8 @@ def made(seed: int = 0, kind: str = "adamw", ema: float | None = 0.5):
     torch.manual_seed(seed)
     model = nn.Sequential(nn.Linear(4, 3), nn.Linear(3, 2))
     settings = TrainSettings(learning_rate=0.1, optimizer=kind, ema=ema)
-    optimizer = build_optimizer(parameter_groups(model, [], settings), settings, stage=0, offload=False)
+    inner = build_optimizer(parameter_groups(model, [], settings), settings, stage=0, offload=False)
+    optimizer = FlatOptimizer(inner, list(model.parameters()), clip=1e9)
     engine = SimpleNamespace(module=SimpleNamespace(model=model), optimizer=optimizer)
     whole_state.begin(engine)
     return engine
@@ -30,9 +32,8 @@ def made(seed: int = 0, kind: str = "adamw", ema: float | None = 0.5):
 
 def step(engine) -> None:
     engine.module.model(torch.ones(2, 4)).square().sum().backward()
+    engine.optimizer.gradients.take()
     engine.optimizer.step()
-    engine.optimizer.zero_grad()
-    follow(engine.optimizer)
 
 
 def weights(engine) -> dict[str, torch.Tensor]:

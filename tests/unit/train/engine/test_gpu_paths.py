@@ -23,18 +23,10 @@ def gpu(monkeypatch):
         yield gpu
 
 
-def test_every_batch_is_whole_when_it_is_worked_on_and_two_at_most_are_there(gpu):
-    """As the loop does it, in slots that are used again."""
-    slots, seen, there = [make_batch([5, 9], [4, 1]) for _ in range(4)], [], []
-    upload = Upload(CUDA, complete=lambda batch: there.append(True) or batch)
-    send, most = upload._send, []
-
-    def counted(batch):
-        result = send(batch)
-        most.append(len(most) + 1 - len(seen))
-        return result
-
-    upload._send = counted
+def work_on(gpu, upload: Upload, seen: list[set[float]]) -> None:
+    """Twelve batches, brought as the loop does it, in slots that are used again. seen: what the work on each reads,
+    one number where nothing is missing."""
+    slots = [make_batch([5, 9], [4, 1]) for _ in range(4)]
 
     def fill(step):
         for number, slot in enumerate(slots):
@@ -52,8 +44,35 @@ def test_every_batch_is_whole_when_it_is_worked_on_and_two_at_most_are_there(gpu
         if step < 2:
             arriving = upload(fill(step + 1))
     torch.cuda.current_stream().synchronize()
-    assert seen == [{10.0 * step + number + 1} for step in range(3) for number in range(4)]
+
+
+WHOLE = [{10.0 * step + number + 1} for step in range(3) for number in range(4)]
+
+
+def test_every_batch_is_whole_when_it_is_worked_on_and_two_at_most_are_there(gpu):
+    seen, there = [], []
+    upload = Upload(CUDA, complete=lambda batch: there.append(True) or batch)
+    send, most = upload._send, []
+
+    def counted(batch):
+        result = send(batch)
+        most.append(len(most) + 1 - len(seen))
+        return result
+
+    upload._send = counted
+    work_on(gpu, upload, seen)
+    assert seen == WHOLE
     assert max(most) == 2 and len(there) == 12
+
+
+@pytest.mark.parametrize("missing", ["wait_event", "record_stream", "wait"])
+def test_a_wait_that_is_missing_is_found(gpu, monkeypatch, missing):
+    """Of the work for its copy; of the memory's next copy for the work; of the slot's next reading for its copy."""
+    owner = {"wait_event": torch.cuda.Stream, "record_stream": torch.Tensor, "wait": Upload}[missing]
+    monkeypatch.setattr(owner, missing, lambda *_: None)
+    seen: list[set[float]] = []
+    work_on(gpu, Upload(CUDA), seen)
+    assert seen != WHOLE
 
 
 def test_copies_go_beside_the_work(gpu):

@@ -2,6 +2,7 @@
 
 import dataclasses
 import inspect
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -9,17 +10,18 @@ from made_batches import make_batch, tiny_config
 
 from interbert import objectives
 from interbert.batches.capacities import Capacities
-from interbert.config import Settings, SettingsError
+from interbert.config import Settings, SettingsError, TrainSettings
 from interbert.model import InterBertForPreTraining
 from interbert.model.shape.heads_needed import needs
 from interbert.train.engine import graphs
 from interbert.train.engine.deepspeed_config import EngineConfig
-from interbert.train.engine.fixed_stage import FixedStage, own_gradients, run_fixed
-from interbert.train.engine.graphs import capture_layers, check_capturable, stage_capacities
+from interbert.train.engine.fixed_stage import FixedStage, own_gradients
+from interbert.train.engine.graphs import capture_layers, launch_bound, stage_capacities, why_not
 
 NAMES = ["msm", "mrm", "itm"]
 CAPACITIES = Capacities(tokens=70, text=40, regions=30, pairs=6, masked_tokens=20, masked_regions=20)
 SETTINGS = Settings(name="small", data={"max_text_tokens": 12, "max_regions": 10})
+ASKED = SETTINGS.model_copy(update={"train": TrainSettings(cuda_graphs=True)})
 ENGINE = EngineConfig("config.json", {}, stage=1, precision="bf16", offload=False, accumulation=1)
 BATCHES = [([5, 9, 3], [4, 1, 7]), ([12, 2, 6, 4], [3, 10, 2, 5]), ([3], [1])]
 
@@ -64,31 +66,65 @@ def test_fixed_shapes_change_nothing():
 
 def test_evaluation_and_maps_of_attention_keep_their_own_shapes():
     model = InterBertForPreTraining.from_seed(tiny_config(), 0)
-    capacity = dataclasses.replace(stage_capacities(model, SETTINGS, CAPACITIES)[0], rows=1)
-    FixedStage(model.interbert.stages[0], capacity).take_over()
+    fixed = FixedStage(model.interbert.stages[0], stage_capacities(model, SETTINGS, CAPACITIES)[0])
+    fixed.register_forward_pre_hook(lambda *_: pytest.fail("not replayed"))
+    fixed.take_over()
     batch = make_batch(*BATCHES[0])
     model.eval().forward_packed(batch, {"match"})
     model.train()
     assert len(model.forward_packed(batch, {"match"}, output_attentions=True).attentions["joint"]) == 2
-    with pytest.raises(ValueError, match="1 rows of 6 pairs"):
-        model.forward_packed(batch, {"match"})
 
 
-def test_more_than_the_capacity_is_refused_with_the_settings_to_raise():
+def test_more_than_the_capacity_is_launched_one_by_one_and_said_once(caplog):
+    model = without_dropout()
+    expected, _ = loss_and_gradients(model, make_batch(*BATCHES[0]))
+    capacity = dataclasses.replace(stage_capacities(model, SETTINGS, CAPACITIES)[0], rows=1)
+    fixed = FixedStage(model.interbert.stages[0], capacity)
+    fixed.register_forward_pre_hook(lambda *_: pytest.fail("it does not fit"))
+    fixed.take_over()
+    for _ in range(2):
+        found, _ = loss_and_gradients(model, make_batch(*BATCHES[0]))
+        assert torch.equal(found, expected)
+    (said,) = caplog.messages
+    assert "rows of 3 pairs came to a stage that CUDA graphs hold at 1 rows of 6 pairs" in said
+    assert "raise data.text_capacity" in said
+
+
+def on_gpu(model):
+    """As far as its first parameter says."""
+    first = SimpleNamespace(device=torch.device("cuda"), dtype=torch.bfloat16)
+    return SimpleNamespace(parameters=lambda: iter([first]), interbert=model.interbert, config=model.config)
+
+
+def test_what_cannot_be_captured_is_refused(monkeypatch):
     model = InterBertForPreTraining.from_seed(tiny_config(), 0)
-    capacity = stage_capacities(model, SETTINGS, CAPACITIES)[1]
-    fixed = FixedStage(model.interbert.stages[1], capacity)
-    cu = torch.tensor([0, 41], dtype=torch.int32)
-    with pytest.raises(ValueError, match=r"41 rows of 1 pairs.*40 rows of 6 pairs.*data.text_capacity"):
-        run_fixed(fixed, torch.zeros(41, 24), cu, None)
+    crossed = InterBertForPreTraining.from_seed(
+        tiny_config(stages=[{"kind": "cross", "layers": 1, "heads": 2, "intermediate_size": 32}]), 0
+    )
+    monkeypatch.setattr(graphs, "fused_unusable", lambda qkv, longest: None)
+    monkeypatch.setattr(graphs.torch, "empty", lambda *_, **__: torch.zeros(1))
+
+    def said(model, config=ENGINE, **train) -> str | None:
+        settings = SETTINGS.model_copy(update={"train": TrainSettings(**train)})
+        return why_not(model, settings, config, CAPACITIES)
+
+    assert said(on_gpu(model)) is None
+    assert said(model) == "training runs on a CPU"
+    assert "config.json has ZeRO stage 3" in said(on_gpu(model), dataclasses.replace(ENGINE, stage=3))
+    assert said(on_gpu(crossed)) == "it is not made for co-attention"
+    assert "train.recompute" in said(on_gpu(model), recompute=True)
+    assert "adapters" in said(on_gpu(model), lora={})
+    monkeypatch.setattr(graphs, "fused_unusable", lambda qkv, longest: "no nvcc")
+    assert said(on_gpu(model)) == "it needs fused attention: no nvcc"
+    with pytest.raises(
+        SettingsError, match=r"is on, and training runs on a CPU; set train\.cuda_graphs=false"
+    ):
+        capture_layers(model, ASKED, ENGINE, CAPACITIES)
 
 
-def test_what_cannot_be_captured_is_refused():
-    model = InterBertForPreTraining.from_seed(tiny_config(), 0)
-    with pytest.raises(SettingsError, match=r"config.json has ZeRO stage 3.*stage 2 or lower"):
-        check_capturable(model, dataclasses.replace(ENGINE, stage=3))
-    with pytest.raises(SettingsError, match=r"runs on a CPU; set train.cuda_graphs=false"):
-        check_capturable(model, ENGINE)
+def test_a_gpu_waits_for_its_host_where_layers_have_little_work():
+    assert launch_bound(4_000, 768) and not launch_bound(8_192, 768)
+    assert launch_bound(32_768, 256) and not launch_bound(5_000, 1024)
 
 
 class Replayed(torch.autograd.Function):
@@ -124,37 +160,49 @@ def test_what_is_frozen_has_no_gradients_to_own():
     assert layer.bias.grad is None and layer.weight.grad.tolist() == [[1.0] * 3]
 
 
-def test_capture_and_replay_on_a_stand_in(monkeypatch):
-    """All of the way to a graph but the graph: capture runs the layers at their capacity, replays leave gradients in
-    one place."""
-    captured = []
+@pytest.fixture
+def captured(monkeypatch) -> list:
+    """What was captured. All of the way to a graph but the graph: capture runs the layers at their capacity."""
+    found = []
 
     def make_graphed_callables(callables, sample_args, **named):
         out = callables(*sample_args)
         torch.autograd.grad(
             out.sum(), [p for p in callables.parameters() if p.requires_grad], allow_unused=True
         )
-        captured.append((tuple(out.shape), callables.capacity))
+        found.append((tuple(out.shape), callables.capacity))
         return callables
 
     real = inspect.signature(torch.cuda.make_graphed_callables).parameters
     assert list(real)[:2] == ["callables", "sample_args"]
     monkeypatch.setattr(torch.cuda, "make_graphed_callables", make_graphed_callables)
-    monkeypatch.setattr(graphs, "check_capturable", lambda model, config: None)
-    monkeypatch.setattr(graphs, "fused_unusable", lambda qkv, longest: None)
+    monkeypatch.setattr(graphs, "why_not", lambda *_: None)
+    return found
+
+
+@pytest.mark.parametrize("stage", [0, 1])
+@pytest.mark.parametrize("asked", [True, "auto"])
+def test_capture_and_replay_on_a_stand_in(captured, asked, stage):
     model = without_dropout()
     expected = [loss_and_gradients(model, make_batch(*lengths)) for lengths in BATCHES]
-    capture_layers(model, SETTINGS, ENGINE, CAPACITIES)
+    settings = SETTINGS.model_copy(update={"train": TrainSettings(cuda_graphs=asked)})
+    capture_layers(model, settings, dataclasses.replace(ENGINE, stage=stage), CAPACITIES)
     assert [(rows, capacity.longest) for (rows, _), capacity in captured] == [(70, 23), (40, 12), (36, 11)]
     for lengths, (loss, gradients) in zip(BATCHES, expected, strict=True):
         found, others = loss_and_gradients(model, make_batch(*lengths))
         torch.testing.assert_close(found, loss)
         for name, gradient in gradients.items():
             torch.testing.assert_close(others[name], gradient, rtol=1e-7, atol=1e-9, msg=name)
+    hooks = [len(parameter._backward_hooks or ()) for parameter in model.interbert.stages.parameters()]
+    assert set(hooks) == {min(stage, 1)}
 
-    monkeypatch.setattr(graphs, "fused_unusable", lambda qkv, longest: "no nvcc")
-    with pytest.raises(SettingsError, match=r"needs fused attention: no nvcc; set train.cuda_graphs=false"):
-        capture_layers(model, SETTINGS, ENGINE, CAPACITIES)
+
+@pytest.mark.parametrize(("asked", "tokens"), [(False, 70), ("auto", 9 * 10**6)])
+def test_what_is_not_asked_for_or_not_worth_it_is_not_captured(captured, asked, tokens):
+    model = without_dropout()
+    settings = SETTINGS.model_copy(update={"train": TrainSettings(cuda_graphs=asked)})
+    capture_layers(model, settings, ENGINE, dataclasses.replace(CAPACITIES, tokens=tokens))
+    assert captured == []
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
@@ -177,7 +225,7 @@ def test_replayed_is_eager():
     seen = []
     weight = model.interbert.stages[0][0].qkv.weight
     weight.register_post_accumulate_grad_hook(lambda parameter: seen.append(parameter.grad.norm().item()))
-    capture_layers(model, SETTINGS, ENGINE, CAPACITIES)
+    capture_layers(model, ASKED, ENGINE, CAPACITIES)
     for batch, (loss, gradients) in zip(batches, expected, strict=True):
         found, others = loss_and_gradients(model, batch)
         torch.testing.assert_close(found, loss, rtol=1e-2, atol=1e-2)

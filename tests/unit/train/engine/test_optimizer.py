@@ -129,7 +129,8 @@ def test_something_must_learn():
 @pytest.mark.parametrize(
     ("kind", "stage", "offload", "chosen"),
     [
-        ("adamw", 0, False, FusedAdam),
+        ("adamw", 0, False, torch.optim.AdamW),  # which leaves out a step on the device's own word
+        ("adamw", 1, False, FusedAdam),
         ("adamw", 2, False, FusedAdam),
         (
             "adamw",
@@ -177,8 +178,6 @@ def test_an_optimizer_goes_on_from_its_moments_and_its_count(monkeypatch, kind):
                 optimizer.step()
     assert torch.equal(*weights)
     assert optimizer_state.steps_of(second) == 5
-    optimizer_state.forget(second)
-    assert optimizer_state.steps_of(second) == 0 and not second.state
 
 
 def test_an_optimizer_of_another_kind_is_refused():

@@ -8,16 +8,21 @@ import pytest
 
 from interbert.config import Settings, SettingsError, StepSettings
 from interbert.corpus.tokens import TokenTable
+from interbert.model.shape.shape import Shape
 from interbert.recipe import load_recipe
 from interbert.train.start.settle import (
     CPU_TOKENS,
-    GPU_TOKENS,
+    GPU_MEMORY,
     Lengths,
     settle,
     settled_in,
     share_of_ranks,
+    tokens_within,
     warnings_of,
 )
+
+BASE = Shape.from_preset("base")
+GPU_TOKENS = tokens_within(GPU_MEMORY, BASE, "bf16")
 
 
 def pairs_of(texts, regions, images=None) -> Lengths:
@@ -63,7 +68,19 @@ def test_the_batch_is_the_same_on_any_machine(recipe, ranks, tokens):
 
 def test_the_base_recipe_fills_a_gpu_on_up_to_sixteen_ranks():
     for ranks in (1, 2, 4, 8, 16):
-        assert 24_000 <= step(ranks).token_budget <= 65_536
+        assert 24_000 <= step(ranks).token_budget <= 131_072
+
+
+def test_a_gpu_takes_what_fits_into_its_memory():
+    of_gigabytes = {gb: tokens_within(gb * 1e9, BASE, "bf16") for gb in (8, 24, 80, 141)}
+    assert of_gigabytes[8] < 4096 < of_gigabytes[24] < 32_768 < 98_304 < of_gigabytes[80]
+    assert of_gigabytes[141] == 131_072
+    for tokens in of_gigabytes.values():
+        assert tokens % 1024 == 0
+    small = Shape.from_preset("small")
+    assert tokens_within(24e9, small, "bf16") > of_gigabytes[24] > tokens_within(24e9, BASE, "fp32")
+    assert tokens_within(24e9, BASE, "bf16", recompute=True) > 3 * of_gigabytes[24]
+    assert tokens_within(1e9, BASE, "bf16") == 1024
 
 
 def test_the_table_of_the_docs():
