@@ -40,6 +40,8 @@ class Sizes:
     """Of attention's heads."""
     step_pairs: tuple[int, ...]
     step: tuple[str, ...]
+    graphs: tuple[str, ...]
+    """Of the step: captured or not. A CPU has none to capture, and goes through the choice."""
     attention: tuple[str, ...]
     operations: tuple[str, ...]
     evaluation: tuple[str, ...]
@@ -61,7 +63,8 @@ SIZES = {
     "cuda": Sizes(
         widths=(32, 64, 96, 128),
         step_pairs=(128, 512, 1024),
-        step=("--preset", "base", "--steps", "10"),
+        step=("--preset", "base", "--steps", "10", "--images", "500"),
+        graphs=("true", "false"),
         attention=("--dropout", "0.0", "0.1"),
         operations=("--pairs", "512"),
         evaluation=("--images", "1000", "--captions", "500", "--rounds", "3", "--replayed", "--whole"),
@@ -73,7 +76,8 @@ SIZES = {
     "cpu": Sizes(
         widths=(64,),  # the emulator's take a minute each to compile
         step_pairs=(2, 4, 6),
-        step=("--preset", "tiny", "--steps", "1"),
+        step=("--preset", "tiny", "--steps", "1", "--images", "20"),
+        graphs=("auto", "false"),
         attention=("--dropout", "0.1", "--shapes", "12 x 64"),
         operations=("--pairs", "1", "--rounds", "1"),
         evaluation=("--preset", "tiny", "--images", "6", "--captions", "8", "--rounds", "1", "--whole"),
@@ -98,16 +102,16 @@ class Plan:
 
     def groups(self) -> list[Group]:
         numbers = [self.numbers(width) for width in self.sizes.widths]
-        steps = [self.step(pairs) for pairs in self.sizes.step_pairs]
+        steps = [self.step(pairs, how) for pairs in self.sizes.step_pairs for how in self.sizes.graphs]
         stages = [self.stage(precision, stage) for precision in PRECISIONS for stage in STAGES]
         return [
             Group(60, [self.machine(), *(self.kernels(width) for width in self.sizes.widths), self.scenes()]),
             Group(40, [self.primitives(), *numbers]),
-            Group(75, [self.attention()]),
-            *(Group(30, [step]) for step in steps),
-            Group(45, [self.operations()]),
-            Group(45, [self.evaluation()]),
-            Group(140, [self.pretrain(), self.one_rank(), *stages]),
+            Group(70, [self.attention()]),
+            *(Group(25, [step]) for step in steps),
+            Group(40, [self.operations()]),
+            Group(40, [self.evaluation()]),
+            Group(120, [self.pretrain(), self.one_rank(), *stages]),
             Group(1, [self.stages_alike()]),
         ]
 
@@ -133,9 +137,10 @@ class Plan:
     def attention(self) -> Part:
         return self._attention("attention", figures.attention, "--only", "times", *self.sizes.attention)
 
-    def step(self, pairs: int) -> Part:
-        words = ["--precisions", "bf16", "--models", "packed", "--pairs", str(pairs), *self.sizes.step]
-        return self._program(f"step of {pairs} pairs", "train_step.py", figures.step, *words)
+    def step(self, pairs: int, graphs: str) -> Part:
+        words = ["--models", "engine", "--pairs", str(pairs), "--graphs", graphs, *self.sizes.step]
+        name = f"step of {pairs} pairs, graphs {graphs}"
+        return self._program(name, "train_step.py", figures.step, "--precisions", "bf16", *words)
 
     def operations(self) -> Part:
         words = self.sizes.operations

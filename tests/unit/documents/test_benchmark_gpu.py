@@ -153,7 +153,7 @@ def test_every_command_of_every_part_is_accepted(device, tmp_path):
     assert {"benchmarks/attention.py", "benchmarks/train_step.py", "launch/evaluate.py"} <= seen
     assert len({part.name for group in groups for part in group.parts}) == sum(len(g.parts) for g in groups)
     if device == "cuda":
-        assert sum(group.seconds for group in groups) < 500  # about the seconds that there are
+        assert sum(group.seconds for group in groups) < 550  # about the seconds that there are
 
 
 def test_the_machine_and_one_rank_are_looked_at(tmp_path):
@@ -223,7 +223,8 @@ def test_the_wheels_to_carry_are_of_the_versions_that_are_tested():
 def test_parts_are_chosen_by_their_names(tmp_path):
     module, groups = load("benchmarks/gpu.py"), Plan("cpu", tmp_path).groups()
     kept = [part.name for group in module.chosen(groups, ["step", "ZeRO 3"]) for part in group.parts]
-    assert kept == ["step of 2 pairs", "step of 4 pairs", "step of 6 pairs", "bf16, ZeRO 3", "fp16, ZeRO 3"]
+    steps = [f"step of {pairs} pairs, graphs {how}" for pairs in (2, 4, 6) for how in ("auto", "false")]
+    assert kept == [*steps, "bf16, ZeRO 3", "fp16, ZeRO 3"]
     with pytest.raises(SystemExit, match="no part is called nothing"):
         module.chosen(groups, ["nothing"])
 

@@ -50,7 +50,9 @@ def test_the_host_path_is_measured(tmp_path):
 
 @pytest.mark.slow
 def test_a_step_through_the_engine_is_measured_whole_and_in_parts(tmp_path):
-    words = "--preset tiny --pairs 8 --steps 1 --images 40 --models engine packed --precisions fp32 --device cpu"
+    words = (
+        "--preset tiny --pairs 8 --steps 1 --images 40 --models engine packed --precisions fp32 --device cpu"
+    )
     code, said = run_forked(
         ["benchmarks/train_step.py", *words.split(), "--json", str(tmp_path / "step.json")]
     )
@@ -58,7 +60,13 @@ def test_a_step_through_the_engine_is_measured_whole_and_in_parts(tmp_path):
     found = json.loads((tmp_path / "step.json").read_text())["fp32"]
     engine = found["engine"]
     assert engine["micro_batches"] == 1 and 4 <= engine["pairs"] <= 12 and engine["model_operations"] > 0
-    assert set(engine["parts"]) == {"read and packed", "uploaded", "forward and backward", "update", "asked for"}
+    assert set(engine["parts"]) == {
+        "read and packed",
+        "uploaded",
+        "forward and backward",
+        "update",
+        "asked for",
+    }
     assert all(seconds > 0 for seconds in [engine["seconds"], *engine["parts"].values()])
     assert len(found["seconds"]["packed"]) == 1 and not engine["graphs"]
 
