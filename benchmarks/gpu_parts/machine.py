@@ -1,8 +1,11 @@
 """What machine this is, as JSON: the device, its two ceilings, and the versions of what matters.
 
-python benchmarks/gpu_parts/machine.py --device cuda --json machine.json
+It fails where something is missing that a training imports.
+
+    python benchmarks/gpu_parts/machine.py --device cuda --json machine.json
 """
 
+import importlib
 import os
 import platform
 import subprocess
@@ -19,6 +22,7 @@ from benchmarks import attention, report
 from interbert.kernels.attend.fused_build import architecture, nvcc
 from interbert.kernels.compile import Unavailable, cache_folder
 
+NEEDED = ("deepspeed", "transformers", "interbert.train.prepare", "interbert.tasks.pretraining.task")
 PACKAGES = (
     "torch",
     "triton",
@@ -32,7 +36,7 @@ PACKAGES = (
 )
 
 
-def main() -> None:
+def main() -> int:
     parser = report.parser(__doc__)
     parser.add_argument("--device", default="cuda", choices=["cuda", "cpu"])
     arguments = parser.parse_args()
@@ -50,6 +54,10 @@ def main() -> None:
     for name, value in found.items():
         print(f"{name}: {value}")
     report.write_json(arguments.json, found)
+    wrong = missing()
+    for name, reason in wrong.items():
+        print(f"MISSING  {name}: {reason}")
+    return 1 if wrong else 0
 
 
 def describe(device: torch.device) -> dict[str, Any]:
@@ -76,6 +84,17 @@ def products(device: torch.device) -> float:
     with torch.cuda.stream(stream):
         a, b = (torch.randn(size, size, device=device).to(torch.bfloat16) for _ in range(2))
     return 2 * size**3 / attention.median_seconds([lambda: a @ b], stream)
+
+
+def missing() -> dict[str, str]:
+    """What cannot be imported, and why."""
+    found = {}
+    for name in NEEDED:
+        try:
+            importlib.import_module(name)
+        except Exception as reason:
+            found[name] = repr(reason)
+    return found
 
 
 def versions() -> dict[str, str]:
@@ -107,4 +126,4 @@ def kernels_folder() -> str:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

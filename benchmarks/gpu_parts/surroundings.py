@@ -29,7 +29,8 @@ def install(wheels: Path, site: Path) -> None:
     files = sorted(map(str, wheels.glob("*.whl")))
     if not files:
         raise SystemExit(f"no wheels in {wheels}: docs/gpu.md says how they are got")
-    options = ["--quiet", "--no-index", "--no-deps", "--no-compile", "--target", str(site)]
+    options = ["--quiet", "--no-index", "--no-deps", "--no-compile", "--root-user-action", "ignore"]
+    options += ["--target", str(site)]
     subprocess.run([sys.executable, "-m", "pip", "install", *options, *files], check=True)
 
 
