@@ -156,12 +156,21 @@ def test_every_command_of_every_part_is_accepted(device, tmp_path):
         assert sum(group.seconds for group in groups) < 550  # about the seconds that there are
 
 
-def test_the_machine_and_one_rank_are_looked_at(tmp_path):
-    words = ("--device", "cpu", "--json")
-    run("benchmarks/gpu_parts/machine.py", *words, str(tmp_path / "machine.json"))
-    copied, multiplied = figures.machine(tmp_path / "machine.json")
+def test_the_machine_is_looked_at_and_what_it_lacks_is_told(tmp_path, monkeypatch, capsys):
+    module, file = load("benchmarks/gpu_parts/machine.py"), tmp_path / "machine.json"
+    monkeypatch.setattr(sys, "argv", ["machine.py", "--device", "cpu", "--json", str(file)])
+    monkeypatch.setattr(module, "NEEDED", ("json", "nothing_called_so"))
+    assert module.main() == 1
+    (told,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith("MISSING")]
+    assert "nothing_called_so" in told
+    copied, multiplied = figures.machine(file)
     assert copied.found > 0 and multiplied.found > 0
-    run("benchmarks/gpu_parts/one_rank.py", *words, str(tmp_path / "ranks.json"))
+    monkeypatch.setattr(module, "NEEDED", ("json",))
+    assert module.main() == 0
+
+
+def test_a_group_of_one_rank_gives_back_what_it_got(tmp_path):
+    run("benchmarks/gpu_parts/one_rank.py", "--device", "cpu", "--json", str(tmp_path / "ranks.json"))
     assert figures.one_rank(tmp_path / "ranks.json") == [Row("gloo, a group of one", "right")]
 
 
