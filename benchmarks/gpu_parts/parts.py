@@ -55,9 +55,11 @@ class Sizes:
     """Of the embedded run."""
 
 
-FEW_SCENES = tuple(
-    f"scenes.{name}={count}"
-    for name, count in {"train_images": 48, "validation_images": 16, "test_images": 16}.items()
+FEW_SCENES = (
+    "scenes.train_images=48",
+    "scenes.validation_images=16",
+    "scenes.test_images=16",
+    "train.validation_micro_batches=1",
 )
 SIZES = {
     "cuda": Sizes(

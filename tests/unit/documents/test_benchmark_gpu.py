@@ -144,8 +144,11 @@ def test_every_command_of_every_part_is_accepted(device, tmp_path):
             del words[words.index("--num_gpus") : words.index("--num_gpus") + 2]
         seen.add(words[0])
         if words[0].startswith("launch"):
+            module = load(words[0])
             with patch.object(sys, "argv", words):
-                load(words[0]).parse_arguments()
+                arguments = module.parse_arguments()
+            if words[0] == "launch/pretrain.py":
+                assert module.settings_of(arguments).scenes.folder.startswith(str(tmp_path))
         else:
             parser_of(words[0]).parse_args(words[1:])
         for file in (word for word in words if word.startswith("ds_configs/")):
