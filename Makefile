@@ -19,7 +19,7 @@ DS_CONFIG ?= ds_configs/$(if $(GPU),zero0_$(if $(OLD_GPU),fp16,bf16),cpu).json
 RANKS ?= $(if $(GPU),1,2)
 
 .DEFAULT_GOAL := help
-.PHONY: help pretrain finetune serve real test prove test-kernels test-fault test-cluster test-hugging-face cluster-packages lint format benchmark debian-packages clean
+.PHONY: help pretrain finetune serve real test prove test-kernels test-fault test-cluster test-hugging-face cluster-packages lint format gpu benchmark debian-packages clean
 
 help: ## This list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 18
@@ -106,6 +106,16 @@ lint: $(VENV)/ready ## ruff, format and lint; types of what is public
 format: $(VENV)/ready ## Put the code into ruff's format
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+# `make gpu`: packages for a PYTHON as it is, on a machine without a network (docs/gpu.md); where its files go.
+WHEELS ?=
+OUT ?= runs/gpu
+# cpu: a rehearsal, also where there is a GPU
+DEVICE ?=
+
+gpu: $(if $(WHEELS),,$(VENV)/ready) ## The first ten minutes on a GPU: is all right, and how fast (without one, a rehearsal)
+	$(if $(WHEELS),$(PYTHON),$(BIN)/python) benchmarks/gpu.py --output $(OUT) \
+	  $(if $(WHEELS),--wheels $(WHEELS)) $(if $(DEVICE),--device $(DEVICE))
 
 benchmark: $(VENV)/ready ## Speed of the training step and of the loader, as tables
 	$(RUN) python benchmarks/train_step.py

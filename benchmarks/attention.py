@@ -1,17 +1,20 @@
 """Fused attention on a GPU: is it right, and how near to the bytes that must be moved?
 
-First the single operations, then both passes against the reference over lengths, widths and types. Then times, of
-the kernels themselves (replayed from CUDA graphs, several input sets so that no cache helps, median): ours,
+First the single operations, then both passes against the reference in fp64 over lengths, widths and types. Then
+times, of the kernels themselves (replayed from CUDA graphs, several input sets so that no cache helps, median): ours,
 FlashAttention-2 over packed sequences, padded attention with a mask, and the floor: the bytes each pass must
 move at the speed of a device copy measured in the same run.
 
-`--device cpu` checks, slowly and a little, in the emulator; it times nothing.
+`--device cpu` checks, slowly and a little, in the emulator. With `--only times` it goes through what a GPU would be
+timed by, and its figures say nothing.
 """
 
 import argparse
 import statistics
 import sys
+import time
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +26,7 @@ from benchmarks import report
 from benchmarks.attention_contenders import CONTENDERS, make_inputs
 from interbert.kernels.attend import primitive_trials
 from interbert.kernels.attend.fused_build import architecture
-from interbert.kernels.attend.fused_table import LONGEST, longest
+from interbert.kernels.attend.fused_table import LONGEST, buckets, longest
 from interbert.kernels.attend.self_check import compare
 
 LENGTHS = {
@@ -34,6 +37,9 @@ LENGTHS = {
 }
 SHAPES = {"12 x 64": (12, 64), "8 x 96": (8, 96)}
 SETS, REPEATS, SEQUENCES = 6, 25, 512
+PARTS = ("primitives", "numbers", "times")
+LONGEST_EMULATED = 64
+"""Of the numbers: the emulator takes seconds where a GPU takes milliseconds."""
 
 
 def main() -> int:
@@ -46,40 +52,48 @@ def main() -> int:
         )
         return 2
     figures: dict[str, Any] = {"device": device_name(device)}
-    figures["failures"] = failures = check(device)
+    figures["failures"] = failures = check(device, arguments)
     for name, failure in failures.items():
         print(f"WRONG  {name}: {failure}")
     print(f"checks on {figures['device']}: {len(failures)} failures")
-    if not failures and device.type == "cuda" and not arguments.check:
-        figures["copy_bytes_per_second"] = speed = copy_speed(device)
-        figures["times"] = [
-            measure(lengths, shape, p, speed) for lengths in LENGTHS for shape in SHAPES for p in (0.0, 0.1)
-        ]
-        print_table(figures["times"], speed)
+    if not failures and "times" in arguments.only:
+        figures |= {"copy_bytes_per_second": copy_speed(device), "times": []}
+        for case in cases(arguments):
+            figures["times"].append(measure(*case, device, figures["copy_bytes_per_second"]))
+            report.write_json(arguments.json, figures)  # what there is, should it be stopped
+        print_table(figures["times"], figures["copy_bytes_per_second"])
     report.write_json(arguments.json, figures)
     return 1 if failures else 0
 
 
 def parse_arguments() -> argparse.Namespace:
     parser = report.parser(__doc__)
-    parser.add_argument("--device", default="cuda")
-    parser.add_argument("--check", action="store_true", help="only the correctness, no times")
-    return parser.parse_args()
+    add = parser.add_argument
+    add("--device", default="cuda", choices=["cuda", "cpu"])
+    add("--only", nargs="+", choices=PARTS, help="default: all, and on a CPU no times")
+    add("--widths", nargs="+", type=int, choices=list(LONGEST), default=list(LONGEST), help="of the numbers")
+    add("--spread", action="store_true", help="numbers of each kernel's shortest and longest sequence alone")
+    add("--shapes", nargs="+", choices=list(SHAPES), default=list(SHAPES), help="of the times")
+    add("--dropout", nargs="+", type=float, default=[0.0, 0.1], help="of the times")
+    arguments = parser.parse_args()
+    on_gpu = arguments.device == "cuda"
+    arguments.only = arguments.only or (PARTS if on_gpu else PARTS[:2])
+    arguments.spread = arguments.spread or not on_gpu
+    return arguments
 
 
 def device_name(device: torch.device) -> str:
     return torch.cuda.get_device_name(device) if device.type == "cuda" else "emulator"
 
 
-def check(device: torch.device) -> dict[str, str]:
+def check(device: torch.device, arguments: argparse.Namespace) -> dict[str, str]:
     """What is wrong, by name; the single operations first, for with one of them wrong the rest says little."""
-    found = primitive_trials.failures(device)
-    if found:
+    found = primitive_trials.failures(device) if "primitives" in arguments.only else {}
+    if found or "numbers" not in arguments.only:
         return found
-    step = 1 if device.type == "cuda" else 37
-    for width in LONGEST:
-        both, forward = (longest(width, architecture(device), backward) for backward in (True, False))
-        for length in range(1, forward + 1, step):
+    for width in arguments.widths:
+        both = longest(width, architecture(device), backward=True)
+        for length in lengths_of(width, device, arguments.spread):
             for dtype in (torch.float16, torch.bfloat16):
                 for dropout_p in (0.0, 0.1):
                     failure = compare(width, length, dtype, dropout_p, device, length <= both)
@@ -88,22 +102,42 @@ def check(device: torch.device) -> dict[str, str]:
     return found
 
 
+def lengths_of(width: int, device: torch.device, spread: bool) -> list[int]:
+    """Every one that is served; or the two ends of what each kernel serves, of either pass."""
+    arch = architecture(device)
+    if not spread:
+        return list(range(1, longest(width, arch, backward=False) + 1))
+    ends = sorted({*buckets(width, arch, False), *buckets(width, arch, True)})
+    most = LONGEST_EMULATED if device.type == "cpu" else ends[-1]
+    return [length for first, end in pairwise([0, *ends]) for length in (first + 1, end) if length <= most]
+
+
+def cases(arguments: argparse.Namespace) -> list[tuple[str, str, float]]:
+    return [
+        (lengths, shape, p) for lengths in LENGTHS for shape in arguments.shapes for p in arguments.dropout
+    ]
+
+
 def copy_speed(device: torch.device) -> float:
-    """Bytes read and written a second by a copy of 1 GiB."""
-    source = torch.empty(2**30, dtype=torch.uint8, device=device)
+    """Bytes read and written a second by a copy of 1 GiB (on a CPU of 16 MiB)."""
+    source = torch.empty(2**30 if device.type == "cuda" else 2**24, dtype=torch.uint8, device=device)
     target = torch.empty_like(source)
-    return 2 * source.numel() / median_seconds([lambda: target.copy_(source)], torch.cuda.Stream())
+    return 2 * source.numel() / median_seconds([lambda: target.copy_(source)], own_stream(device))
 
 
-def measure(lengths: str, shape: str, dropout_p: float, speed: float) -> dict[str, Any]:
+def measure(lengths: str, shape: str, dropout_p: float, device: torch.device, speed: float) -> dict[str, Any]:
     heads, width = SHAPES[shape]
+    sequences, count = SEQUENCES, SETS
+    if device.type == "cpu":
+        sequences, count, heads = 1, 1, 1
     # What is captured must have been made on the stream that captures it.
-    stream = torch.cuda.Stream()
+    stream = own_stream(device)
     with torch.cuda.stream(stream):
         sets = [
-            make_inputs(LENGTHS[lengths], SEQUENCES, heads, width, dropout_p, seed) for seed in range(SETS)
+            make_inputs(LENGTHS[lengths], sequences, heads, width, dropout_p, seed, device)
+            for seed in range(count)
         ]
-    tokens = sum(x.tokens for x in sets) / SETS
+    tokens = sum(x.tokens for x in sets) / count
     row = heads * width * 2
     found: dict[str, Any] = {"lengths": lengths, "shape": shape, "dropout": dropout_p, "tokens": tokens}
     found["floor"] = {"forward": 4 * tokens * row / speed, "backward": 7 * tokens * row / speed}
@@ -121,8 +155,18 @@ def measure(lengths: str, shape: str, dropout_p: float, speed: float) -> dict[st
     return found
 
 
-def median_seconds(calls: list[Callable[[], Any]], stream: torch.cuda.Stream) -> float:
-    """Of one call: all are captured in one graph, which is replayed."""
+def own_stream(device: torch.device) -> torch.cuda.Stream | None:
+    """None of a CPU."""
+    return torch.cuda.Stream(device) if device.type == "cuda" else None
+
+
+def median_seconds(calls: list[Callable[[], Any]], stream: torch.cuda.Stream | None) -> float:
+    """Of one call: all are captured in one graph, which is replayed. On a CPU they are called."""
+    if stream is None:
+        began = time.perf_counter()
+        for call in calls:
+            call()
+        return (time.perf_counter() - began) / len(calls)
     stream.wait_stream(torch.cuda.current_stream())
     with torch.cuda.stream(stream):
         for call in calls * 2:

@@ -65,9 +65,15 @@ def machine() -> str:
 
 def _commit() -> str:
     here = Path(__file__).parent
-    run = subprocess.run(
-        ["git", "describe", "--always", "--dirty", "--exclude=*"], cwd=here, capture_output=True, text=True
-    )
+    try:
+        run = subprocess.run(
+            ["git", "describe", "--always", "--dirty", "--exclude=*"],
+            cwd=here,
+            capture_output=True,
+            text=True,
+        )
+    except OSError:  # no git is here
+        return "unknown"
     return run.stdout.strip() or "unknown"
 
 

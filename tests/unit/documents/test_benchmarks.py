@@ -19,7 +19,7 @@ from tests.unit.documents.text import ROOT
 SCRIPTS = sorted(
     f"benchmarks/{path.name}"
     for path in (ROOT / "benchmarks").glob("*.py")
-    if ".parse_args()" in path.read_text()
+    if ".parse_args()" in path.read_text() and path.name != "gpu.py"  # whose files are several, in a folder
 )
 
 
