@@ -1,9 +1,9 @@
 """What a layer asks of a GPU besides its products: launches and bytes of each operation, counted and not measured.
 
-The layer runs on tensors without numbers, and each operation that reaches torch's dispatcher is written down. Views and
-empty memory are nothing; whatever else is a launch, of our own operations as many as they start. Bytes are those of what
-goes in and comes out, each once. Of a product or of attention they are not counted, but for a residual's gradient
-that a product adds to.
+The layer runs on tensors without numbers, and each operation that reaches torch's dispatcher is written down. Views
+and empty memory are nothing; whatever else is a launch, of our own operations as many as they start. Bytes are those
+of what goes in and comes out, each once. Of a product or of attention they are not counted, but for a residual's
+gradient that a product adds to.
 """
 
 from dataclasses import dataclass, field
@@ -70,8 +70,8 @@ class Trace(TorchDispatchMode):
 
 
 def trace_layer(tokens: int, fused: bool, preset: str = "base") -> tuple[Trace, Trace]:
-    """Forward and backward of one joint layer of InterBERT in bf16, in training; without `fused`, by torch's operations
-    as they are on CUDA."""
+    """Forward and backward of one joint layer of InterBERT in bf16, in training; without `fused`, by torch's own
+    operations as they are on CUDA."""
     config = InterBertConfig.from_preset(preset, "interbert")
     stage = config.encoder_stages[0]
     with torch.device("meta"):

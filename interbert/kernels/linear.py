@@ -35,19 +35,16 @@ class _PassingLinear(torch.autograd.Function):
     @staticmethod
     def forward(ctx, x_NI: Tensor, weight_OI: Tensor, bias_O: Tensor | None) -> tuple[Tensor, Tensor]:
         ctx.save_for_backward(x_NI, weight_OI)
-        ctx.set_materialize_grads(False)
         return F.linear(x_NI, weight_OI, bias_O), x_NI.view_as(x_NI)
 
     @staticmethod
     def backward(
-        ctx, grad_NO: Tensor | None, passed_NI: Tensor | None
+        ctx, grad_NO: Tensor, passed_NI: Tensor
     ) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
-        if grad_NO is None:
-            return passed_NI, None, None
         x_NI, weight_OI = ctx.saved_tensors
         x_grad = weight_grad = bias_grad = None
         if ctx.needs_input_grad[0]:
-            x_grad = grad_NO @ weight_OI if passed_NI is None else passed_NI.addmm_(grad_NO, weight_OI)
+            x_grad = passed_NI.addmm_(grad_NO, weight_OI)
         if ctx.needs_input_grad[1]:
             weight_grad = grad_NO.T @ x_NI
         if ctx.needs_input_grad[2]:

@@ -44,7 +44,9 @@ def failure_of(library: Path, names: list[str], watched: bool = False) -> str | 
         command, capture_output=True, text=True, check=False, env=environment, timeout=600, errors="replace"
     )
     assert "Traceback" not in done.stderr, done.stderr
-    return None if done.returncode == 0 else f"exit code {done.returncode}\n{done.stdout}{done.stderr}"[-4000:]
+    return (
+        None if done.returncode == 0 else f"exit code {done.returncode}\n{done.stdout}{done.stderr}"[-4000:]
+    )
 
 
 def load(file: Path) -> ctypes.CDLL:

@@ -24,7 +24,7 @@ def test_a_layer_of_base_makes_few_launches_and_moves_few_bytes():
 
 def test_torchs_own_operations_move_half_as_many_again():
     forward, backward = trace_layer(TOKENS, fused=False)
-    assert (forward.bytes + backward.bytes) / TOKENS >= 96e3
+    assert (forward.bytes + backward.bytes) / TOKENS >= 90e3
 
 
 @pytest.mark.parametrize(

@@ -115,7 +115,9 @@ def test_operators_are_well_formed():
     torch.library.opcheck(ops.row_loss, (logits, None, torch.randn(5, 7).softmax(-1).half(), 0))
 
 
-STAGE = Stage(kind="joint", layers=1, heads=1, intermediate_size=128, hidden_dropout=0.1, attention_dropout=0.1)
+STAGE = Stage(
+    kind="joint", layers=1, heads=1, intermediate_size=128, hidden_dropout=0.1, attention_dropout=0.1
+)
 
 
 def make_layer(dtype, dropout=0.1):
@@ -179,8 +181,10 @@ def test_embeddings_are_one_operation_and_the_same():
 
     def passes():
         outs = text(ids, places, types), image(features, boxes, text.norm)
-        parameters = [p for p in (*text.parameters(), *image.parameters())]
-        grads = torch.autograd.grad(sum((out.float() ** 2).sum() for out in outs), parameters, allow_unused=True)
+        parameters = [*text.parameters(), *image.parameters()]
+        grads = torch.autograd.grad(
+            sum((out.float() ** 2).sum() for out in outs), parameters, allow_unused=True
+        )
         return [*outs, *(g for g in grads if g is not None)]
 
     theirs = passes()
@@ -204,7 +208,10 @@ def test_losses_go_through_them():
 def test_what_is_no_number_stays_none():
     logits, share = torch.zeros(3, 40).half(), torch.full((3, 40), 1 / 40).half()
     logits[0, 3], logits[1], logits[2, 1:] = torch.nan, torch.nan, -torch.inf
-    for loss, _ in (losses.cross_entropy(logits, torch.zeros(3).long(), -100), losses.divergence(logits, share)):
+    for loss, _ in (
+        losses.cross_entropy(logits, torch.zeros(3).long(), -100),
+        losses.divergence(logits, share),
+    ):
         assert loss[:2].isnan().all() and not loss[2].isnan()
 
 
@@ -213,7 +220,9 @@ def test_what_is_served_is_what_the_table_says():
     assert table.norm_fits(rows, width) and not serving.serves_norm(rows, width)  # a CPU
     with everywhere():
         assert serving.serves_norm(rows, width)
-        assert not serving.serves_norm(rows.float(), width.float()) and not serving.serves_norm(rows, width.half())
+        assert not serving.serves_norm(rows.float(), width.float()) and not serving.serves_norm(
+            rows, width.half()
+        )
         assert not serving.serves(torch.zeros(3, 12).half())
         wide = torch.zeros(2, 1032).half()
         assert serving.serves(wide) and not serving.serves_norm(wide, torch.zeros(1032).half())
@@ -237,7 +246,9 @@ def test_problems_lie_in_memory_as_their_twins(name):
 
 def plain_type(kind):
     """ctypes' own have a letter for a type."""
-    return {"i": ctypes.c_int32, "q": ctypes.c_int64, "l": ctypes.c_int64, "f": ctypes.c_float}.get(kind, kind)
+    return {"i": ctypes.c_int32, "q": ctypes.c_int64, "l": ctypes.c_int64, "f": ctypes.c_float}.get(
+        kind, kind
+    )
 
 
 def test_reference_is_what_the_loss_was():

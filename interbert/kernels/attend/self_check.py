@@ -97,4 +97,3 @@ def _passes(attention, backward: bool, qkv: Tensor, weight: Tensor, *arguments) 
     qkv = qkv.detach().requires_grad_(backward)
     out = attention(qkv, *arguments)
     return [out.detach(), *(torch.autograd.grad(out, qkv, weight) if backward else ())]
-

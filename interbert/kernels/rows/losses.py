@@ -1,6 +1,6 @@
 """Cross-entropy over many classes and KL from a distribution, a loss a row: logits are read once each way.
 
-Both say of each row, too, whether its first largest logit is that of the target (of the distribution's first largest).
+Both say of each row, too, whether its first largest logit is that of the target, or of the largest share.
 """
 
 import torch

@@ -1,7 +1,7 @@
 """LayerNorm of a sum of rows with dropout before or after it, as an operator of torch: one pass each way.
 
-before: norm(drop(x + bias) + second + third). after: drop(norm(x + bias + second + third)). An index says which row of
-a source is meant, as in an embedding. Nothing is kept for the backward pass but what came in, and mean and deviation.
+before: norm(drop(x + bias) + second + third). after: drop(norm(x + bias + second + third)). An index says which row
+of a source is meant, as in an embedding. Nothing is kept for the backward pass but what came in, mean and deviation.
 """
 
 import torch
@@ -133,7 +133,7 @@ def _keep(ctx, inputs, output) -> None:
 def _differentiate(ctx, grad, _grad_of_stats):
     if grad is None:
         return (None,) * 14
-    x, x_index, second, second_index, third, third_index, bias, *_ = ctx.saved_tensors
+    x, x_index, second, second_index, third, third_index, *_ = ctx.saved_tensors
     how = ctx.stream, ctx.dropped, ctx.after, ctx.eps
     x_grad, sum_grad, of_parameters = _backward(grad, *ctx.saved_tensors, *how)
     sum_grad = x_grad if ctx.after else sum_grad

@@ -12,34 +12,51 @@ Sources = _P * 3
 
 
 class RowNorm(ctypes.Structure):
-    _fields_ = [  # noqa: RUF012
+    _fields_ = [
         ("source", Sources),
         ("index", Sources),
-        *((name, _P) for name in "bias weight shift grad rng y sum_grad stats parts slices".split()),
-        *((name, _I) for name in "rows width threshold stream after bfloat16 most_blocks".split()),
+        *(
+            (name, _P)
+            for name in [
+                "bias",
+                "weight",
+                "shift",
+                "grad",
+                "rng",
+                "y",
+                "sum_grad",
+                "stats",
+                "parts",
+                "slices",
+            ]
+        ),
+        *(
+            (name, _I)
+            for name in ["rows", "width", "threshold", "stream", "after", "bfloat16", "most_blocks"]
+        ),
         ("eps", _F),
     ]
 
 
 class Gelu(ctypes.Structure):
-    _fields_ = [  # noqa: RUF012
-        *((name, _P) for name in "x bias grad y parts slices".split()),
-        *((name, _I) for name in "rows width bfloat16".split()),
+    _fields_ = [
+        *((name, _P) for name in ["x", "bias", "grad", "y", "parts", "slices"]),
+        *((name, _I) for name in ["rows", "width", "bfloat16"]),
     ]
 
 
 class RowLoss(ctypes.Structure):
-    _fields_ = [  # noqa: RUF012
-        *((name, _P) for name in "logits target share grad loss stats right out".split()),
+    _fields_ = [
+        *((name, _P) for name in ["logits", "target", "share", "grad", "loss", "stats", "right", "out"]),
         ("ignored", _L),
-        *((name, _I) for name in "rows classes bfloat16".split()),
+        *((name, _I) for name in ["rows", "classes", "bfloat16"]),
     ]
 
 
 class Columns(ctypes.Structure):
-    _fields_ = [  # noqa: RUF012
-        *((name, _P) for name in "parts sums slices".split()),
-        *((name, _I) for name in "columns bfloat16".split()),
+    _fields_ = [
+        *((name, _P) for name in ["parts", "sums", "slices"]),
+        *((name, _I) for name in ["columns", "bfloat16"]),
     ]
 
 

@@ -35,9 +35,7 @@ def norm_drop(
 ) -> Tensor:
     rows = [x if index is None else F.embedding(index, x) for x, index in sources]
     total = torch.stack(rows).sum(0) if len(rows) > 1 else rows[0]
-    y_NW = F.layer_norm(
-        total if bias_W is None else total + bias_W, weight_W.shape, weight_W, shift_W, eps
-    )
+    y_NW = F.layer_norm(total if bias_W is None else total + bias_W, weight_W.shape, weight_W, shift_W, eps)
     return y_NW * row_mask(rng, 0, y_NW, p) if p else y_NW
 
 

@@ -108,7 +108,7 @@ def results_of(function: Callable, given: list[Any]) -> list[tuple[str, Tensor]]
 
 
 def _fresh(x: Any) -> Any:
-    """Sixteen-bit and wider numbers with a gradient of their own; a distribution has none, and is known by its sum."""
+    """A copy, of which a gradient is wanted unless it is a distribution."""
     if isinstance(x, list):
         return [tuple(_fresh(part) for part in source) for source in x]
     if not isinstance(x, Tensor) or not x.is_floating_point():

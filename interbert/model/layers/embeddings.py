@@ -52,9 +52,9 @@ class TextEmbeddings(nn.Module):
         """Whether looking up, adding, norm and dropout are one operation: not where something stands around a table,
         nor where weights are gathered for each module on its own."""
         tables = self.words, self.positions, self.types
-        return all(type(table) is nn.Embedding and table.weight.dim() == 2 for table in tables) and serves_norm(
-            self.words.weight, self.norm.weight, self.positions.weight, self.types.weight
-        )
+        return all(
+            type(table) is nn.Embedding and table.weight.dim() == 2 for table in tables
+        ) and serves_norm(self.words.weight, self.norm.weight, self.positions.weight, self.types.weight)
 
 
 class Pointing(nn.Module):

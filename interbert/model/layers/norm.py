@@ -1,5 +1,5 @@
-"""LayerNorm, alone and with what stands around it, as whatever serves: our own operations on a GPU and on a CPU in bf16,
-apex's on CUDA where NVIDIA apex is installed, torch's."""
+"""LayerNorm, alone and with what stands around it: our own operations where they serve, apex's on CUDA where NVIDIA
+apex is installed, torch's."""
 
 from torch import Tensor, nn
 

@@ -62,7 +62,10 @@ def test_operations_on_rows_are_all_ranks_or_nobodys(hopper, caplog):
     agree_on_kernels(CONFIG, "bf16", ranks("cuda", "GELU of 72: result is off by 0.5"))
     with pytest.raises(Unavailable, match="rank 1: GELU of 72"):
         build.library(90)
-    assert "operations on rows: torch's on all ranks (rank 1: GELU of 72: result is off by 0.5)" in caplog.messages
+    assert (
+        "operations on rows: torch's on all ranks (rank 1: GELU of 72: result is off by 0.5)"
+        in caplog.messages
+    )
 
 
 @pytest.mark.parametrize("others", [(None, None), ("no nvcc", "no nvcc")])
