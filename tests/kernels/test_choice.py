@@ -61,7 +61,7 @@ def test_the_choice_is_made_before_torch_compile_looks_on(monkeypatch):
 
     monkeypatch.setattr(chooser, "_choose", choose)
     cu, rng = torch.tensor([0, 9, 13], dtype=torch.int32), torch.tensor([1, 2])
-    qkv = torch.randn(13, 3, 1, 32).bfloat16().requires_grad_()
+    qkv = torch.randn(13, 3, 1, 64).bfloat16().requires_grad_()
 
     def attend(x):
         return chooser.attention(x * 2, cu, 9, 0.1, rng) + 1
@@ -70,7 +70,7 @@ def test_the_choice_is_made_before_torch_compile_looks_on(monkeypatch):
     whole = torch.compile(attend, backend="aot_eager", fullgraph=True)
     passes = [(out := one(qkv), torch.autograd.grad(out.sum(), qkv)[0]) for one in (attend, whole)]
     assert all(torch.equal(x, y) for x, y in zip(*passes, strict=True))
-    assert set(asked) == {(32, torch.bfloat16, True, 9)}
+    assert set(asked) == {(64, torch.bfloat16, True, 9)}
 
 
 def test_no_compiler_no_fused(hopper, monkeypatch):

@@ -67,16 +67,14 @@ def trials(dtype: torch.dtype, device: torch.device, rows: int = 37) -> Iterator
     for number, width in ((rows, 3072), (8 * rows, 72)):
         yield f"GELU of {width}", gelu.bias_gelu, reference.bias_gelu, [make(number, width), make(width)]
     for classes in (2, 1601, 30522):
-        target = pick(classes)
-        target[0] = -100
-        logits = make(rows, classes)
-        yield (
-            f"cross-entropy of {classes}",
-            losses.cross_entropy,
-            reference.cross_entropy,
-            [logits, target, -100],
-        )
-        share = (3 * make(rows, classes).float()).softmax(-1).half()
+        logits, target, scores = make(rows, classes), pick(classes), make(rows, classes)
+        # Every other row is predicted right. One says nothing, and one has no shares.
+        target[1::2], scores[1::2] = logits[1::2].argmax(-1), logits[1::2]
+        target[0], logits[2, 0] = -100, 9
+        share = (3 * scores.float()).softmax(-1).half()
+        share[2] = 0
+        given = [logits, target, -100]
+        yield f"cross-entropy of {classes}", losses.cross_entropy, reference.cross_entropy, given
         yield f"KL of {classes}", losses.divergence, reference.divergence, [logits, share]
 
 
