@@ -3,8 +3,8 @@
 from mutations import Mutation
 
 BARRIERS = [
-    (Mutation("sums of slices there", "rows.h", "sync_block();", number=0), ["GELU of 3072"]),
-    (Mutation("sums of slices read", "rows.h", "sync_block();", number=1), ["GELU of 3072"]),
+    (Mutation("sums of slices there", "rows.h", "sync_block();", number=0), ["norm of 768"]),
+    (Mutation("sums of slices read", "rows.h", "sync_block();", number=1), ["norm of 768"]),
     (Mutation("sums of warps there", "row_norm.h", "sync_block();", number=0), ["norm of 768"]),
     (Mutation("sums of warps read", "row_norm.h", "sync_block();", number=1), ["norm of 768"]),
     (Mutation("sums of rows there", "row_gelu.h", "sync_block();", number=0), ["GELU"]),
@@ -12,7 +12,6 @@ BARRIERS = [
     (Mutation("sums of a row there", "row_losses.h", "sync_block();", number=0), ["KL"]),
     (Mutation("tops there", "row_losses.h", "sync_block();", number=1), ["cross-entropy"]),
     (Mutation("tops of a row read", "row_losses.h", "sync_block();", number=2), ["cross-entropy"]),
-    (Mutation("sums of a row read", "row_losses.h", "sync_block();", number=3), ["KL"]),
 ]
 WRONG = [
     (Mutation("beyond a row's end", "row_norm.h", "if (has(p, k)) squares", "squares"), ["norm of 64"]),

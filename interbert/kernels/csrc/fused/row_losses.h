@@ -87,7 +87,8 @@ struct Top {
   }
 };
 
-// Of all of the block, for thread 0; `from`: where in shared memory, of LOSS_WARPS numbers each.
+// Of all of the block; `from`: where in shared memory. Nobody may still be reading there: at least one barrier lies
+// between two uses of a place.
 DEVICE float block_sum(float x, int from) {
   x = warp_sum(x);
   if (lane() == 0) store_float(from + warp(), x);
@@ -185,7 +186,6 @@ KERNEL(LOSS_THREADS) divergence_forward(RowLoss p) {
       p.loss[row] = cost + mass * logsum * FROM_BASE_2;
       p.right[row] = top.place == largest.place;
     }
-    sync_block();  // the sums have been read: the next row's take their place
   }
 }
 
