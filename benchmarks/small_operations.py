@@ -1,11 +1,13 @@
 """What stands between the matrix products of a step, forward and backward: is a kernel of our own worth writing?
 
     python benchmarks/small_operations.py --device cuda
+    python benchmarks/small_operations.py --counts
 
 Dropout + residual + LayerNorm, bias + GELU, and the KL over 1,601 classes, at the rows of a step of 512 pairs in
 `base`: as torch's operations one by one, through torch.compile, with apex's FusedLayerNorm where it is installed, and
 on a CPU with our kernels. The floor is the bytes that a fused kernel must move, at the rate of a copy measured in the
-same run.
+same run. With `--counts` nothing is measured: a layer's launches and bytes outside products and attention are
+counted, by torch's operations and by ours, on any machine.
 """
 
 import argparse
@@ -21,11 +23,12 @@ from torch import Tensor
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from benchmarks import report
+from benchmarks import layer_trace, report
 from interbert.kernels import add_norm as own_add_norm
 from interbert.kernels.apex import apex_symbol
 from interbert.kernels.cpu import native
 from interbert.kernels.dropout import dropout
+from interbert.kernels.rows import gelu, losses, norm, serving
 
 HIDDEN, WIDE, CLASSES, P, EPS = 768, 3072, 1601, 0.1, 1e-12
 ROWS_A_PAIR, MASKED_A_PAIR = 54, 6
@@ -57,8 +60,18 @@ def kl(logits: Tensor, target: Tensor) -> Tensor:
     return F.kl_div(logits.float().log_softmax(-1), target.float(), reduction="none").sum(-1)
 
 
+def add_norm_on_gpu(x: Tensor, residual: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    return norm.add_norm(x, residual, weight, bias, EPS, P)
+
+
+def our_kl(logits: Tensor, target: Tensor) -> Tensor:
+    return losses.divergence(logits, target)[0]
+
+
 def main() -> None:
     arguments = parse_arguments()
+    if arguments.counts:
+        return counts(arguments)
     rows, device = arguments.pairs * ROWS_A_PAIR, arguments.device
     masked = arguments.pairs * MASKED_A_PAIR
 
@@ -73,9 +86,13 @@ def main() -> None:
             [make(rows, HIDDEN), make(rows, HIDDEN), make(HIDDEN), make(HIDDEN)],
             2 * rows * HIDDEN * (4 + 4),
         ),
-        "bias + GELU": ({"torch": bias_gelu}, [make(rows, WIDE), make(WIDE)], 2 * rows * WIDE * (2 + 3)),
+        "bias + GELU": (
+            {"torch": bias_gelu, **on_gpu(device, gelu.bias_gelu)},
+            [make(rows, WIDE), make(WIDE)],
+            2 * rows * WIDE * (2 + 3),
+        ),
         "KL of 1,601 classes": (
-            {"torch": kl},
+            {"torch": kl, **on_gpu(device, our_kl)},
             [make(masked, CLASSES), target],
             2 * masked * CLASSES * (2 + 3),
         ),
@@ -95,16 +112,40 @@ def main() -> None:
     report.write_json(arguments.json, figures)
 
 
+def counts(arguments: argparse.Namespace) -> None:
+    tokens, figures = arguments.pairs * ROWS_A_PAIR, {}
+    for name, fused in (("torch's operations", False), ("our own", True)):
+        forward, backward = layer_trace.trace_layer(tokens, fused)
+        header = ["pass", "operation", "launches", "KB a token"]
+        report.table(
+            f"a layer of base, bf16, {tokens:,} tokens, {name}",
+            header,
+            layer_trace.table(forward, backward, tokens),
+        )
+        figures[name] = {
+            "launches": [forward.launches, backward.launches],
+            "bytes a token": [forward.bytes / tokens, backward.bytes / tokens],
+        }
+    report.write_json(arguments.json, figures)
+
+
 def rivals_of_add_norm(device: str) -> dict[str, Operation]:
     if device == "cpu":
         return {"ours": our_add_norm} if native.library() else {}
-    return {"apex": apex_add_norm()} if apex_symbol("FusedLayerNorm") else {}
+    apex = {"apex": apex_add_norm()} if apex_symbol("FusedLayerNorm") else {}
+    return apex | on_gpu(device, add_norm_on_gpu)
+
+
+def on_gpu(device: str, operation: Operation) -> dict[str, Operation]:
+    """Ours, where it serves."""
+    return {"ours": operation} if device == "cuda" and serving.usable(torch.device("cuda", 0)) else {}
 
 
 def parse_arguments() -> argparse.Namespace:
     parser = report.parser(__doc__)
     parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
     parser.add_argument("--pairs", type=int, default=512)
+    parser.add_argument("--counts", action="store_true", help="count launches and bytes, measure nothing")
     parser.add_argument("--rounds", type=int, default=20)
     return parser.parse_args()
 

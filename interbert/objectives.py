@@ -11,6 +11,7 @@ from torch import Tensor
 
 from interbert.batches.batch import Batch
 from interbert.kernels.cross_entropy import cross_entropy
+from interbert.kernels.divergence import divergence
 from interbert.model.losses import IGNORED, itm, match_classes, mlm, moc, mrfr, mrm, msm
 from interbert.model.outputs import PackedOutput
 
@@ -24,10 +25,6 @@ class Loss(NamedTuple):
     count: Tensor
     correct: Tensor
     """How many predictions were right; for mrfr, which has no right and wrong, always 0."""
-
-
-def _correct(logits_NK: Tensor, targets_N: Tensor) -> Tensor:
-    return ((logits_NK.argmax(-1) == targets_N) & (targets_N != IGNORED)).sum()
 
 
 COUNTED_BY = {
@@ -65,9 +62,9 @@ def _region_distribution(output: PackedOutput, batch: Batch) -> Loss:
         raise ValueError(
             "mrm needs class distributions, which this data does not hold; moc takes hard labels"
         )
-    logits_NK, probs_NK = _made(output.region_logits_NK), batch.class_probs_NK
     # The detector's own first choice is what counts as right.
-    return Loss(*mrm(logits_NK, probs_NK), _correct(logits_NK, probs_NK.argmax(-1)))
+    kl_N, right_N = divergence(_made(output.region_logits_NK), batch.class_probs_NK)
+    return Loss(kl_N.sum(), torch.full((), len(kl_N), device=kl_N.device), right_N.sum())
 
 
 def _region_class(output: PackedOutput, batch: Batch) -> Loss:

@@ -1,7 +1,8 @@
 """`python -m interbert build-kernels`: compile the fused kernels before they are needed."""
 
 import argparse
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
+from pathlib import Path
 
 HELP = "compile the fused CUDA kernels now, and not at the first step"
 
@@ -27,19 +28,26 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     from interbert.kernels.attend.fused_build import compiled
     from interbert.kernels.attend.fused_table import LONGEST, SHARED_KB, longest
-    from interbert.kernels.compile import Unavailable
+    from interbert.kernels.rows import build as rows
 
     _must_be_among("--arch", arguments.arch or [], SHARED_KB)
     _must_be_among("--width", arguments.width, LONGEST)
     for arch in arguments.arch or _archs_here():
+        print(f"sm_{arch}, operations on rows: {_made(rows.compiled, arch)}")
         for width in arguments.width:
-            try:
-                file = compiled(width, arch)
-            except Unavailable as reason:
-                raise ValueError(str(reason)) from None
+            file = _made(compiled, width, arch)
             forward, backward = (longest(width, arch, one) for one in (False, True))
             print(f"sm_{arch}, head width {width}: up to {forward} tokens, {backward} in training: {file}")
     return 0
+
+
+def _made(compiled: Callable[..., Path], *what: int) -> Path:
+    from interbert.kernels.compile import Unavailable
+
+    try:
+        return compiled(*what)
+    except Unavailable as reason:
+        raise ValueError(str(reason)) from None
 
 
 def _must_be_among(flag: str, given: Iterable[int], served: Collection[int]) -> None:

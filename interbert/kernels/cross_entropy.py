@@ -5,10 +5,14 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from interbert.kernels.cpu import native
+from interbert.kernels.rows import losses, serving
 
 
 def cross_entropy(logits_NK: Tensor, targets_N: Tensor, ignored: int) -> tuple[Tensor, Tensor]:
     """Sum in fp32 over the rows whose target is not `ignored`, and how many of those are predicted right."""
+    if serving.serves_loss(logits_NK):
+        loss_N, right_N = losses.cross_entropy(logits_NK, targets_N, ignored)
+        return loss_N.sum(), right_N.sum()
     if native.serves(logits_NK) and logits_NK.numel() > 0:
         total, correct = _CrossEntropy.apply(logits_NK, targets_N.masked_fill(targets_N == ignored, -1))
         return total, correct

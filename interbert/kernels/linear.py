@@ -1,18 +1,55 @@
-"""Linear layers, with GELU behind them where one follows: torch's products, or our own on a CPU in bf16."""
+"""Linear layers, with GELU behind them where one follows: torch's products, or our own on a CPU in bf16.
+
+On a GPU bias and GELU of a product are one operation of ours.
+"""
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from interbert.kernels.cpu import native
+from interbert.kernels.rows import serving
+from interbert.kernels.rows.gelu import bias_gelu
 
 
 def linear(x_NI: Tensor, weight_OI: Tensor, bias_O: Tensor, gelu: bool = False) -> Tensor:
     """x weight^T + bias, [N, O]; GELU of that if asked."""
     if x_NI.dim() == 2 and native.serves(x_NI, weight_OI, bias_O):
         return _Linear.apply(x_NI, weight_OI, bias_O, gelu)
+    if gelu and weight_OI.shape[0] % 8 == 0 and serving.serves(x_NI, weight_OI, bias_O):
+        return bias_gelu(F.linear(x_NI, weight_OI), bias_O)
     y_NO = F.linear(x_NI, weight_OI, bias_O)
     return F.gelu(y_NO) if gelu else y_NO
+
+
+def passing_linear(
+    x_NI: Tensor, weight_OI: Tensor, bias_O: Tensor, gelu: bool = False
+) -> tuple[Tensor, Tensor]:
+    """The same where rows are ours, and x once more for whoever else reads it: the gradient that it has there is what
+    the product adds its own to, on the spot. So that gradient must be nobody else's."""
+    y_NO, x_NI = _PassingLinear.apply(x_NI, weight_OI, None if gelu else bias_O)
+    return bias_gelu(y_NO, bias_O) if gelu else y_NO, x_NI
+
+
+class _PassingLinear(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x_NI: Tensor, weight_OI: Tensor, bias_O: Tensor | None) -> tuple[Tensor, Tensor]:
+        ctx.save_for_backward(x_NI, weight_OI)
+        return F.linear(x_NI, weight_OI, bias_O), x_NI.view_as(x_NI)
+
+    @staticmethod
+    def backward(
+        ctx, grad_NO: Tensor, passed_NI: Tensor
+    ) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
+        x_NI, weight_OI = ctx.saved_tensors
+        x_grad = weight_grad = bias_grad = None
+        if ctx.needs_input_grad[0]:
+            x_grad = passed_NI.addmm_(grad_NO, weight_OI)
+        if ctx.needs_input_grad[1]:
+            weight_grad = grad_NO.T @ x_NI
+        if ctx.needs_input_grad[2]:
+            bias_grad = grad_NO.sum(0)
+        return x_grad, weight_grad, bias_grad
 
 
 class _Linear(torch.autograd.Function):

@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from interbert.kernels.cross_entropy import cross_entropy
+from interbert.kernels.divergence import divergence
 from interbert.model.layers.heads import MATCH
 
 IGNORED = -100
@@ -31,8 +32,7 @@ def moc(logits_NK: Tensor, labels_N: Tensor) -> tuple[Tensor, Tensor]:
 
 def mrm(logits_NK: Tensor, class_probs_NK: Tensor, labels_N: Tensor | None = None) -> tuple[Tensor, Tensor]:
     """KL from the detector's distribution, summed over classes; regions labelled -100 are ignored."""
-    target_NK = class_probs_NK.float()
-    kl_N = F.kl_div(logits_NK.float().log_softmax(-1), target_NK, reduction="none").sum(-1)
+    kl_N, _ = divergence(logits_NK, class_probs_NK)
     return _sum_where(kl_N, labels_N)
 
 

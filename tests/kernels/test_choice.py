@@ -52,6 +52,27 @@ def test_what_is_not_in_the_table_goes_on_to_flash(hopper, given, longest, reaso
     assert backend == "flash" and reason in said
 
 
+def test_the_choice_is_made_before_torch_compile_looks_on(monkeypatch):
+    asked = []
+
+    def choose(qkv, longest):
+        asked.append((qkv.shape[-1], qkv.dtype, qkv.requires_grad, longest))
+        return "host", "the emulator, for this test"
+
+    monkeypatch.setattr(chooser, "_choose", choose)
+    cu, rng = torch.tensor([0, 9, 13], dtype=torch.int32), torch.tensor([1, 2])
+    qkv = torch.randn(13, 3, 1, 64).bfloat16().requires_grad_()
+
+    def attend(x):
+        return chooser.attention(x * 2, cu, 9, 0.1, rng) + 1
+
+    torch.compiler.reset()
+    whole = torch.compile(attend, backend="aot_eager", fullgraph=True)
+    passes = [(out := one(qkv), torch.autograd.grad(out.sum(), qkv)[0]) for one in (attend, whole)]
+    assert all(torch.equal(x, y) for x, y in zip(*passes, strict=True))
+    assert set(asked) == {(64, torch.bfloat16, True, 9)}
+
+
 def test_no_compiler_no_fused(hopper, monkeypatch):
     def missing(width, arch):
         raise Unavailable("no nvcc: install the CUDA toolkit, or set CUDA_HOME")

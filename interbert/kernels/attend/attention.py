@@ -6,6 +6,7 @@ they happen to be).
 """
 
 import logging
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -51,8 +52,7 @@ def attention(
     own, and only the reference draws by `rng` too."""
     device = qkv_T3Hd.device
     if backend == "auto":
-        backend, reason = _choose(qkv_T3Hd, max_seqlen)
-        say_once(backend, reason, device.type, str(qkv_T3Hd.dtype), qkv_T3Hd.shape[-1])
+        backend = resolve(qkv_T3Hd.shape[-1], qkv_T3Hd.dtype, device, qkv_T3Hd.requires_grad, max_seqlen)
     elif backend not in BACKENDS:
         raise ValueError(f"no attention backend {backend!r}: take auto or one of {', '.join(BACKENDS)}")
     if qkv_T3Hd.shape[0] == 0:
@@ -65,7 +65,35 @@ def attention(
     return BACKENDS[backend](qkv_T3Hd, cu_seqlens, max_seqlen, dropout_p, rng, order)
 
 
-def _choose(qkv_T3Hd: Tensor, max_seqlen: int) -> tuple[str, str]:
+class Asked(NamedTuple):
+    """What the choice depends on, of queries, keys and values: as of a tensor, by the same names."""
+
+    shape: tuple[int, ...]
+    dtype: torch.dtype
+    device: torch.device
+    requires_grad: bool
+
+    @property
+    def is_cuda(self) -> bool:
+        return self.device.type == "cuda"
+
+
+def resolve(
+    width: int, dtype: torch.dtype, device: torch.device, requires_grad: bool, max_seqlen: int
+) -> str:
+    """The backend that `auto` stands for."""
+    asked = Asked((0, 3, 1, width), dtype, device, requires_grad)
+    backend, reason = _choose(asked, max_seqlen)
+    say_once(backend, reason, device.type, str(dtype), width)
+    return backend
+
+
+# What torch.compiler.assume_constant_result does, without importing the compiler: torch.compile asks while it looks
+# on, and goes by the answer.
+resolve._dynamo_marked_constant = True  # ty: ignore[unresolved-attribute]
+
+
+def _choose(qkv_T3Hd: Tensor | Asked, max_seqlen: int) -> tuple[str, str]:
     if native.serves(qkv_T3Hd):
         return "tiles", "our own kernel, on tile registers"
     if qkv_T3Hd.device.type == "cpu":
@@ -79,7 +107,7 @@ def _choose(qkv_T3Hd: Tensor, max_seqlen: int) -> tuple[str, str]:
     return "sdpa", f"fused: {fused}; flash: {flash}"
 
 
-def fused_unusable(qkv_T3Hd: Tensor, max_seqlen: int) -> str | None:
+def fused_unusable(qkv_T3Hd: Tensor | Asked, max_seqlen: int) -> str | None:
     """Why our own kernels do not serve these tensors; None when they do."""
     width, device = qkv_T3Hd.shape[-1], qkv_T3Hd.device
     if device.type != "cuda":

@@ -77,15 +77,16 @@ def refuse(width: int, arch: int | None, reason: str) -> None:
 
 def compiled(width: int, arch: int | None) -> Path:
     """The library's file, made if it is not there."""
-    return _made(f"attention-{width}", "entry.cu", definitions(width, arch), arch)
+    return made(f"attention-{width}", "entry.cu", definitions(width, arch), arch)
 
 
 def primitives(arch: int | None) -> ctypes.CDLL:
     """Trials of the single operations that the kernels are written with."""
-    return ctypes.CDLL(str(_made("primitives", "primitives_check.cu", [], arch)))
+    return ctypes.CDLL(str(made("primitives", "primitives_check.cu", [], arch)))
 
 
-def _made(name: str, source: str, flags: list[str], arch: int | None) -> Path:
+def made(name: str, source: str, flags: list[str], arch: int | None) -> Path:
+    """The file of a library of ours, compiled for an architecture, or without one for the emulator."""
     compiler = host_compiler() if arch is None else nvcc()
     machine = "emulated" if arch is None else f"sm_{arch}"
     all_flags = [*(HOST_FLAGS if arch is None else DEVICE_FLAGS), *flags]

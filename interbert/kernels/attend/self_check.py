@@ -4,23 +4,18 @@ Both passes, with and without dropout, over a spread of lengths, are held to the
 verdict on their numbers is kept beside the compiled library, and with a new library a new trial is made.
 """
 
-import logging
 import time
 from functools import cache
-from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
 
-from interbert.files import read_json, write_json
 from interbert.kernels.attend.fused import attention_fused, few_blocks, units_longest_first
 from interbert.kernels.attend.fused_build import architecture, compiled
 from interbert.kernels.attend.fused_table import BUCKETS, longest
 from interbert.kernels.attend.reference import attention_reference
 from interbert.kernels.compile import Unavailable
-
-log = logging.getLogger(__name__)
+from interbert.kernels.verdict import kept_verdict
 
 RECORDED: frozenset[int] = frozenset()
 """Architectures on which `benchmarks/attention.py --only primitives numbers` has passed, as docs/results.md tells."""
@@ -37,31 +32,10 @@ def failed_check(width: int, device: torch.device) -> str | None:
     if arch in RECORDED:
         return None
     try:
-        file = compiled(width, arch).with_suffix(".json")
+        file = compiled(width, arch)
     except Unavailable as reason:
         return str(reason)
-    known = _read_verdict(file)
-    if known is not None:
-        return known["wrong"]
-    try:
-        failure = check(width, device)
-    except (
-        RuntimeError
-    ) as error:  # no memory left, a driver too old: says nothing of the numbers, so is not kept
-        return str(error).splitlines()[0]
-    try:
-        write_json(file, {"wrong": failure, "device": _name(device)})
-    except OSError as error:  # made again next time
-        log.info("verdict on fused attention not kept: %s", error)
-    return failure
-
-
-def _read_verdict(file: Path) -> dict[str, Any] | None:
-    try:
-        found = read_json(file)
-    except (OSError, ValueError):
-        return None
-    return found if isinstance(found, dict) and "wrong" in found else None
+    return kept_verdict(file, device, lambda: check(width, device))
 
 
 @torch.inference_mode(False)
@@ -123,7 +97,3 @@ def _passes(attention, backward: bool, qkv: Tensor, weight: Tensor, *arguments) 
     qkv = qkv.detach().requires_grad_(backward)
     out = attention(qkv, *arguments)
     return [out.detach(), *(torch.autograd.grad(out, qkv, weight) if backward else ())]
-
-
-def _name(device: torch.device) -> str:
-    return torch.cuda.get_device_name(device) if device.type == "cuda" else "emulator"

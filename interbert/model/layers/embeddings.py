@@ -3,7 +3,8 @@
 import torch
 from torch import Tensor, nn
 
-from interbert.kernels.dropout import dropout
+from interbert.kernels.rows.norm import norm_drop
+from interbert.kernels.rows.serving import serves_norm
 from interbert.model.layers.linear import Linear
 from interbert.model.layers.norm import LayerNorm
 from interbert.model.shape.configuration import InterBertConfig
@@ -33,6 +34,11 @@ class TextEmbeddings(nn.Module):
     ) -> Tensor:
         """whole_TD: the feature of each word's whole image. pointed: words [S], and what is added to each [S, H].
         words_TH: vectors that stand for the ids."""
+        dropout = self.dropout if self.training else 0.0
+        if self.image is None and pointed is None and words_TH is None and self._served():
+            tables = ((self.words, input_ids_T), (self.positions, positions_T), (self.types, types_T))
+            sources = [(table.weight, ids_T.long()) for table, ids_T in tables]
+            return norm_drop(sources, self.norm.weight, self.norm.bias, self.norm.eps, dropout)
         words_TH = self.words(input_ids_T) if words_TH is None else words_TH
         x_TH = words_TH + self.positions(positions_T) + self.types(types_T)
         if self.image is not None:
@@ -40,7 +46,15 @@ class TextEmbeddings(nn.Module):
             x_TH = x_TH + self.image(whole_TD.to(x_TH.dtype))
         if pointed is not None:
             x_TH = x_TH.index_add(0, pointed[0], pointed[1].to(x_TH.dtype))
-        return dropout(self.norm(x_TH), self.dropout, self.training)
+        return self.norm(x_TH, dropout)
+
+    def _served(self) -> bool:
+        """Whether looking up, adding, norm and dropout are one operation: not where something stands around a table,
+        nor where weights are gathered for each module on its own."""
+        tables = self.words, self.positions, self.types
+        return all(
+            type(table) is nn.Embedding and table.weight.dim() == 2 for table in tables
+        ) and serves_norm(self.words.weight, self.norm.weight, self.positions.weight, self.types.weight)
 
 
 class Pointing(nn.Module):
@@ -79,4 +93,4 @@ class ImageEmbeddings(nn.Module):
         if self.places is not None:
             x_VH = x_VH + self.places(torch.arange(2, device=x_VH.device)).sum(0)
         norm = norm_of_words if self.norm is None else self.norm
-        return dropout(norm(x_VH), self.dropout, self.training)
+        return norm(x_VH, self.dropout if self.training else 0.0)

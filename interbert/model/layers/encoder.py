@@ -11,7 +11,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from interbert.model.layers.linear import Linear, activated
+from interbert.kernels.attend.fused import draw_rng
+from interbert.kernels.rows.serving import serves_norm
+from interbert.model.layers.linear import Linear, apart, passing
 from interbert.model.layers.norm import AddNorm
 from interbert.model.shape.shape import Stage
 
@@ -36,7 +38,8 @@ class Layer(nn.Module):
         self.norm = AddNorm(hidden_size, eps)
 
     def forward(self, x_NH: Tensor, attend: Attend) -> Tensor:
-        return self.finish(x_NH, attend(self.split_heads(x_NH), self.dropout_of_attention))
+        qkv_N, x_NH = passing(self.qkv, x_NH)
+        return self.finish(x_NH, attend(self.in_heads(qkv_N), self.dropout_of_attention))
 
     @property
     def dropout_of_attention(self) -> float:
@@ -45,8 +48,12 @@ class Layer(nn.Module):
     def finish(self, x_NH: Tensor, attended: Tensor) -> Tensor:
         """What follows the attention, whoever made it."""
         dropout = self.hidden_dropout if self.training else 0.0
-        x_NH = self.attention_norm(self.out(attended.flatten(1)), x_NH, dropout)
-        return self.norm(self.down(activated(self.up, x_NH)), x_NH, dropout)
+        rng = draw_rng(x_NH.device) if dropout and serves_norm(x_NH, self.norm.weight) else None
+        out_NH, bias_H = apart(self.out, attended.flatten(1))
+        x_NH = self.attention_norm(out_NH, x_NH, dropout, bias_H, rng, 0)
+        wide_NI, x_NH = passing(self.up, x_NH, gelu=True)
+        down_NH, bias_H = apart(self.down, wide_NI)
+        return self.norm(down_NH, x_NH, dropout, bias_H, rng, 1)
 
     def split_heads(self, x_NH: Tensor) -> Tensor:
         """Queries, keys and values [N, 3, heads, width]."""

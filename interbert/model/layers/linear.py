@@ -1,16 +1,48 @@
-"""The linear layer of this model: torch's, with the product left to our kernels where they serve."""
+"""The linear layer of this model: torch's, with what may be ours left to our kernels where they serve."""
 
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from interbert.kernels.linear import linear
+from interbert.kernels.linear import linear, passing_linear
+from interbert.kernels.rows import serving
+from interbert.kernels.rows.table import WIDEST_NORM
 
 
 class Linear(nn.Linear):
-    def forward(self, x_NI: Tensor, gelu: bool = False) -> Tensor:
+    # What comes out depends on what is asked for.
+    def forward(self, x_NI: Tensor, gelu: bool = False, way: str = "whole"):
+        """way: whole; product, without the bias; passing, with x as `passing_linear` gives it."""
+        if way == "passing":
+            return passing_linear(x_NI, self.weight, self.bias, gelu)
+        if way == "product":
+            return F.linear(x_NI, self.weight)
         return linear(x_NI, self.weight, self.bias, gelu)
 
 
 def activated(layer: nn.Module, x_NI: Tensor) -> Tensor:
     """GELU of a linear layer: in one product, unless something stands around it (an adapter adds to its output)."""
     return layer(x_NI, gelu=True) if isinstance(layer, Linear) else F.gelu(layer(x_NI))
+
+
+def passing(layer: nn.Module, x_NI: Tensor, gelu: bool = False) -> tuple[Tensor, Tensor]:
+    """A linear layer, or GELU of one, and its input for a residual whose norm is ours: the two gradients of the input
+    then meet in the product, and are not added in a pass of their own."""
+    if _served(layer, x_NI) and x_NI.shape[1] <= WIDEST_NORM:
+        return layer(x_NI, gelu, "passing")
+    return activated(layer, x_NI) if gelu else layer(x_NI), x_NI
+
+
+def apart(layer: nn.Module, x_NI: Tensor) -> tuple[Tensor, Tensor | None]:
+    """A linear layer's product, and its bias where it is left to the norm that comes next."""
+    if _served(layer, x_NI) and layer.bias.shape[0] <= WIDEST_NORM:
+        return layer(x_NI, way="product"), layer.bias
+    return layer(x_NI), None
+
+
+def _served(layer: nn.Module, x_NI: Tensor) -> bool:
+    """Whether what stands around this layer is ours. Not of weights that are gathered for each module on its own."""
+    return (
+        isinstance(layer, Linear)
+        and layer.weight.dim() == 2
+        and serving.serves(x_NI, layer.weight, layer.bias)
+    )

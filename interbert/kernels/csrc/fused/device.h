@@ -139,6 +139,12 @@ DEVICE float exp2_of(float x) {
 
 DEVICE float log2_of(float x) { return __log2f(x); }
 
+DEVICE float inverse_of(float x) {
+  float y;
+  asm("rcp.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
+  return y;
+}
+
 // The error, and none left behind for whoever asks the runtime next.
 inline int taken(int error) {
   if (error) cudaGetLastError();

@@ -137,6 +137,7 @@ inline void unpack(float (&both)[2], uint32_t word) {
 
 inline float exp2_of(float x) { return exp2f(x); }
 inline float log2_of(float x) { return log2f(x); }
+inline float inverse_of(float x) { return 1 / x; }
 inline uint32_t fresh(uint32_t x) { return x; }
 
 // Three blocks at most, so that each has several items to work on.

@@ -18,7 +18,7 @@
 //   write_16(to, words)              to global memory
 //   pack<T>(low, high)               two fp32 numbers as two 16-bit ones in a word
 //   unpack<T>(both, word)            and back
-//   exp2_of(x), log2_of(x)
+//   exp2_of(x), log2_of(x), inverse_of(x)
 //   fresh(x)                         x, as a number that the compiler knows nothing about
 //   KERNEL(threads, blocks)          a block has so many threads; so many blocks are to fit on a processor at once
 //   launch<kernel>(...)              from the host

@@ -9,6 +9,7 @@ import torch
 from interbert.kernels.attend import fused_build
 from interbert.kernels.compile import Unavailable
 from interbert.kernels.cpu import native
+from interbert.kernels.rows import build, serving
 from interbert.model import InterBertConfig
 from interbert.ranks.distributed import Ranks
 from interbert.train.engine import kernel_choice
@@ -36,9 +37,13 @@ def hopper(monkeypatch):
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device=None: (9, 0))
     monkeypatch.setattr(kernel_choice, "fused_refusal", lambda width, device: None)
     monkeypatch.setattr(fused_build, "_failures", {})
-    fused_build.library.cache_clear()
+    monkeypatch.setattr(serving, "refusal", lambda device: None)
+    monkeypatch.setattr(build, "_failures", {})
+    for library in (fused_build.library, build.library):
+        library.cache_clear()
     yield
-    fused_build.library.cache_clear()
+    for library in (fused_build.library, build.library):
+        library.cache_clear()
 
 
 def test_one_rank_without_a_compiler_and_no_rank_uses_the_kernels(hopper, caplog):
@@ -46,14 +51,28 @@ def test_one_rank_without_a_compiler_and_no_rank_uses_the_kernels(hopper, caplog
     with pytest.raises(Unavailable, match="rank 2: no nvcc: install it"):
         fused_build.library(32, 90)
     assert caplog.messages == [
-        "fused attention, head width 32: used by no rank (rank 2: no nvcc: install it)"
+        "operations on rows: torch's on all ranks (rank 2: no nvcc: install it)",
+        "fused attention, head width 32: used by no rank (rank 2: no nvcc: install it)",
     ]
+
+
+def test_operations_on_rows_are_all_ranks_or_nobodys(hopper, caplog):
+    agree_on_kernels(CONFIG, "bf16", ranks("cuda", None))
+    assert not build._failures
+    agree_on_kernels(CONFIG, "bf16", ranks("cuda", "GELU of 72: result is off by 0.5"))
+    with pytest.raises(Unavailable, match="rank 1: GELU of 72"):
+        build.library(90)
+    assert (
+        "operations on rows: torch's on all ranks (rank 1: GELU of 72: result is off by 0.5)"
+        in caplog.messages
+    )
 
 
 @pytest.mark.parametrize("others", [(None, None), ("no nvcc", "no nvcc")])
 def test_where_ranks_are_of_one_mind_nothing_is_refused(hopper, monkeypatch, others, caplog):
     if others[0]:
         monkeypatch.setattr(kernel_choice, "fused_refusal", lambda width, device: "no nvcc")
+        monkeypatch.setattr(serving, "refusal", lambda device: "no nvcc")
     agree_on_kernels(CONFIG, "bf16", ranks("cuda", *others))
     assert not fused_build._failures and not caplog.messages
 

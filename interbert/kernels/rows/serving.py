@@ -1,0 +1,80 @@
+"""The one place that decides whether our own operations on rows are taken."""
+
+import logging
+from collections.abc import Generator
+from contextlib import contextmanager
+from functools import cache
+
+import torch
+from torch import Tensor
+
+from interbert.kernels.attend.fused_build import architecture
+from interbert.kernels.compile import Unavailable
+from interbert.kernels.rows import build, table
+from interbert.kernels.rows.self_check import failed_check
+
+log = logging.getLogger(__name__)
+
+_everywhere = False
+
+
+@contextmanager
+def everywhere() -> Generator[None]:
+    """For trials: whatever the device, on a CPU by the emulator; of tensors without numbers nothing is asked."""
+    global _everywhere
+    before, _everywhere = _everywhere, True
+    try:
+        yield
+    finally:
+        _everywhere = before
+
+
+def serves(x_NW: Tensor, *others: Tensor | None) -> bool:
+    """Whether an operation on these rows, with parameters and rows of their type, is our own."""
+    return table.fits(x_NW, *others) and _on(x_NW.device)
+
+
+def serves_norm(x_NW: Tensor, weight_W: Tensor, *others: Tensor | None) -> bool:
+    return table.norm_fits(x_NW, weight_W, *others) and _on(x_NW.device)
+
+
+def serves_loss(logits_NK: Tensor) -> bool:
+    return table.loss_fits(logits_NK) and _on(logits_NK.device)
+
+
+def _on(device: torch.device) -> bool:
+    return _everywhere or (device.type == "cuda" and usable(device))
+
+
+def usable(device: torch.device) -> bool:
+    return _usable(device)
+
+
+# What torch.compiler.assume_constant_result does, without importing the compiler: torch.compile asks, and goes by the
+# answer, which holds for the process.
+usable._dynamo_marked_constant = True  # ty: ignore[unresolved-attribute]
+
+
+@cache
+def _usable(device: torch.device) -> bool:
+    reason = refusal(device)
+    log.info("operations on rows on %s: %s", device, "our own" if reason is None else f"torch's ({reason})")
+    return reason is None
+
+
+def refusal(device: torch.device) -> str | None:
+    """Why our own operations cannot be had, or trusted, on this device."""
+    arch = architecture(device)
+    if arch is not None and arch not in table.ARCHS:
+        return f"not made for sm_{arch}"
+    try:
+        build.library(arch)
+    except Unavailable as reason:
+        return str(reason)
+    return failed_check(arch, device)
+
+
+def refuse(device: torch.device, reason: str) -> None:
+    """From here on, in this process."""
+    build.refuse(architecture(device), reason)
+    _usable.cache_clear()
