@@ -133,9 +133,10 @@ def _keep(ctx, inputs, output) -> None:
 def _differentiate(ctx, grad, _grad_of_stats):
     if grad is None:
         return (None,) * 14
-    x, x_index, second, second_index, third, third_index, *_ = ctx.saved_tensors
+    saved = ctx.saved_tensors  # once: checkpointing gives them once
+    x, x_index, second, second_index, third, third_index, *_ = saved
     how = ctx.stream, ctx.dropped, ctx.after, ctx.eps
-    x_grad, sum_grad, of_parameters = _backward(grad, *ctx.saved_tensors, *how)
+    x_grad, sum_grad, of_parameters = _backward(grad, *saved, *how)
     sum_grad = x_grad if ctx.after else sum_grad
     sources = ((x, x_index, x_grad), (second, second_index, sum_grad), (third, third_index, sum_grad))
     of_sources = [part for source in sources for part in (_of_source(*source), None)]
