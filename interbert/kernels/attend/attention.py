@@ -6,7 +6,7 @@ they happen to be).
 """
 
 import logging
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import torch
 from torch import Tensor
@@ -83,17 +83,17 @@ def resolve(
 ) -> str:
     """The backend that `auto` stands for."""
     asked = Asked((0, 3, 1, width), dtype, device, requires_grad)
-    backend, reason = _choose(asked, max_seqlen)
+    backend, reason = _choose(cast(Tensor, asked), max_seqlen)
     say_once(backend, reason, device.type, str(dtype), width)
     return backend
 
 
 # What torch.compiler.assume_constant_result does, without importing the compiler: torch.compile asks while it looks
 # on, and goes by the answer.
-resolve._dynamo_marked_constant = True  # ty: ignore[unresolved-attribute]
+resolve._dynamo_marked_constant = True  # ty: ignore[missing-attribute]
 
 
-def _choose(qkv_T3Hd: Tensor | Asked, max_seqlen: int) -> tuple[str, str]:
+def _choose(qkv_T3Hd: Tensor, max_seqlen: int) -> tuple[str, str]:
     if native.serves(qkv_T3Hd):
         return "tiles", "our own kernel, on tile registers"
     if qkv_T3Hd.device.type == "cpu":

@@ -25,7 +25,7 @@ def dropout_bytes(rng: Tensor, unit: int, length: int) -> Tensor:
     )
 
 
-def philox(seed: int, offset: int, unit: int, place: np.ndarray) -> list[np.ndarray]:
+def philox(seed: int, offset: int, unit: int | np.ndarray, place: np.ndarray) -> list[np.ndarray]:
     """Philox4x32: four words for each place."""
     first = np.full_like(place, unit, dtype=np.uint64)
     counter = [first, place.astype(np.uint64), first * 0 + np.uint64(offset & 0xFFFFFFFF)]

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from interbert.kernels.rows.build import launch
-from interbert.kernels.rows.problems import Gelu, Parts, pointer, rows_of
+from interbert.kernels.rows.problems import Gelu, Parts, parts_of, pointer, rows_of
 
 SLAB = 128
 """Rows whose sums one block leaves, as in csrc/fused/row_gelu.h."""
@@ -58,7 +58,7 @@ def _launch(x: Tensor, bias: Tensor, grad: Tensor | None, y: Tensor, parts: Part
     rows, width = x.shape
     assert bias.shape == (width,) and width % 8 == 0
     problem = Gelu(
-        *map(pointer, (x, bias, grad, y, parts and parts.parts, parts and parts.slices)),
+        *map(pointer, (x, bias, grad, y, *parts_of(parts))),
         *(rows, width, x.dtype == torch.bfloat16),
     )
     launch("interbert_gelu", problem, grad is not None, x.device)

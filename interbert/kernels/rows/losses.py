@@ -81,8 +81,8 @@ def _launch(
     rows, classes = logits.shape
     assert target is None or (target.dtype == torch.int64 and target.shape == (rows,))
     assert share is None or (share.dtype == torch.float16 and share.shape == logits.shape)
-    logits, target, share = (None if x is None else x.contiguous() for x in (logits, target, share))
-    assert logits is not None
+    logits = logits.contiguous()
+    target, share = (None if x is None else x.contiguous() for x in (target, share))
     problem = RowLoss(
         *map(pointer, (logits, target, share, grad, *made)),
         *(ignored, rows, classes, logits.dtype == torch.bfloat16),

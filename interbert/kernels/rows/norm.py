@@ -4,13 +4,15 @@ before: norm(drop(x + bias) + second + third). after: drop(norm(x + bias + secon
 of a source is meant, as in an embedding. Nothing is kept for the backward pass but what came in, mean and deviation.
 """
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
 from interbert.kernels.attend.fused import draw_rng
 from interbert.kernels.dropout import threshold
 from interbert.kernels.rows.build import launch
-from interbert.kernels.rows.problems import Parts, RowNorm, Sources, pointer, rows_of
+from interbert.kernels.rows.problems import Parts, RowNorm, Sources, parts_of, pointer, rows_of
 
 MOST_BLOCKS = 1024
 """That share the columns' sums: more than any GPU holds at once."""
@@ -35,7 +37,7 @@ def add_norm(
 
 
 def norm_drop(
-    sources: list[tuple[Tensor, Tensor | None]],
+    sources: Sequence[tuple[Tensor, Tensor | None]],
     weight_W: Tensor,
     shift_W: Tensor,
     eps: float,
@@ -183,7 +185,7 @@ def _launch(
         Sources(*(pointer(x) for x, _ in held)),
         Sources(*(pointer(index) for _, index in held)),
         *map(pointer, (bias, weight, shift, grad, rng, y, sum_grad, stats)),
-        *map(pointer, (parts and parts.parts, parts and parts.slices)),
+        *map(pointer, parts_of(parts)),
         *(rows, width, dropped, stream, after, y.dtype == torch.bfloat16, MOST_BLOCKS),
         eps,
     )

@@ -89,3 +89,8 @@ class Parts:
         )
         launch("interbert_columns", problem, False, out.device)
         return out
+
+
+def parts_of(parts: Parts | None) -> tuple[Tensor | None, Tensor | None]:
+    """As a problem has them."""
+    return (None, None) if parts is None else (parts.parts, parts.slices)

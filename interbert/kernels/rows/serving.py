@@ -52,7 +52,7 @@ def usable(device: torch.device) -> bool:
 
 # What torch.compiler.assume_constant_result does, without importing the compiler: torch.compile asks, and goes by the
 # answer, which holds for the process.
-usable._dynamo_marked_constant = True  # ty: ignore[unresolved-attribute]
+usable._dynamo_marked_constant = True  # ty: ignore[missing-attribute]
 
 
 @cache

@@ -1,5 +1,7 @@
 """The linear layer of this model: torch's, with what may be ours left to our kernels where they serve."""
 
+from typing import TypeGuard
+
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -39,7 +41,7 @@ def apart(layer: nn.Module, x_NI: Tensor) -> tuple[Tensor, Tensor | None]:
     return layer(x_NI), None
 
 
-def _served(layer: nn.Module, x_NI: Tensor) -> bool:
+def _served(layer: nn.Module, x_NI: Tensor) -> TypeGuard[Linear]:
     """Whether what stands around this layer is ours. Not of weights that are gathered for each module on its own."""
     return (
         isinstance(layer, Linear)

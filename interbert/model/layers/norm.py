@@ -31,7 +31,7 @@ class AddNorm(LayerNorm):
     """LayerNorm(residual + dropout(x + bias))"""
 
     # Another signature than the norm alone.
-    def forward(  # ty: ignore[invalid-method-override]
+    def forward(
         self,
         x: Tensor,
         residual: Tensor,
