@@ -49,6 +49,7 @@ def test_errors_are_at_most_twice_torchs_own(number, dtype):
         assert error <= 2 * allowed + 1e-6 * exact.norm().item(), (name, error, allowed)
 
 
+@pytest.mark.slow
 def test_equal_bits_whatever_the_threads_do():
     there = build.library(None)
     for _, ours, _, given in self_check.trials(torch.bfloat16, CPU):
@@ -101,6 +102,7 @@ def test_parameters_may_lie_anywhere_and_rows_may_be_none():
     assert torch.equal(torch.autograd.grad(out.sum(), shift)[0], shift)
 
 
+@pytest.mark.slow
 def test_operators_are_well_formed():
     x, y, w, b = (torch.randn(n).bfloat16().requires_grad_() for n in ((5, 64), (5, 64), (64,), (64,)))
     norms = (x, None, y, None, None, None, b, w, b, RNG)

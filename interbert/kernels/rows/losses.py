@@ -27,7 +27,7 @@ def _forward(
     logits: Tensor, target: Tensor | None, share: Tensor | None, ignored: int
 ) -> tuple[Tensor, Tensor, Tensor]:
     rows = logits.shape[0]
-    loss, stats = (logits.new_empty(n, rows, dtype=torch.float32) for n in (1, 2))
+    loss, stats = (logits.new_empty(n, rows, dtype=torch.float32) for n in (1, _stats_of(share)))
     right = logits.new_empty(rows, dtype=torch.bool)
     _launch(logits, target, share, ignored, None, (loss, stats, right, None))
     return loss[0], stats, right
@@ -36,8 +36,13 @@ def _forward(
 @_forward.register_fake
 def _(logits, target, share, ignored):
     rows = logits.shape[0]
-    loss, stats = logits.new_empty(rows, dtype=torch.float32), logits.new_empty(2, rows, dtype=torch.float32)
-    return loss, stats, logits.new_empty(rows, dtype=torch.bool)
+    loss, stats = (logits.new_empty(n, rows, dtype=torch.float32) for n in (1, _stats_of(share)))
+    return loss[0], stats, logits.new_empty(rows, dtype=torch.bool)
+
+
+def _stats_of(share: Tensor | None) -> int:
+    """Numbers of a row that the backward pass needs."""
+    return 1 if share is None else 2
 
 
 @torch.library.custom_op("interbert::row_loss_backward", mutates_args=())

@@ -67,7 +67,7 @@ DEVICE void leave_columns(const Gelu& p, int slab, int chunk, const float (&sums
 }
 
 template <class T, bool BACKWARD>
-KERNEL(GELU_THREADS) gelu_rows(Gelu p) {
+KERNEL(GELU_THREADS, 1) gelu_rows(Gelu p) {
   const int tiles = gelu_tiles(p), slabs = gelu_slabs(p);
   if (BACKWARD && block() == 0 && thread() == 0) *p.slices = slabs;
   for (int item = block(); item < tiles * slabs; item += blocks()) {

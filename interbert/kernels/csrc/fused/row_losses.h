@@ -12,7 +12,7 @@ struct RowLoss {
   const unsigned char* share;   // [rows, classes] of fp16: a distribution; or null
   const float* grad;            // [rows], of the losses
   float* loss;                  // [rows]
-  float* stats;                 // [2, rows]: log2 of the sum of powers of two; the distribution's own sum
+  float* stats;                 // [1 or 2, rows]: log2 of the sum of powers of two; a distribution's own sum
   uint8_t* right;               // [rows], whether the first largest logit is that of the target
   unsigned char* out;           // [rows, classes], backward
   int64_t ignored;              // rows with this target cost nothing
@@ -114,7 +114,7 @@ DEVICE Top block_top(Top top, int from) {
 }
 
 template <class T>
-KERNEL(LOSS_THREADS) cross_entropy_forward(RowLoss p) {
+KERNEL(LOSS_THREADS, 1) cross_entropy_forward(RowLoss p) {
   for (int row = block(); row < p.rows; row += blocks()) {
     const Span span(p.logits, row, p.classes);
     Top top;
@@ -137,7 +137,7 @@ KERNEL(LOSS_THREADS) cross_entropy_forward(RowLoss p) {
 }
 
 template <class T>
-KERNEL(LOSS_THREADS) cross_entropy_backward(RowLoss p) {
+KERNEL(LOSS_THREADS, 1) cross_entropy_backward(RowLoss p) {
   for (int row = block(); row < p.rows; row += blocks()) {
     const Span span(p.logits, row, p.classes);
     const int64_t target = p.target[row];
@@ -158,7 +158,7 @@ KERNEL(LOSS_THREADS) cross_entropy_backward(RowLoss p) {
 
 // KL from a distribution: the sum of share * (log share - log softmax).
 template <class T>
-KERNEL(LOSS_THREADS) divergence_forward(RowLoss p) {
+KERNEL(LOSS_THREADS, 1) divergence_forward(RowLoss p) {
   for (int row = block(); row < p.rows; row += blocks()) {
     const Span span(p.logits, row, p.classes), shares(p.share, row, p.classes);
     Top top, largest;
@@ -190,7 +190,7 @@ KERNEL(LOSS_THREADS) divergence_forward(RowLoss p) {
 }
 
 template <class T>
-KERNEL(LOSS_THREADS) divergence_backward(RowLoss p) {
+KERNEL(LOSS_THREADS, 1) divergence_backward(RowLoss p) {
   for (int row = block(); row < p.rows; row += blocks()) {
     const Span span(p.logits, row, p.classes), shares(p.share, row, p.classes);
     const float logsum = p.stats[row], mass = p.stats[p.rows + row], grad = p.grad[row];

@@ -181,14 +181,14 @@ struct Norm {
 };
 
 template <class T, int CHUNKS, bool AFTER>
-KERNEL(norm_threads(CHUNKS)) row_norm_forward(RowNorm p) {
+KERNEL(norm_threads(CHUNKS), 1) row_norm_forward(RowNorm p) {
   using Kernel = Norm<T, CHUNKS, AFTER>;
   for (int row = block() * Kernel::WARPS + warp(); row < p.rows; row += blocks() * Kernel::WARPS)
     Kernel::forward(p, row);
 }
 
 template <class T, int CHUNKS, bool AFTER>
-KERNEL(norm_threads(CHUNKS)) row_norm_backward(RowNorm p) {
+KERNEL(norm_threads(CHUNKS), 1) row_norm_backward(RowNorm p) {
   using Kernel = Norm<T, CHUNKS, AFTER>;
   typename Kernel::Sums sums;
 #pragma unroll

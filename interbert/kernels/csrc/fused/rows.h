@@ -91,7 +91,7 @@ struct Columns {
 constexpr int FINISH_COLUMNS = 32, FINISH_WARPS = 8, FINISH_THREADS = 256;
 
 template <class T>
-KERNEL(FINISH_THREADS) finish_columns(Columns p) {
+KERNEL(FINISH_THREADS, 1) finish_columns(Columns p) {
   for (int first = block() * FINISH_COLUMNS; first < p.columns; first += blocks() * FINISH_COLUMNS) {
     const int column = first + lane();
     float sum = 0;
