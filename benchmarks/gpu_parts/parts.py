@@ -108,7 +108,7 @@ class Plan:
         stages = [self.stage(precision, stage) for precision in PRECISIONS for stage in STAGES]
         return [
             Group(60, [self.machine(), *(self.kernels(width) for width in self.sizes.widths), self.scenes()]),
-            Group(40, [self.primitives(), *numbers]),
+            Group(40, [self.primitives(), *numbers, self.row_operations()]),
             Group(70, [self.attention()]),
             *(Group(25, [step]) for step in steps),
             Group(40, [self.operations()]),
@@ -135,6 +135,9 @@ class Plan:
     def numbers(self, width: int) -> Part:
         words = ["--only", "numbers", "--widths", str(width), "--spread"]
         return self._attention(f"attention, {width} wide, against fp64", figures.numbers, *words)
+
+    def row_operations(self) -> Part:
+        return self._program("operations on rows", "gpu_parts/row_operations.py", figures.numbers)
 
     def attention(self) -> Part:
         return self._attention("attention", figures.attention, "--only", "times", *self.sizes.attention)
