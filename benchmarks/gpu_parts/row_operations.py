@@ -1,4 +1,4 @@
-"""Compiles the operations on rows (norms, GELU, losses) and holds each to fp64.
+"""Compiles the operations on rows (norms, GELU, losses) and holds each to torch in fp32.
 
 python benchmarks/gpu_parts/row_operations.py --device cuda --json rows.json
 """
