@@ -14,6 +14,7 @@ from torch import nn
 from interbert import files
 from interbert.ranks.distributed import Ranks
 from interbert.train.checkpoints import checkpoint, part_file
+from interbert.train.engine.flat_optimizer import FlatOptimizer
 
 ONE_RANK = Ranks(0, 1, 0, torch.device("cpu"), "test")
 
@@ -24,9 +25,9 @@ def engine_of(value: float):
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.fill_(value)
-    return SimpleNamespace(
-        module=SimpleNamespace(model=model), optimizer=torch.optim.AdamW(model.parameters())
-    )
+    parameters = list(model.parameters())
+    optimizer = FlatOptimizer(torch.optim.AdamW(parameters), parameters, clip=1.0)
+    return SimpleNamespace(module=SimpleNamespace(model=model), optimizer=optimizer)
 
 
 def save(folder: Path, step: int) -> None:
