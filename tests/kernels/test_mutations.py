@@ -22,7 +22,7 @@ LENGTHS = [[64, 60, 33, 0, 9, 49], [16, 1, 0, 5, 15, 3, 2]]
 def found_by_threads(sources: Path) -> bool:
     """Whether the fused kernels fail on a machine of one kind or the other, watched by the sanitizer of threads."""
     for arch in (90, 80):
-        program = compile_check(sources.parent, "thread", 64, [16, 64], sources, arch)
+        program = compile_check(sources.parent, "thread", 64, [16, 96], sources, arch)
         if any(failure_of(program, "greedy", 3, lengths) for lengths in LENGTHS):
             return True
     return False
@@ -51,7 +51,7 @@ def found_by_addresses(sources: Path) -> bool:
 
 
 QUICK = [
-    *((FUSED, found_by_threads, mutation) for mutation in (WAITS[3], WAITS[9], MASKS[2])),
+    *((FUSED, found_by_threads, mutation) for mutation in (WAITS[3], WAITS[11], MASKS[2])),
     *((FUSED, found_by_trials, mutation) for mutation in (MEETINGS[6], RULES[0])),
 ]
 ALL = [

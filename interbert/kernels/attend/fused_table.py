@@ -41,6 +41,7 @@ def shared_bytes(width: int, bucket: int, backward: bool) -> int:
     """Of a block: two stages of tiles; forward, what arrives at them; backward, the square of probabilities."""
     units = max(64 // bucket, 1) // (2 if width > 96 and bucket <= 32 else 1)
     if backward:
-        return units * (2 * 4 * bucket * width * 2 + bucket * bucket * 2)
+        tile, square = bucket * width * 2, bucket * bucket * 2
+        return units * (4 * tile + max(tile, square * (2 if bucket <= 64 else 1)) + 16)
     queries = bucket // 2 if bucket > 192 else bucket
     return units * (2 * (queries + 2 * bucket) * width * 2 + 32)

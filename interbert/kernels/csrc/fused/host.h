@@ -135,6 +135,13 @@ inline void unpack(float (&both)[2], uint32_t word) {
   both[0] = value_of(T{}, static_cast<uint16_t>(word)), both[1] = value_of(T{}, static_cast<uint16_t>(word >> 16));
 }
 
+template <class T>
+inline uint32_t without_negative(uint32_t word) {
+  float both[2];
+  unpack<T>(both, word);
+  return pack<T>(both[0] < 0 ? 0 : both[0], both[1] < 0 ? 0 : both[1]);
+}
+
 inline float exp2_of(float x) { return exp2f(x); }
 inline float log2_of(float x) { return log2f(x); }
 inline uint32_t fresh(uint32_t x) { return x; }

@@ -18,6 +18,7 @@
 //   write_16(to, words)              to global memory
 //   pack<T>(low, high)               two fp32 numbers as two 16-bit ones in a word
 //   unpack<T>(both, word)            and back
+//   without_negative<T>(word)        of two 16-bit numbers in a word, 0 for each that is below zero
 //   exp2_of(x), log2_of(x)
 //   fresh(x)                         x, as a number that the compiler knows nothing about
 //   KERNEL(threads, blocks)          a block has so many threads; so many blocks are to fit on a processor at once

@@ -59,18 +59,6 @@ DEVICE Shared place_anywhere(int row, int chunk) {
   return band_place<CHUNKS>(row / BAND) + place<CHUNKS>(row % BAND, chunk % PANEL, 0, chunk / PANEL * PANEL);
 }
 
-// As copy_rows of stages.h, with more instructions and fewer registers.
-template <int CHUNKS, int THREADS>
-DEVICE void copy_one_by_one(Shared tile, const unsigned char* from, int64_t pitch, int rows, int me) {
-  const int all = (rows + BAND - 1) / BAND * BAND * CHUNKS;
-#pragma unroll 1
-  for (int i = me; i < all; i += THREADS) {
-    const int row = i / CHUNKS, chunk = i % CHUNKS;
-    const bool real = row < rows;
-    copy_async(tile + place_anywhere<CHUNKS>(row, chunk), from + (real ? row : 0) * pitch + chunk * 16, real);
-  }
-}
-
 // Writes up to 16 rows of a tile out, by one warp, 16 bytes a lane: one by one, as registers are short here.
 template <int CHUNKS>
 DEVICE void write_rows(unsigned char* to, int64_t pitch, Shared tile, int band, int length) {
