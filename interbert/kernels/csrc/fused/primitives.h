@@ -19,6 +19,7 @@
 //   pack<T>(low, high)               two fp32 numbers as two 16-bit ones in a word
 //   unpack<T>(both, word)            and back
 //   exp2_of(x), log2_of(x)
+//   signs(word, half)                the signs of bytes 2 half and 2 half + 1, each as 16 bits that are all one or all zero
 //   fresh(x)                         x, as a number that the compiler knows nothing about
 //   KERNEL(threads, blocks)          a block has so many threads; so many blocks are to fit on a processor at once
 //   launch<kernel>(...)              from the host
