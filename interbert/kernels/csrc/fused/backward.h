@@ -24,7 +24,7 @@ struct BackwardShape {
   static constexpr int ARRIVALS = UNITS * (4 * TILE + ROOM);
   static constexpr int SHARED = ARRIVALS + UNITS * 16;
   // Of a processor with 228 KB, at the width that most models have.
-  static constexpr int BLOCKS = D > 64 || KEYS > 144 ? 1 : KEYS > 96 ? 2 : KEYS > 64 ? 3 : KEYS == 48 ? 5 : 4;
+  static constexpr int BLOCKS = D > 64 || KEYS > 144 ? 1 : KEYS > 96 ? 2 : KEYS > 64 ? 3 : KEYS == 48 ? 6 : 4;
 };
 
 struct GivenBackward {
@@ -39,12 +39,27 @@ struct Backward {
 
   using Part = ::Part<Shape::UNIT_THREADS, Shape::UNITS>;
 
+  // In bulk by one warp, which tells first what is to come; otherwise by all.
   static DEVICE void start(const GivenBackward& given, const Part& part, const Item& item, Shared stage,
                            Shared arrivals) {
+    const uint32_t bytes = 4 * bytes_of_rows<D>(item.length);
+    if (BULK) {
+      if (part.warp > 0) return;
+      const ::Part<32, Shape::THREADS / 32> alone;
+      seal_stage(alone, arrivals, bytes);
+      start_rows_of_all(given, alone, item, stage, arrivals);
+    } else {
+      start_rows_of_all(given, part, item, stage, arrivals);
+      seal_stage(part, arrivals, bytes);
+    }
+  }
+
+  template <class Those>
+  static DEVICE void start_rows_of_all(const GivenBackward& given, const Those& those, const Item& item, Shared stage,
+                                       Shared arrivals) {
     const int heads = given.problem.heads, head = item.unit % heads;
-    start_tiles<D, 3>(part, stage, given.qkv, item.start, head * D, item.length, arrivals, {TILE, heads * D});
-    start_rows<D>(part, stage + 3 * TILE, given.grad, item.start, head * D, item.length, arrivals);
-    seal_stage(part, arrivals, 4 * bytes_of_rows<D>(item.length));
+    start_tiles<D, 3>(those, stage, given.qkv, item.start, head * D, item.length, arrivals, {TILE, heads * D});
+    start_rows<D>(those, stage + 3 * TILE, given.grad, item.start, head * D, item.length, arrivals);
   }
 
   static DEVICE void read_logsum(float (&logsum)[2], const Problem& p, const Part& part, const Item& item) {
@@ -54,9 +69,11 @@ struct Backward {
   }
 
   // P of this warp's queries goes to the square, as 16-bit numbers whose sign says "dropped".
-  static DEVICE void probabilities(Shared stage, Shared own, const float (&logsum)[2], const Dropout& dropout, int unit,
+  static DEVICE void probabilities(Shared stage, Shared own, const float (&logsum)[2], const Problem& p, int unit,
                                    int tile, int length) {
     const float scale = LOG2_E / sqrtf(D);
+    const KeptDropout dropout(p);  // for each unit anew: registers are dearer
+    const bool drops = p.threshold > 0;
     uint32_t queries[STEPS][4];
     load_band<CHUNKS>(queries, stage, tile);
     const Beside<CHUNKS> keys(stage + TILE);
@@ -67,7 +84,7 @@ struct Backward {
       if (16 * n < length) {
         float s[2][4];
         times_columns<T, CHUNKS>(s, queries, keys, n);
-        if (dropout.threshold && n % 2 == 0) drawn = dropout.draw(unit, tile, n / 2);
+        if (drops && n % 2 == 0) drawn = dropout.draw(unit, tile, n / 2);
         if (16 * n + 16 > length) {
           const int left = length - 16 * n - left_column();
 #pragma unroll
@@ -78,14 +95,14 @@ struct Backward {
         }
 #pragma unroll
         for (int j = 0; j < 2; j++) {
+          uint32_t kept[2] = {~0u, ~0u};
+          if (drops) dropout.kept(kept, drawn.word[2 * (n % 2) + j]);
 #pragma unroll
-          for (int i = 0; i < 4; i++) {
-            const float p = exp2_of(s[j][i] * scale - logsum[i / 2]);
-            s[j][i] = dropout.keeps(drawn.word[2 * (n % 2) + j], i) ? p : -p;
-          }
+          for (int i = 0; i < 4; i++) s[j][i] = exp2_of(s[j][i] * scale - logsum[i / 2]);
 #pragma unroll
           for (int half = 0; half < 2; half++)
-            store_4(pairs.at(n, j, half), pack<T>(s[j][2 * half], s[j][2 * half + 1]));
+            store_4(pairs.at(n, j, half),
+                    pack<T>(s[j][2 * half], s[j][2 * half + 1]) | (~kept[half] & 0x80008000u));
         }
       }
     }
@@ -152,17 +169,24 @@ struct Backward {
 
   static DEVICE void query_gradient(uint32_t (&dq)[CHUNKS][2], const uint32_t (&ds)[KEYS / 8][2], Shared keys,
                                     int length, float factor) {
-    float sum[CHUNKS][4];
-    clear(sum);
     const Down<CHUNKS> rows(keys);
+    // By halves of the columns: sums of all would take more registers than there are beside dS.
 #pragma unroll
-    for (int n = 0; n < BANDS; n++) {
-      if (16 * n < length) {
-        const uint32_t a[4] = {ds[2 * n][0], ds[2 * n][1], ds[2 * n + 1][0], ds[2 * n + 1][1]};
-        add_rows<T, CHUNKS>(sum, a, rows, n);
+    for (int c = 0; c < CHUNKS; c += CHUNKS / 2) {
+      float sum[CHUNKS / 2][4];
+      clear(sum);
+#pragma unroll
+      for (int n = 0; n < BANDS; n++) {
+        if (16 * n < length) {
+          const uint32_t a[4] = {ds[2 * n][0], ds[2 * n][1], ds[2 * n + 1][0], ds[2 * n + 1][1]};
+          add_rows<T, CHUNKS>(sum, a, rows, n, c / 2);
+        }
       }
+      uint32_t words[CHUNKS / 2][2];
+      pack_all<T>(words, sum, factor);
+#pragma unroll
+      for (int i = 0; i < CHUNKS / 2; i++) dq[c + i][0] = words[i][0], dq[c + i][1] = words[i][1];
     }
-    pack_all<T>(dq, sum, factor);
   }
 
   // The square, transposed, times the rows of a tile: for this warp's 16 tokens as keys.
@@ -211,14 +235,12 @@ attention_backward(GIVEN GivenBackward given) {
   const Shared stage = part.number * 4 * TILE, square = Shape::UNITS * 4 * TILE + part.number * Shape::ROOM;
   const Shared arrivals = Shape::ARRIVALS + part.number * 16, second = square + (Shape::SQUARES - 1) * Shape::SQUARE;
   const Shared band = part.warp * (KEYS / 16 * SQUARE_BLOCK);
-  const Dropout dropout(p);
+  const float rescale = 256.f / (256 - p.threshold), factor = rescale / sqrtf(D);
   if (part.leads()) {
     prepare_stage(part, arrivals);
     fence_arrivals();
   }
   sync_block();  // arrivals are made
-  clear_rest(p, 3 * p.heads * Kernel::HEAD, Shape::THREADS);
-
   Item next = find_item<KEYS, 1>(p, block() * Shape::UNITS + part.number);
   Kernel::start(given, part, next, stage, arrivals);
   int turn = 0;
@@ -233,17 +255,16 @@ attention_backward(GIVEN GivenBackward given) {
 #pragma unroll
     for (int tile = 0; tile < 4; tile++) end_rows<D>(part, stage + tile * TILE, all);
     part.sync();  // this item's rows are whole
-    const float factor = dropout.rescale() / sqrtf(D);
     const Shared room = stage + 2 * TILE + part.warp * band_place<CHUNKS>(1);  // in place of values
     uint32_t ds[KEYS / 8][2], result[CHUNKS][2];
-    Kernel::probabilities(stage, square + band, logsum, dropout, item.unit, part.warp, length);
+    Kernel::probabilities(stage, square + band, logsum, p, item.unit, part.warp, length);
     Kernel::products(ds, delta, stage, square + band, part.warp, length);
     Kernel::scores_gradient(ds, delta, square + band, length);
     if (Shape::SQUARES == 2) Kernel::store_square(ds, second + band, length);
     Kernel::query_gradient(result, ds, stage + TILE, length, factor);
     part.sync();  // P of all queries is in the square, and values have been read
     if (length) Kernel::write(given, item, 0, part.warp, room, result);
-    Kernel::template key_side<true>(result, square, stage + 3 * TILE, part.warp, length, dropout.rescale());
+    Kernel::template key_side<true>(result, square, stage + 3 * TILE, part.warp, length, rescale);
     if (length) Kernel::write(given, item, 2, part.warp, room, result);
     if (Shape::SQUARES == 1) {
       part.sync();  // it has been read
@@ -258,4 +279,5 @@ attention_backward(GIVEN GivenBackward given) {
     if (length) Kernel::write(given, item, 1, part.warp, square + part.warp * band_place<CHUNKS>(1), result);
     spoil_beyond<KEYS>(p, item, Kernel::HEAD, 3, part.me, Shape::UNIT_THREADS);
   }
+  clear_rest(p, 3 * p.heads * Kernel::HEAD, Shape::THREADS);
 }

@@ -146,6 +146,8 @@ DEVICE uint32_t fresh(uint32_t x) {
   return x;
 }
 
+DEVICE uint32_t signs(uint32_t word, int half) { return __byte_perm(word, 0, half ? 0xbbaa : 0x9988); }
+
 DEVICE float exp2_of(float x) {
   float y;
   asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));

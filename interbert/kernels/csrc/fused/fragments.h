@@ -65,13 +65,13 @@ DEVICE void times_columns(float (&sum)[2][4], const uint32_t (&a)[CHUNKS / 2][4]
   }
 }
 
-// Sums of 16 rows: a fragment of factors times a band of rows.
-template <class T, int CHUNKS>
-DEVICE void add_rows(float (&sum)[CHUNKS][4], const uint32_t (&a)[4], const Down<CHUNKS>& rows, int band) {
+// Sums of 16 rows: a fragment of factors times a band of rows, of their columns 16 * first and following.
+template <class T, int CHUNKS, int SUMS>
+DEVICE void add_rows(float (&sum)[SUMS][4], const uint32_t (&a)[4], const Down<CHUNKS>& rows, int band, int first = 0) {
 #pragma unroll
-  for (int c = 0; c < CHUNKS / 2; c++) {
+  for (int c = 0; c < SUMS / 2; c++) {
     uint32_t b[4];
-    load_transposed(b, rows.at(band, c));
+    load_transposed(b, rows.at(band, first + c));
     multiply<T>(sum[2 * c], a, b[0], b[1]);
     multiply<T>(sum[2 * c + 1], a, b[2], b[3]);
   }
