@@ -24,7 +24,7 @@ struct BackwardShape {
   static constexpr int ARRIVALS = UNITS * (4 * TILE + ROOM);
   static constexpr int SHARED = ARRIVALS + UNITS * 16;
   // Of a processor with 228 KB, at the width that most models have.
-  static constexpr int BLOCKS = D > 64 || KEYS > 144 ? 1 : KEYS > 96 ? 2 : KEYS > 64 ? 3 : KEYS == 48 ? 6 : 4;
+  static constexpr int BLOCKS = D > 64 || KEYS > 128 ? 1 : KEYS > 96 ? 2 : KEYS > 64 ? 3 : KEYS == 48 ? 6 : 4;
 };
 
 struct GivenBackward {
@@ -36,6 +36,9 @@ template <class T, int D, int KEYS>
 struct Backward {
   using Shape = BackwardShape<D, KEYS>;
   static constexpr int CHUNKS = D / 8, STEPS = D / 16, BANDS = KEYS / 16, TILE = Shape::TILE, HEAD = D * BYTES;
+
+  // A length, for a phase of its own: else the compiler keeps all comparisons of the first one for the others.
+  static DEVICE int again(int length) { return static_cast<int>(fresh(length)); }
 
   using Part = ::Part<Shape::UNIT_THREADS, Shape::UNITS>;
 
@@ -71,6 +74,7 @@ struct Backward {
   // P of this warp's queries goes to the square, as 16-bit numbers whose sign says "dropped".
   static DEVICE void probabilities(Shared stage, Shared own, const float (&logsum)[2], const Problem& p, int unit,
                                    int tile, int length) {
+    length = again(length);
     const float scale = LOG2_E / sqrtf(D);
     const KeptDropout dropout(p);  // for each unit anew: registers are dearer
     const bool drops = p.threshold > 0;
@@ -112,6 +116,7 @@ struct Backward {
   // rescaling is left to the end.
   static DEVICE void products(uint32_t (&pdp)[KEYS / 8][2], float (&delta)[2], Shared stage, Shared own, int tile,
                               int length) {
+    length = again(length);
     uint32_t grads[STEPS][4];
     load_band<CHUNKS>(grads, stage + 3 * TILE, tile);
     const Beside<CHUNKS> values(stage + 2 * TILE);
@@ -140,6 +145,7 @@ struct Backward {
 
   // dS takes the place of P * dP; with two squares it goes into the second one.
   static DEVICE void scores_gradient(uint32_t (&ds)[KEYS / 8][2], const float (&delta)[2], Shared own, int length) {
+    length = again(length);
     const Pairs pairs(own);
 #pragma unroll
     for (int n = 0; n < BANDS; n++)
@@ -157,6 +163,7 @@ struct Backward {
   }
 
   static DEVICE void store_square(const uint32_t (&ds)[KEYS / 8][2], Shared own, int length) {
+    length = again(length);
     const Pairs pairs(own);
 #pragma unroll
     for (int n = 0; n < BANDS; n++)
@@ -169,6 +176,7 @@ struct Backward {
 
   static DEVICE void query_gradient(uint32_t (&dq)[CHUNKS][2], const uint32_t (&ds)[KEYS / 8][2], Shared keys,
                                     int length, float factor) {
+    length = again(length);
     const Down<CHUNKS> rows(keys);
     // By halves of the columns: sums of all would take more registers than there are beside dS.
 #pragma unroll
@@ -193,6 +201,7 @@ struct Backward {
   template <bool POSITIVE>
   static DEVICE void key_side(uint32_t (&result)[CHUNKS][2], Shared square, Shared tiles, int tile, int length,
                               float factor) {
+    length = again(length);
     float sum[CHUNKS][4];
     clear(sum);
     const Beside<2> blocks(square + tile * SQUARE_BLOCK);
