@@ -24,7 +24,7 @@ struct BackwardShape {
   static constexpr int ARRIVALS = UNITS * (4 * TILE + ROOM);
   static constexpr int SHARED = ARRIVALS + UNITS * 16;
   // Of a processor with 228 KB, at the width that most models have.
-  static constexpr int BLOCKS = D > 64 || KEYS > 128 ? 1 : KEYS > 96 ? 2 : KEYS > 64 ? 3 : KEYS == 48 ? 6 : 4;
+  static constexpr int BLOCKS = D > 64 || KEYS > 144 ? 1 : KEYS > 96 ? 2 : KEYS > 64 ? 3 : KEYS == 48 ? 6 : 4;
 };
 
 struct GivenBackward {
@@ -202,22 +202,30 @@ struct Backward {
   static DEVICE void key_side(uint32_t (&result)[CHUNKS][2], Shared square, Shared tiles, int tile, int length,
                               float factor) {
     length = again(length);
-    float sum[CHUNKS][4];
-    clear(sum);
+    // Beside dS of many keys there are registers for half of the columns at a time.
+    constexpr int AT_ONCE = POSITIVE && KEYS > 128 ? CHUNKS / 2 : CHUNKS;
     const Beside<2> blocks(square + tile * SQUARE_BLOCK);
     const Down<CHUNKS> rows(tiles);
 #pragma unroll
-    for (int q = 0; q < BANDS; q++) {
-      if (16 * q < length) {
-        uint32_t a[4];
-        load_transposed(a, blocks.at(q * BANDS, 0));
-        if (POSITIVE)
+    for (int c = 0; c < CHUNKS; c += AT_ONCE) {
+      float sum[AT_ONCE][4];
+      clear(sum);
 #pragma unroll
-          for (int i = 0; i < 4; i++) a[i] = without_negative<T>(a[i]);
-        add_rows<T, CHUNKS>(sum, a, rows, q);
+      for (int q = 0; q < BANDS; q++) {
+        if (16 * q < length) {
+          uint32_t a[4];
+          load_transposed(a, blocks.at(q * BANDS, 0));
+          if (POSITIVE)
+#pragma unroll
+            for (int i = 0; i < 4; i++) a[i] = without_negative<T>(a[i]);
+          add_rows<T, CHUNKS>(sum, a, rows, q, c / 2);
+        }
       }
+      uint32_t words[AT_ONCE][2];
+      pack_all<T>(words, sum, factor);
+#pragma unroll
+      for (int i = 0; i < AT_ONCE; i++) result[c + i][0] = words[i][0], result[c + i][1] = words[i][1];
     }
-    pack_all<T>(result, sum, factor);
   }
 
   // By a warp, its rows of a result, through a place of its own in shared memory.
