@@ -7,12 +7,15 @@ import numpy as np
 
 from benchmarks.kernel_model.launch import OF_ALL
 from benchmarks.kernel_model.machine import Machine
-from benchmarks.kernel_model.state import Counter, Memory, Region
+from benchmarks.kernel_model.state import PARAMETERS, Counter, Memory, Region
 from interbert.kernels.attend.fused_build import Problem
 from interbert.kernels.dropout import threshold
 
 APART = 1 << 40
 """From one tensor's place to the next one's."""
+
+ALIGNED = 128
+"""Of a description of rows, its size as well, and so of what holds one."""
 
 
 @dataclass
@@ -35,7 +38,8 @@ class Case:
         """Queries, keys, values, result; backward their gradients as well."""
         return (7 if backward else 4) * self.tokens * self.row
 
-    def arguments(self, machine: Machine) -> tuple[bytes, Memory]:
+    def arguments(self, machine: Machine, backward: bool) -> tuple[bytes, Memory]:
+        """As GivenForward or GivenBackward: the engine's descriptions of rows come after the problem."""
         offsets = np.concatenate([[0], np.cumsum(self.lengths)])
         sequences = np.argsort(-self.lengths, kind="stable")
         order = (sequences[:, None] * self.heads + np.arange(self.heads)).ravel()
@@ -66,4 +70,10 @@ class Case:
                 setattr(problem, name, regions[name].begin)
             elif kind is ctypes.c_int32:
                 setattr(problem, name, numbers[name])
-        return bytes(problem), Memory(list(regions.values()))
+        given = bytes(problem)
+        given = bytes(-PARAMETERS % ALIGNED) + given + bytes(-len(given) % ALIGNED)
+        for name, parts in (("qkv", 3), ("grad", 1))[: 2 if backward else 1]:
+            rows = (regions[name].begin, parts * self.row, self.tokens)
+            given += bytes(ALIGNED) + b"".join(x.to_bytes(8, "little") for x in rows)
+            given += bytes(-(len(given) + PARAMETERS) % ALIGNED)
+        return given, Memory(list(regions.values()))

@@ -32,9 +32,9 @@ def check(width, arch, cubin):
     assert len(found) == expected, report
     for kernel in found:
         assert kernel["stack"] == kernel["stores"] == kernel["loads"] == "0", kernel
-        rows = int(kernel["bucket"]) // (2 if kernel["bucket"] == "256" else 1)
-        # Two threads a row; their warps are dealt out to four parts of 16,384 registers.
-        warps_of_a_part = -(-max(rows, 64) * 2 // 128)
+        # Backward two threads a row, forward nine warps at most; they are dealt out to four parts of 16,384 registers.
+        rows = max(int(kernel["bucket"]), 64)
+        warps_of_a_part = 3 if kernel["kind"] == "forward" else -(-rows * 2 // 128)
         assert warps_of_a_part * 32 * int(kernel["registers"]) <= 16384, kernel
 
 

@@ -22,7 +22,7 @@ LENGTHS = [[64, 60, 33, 0, 9, 49], [16, 1, 0, 5, 15, 3, 2]]
 def found_by_threads(sources: Path) -> bool:
     """Whether the fused kernels fail on a machine of one kind or the other, watched by the sanitizer of threads."""
     for arch in (90, 80):
-        program = compile_check(sources.parent, "thread", 64, [16, 64], sources, arch)
+        program = compile_check(sources.parent, "thread", 64, [16, 96], sources, arch)
         if any(failure_of(program, "greedy", 3, lengths) for lengths in LENGTHS):
             return True
     return False
@@ -51,7 +51,7 @@ def found_by_addresses(sources: Path) -> bool:
 
 
 QUICK = [
-    *((FUSED, found_by_threads, mutation) for mutation in (WAITS[3], WAITS[9], MASKS[2])),
+    *((FUSED, found_by_threads, mutation) for mutation in (WAITS[3], WAITS[11], MASKS[4])),
     *((FUSED, found_by_trials, mutation) for mutation in (MEETINGS[6], RULES[0])),
 ]
 ALL = [
@@ -69,7 +69,16 @@ def named(value) -> str | None:
 def test_every_barrier_and_wait_is_listed():
     for file in ("forward.h", "backward.h"):
         text = (FUSED / file).read_text()
-        for what in ("wait_copies();", "await(", "sync_block();", ".sync();", "sync_warp();", "fence_"):
+        for what in (
+            "wait_copies();",
+            "await(",
+            "await_together(",
+            "leave_stage(",
+            "sync_block();",
+            ".sync();",
+            "sync_warp();",
+            "fence_",
+        ):
             listed = sum(m.file == file and what in m.before for m in WAITS)
             assert text.count(what) == listed, f"{file}: {what}"
     text = (FUSED / "stage_trials.h").read_text()

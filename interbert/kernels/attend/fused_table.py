@@ -38,9 +38,13 @@ def buckets(width: int, arch: int | None, backward: bool) -> list[int]:
 
 
 def shared_bytes(width: int, bucket: int, backward: bool) -> int:
-    """Of a block: two stages of tiles; forward, what arrives at them; backward, the square of probabilities."""
-    units = max(64 // bucket, 1) // (2 if width > 96 and bucket <= 32 else 1)
+    """Of a block: backward tiles and squares of probabilities, or results in their place; forward its groups' stages of tiles,
+    and what is noted of each."""
     if backward:
-        return units * (2 * 4 * bucket * width * 2 + bucket * bucket * 2)
-    queries = bucket // 2 if bucket > 192 else bucket
-    return units * (2 * (queries + 2 * bucket) * width * 2 + 32)
+        units = max(64 // bucket, 1) // (2 if width > 96 and bucket <= 32 else 1)
+        tile, square = bucket * width * 2, bucket * bucket * 2
+        return units * (4 * tile + max(tile, square * (2 if bucket <= 64 else 1)) + 16)
+    stage = 3 * bucket * width * 2
+    groups = 1 if bucket > 64 else 2 if bucket > 48 else 3 if bucket > 16 else 7
+    depth = min(max(110 * 1024 // (groups * stage), 1), 4)
+    return groups * depth * (stage + 48)

@@ -126,10 +126,27 @@ DEVICE void unpack<BFloat16>(float (&both)[2], uint32_t word) {
   both[0] = __uint_as_float(word << 16), both[1] = __uint_as_float(word & 0xffff0000u);
 }
 
+template <class T>
+DEVICE uint32_t without_negative(uint32_t word);
+
+template <>
+DEVICE uint32_t without_negative<Float16>(uint32_t word) {
+  asm("fma.rn.relu.f16x2 %0, %0, %1, %2;" : "+r"(word) : "r"(0x3c003c00u), "r"(0x80008000u));
+  return word;
+}
+
+template <>
+DEVICE uint32_t without_negative<BFloat16>(uint32_t word) {
+  asm("fma.rn.relu.bf16x2 %0, %0, %1, %2;" : "+r"(word) : "r"(0x3f803f80u), "r"(0x80008000u));
+  return word;
+}
+
 DEVICE uint32_t fresh(uint32_t x) {
   asm volatile("" : "+r"(x));
   return x;
 }
+
+DEVICE uint32_t signs(uint32_t word, int half) { return __byte_perm(word, 0, half ? 0xbbaa : 0x9988); }
 
 DEVICE float exp2_of(float x) {
   float y;

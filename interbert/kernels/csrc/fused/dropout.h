@@ -22,3 +22,31 @@ struct Dropout {
 
   DEVICE bool keeps(uint32_t word, int element) const { return (word >> (8 * element) & 0xff) >= threshold; }
 };
+
+// The same, with what is one for all threads kept (registers that a warp has once), and a word's four bytes compared
+// at once. The threshold is not 0.
+struct KeptDropout {
+  uint64_t seed, offset;
+  uint32_t rest;  // in each byte 256 - threshold: a byte is kept where adding this carries
+
+  DEVICE explicit KeptDropout(const Problem& p) : seed(0), offset(0), rest((256 - p.threshold) * 0x01010101u) {
+    if (p.threshold) seed = uniform(p.rng[0]), offset = uniform(p.rng[1]);
+  }
+
+  DEVICE Drawn draw(int unit, int tile, int band) const {
+    return philox(seed, offset, unit, (band << 16) | (tile << 5) | (thread() % 32));
+  }
+
+  // Ones in the halves of each word that are kept: of elements 0 and 1, and 2 and 3.
+  DEVICE void kept(uint32_t (&halves)[2], uint32_t word) const {
+    const uint32_t low = (word & 0x7f7f7f7fu) + (rest & 0x7f7f7f7fu);
+    const uint32_t carries = (word & rest) | ((word | rest) & low);  // their highest bits
+    halves[0] = signs(carries, 0), halves[1] = signs(carries, 1);
+  }
+
+ private:
+  static DEVICE uint64_t uniform(uint64_t x) {
+    const uint32_t low = broadcast(static_cast<uint32_t>(x)), high = broadcast(static_cast<uint32_t>(x >> 32));
+    return static_cast<uint64_t>(high) << 32 | low;
+  }
+};

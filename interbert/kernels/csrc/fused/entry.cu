@@ -17,19 +17,23 @@ int blocks_for(const Problem& problem, int units, int each) {
 template <class T, int KEYS>
 int forward(const Problem& problem, void* stream) {
   using Shape = ForwardShape<WIDTH, KEYS>;
-  const int units = problem.sequences * problem.heads * Shape::PARTS;
+  const int units = problem.sequences * problem.heads;
   GivenForward given = {problem, {}};
   const int64_t columns = int64_t{3} * problem.heads * WIDTH;
   if (int error = describe(given.qkv, problem.qkv, problem.tokens, columns, panel_chunks(WIDTH / 8))) return error;
-  return launch<attention_forward<T, WIDTH, KEYS>>(given, blocks_for(problem, units, Shape::UNITS), Shape::THREADS,
+  return launch<attention_forward<T, WIDTH, KEYS>>(given, blocks_for(problem, units, Shape::GROUPS), Shape::THREADS,
                                                    Shape::SHARED, stream);
 }
 
 template <class T, int KEYS>
 int backward(const Problem& problem, void* stream) {
   using Shape = BackwardShape<WIDTH, KEYS>;
-  const int units = problem.sequences * problem.heads;
-  return launch<attention_backward<T, WIDTH, KEYS>>(problem, blocks_for(problem, units, Shape::UNITS), Shape::THREADS,
+  const int units = problem.sequences * problem.heads, panel = panel_chunks(WIDTH / 8);
+  GivenBackward given = {problem, {}, {}};
+  const int64_t columns = int64_t{problem.heads} * WIDTH;
+  if (int error = describe(given.qkv, problem.qkv, problem.tokens, 3 * columns, panel)) return error;
+  if (int error = describe(given.grad, problem.grad, problem.tokens, columns, panel)) return error;
+  return launch<attention_backward<T, WIDTH, KEYS>>(given, blocks_for(problem, units, Shape::UNITS), Shape::THREADS,
                                                     Shape::SHARED, stream);
 }
 

@@ -135,6 +135,18 @@ inline void unpack(float (&both)[2], uint32_t word) {
   both[0] = value_of(T{}, static_cast<uint16_t>(word)), both[1] = value_of(T{}, static_cast<uint16_t>(word >> 16));
 }
 
+template <class T>
+inline uint32_t without_negative(uint32_t word) {
+  float both[2];
+  unpack<T>(both, word);
+  return pack<T>(both[0] < 0 ? 0 : both[0], both[1] < 0 ? 0 : both[1]);
+}
+
+inline uint32_t signs(uint32_t word, int half) {
+  const uint32_t both = word >> 16 * half;
+  return (both & 0x80 ? 0xffffu : 0) | (both & 0x8000 ? 0xffff0000u : 0);
+}
+
 inline float exp2_of(float x) { return exp2f(x); }
 inline float log2_of(float x) { return log2f(x); }
 inline float inverse_of(float x) { return 1 / x; }

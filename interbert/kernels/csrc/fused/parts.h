@@ -10,7 +10,7 @@ struct Part {
   int number, me, warp;
 
   // The warp's number comes by a shuffle, so that the compiler knows that it is one for all lanes.
-  DEVICE Part() : number(thread() / THREADS), me(thread() % THREADS), warp(broadcast(me / 32)) {}
+  DEVICE Part() : number(PARTS == 1 ? 0 : thread() / THREADS), me(PARTS == 1 ? thread() : thread() % THREADS), warp(broadcast(me / 32)) {}
 
   DEVICE bool leads() const { return me == 0; }
 

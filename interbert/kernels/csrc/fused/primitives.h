@@ -18,7 +18,9 @@
 //   write_16(to, words)              to global memory
 //   pack<T>(low, high)               two fp32 numbers as two 16-bit ones in a word
 //   unpack<T>(both, word)            and back
+//   without_negative<T>(word)        of two 16-bit numbers in a word, 0 for each that is below zero
 //   exp2_of(x), log2_of(x), inverse_of(x)
+//   signs(word, half)                the signs of bytes 2 half and 2 half + 1, each as 16 bits that are all one or all zero
 //   fresh(x)                         x, as a number that the compiler knows nothing about
 //   KERNEL(threads, blocks)          a block has so many threads; so many blocks are to fit on a processor at once
 //   launch<kernel>(...)              from the host

@@ -51,36 +51,6 @@ DEVICE Item find_item(const Problem& p, int number) {
   return item;
 }
 
-// Of any row and chunk of a tile.
-template <int CHUNKS>
-DEVICE Shared place_anywhere(int row, int chunk) {
-  constexpr int PANEL = panel_chunks(CHUNKS);
-  if (PANEL == CHUNKS) return place<CHUNKS>(row, chunk);
-  return band_place<CHUNKS>(row / BAND) + place<CHUNKS>(row % BAND, chunk % PANEL, 0, chunk / PANEL * PANEL);
-}
-
-// As copy_rows of stages.h, with more instructions and fewer registers.
-template <int CHUNKS, int THREADS>
-DEVICE void copy_one_by_one(Shared tile, const unsigned char* from, int64_t pitch, int rows, int me) {
-  const int all = (rows + BAND - 1) / BAND * BAND * CHUNKS;
-#pragma unroll 1
-  for (int i = me; i < all; i += THREADS) {
-    const int row = i / CHUNKS, chunk = i % CHUNKS;
-    const bool real = row < rows;
-    copy_async(tile + place_anywhere<CHUNKS>(row, chunk), from + (real ? row : 0) * pitch + chunk * 16, real);
-  }
-}
-
-// Writes up to 16 rows of a tile out, by one warp, 16 bytes a lane: one by one, as registers are short here.
-template <int CHUNKS>
-DEVICE void write_rows(unsigned char* to, int64_t pitch, Shared tile, int band, int length) {
-#pragma unroll 1
-  for (int i = thread() % 32; i < BAND * CHUNKS; i += 32) {
-    const int row = BAND * band + i / CHUNKS, chunk = i % CHUNKS;
-    if (row < length) write_16(to + row * pitch + chunk * 16, load_16(tile + place_anywhere<CHUNKS>(row, chunk)));
-  }
-}
-
 // Rows that belong to no sequence are zeros; rows that `longest` had no place for are NaN, so that nobody misses it.
 DEVICE void fill_rows(unsigned char* to, int64_t bytes, uint32_t word, int64_t me, int64_t workers) {
   for (int64_t i = me; i < bytes / 16; i += workers) write_16(to + 16 * i, {{word, word, word, word}});

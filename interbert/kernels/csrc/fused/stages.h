@@ -97,6 +97,19 @@ DEVICE void end_rows(const Part<THREADS, PARTS>& part, Shared tile, int rows) {
     if (i / PANEL % BAND >= last) store_16(band + 16 * i, {{0, 0, 0, 0}});
 }
 
+// By a whole warp, which is together again afterwards.
+DEVICE void await_together(Shared arrivals, int parity) {
+  await(arrivals, parity);
+  sync_warp();
+}
+
+// By a whole warp: it needs the stage no more. An arrival for each warp, at which waits who fills the stage again.
+DEVICE void leave_stage(Shared arrivals) {
+  fence_copies();
+  sync_warp();  // all lanes have
+  if (thread() % 32 == 0) arrive(arrivals);
+}
+
 // Before the part's barrier behind which the part reads the number: 4 bytes, free again behind the next barrier.
 template <int THREADS, int PARTS>
 DEVICE void draw_unit(const Part<THREADS, PARTS>& part, int32_t* counter, Shared slot) {

@@ -75,6 +75,24 @@ DEVICE Shared beside(Shared tile, int r, int c) {
   return tile + place<CHUNKS>(lane / 16 * 8 + lane % 8, lane / 8 % 2, 16 * r, 2 * c);
 }
 
+// The same for a loop: a thread's own part is computed once, and each fragment is one operation away from it.
+template <int CHUNKS>
+struct Fragments {
+  static constexpr int PANEL = panel_chunks(CHUNKS);
+  Shared own;
+
+  static DEVICE Fragments of_down() { return at(thread() % 16, thread() % 32 / 16); }
+  static DEVICE Fragments of_beside() { return at(thread() % 32 / 16 * 8 + thread() % 8, thread() / 8 % 2); }
+
+  // Of the band at `band`, `below` bands further down, columns 16 c and following.
+  DEVICE Shared in(Shared band, int c, int below = 0) const {
+    return (own ^ 16 * (2 * c % PANEL)) + band + (panel_place<CHUNKS>(2 * c / PANEL) + band_place<CHUNKS>(below));
+  }
+
+ private:
+  static DEVICE Fragments at(int row, int chunk) { return {(row * PANEL + (chunk ^ (row & 7) / (8 / PANEL))) * 16u}; }
+};
+
 // A thread's part of a fragment of sums, 16 rows x 8 columns: rows `lane / 4` and 8 below, columns 2 * (lane % 4)
 // and the next one, in the order (upper row, both columns), (lower row, both columns).
 DEVICE int upper_row() { return thread() % 32 / 4; }
