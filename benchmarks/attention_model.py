@@ -128,7 +128,9 @@ def predict(
     bucket = next(b for b in buckets(width, 90, backward) if b >= drawn.max())
     mark = f"attention_{direction}I8BFloat16Li{width}ELi{bucket}E"
     kernel = next(k for name, k in compiled.items() if mark in name)
-    counted, at_once = run(machine, kernel, shared_bytes(width, bucket, backward), *case.arguments(machine))
+    counted, at_once = run(
+        machine, kernel, shared_bytes(width, bucket, backward), *case.arguments(machine, not backward)
+    )
     return {
         "direction": direction,
         "lengths": lengths,

@@ -3,6 +3,8 @@
 import re
 from collections.abc import Callable
 
+import numpy as np
+
 from benchmarks.kernel_model.code import Instruction
 from benchmarks.kernel_model.effects import Effect, Unknown
 from benchmarks.kernel_model.operands import address, is_predicate, place_of, predicate, put, source, words_of
@@ -149,6 +151,11 @@ def block_barrier(i: Instruction, _) -> Callable:
     return action
 
 
+def of_those(x, there: np.ndarray):
+    """What lanes agree on, where others may have anything."""
+    return uniform(x[there]) if isinstance(x, np.ndarray) and there.any() else x
+
+
 def transaction(i: Instruction, _) -> Callable:
     """mbarriers: made, arrived at (with bytes to come), waited for."""
     numbers = [x for x in i.operands if not is_predicate(x)]
@@ -157,8 +164,8 @@ def transaction(i: Instruction, _) -> Callable:
     at, behind = address(numbers[where]), [source(x) for x in numbers[where + 1 :]]
 
     def action(w, mask):
-        place = uniform(at(w))
-        values = [x(w) for x in behind]
+        there = w.active() if mask is None else mask
+        place, *values = (of_those(x(w), there) for x in (at, *behind))
         if "EXCH" in i.name:
             # As the compiler writes it: what a count lacks to 2 to the 20, from the second bit on.
             return Effect(
@@ -166,8 +173,8 @@ def transaction(i: Instruction, _) -> Callable:
             )
         if "ARRIVE" in i.name:
             how = i.name.split(".")[-1]
-            arriving = 0 if "A0" in how else int((w.active() if mask is None else mask).sum())
-            announced = 0 if "T0" in how else uniform(values[0])
+            arriving = 0 if "A0" in how else int(there.sum())
+            announced = 0 if "T0" in how else values[0]
             return Effect("arrive", place, arriving, value=announced)
         if "PHASECHK" in i.name:
             truth = next((x for x in truths if x), None)
@@ -177,7 +184,7 @@ def transaction(i: Instruction, _) -> Callable:
                     put(w, truth, True, mask)
 
             return Effect(
-                "mbarrier", place, value=None if values[0] is None else uniform(values[0]) >> 31, write=passed
+                "mbarrier", place, value=None if values[0] is None else values[0] >> 31, write=passed
             )
         return None
 

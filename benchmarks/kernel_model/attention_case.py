@@ -7,12 +7,15 @@ import numpy as np
 
 from benchmarks.kernel_model.launch import OF_ALL
 from benchmarks.kernel_model.machine import Machine
-from benchmarks.kernel_model.state import Counter, Memory, Region
+from benchmarks.kernel_model.state import PARAMETERS, Counter, Memory, Region
 from interbert.kernels.attend.fused_build import Problem
 from interbert.kernels.dropout import threshold
 
 APART = 1 << 40
 """From one tensor's place to the next one's."""
+
+ALIGNED = 128
+"""Of a description of rows, its size as well, and so of what holds one."""
 
 
 @dataclass
@@ -35,7 +38,8 @@ class Case:
         """Queries, keys, values, result; backward their gradients as well."""
         return (7 if backward else 4) * self.tokens * self.row
 
-    def arguments(self, machine: Machine) -> tuple[bytes, Memory]:
+    def arguments(self, machine: Machine, described: bool) -> tuple[bytes, Memory]:
+        """`described`: to a kernel that is given the engine's description of rows as well, as GivenForward is."""
         offsets = np.concatenate([[0], np.cumsum(self.lengths)])
         sequences = np.argsort(-self.lengths, kind="stable")
         order = (sequences[:, None] * self.heads + np.arange(self.heads)).ravel()
@@ -66,4 +70,9 @@ class Case:
                 setattr(problem, name, regions[name].begin)
             elif kind is ctypes.c_int32:
                 setattr(problem, name, numbers[name])
-        return bytes(problem), Memory(list(regions.values()))
+        given = bytes(problem)
+        if described:
+            given = bytes(-PARAMETERS % ALIGNED) + given + bytes(-len(given) % ALIGNED)
+            rows = (regions["qkv"].begin, 3 * self.row, self.tokens)
+            given += bytes(ALIGNED) + b"".join(x.to_bytes(8, "little") for x in rows)
+        return given, Memory(list(regions.values()))
