@@ -30,7 +30,7 @@ WAITS = [
 ]
 MASKS = [
     Mutation("keys beyond the end", "forward.h", "if (8 * j + i % 2 >= mine)", "if (false)"),
-    Mutation("sums of queries beyond the end", "forward.h", "left_column() == 0 && query < left", "left_column() == 0"),
+    Mutation("sums of queries beyond the end", "forward.h", "== 0 && query < left)", "== 0)"),
     Mutation("rows written to the end, forward", "forward.h", "if (walk.row + down < left) write_16", "write_16"),
     Mutation("sums rescaled", "forward.h", "sum = sums.sum[half] * factor;", "sum = sums.sum[half];"),
     Mutation("keys beyond the end, backward", "backward.h", "if (8 * j + i % 2 >= left) s[j][i] = -INFINITY;"),

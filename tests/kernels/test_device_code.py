@@ -32,7 +32,7 @@ def check(width, arch, cubin):
     assert len(found) == expected, report
     for kernel in found:
         assert kernel["stack"] == kernel["stores"] == kernel["loads"] == "0", kernel
-        # Backward two threads a row, forward nine warps at most; they are dealt out to four parts of 16,384 registers.
+        # Backward two threads a row, forward at most nine warps; dealt out to four parts of 16,384 registers.
         rows = max(int(kernel["bucket"]), 64)
         warps_of_a_part = 3 if kernel["kind"] == "forward" else -(-rows * 2 // 128)
         assert warps_of_a_part * 32 * int(kernel["registers"]) <= 16384, kernel

@@ -45,6 +45,6 @@ def shared_bytes(width: int, bucket: int, backward: bool) -> int:
         tile, square = bucket * width * 2, bucket * bucket * 2
         return units * (4 * tile + max(tile, square * (2 if bucket <= 64 else 1)) + 16)
     stage = 3 * bucket * width * 2
-    groups = 1 if bucket > 64 else 2 if bucket > 48 else 3 if bucket > 16 else 7
+    groups = 1 if bucket > 64 else 2 if bucket > 16 else 7
     depth = min(max(110 * 1024 // (groups * stage), 1), 4)
     return groups * depth * (stage + 48)

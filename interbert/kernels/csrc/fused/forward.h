@@ -9,8 +9,8 @@
 // A call with sequences of up to KEYS tokens.
 template <int D, int KEYS>
 struct ForwardShape {
-  static constexpr int GROUPS = KEYS > 64 ? 1 : KEYS > 48 ? 2 : KEYS > 16 ? 3 : 7;
-  static constexpr int WARPS = KEYS > 64 ? 7 : KEYS > 48 ? 4 : KEYS > 16 ? 2 : 1;  // of a group
+  static constexpr int GROUPS = KEYS > 64 ? 1 : KEYS > 16 ? 2 : 7;
+  static constexpr int WARPS = KEYS > 64 ? (D > 64 ? 7 : 9) : KEYS > 16 ? 3 : 1;  // of a group
   static constexpr int WORKERS = GROUPS * WARPS, THREADS = (WORKERS + 1) * 32;
   static constexpr int CHUNKS = D / 8;
   static constexpr int TILE = KEYS * D * BYTES, STAGE = 3 * TILE;
@@ -56,7 +56,7 @@ struct Forward {
   static DEVICE void bring(const GivenForward& given, const Part& part) {
     const Problem& p = given.problem;
     const int units = p.sequences * p.heads, step = blocks();
-    int first[Shape::GROUPS] = {};  // which warp of a group has the next unit's first band
+    int first[Shape::GROUPS] = {};  // which warp of a group has its next unit's first band
     int group = 0, depth = 0, parity = 1;
     // One unit's bounds and the next one's number are on their way while the one before is brought.
     int number = block(), unit = unit_at(p, number), next = unit_at(p, int64_t{number} + step);
@@ -75,7 +75,7 @@ struct Forward {
       await_together(note(stage) + Shape::FREE, parity);
       fill(given, part, item, stage, first[0]);
       const int bands = item.length < 0 ? 0 : (item.length + BAND - 1) / BAND;
-      int after = first[0] + bands;
+      int after = Shape::WARPS == 1 ? 0 : first[0] + bands;
       while (after >= Shape::WARPS) after -= Shape::WARPS;
 #pragma unroll
       for (int i = 0; i + 1 < Shape::GROUPS; i++) first[i] = first[i + 1];
@@ -95,8 +95,10 @@ struct Forward {
                               static_cast<uint32_t>(item.length), static_cast<uint32_t>(head << 8 | first)}});
       if (!BULK) arrive(full);
     }
+    // Bytes may be expected before they are on their way; copies of threads must be before their threads arrive.
+    if (BULK) seal_stage(part, full, 3 * bytes_of_rows<D>(rows));
     start_tiles<D, 3>(part, stage * Shape::STAGE, given.qkv, item.start, head * D, rows, full, {TILE, heads * D});
-    seal_stage(part, full, 3 * bytes_of_rows<D>(rows));
+    if (!BULK) seal_stage(part, full, 0);
   }
 
   // ---- who works ----------------------------------------------------------------------------------------------
@@ -199,13 +201,13 @@ struct Forward {
     int pair = (item.length - 1) / (2 * BAND);
     const int left = item.length - 2 * BAND * pair;
     const Shared last = keys + band_place<CHUNKS>(2) * pair;
-    if (left > BAND)
+    if (KEYS > BAND && left > BAND)
       step<2, true>(sums, lanes, queries, last, left - BAND, dropout, drops, item.unit, tile, pair);
     else
       step<1, true>(sums, lanes, queries, last, left, dropout, drops, item.unit, tile, pair);
     Shared at = last;
 #pragma unroll 1
-    while (pair--) {
+    while (KEYS > 2 * BAND && pair--) {
       at -= band_place<CHUNKS>(2);
       step<2, false>(sums, lanes, queries, at, 0, dropout, drops, item.unit, tile, pair);
     }
