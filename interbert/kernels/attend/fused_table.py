@@ -38,8 +38,8 @@ def buckets(width: int, arch: int | None, backward: bool) -> list[int]:
 
 
 def shared_bytes(width: int, bucket: int, backward: bool) -> int:
-    """Of a block: backward tiles and squares of probabilities, or results in their place; forward its groups' stages of tiles,
-    and what is noted of each."""
+    """Of a block: backward tiles and squares of probabilities, or results in their place; forward its groups' stages
+    of tiles, and what is noted of each."""
     if backward:
         units = max(64 // bucket, 1) // (2 if width > 96 and bucket <= 32 else 1)
         tile, square = bucket * width * 2, bucket * bucket * 2
