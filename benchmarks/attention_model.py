@@ -43,11 +43,10 @@ SETS = {
     "60-140": "uniform 60-140",
     "47-59": "caption-like (10-22) + 37",
     "text": "text stream 10-40",
-    "128": "all 128",
 }
 """Lengths by the names that a prediction is asked for; as benchmarks/attention.py draws them."""
 
-SEQUENCES = {"60-140": 128, "47-59": 256, "text": 512, "128": 128}
+SEQUENCES = {"60-140": 128, "47-59": 256, "text": 512}
 """Of a batch: some 13,000 tokens. Larger batches come out a little lower, and take the model longer."""
 
 DIRECTIONS = {"forward": False, "backward": True}

@@ -15,7 +15,6 @@ LENGTHS = {
     "uniform 60-140": "60-140",
     "caption-like (10-22) + 37": "47-59",
     "text stream 10-40": "text",
-    "all 128": "128",
 }
 """Of benchmarks/attention.py, as the model calls them."""
 

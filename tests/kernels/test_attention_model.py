@@ -228,8 +228,9 @@ def test_what_is_recorded_follows_from_what_was_counted(recorded):
 
 def test_all_bytes_that_must_be_moved_are(recorded):
     for found in recorded["details"]:
+        # Rows are read 16 at a time, whatever a sequence's end.
         moved = found["bytes_read"] + found["bytes_written"]
-        assert 0.97 < moved / found["floor_bytes"] < 1.15, found
+        assert 0.97 < moved / found["floor_bytes"] < 1.25, found
 
 
 def test_the_known_kernel_is_predicted_within_a_tenth(recorded):

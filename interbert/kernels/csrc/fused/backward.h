@@ -24,7 +24,7 @@ struct BackwardShape {
   static constexpr int ARRIVALS = UNITS * (4 * TILE + ROOM);
   static constexpr int SHARED = ARRIVALS + UNITS * 16;
   // Of a processor with 228 KB, at the width that most models have.
-  static constexpr int BLOCKS = D > 64 || KEYS > 144 ? 1 : KEYS > 96 ? 2 : KEYS > 64 ? 3 : KEYS == 48 ? 6 : 4;
+  static constexpr int BLOCKS = D > 64 || KEYS > 144 ? 1 : KEYS > 64 ? 2 : KEYS == 48 ? 6 : 4;
 };
 
 struct GivenBackward {
