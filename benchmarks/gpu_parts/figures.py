@@ -16,12 +16,11 @@ LENGTHS = {
     "caption-like (10-22) + 37": "47-59",
     "text stream 10-40": "text",
 }
-"""Of benchmarks/attention.py, as the model calls them."""
+"""Of benchmarks/attention.py those that are foretold and have a target, as the model calls them."""
 
 SHAPE, DROPOUT = "12 x 64", 0.1
 """Those of `base` in training, which predictions and targets are of."""
 FLOOR = {"forward": 1.35, "backward": 1.5}
-WITHOUT_TARGET = "all 128"
 FASTER_THAN_FA2 = 1.5
 STEP_TFLOPS = 400.0
 STEP_OF_TARGET = 512
@@ -72,8 +71,9 @@ def attention(file: Path) -> list[Row]:
         for direction, limit in FLOOR.items():
             seconds = ours.get(direction)
             over = seconds / case["floor"][direction] if seconds else None
-            foretold = predicted.get(direction, {}).get(LENGTHS[lengths]) if judged else None
-            target = Target(limit, at_most=True) if judged and lengths != WITHOUT_TARGET else None
+            known = judged and lengths in LENGTHS
+            foretold = predicted.get(direction, {}).get(LENGTHS[lengths]) if known else None
+            target = Target(limit, at_most=True) if known else None
             rows.append(Row(f"{name}, {direction}", over, "× floor", foretold, target))
         for rival in sorted(set(case) - {"lengths", "shape", "dropout", "tokens", "floor", "fused"}):
             target = Target(FASTER_THAN_FA2) if judged and rival == "FA2 varlen" else None

@@ -185,7 +185,8 @@ def test_attention_is_timed_by_calls_that_exist(tmp_path, monkeypatch):
         json.dumps({"forward": {"text": 1.31}, "backward": {"text": 1.44}})
     )
     module = load("benchmarks/attention.py")
-    monkeypatch.setattr(module, "LENGTHS", {"text stream 10-40": module.LENGTHS["text stream 10-40"]})
+    both = {name: module.LENGTHS[name] for name in ("text stream 10-40", "all 128")}
+    monkeypatch.setattr(module, "LENGTHS", both)
     monkeypatch.setitem(module.CONTENDERS, "fused", module.CONTENDERS["FA2 varlen"])
     file = tmp_path / "attention.json"
     words = [
@@ -203,9 +204,10 @@ def test_attention_is_timed_by_calls_that_exist(tmp_path, monkeypatch):
     with patch.object(sys, "argv", ["attention.py", *words]):
         assert module.main() == 0
     rows = figures.attention(file)
-    assert [row.predicted for row in rows[:2]] == [1.31, 1.44] and len(rows) == 5
+    assert [row.predicted for row in rows[:2]] == [1.31, 1.44] and len(rows) == 10
     assert all(isinstance(row.found, float) for row in rows), rows
     assert [str(row.target) for row in rows[:2]] == ["≤ 1.35", "≤ 1.5"]
+    assert [(row.predicted, row.target) for row in rows[5:7]] == [(None, None)] * 2  # lengths nobody foretold
 
 
 def test_stages_are_held_against_each_other(tmp_path):
