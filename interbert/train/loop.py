@@ -117,6 +117,8 @@ def train(run: Training) -> tuple[State, str]:
     step = fetch(run, steps, upload, window) if progress.step < run.last_step and not exhausted(run) else None
     while step:
         counts, stopping = step.agreed()
+        if counts["damaged"]:
+            verdicts.settle()  # for it may end the run
         leave_out(run, step.damaged, int(counts["damaged"]))
         if stopping:
             verdicts.settle()

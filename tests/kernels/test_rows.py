@@ -19,6 +19,7 @@ from interbert.kernels.rows.serving import everywhere
 from interbert.model import InterBertConfig
 from interbert.model.layers.embeddings import ImageEmbeddings, TextEmbeddings
 from interbert.model.layers.encoder import Layer
+from interbert.model.layers.linear import apart, passing
 from interbert.model.shape.shape import Stage
 
 CPU = torch.device("cpu")
@@ -209,6 +210,41 @@ def test_losses_go_through_them():
     assert all(torch.allclose(x.float(), y.float(), rtol=1e-5) for x, y in zip(ours, plain, strict=True))
 
 
+def test_losses_of_rows_that_begin_anywhere():
+    """A slice of rows of odd length begins at no multiple of 16 bytes."""
+    all_logits, all_shares = torch.randn(5, 1601).half(), torch.randn(5, 1601).softmax(-1).half()
+    target = torch.randint(1601, (4,))
+    for logits in (all_logits[1:], all_logits[1:].clone()):
+        for share in (None, all_shares[1:], all_shares[1:].clone()):
+            x = logits.detach().requires_grad_()
+            loss = losses.cross_entropy(x, target, -1)[0] if share is None else losses.divergence(x, share)[0]
+            (grad,) = torch.autograd.grad(loss.sum(), x)
+            y = logits.float().requires_grad_()
+            if share is None:
+                plain = F.cross_entropy(y, target, reduction="none")
+            else:
+                plain = F.kl_div(y.log_softmax(-1), share.float(), reduction="none").sum(-1)
+            torch.testing.assert_close(loss, plain, rtol=1e-4, atol=1e-4)
+            torch.testing.assert_close(
+                grad.float(), torch.autograd.grad(plain.sum(), y)[0], rtol=2e-2, atol=1e-4
+            )
+
+
+def test_a_target_that_is_no_class_gives_no_loss():
+    loss, _ = losses.cross_entropy(torch.randn(3, 11).half(), torch.tensor([11, -7, -100]), -100)
+    assert loss[:2].isnan().all() and loss[2] == 0
+
+
+def test_weights_that_deepspeed_gathers_by_the_module_are_left_to_torch():
+    layer, x = make_layer(torch.bfloat16)
+    tables = TextEmbeddings(InterBertConfig.from_preset("tiny")).bfloat16()
+    with everywhere():
+        assert apart(layer.out, x)[1] is not None and passing(layer.qkv, x)[1] is not x and tables._served()
+        for weight in (layer.out.weight, layer.qkv.weight, tables.positions.weight):
+            weight.ds_id = 0
+        assert apart(layer.out, x)[1] is None and passing(layer.qkv, x)[1] is x and not tables._served()
+
+
 def test_what_is_no_number_stays_none():
     logits, share = torch.zeros(3, 40).half(), torch.full((3, 40), 1 / 40).half()
     logits[0, 3], logits[1], logits[2, 1:] = torch.nan, torch.nan, -torch.inf
@@ -260,4 +296,3 @@ def test_reference_is_what_the_loss_was():
     share = torch.randn(4, 9).softmax(-1)
     expected = F.kl_div(logits.log_softmax(-1), share, reduction="none").sum(-1)
     assert torch.equal(reference.divergence(logits, share)[0], expected)
-    assert losses.cross_entropy is not reference.cross_entropy

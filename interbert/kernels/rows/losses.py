@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from interbert.kernels.rows.build import launch
-from interbert.kernels.rows.problems import RowLoss, pointer
+from interbert.kernels.rows.problems import RowLoss, pointer, rows_of
 
 
 def cross_entropy(logits_NK: Tensor, target_N: Tensor, ignored: int) -> tuple[Tensor, Tensor]:
@@ -86,8 +86,8 @@ def _launch(
     rows, classes = logits.shape
     assert target is None or (target.dtype == torch.int64 and target.shape == (rows,))
     assert share is None or (share.dtype == torch.float16 and share.shape == logits.shape)
-    logits = logits.contiguous()
-    target, share = (None if x is None else x.contiguous() for x in (target, share))
+    logits, share = rows_of(logits), None if share is None else rows_of(share)
+    target = None if target is None else target.contiguous()
     problem = RowLoss(
         *map(pointer, (logits, target, share, grad, *made)),
         *(ignored, rows, classes, logits.dtype == torch.bfloat16),

@@ -31,15 +31,25 @@ def everywhere() -> Generator[None]:
 
 def serves(x_NW: Tensor, *others: Tensor | None) -> bool:
     """Whether an operation on these rows, with parameters and rows of their type, is our own."""
-    return table.fits(x_NW, *others) and _on(x_NW.device)
+    return _asked(x_NW) and table.fits(x_NW, *others) and _on(x_NW.device)
 
 
 def serves_norm(x_NW: Tensor, weight_W: Tensor, *others: Tensor | None) -> bool:
-    return table.norm_fits(x_NW, weight_W, *others) and _on(x_NW.device)
+    return _asked(x_NW) and table.norm_fits(x_NW, weight_W, *others) and _on(x_NW.device)
 
 
 def serves_loss(logits_NK: Tensor) -> bool:
-    return table.loss_fits(logits_NK) and _on(logits_NK.device)
+    return _asked(logits_NK) and table.loss_fits(logits_NK) and _on(logits_NK.device)
+
+
+def is_whole(weight: Tensor) -> bool:
+    """Not gathered for each module on its own. DeepSpeed marks those, which may look whole for a moment."""
+    return weight.dim() == 2 and not hasattr(weight, "ds_id")
+
+
+def _asked(x_NW: Tensor) -> bool:
+    """First of all, so that on a CPU nothing more is asked, above all of a program that is being exported."""
+    return _everywhere or x_NW.is_cuda
 
 
 def _on(device: torch.device) -> bool:
@@ -62,6 +72,7 @@ def _usable(device: torch.device) -> bool:
     return reason is None
 
 
+@cache
 def refusal(device: torch.device) -> str | None:
     """Why our own operations cannot be had, or trusted, on this device."""
     arch = architecture(device)
@@ -77,4 +88,5 @@ def refusal(device: torch.device) -> str | None:
 def refuse(device: torch.device, reason: str) -> None:
     """From here on, in this process."""
     build.refuse(architecture(device), reason)
+    refusal.cache_clear()
     _usable.cache_clear()

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from interbert.kernels.rows.norm import norm_drop
-from interbert.kernels.rows.serving import serves_norm
+from interbert.kernels.rows.serving import is_whole, serves_norm
 from interbert.model.layers.linear import Linear
 from interbert.model.layers.norm import LayerNorm
 from interbert.model.shape.configuration import InterBertConfig
@@ -52,9 +52,18 @@ class TextEmbeddings(nn.Module):
         """Whether looking up, adding, norm and dropout are one operation: not where something stands around a table,
         nor where weights are gathered for each module on its own."""
         tables = self.words, self.positions, self.types
-        return all(
-            type(table) is nn.Embedding and table.weight.dim() == 2 for table in tables
-        ) and serves_norm(self.words.weight, self.norm.weight, self.positions.weight, self.types.weight)
+        return all(map(_is_plain, tables)) and serves_norm(
+            self.words.weight, self.norm.weight, self.positions.weight, self.types.weight
+        )
+
+
+def _is_plain(table: nn.Module) -> bool:
+    return (
+        type(table) is nn.Embedding
+        and is_whole(table.weight)
+        and (table.padding_idx, table.max_norm, table.sparse) == (None, None, False)
+        and not (table._forward_hooks or table._forward_pre_hooks)
+    )
 
 
 class Pointing(nn.Module):

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from interbert.kernels.attend.fused import draw_rng
-from interbert.kernels.rows.serving import serves_norm
+from interbert.kernels.rows.serving import serves
 from interbert.model.layers.linear import Linear, apart, passing
 from interbert.model.layers.norm import AddNorm
 from interbert.model.shape.shape import Stage
@@ -48,7 +48,7 @@ class Layer(nn.Module):
     def finish(self, x_NH: Tensor, attended: Tensor) -> Tensor:
         """What follows the attention, whoever made it."""
         dropout = self.hidden_dropout if self.training else 0.0
-        rng = draw_rng(x_NH.device) if dropout and serves_norm(x_NH, self.norm.weight) else None
+        rng = draw_rng(x_NH.device) if dropout and serves(x_NH) else None
         out_NH, bias_H = apart(self.out, attended.flatten(1))
         x_NH = self.attention_norm(out_NH, x_NH, dropout, bias_H, rng, 0)
         wide_NI, x_NH = passing(self.up, x_NH, gelu=True)

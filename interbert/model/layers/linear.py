@@ -29,7 +29,8 @@ def activated(layer: nn.Module, x_NI: Tensor) -> Tensor:
 def passing(layer: nn.Module, x_NI: Tensor, gelu: bool = False) -> tuple[Tensor, Tensor]:
     """A linear layer, or GELU of one, and its input for a residual whose norm is ours: the two gradients of the input
     then meet in the product, and are not added in a pass of their own."""
-    if _served(layer, x_NI) and x_NI.shape[1] <= WIDEST_NORM:
+    whole_chunks = not gelu or (isinstance(layer, Linear) and layer.weight.shape[0] % 8 == 0)
+    if whole_chunks and _served(layer, x_NI) and x_NI.shape[1] <= WIDEST_NORM:
         return layer(x_NI, gelu, "passing")
     return activated(layer, x_NI) if gelu else layer(x_NI), x_NI
 
@@ -42,9 +43,9 @@ def apart(layer: nn.Module, x_NI: Tensor) -> tuple[Tensor, Tensor | None]:
 
 
 def _served(layer: nn.Module, x_NI: Tensor) -> TypeGuard[Linear]:
-    """Whether what stands around this layer is ours. Not of weights that are gathered for each module on its own."""
+    """Whether what stands around this layer is ours."""
     return (
         isinstance(layer, Linear)
-        and layer.weight.dim() == 2
+        and serving.is_whole(layer.weight)
         and serving.serves(x_NI, layer.weight, layer.bias)
     )

@@ -60,12 +60,23 @@ class FixedStage(nn.Module):
 
     def take_over(self) -> None:
         """From here on training runs the stage through this one. Evaluation, and who asks what was attended to, sees
-        the stage as it was."""
+        the stage as it was; so does who runs it again before the backward pass of a replay, whose numbers another
+        replay would overwrite."""
+        waiting = False
+
+        def passed(_: Tensor) -> None:
+            nonlocal waiting
+            waiting = False
 
         def forward(x_NH: Tensor, attend: WithinPairs) -> Tensor:
-            if not self.stage.training or attend.maps is not None or not self.holds(x_NH, attend.cu):
+            nonlocal waiting
+            trained = self.stage.training and torch.is_grad_enabled() and attend.maps is None
+            if waiting or not trained or not self.holds(x_NH, attend.cu):
                 return self.layers(x_NH, attend)
-            return run_fixed(self, x_NH, attend.cu, attend.order(self.heads))
+            y_NH = run_fixed(self, x_NH, attend.cu, attend.order(self.heads))
+            waiting = True
+            y_NH.register_hook(passed)
+            return y_NH
 
         self.stage.forward = forward
 

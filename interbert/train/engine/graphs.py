@@ -35,7 +35,13 @@ def capture_layers(
     for number, capacity in stage_capacities(model, settings, capacities).items():
         stage = model.interbert.stages[number]
         fixed = FixedStage(stage, capacity).train()
-        replayed = fixed.captured(model.config.hidden_size, parameter.device, parameter.dtype)
+        try:
+            replayed = fixed.captured(model.config.hidden_size, parameter.device, parameter.dtype)
+        except RuntimeError as error:  # for want of memory, too
+            if asked is True:
+                raise
+            log.warning("CUDA graphs: %s layers are launched one by one (%s)", stage.kind, error)
+            continue
         if config.stage > 0:  # at stage 0 gradients are moved away before the next replay
             own_gradients(stage)
         replayed.take_over()

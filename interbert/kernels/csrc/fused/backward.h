@@ -23,8 +23,8 @@ struct BackwardShape {
   static constexpr int ROOM = SQUARES * SQUARE > TILE ? SQUARES * SQUARE : TILE;
   static constexpr int ARRIVALS = UNITS * (4 * TILE + ROOM);
   static constexpr int SHARED = ARRIVALS + UNITS * 16;
-  // Of a processor with 228 KB, at the width that most models have.
-  static constexpr int BLOCKS = D > 64 || KEYS > 144 ? 1 : KEYS > 64 ? 2 : KEYS == 48 ? 6 : 4;
+  // At the width that most models have.
+  static constexpr int BLOCKS = D != 64 || !COUNTED_OUT || KEYS > 144 ? 1 : KEYS > 64 ? 2 : KEYS == 48 ? 6 : 4;
 };
 
 struct GivenBackward {

@@ -7,6 +7,13 @@
 
 #define KERNEL(threads, blocks) __global__ void __launch_bounds__(threads, blocks)
 #define DEVICE __device__ __forceinline__
+// Whether registers were counted out for this machine: on another, as few as let several blocks in may be too few.
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ == 900
+constexpr bool COUNTED_OUT = true;
+#else
+constexpr bool COUNTED_OUT = false;
+#endif
+
 #define ANYWHERE __host__ __device__ constexpr
 
 DEVICE int thread() { return threadIdx.x; }

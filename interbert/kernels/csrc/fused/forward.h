@@ -263,7 +263,7 @@ struct Forward {
 };
 
 template <class T, int D, int KEYS>
-KERNEL((ForwardShape<D, KEYS>::THREADS), (D > 64 ? 1 : 2)) attention_forward(GIVEN GivenForward given) {
+KERNEL((ForwardShape<D, KEYS>::THREADS), (D > 64 || !COUNTED_OUT ? 1 : 2)) attention_forward(GIVEN GivenForward given) {
   using Shape = ForwardShape<D, KEYS>;
   using Kernel = Forward<T, D, KEYS>;
   const Problem& p = given.problem;

@@ -129,7 +129,8 @@ KERNEL(LOSS_THREADS, 1) cross_entropy_forward(RowLoss p) {
       const bool counts = target != p.ignored;
       const float logsum = top.value * TO_BASE_2 + log2_of(top.sum);
       p.stats[row] = logsum;
-      p.loss[row] = counts ? logsum * FROM_BASE_2 - read_1<T>(span.row, static_cast<int>(target)) : 0;
+      const bool real = target >= 0 && target < p.classes;  // else nobody is to take the loss for one
+      p.loss[row] = !counts ? 0 : real ? logsum * FROM_BASE_2 - read_1<T>(span.row, static_cast<int>(target)) : NAN;
       p.right[row] = counts && top.place == target;
     }
     sync_block();  // the tops have been read: the next row's take their place

@@ -64,6 +64,61 @@ def test_fixed_shapes_change_nothing():
     assert shapes[:3] == shapes[3:6] == shapes[6:] and len(shapes) == 9
 
 
+class Replay(torch.autograd.Function):
+    """As a graph works: it reads and leaves its numbers where it did the time before."""
+
+    @staticmethod
+    def forward(ctx, fixed, x_NH, cu, order):
+        ctx.given = fixed, cu, order
+        fixed.came.copy_(x_NH)
+        fixed.left.copy_(FixedStage.forward(fixed, fixed.came, cu, order))
+        return fixed.left.detach()
+
+    @staticmethod
+    def backward(ctx, grad_NH):
+        fixed, cu, order = ctx.given
+        with torch.enable_grad():
+            x_NH = fixed.came.detach().clone().requires_grad_()
+            torch.autograd.backward(FixedStage.forward(fixed, x_NH, cu, order), grad_NH)
+        return None, x_NH.grad, None, None
+
+
+class ReplayedInPlace(FixedStage):
+    def __init__(self, stage, capacity) -> None:
+        super().__init__(stage, capacity)
+        self.came, self.left = torch.zeros(2, capacity.rows, tiny_config().hidden_size).double().unbind()
+        self.replays = 0
+
+    def forward(self, x_NH, cu, order):
+        self.replays += 1
+        return Replay.apply(self, x_NH, cu, order)
+
+
+def test_a_model_that_runs_twice_before_its_backward_pass_keeps_both():
+    model = without_dropout()
+    batches = [make_batch(*lengths) for lengths in BATCHES[:2]]
+
+    def both():
+        model.zero_grad()
+        torch.manual_seed(0)
+        with torch.no_grad():
+            model.forward_packed(batches[0], needs(NAMES))
+        found = [objectives.losses(NAMES, model.forward_packed(one, needs(NAMES)), one) for one in batches]
+        sum(part.sum for losses in found for part in losses.values()).backward()
+        return {name: p.grad.clone() for name, p in model.named_parameters() if p.grad is not None}
+
+    expected, replayed = both(), []
+    for number, capacity in stage_capacities(model, SETTINGS, CAPACITIES).items():
+        replayed.append(ReplayedInPlace(model.interbert.stages[number], capacity))
+        replayed[-1].take_over()
+    for _ in range(2):  # the second time the first one's backward pass lies behind
+        found = both()
+        assert found.keys() == expected.keys()
+        for name, gradient in expected.items():
+            torch.testing.assert_close(found[name], gradient, rtol=1e-7, atol=1e-9, msg=name)
+    assert [fixed.replays for fixed in replayed] == [2, 2, 2]
+
+
 def test_evaluation_and_maps_of_attention_keep_their_own_shapes():
     model = InterBertForPreTraining.from_seed(tiny_config(), 0)
     fixed = FixedStage(model.interbert.stages[0], stage_capacities(model, SETTINGS, CAPACITIES)[0])
