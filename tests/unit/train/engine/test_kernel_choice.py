@@ -2,6 +2,7 @@
 
 import logging
 from dataclasses import dataclass, field
+from functools import cache
 
 import pytest
 import torch
@@ -37,7 +38,7 @@ def hopper(monkeypatch):
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device=None: (9, 0))
     monkeypatch.setattr(kernel_choice, "fused_refusal", lambda width, device: None)
     monkeypatch.setattr(fused_build, "_failures", {})
-    monkeypatch.setattr(serving, "refusal", lambda device: None)
+    monkeypatch.setattr(serving, "refusal", cache(lambda device: None))
     monkeypatch.setattr(build, "_failures", {})
     for library in (fused_build.library, build.library):
         library.cache_clear()
@@ -72,7 +73,7 @@ def test_operations_on_rows_are_all_ranks_or_nobodys(hopper, caplog):
 def test_where_ranks_are_of_one_mind_nothing_is_refused(hopper, monkeypatch, others, caplog):
     if others[0]:
         monkeypatch.setattr(kernel_choice, "fused_refusal", lambda width, device: "no nvcc")
-        monkeypatch.setattr(serving, "refusal", lambda device: "no nvcc")
+        monkeypatch.setattr(serving, "refusal", cache(lambda device: "no nvcc"))
     agree_on_kernels(CONFIG, "bf16", ranks("cuda", *others))
     assert not fused_build._failures and not caplog.messages
 
