@@ -1,4 +1,7 @@
-"""fp16's loss scale at ZeRO stage 0: it lies on the device, which moves it as DeepSpeed does at the other stages."""
+"""fp16's loss scale at ZeRO stage 0, on the device.
+
+Halved and doubled as DeepSpeed does at this stage: without hysteresis, and at its least it stays.
+"""
 
 from typing import Any
 

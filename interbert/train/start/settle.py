@@ -26,7 +26,7 @@ CPU_TOKENS = 3072
 GPU_TOKENS = 131_072
 """Beyond it no GPU gains anything."""
 GPU_MEMORY = 80e9
-"""Of the GPU that a run is described for where none is here."""
+"""Of the GPU that a dry run describes, which asks no device."""
 ACTIVATIONS = 0.5
 """Of a GPU's memory, the share for what a micro-batch keeps, and for the weights and their optimizer. What its
 backward pass makes besides, the next micro-batch, and what fragments are have the rest."""
@@ -45,7 +45,7 @@ def tokens_of(device: torch.device, shape: Shape, precision: str, recompute: boo
 
 
 def tokens_within(memory: float, shape: Shape, precision: str, recompute: bool = False) -> int:
-    """The largest micro-batch that a GPU with so many bytes surely holds."""
+    """The largest micro-batch that a GPU with so many bytes should hold, by an estimate."""
     state = state_bytes(0, sum(parameters(shape).values()), precision, ranks=1)
     tokens = (ACTIVATIONS * memory - state) / token_bytes(shape, precision, recompute)
     return min(GPU_TOKENS, max(1024, int(tokens) // 1024 * 1024))
