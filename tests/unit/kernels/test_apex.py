@@ -61,6 +61,9 @@ def test_layer_norm_takes_the_fused_one_on_cuda_only(monkeypatch):
     assert isinstance(norm(torch.ones(2, 4)), torch.Tensor)
 
     class OnCuda:
-        is_cuda = True
+        is_cuda, dtype, shape, device = True, torch.float32, (2, 4), torch.device("cuda")
+
+        def dim(self) -> int:
+            return 2
 
     assert norm.forward(OnCuda())[0] == "fused"

@@ -9,16 +9,18 @@ from torch import nn
 from interbert.ranks.distributed import Ranks
 from interbert.train.checkpoints import checkpoint, part_file
 from interbert.train.checkpoints.checkpoint import CheckpointError
+from interbert.train.engine.flat_optimizer import FlatOptimizer
 
 PART = "part_0.safetensors"
 ONE_RANK = Ranks(0, 1, 0, torch.device("cpu"), "test")
 
 
 def make_engine(seed=0):
-    """What checkpoints need of DeepSpeed without ZeRO: the step's model and a plain optimizer."""
+    """What checkpoints need of DeepSpeed without ZeRO: the step's model and our optimizer."""
     torch.manual_seed(seed)
     model = nn.Sequential(nn.Linear(8, 16), nn.Linear(16, 3))
-    optimizer = torch.optim.AdamW(model.parameters(), lr=0.1)
+    parameters = list(model.parameters())
+    optimizer = FlatOptimizer(torch.optim.AdamW(parameters, lr=0.1, fused=True), parameters, clip=1e9)
     engine = SimpleNamespace(module=SimpleNamespace(model=model), optimizer=optimizer)
     train(engine)
     return engine
@@ -26,8 +28,8 @@ def make_engine(seed=0):
 
 def train(engine):
     engine.module.model(torch.ones(2, 8)).square().sum().backward()
+    engine.optimizer.gradients.take()
     engine.optimizer.step()
-    engine.optimizer.zero_grad()
 
 
 def save(folder, step, engine=None):
