@@ -117,11 +117,10 @@ def train(run: Training) -> tuple[State, str]:
     step = fetch(run, steps, upload, window) if progress.step < run.last_step and not exhausted(run) else None
     while step:
         counts, stopping = step.agreed()
-        if counts["damaged"]:
-            verdicts.settle()  # for it may end the run
+        if counts["damaged"] or stopping:
+            verdicts.settle()  # for the run may end here
         leave_out(run, step.damaged, int(counts["damaged"]))
         if stopping:
-            verdicts.settle()
             save(run)
             return "preempted", f"asked to stop ({why_stopped(run)})"
 
@@ -161,10 +160,8 @@ def train(run: Training) -> tuple[State, str]:
             break
         step = following
     if exhausted(run):
-        return (
-            "finished",
-            f"step {progress.step}: {progress.stale} rounds of validation brought nothing better",
-        )
+        why = f"step {progress.step}: {progress.stale} rounds of validation brought nothing better"
+        return "finished", why
     return "finished", f"reached step {progress.step} of {settings.train.schedule_steps}"
 
 

@@ -60,17 +60,20 @@ def test_the_choice_is_made_before_torch_compile_looks_on(monkeypatch):
         return "host", "the emulator, for this test"
 
     monkeypatch.setattr(chooser, "_choose", choose)
-    cu, rng = torch.tensor([0, 9, 13], dtype=torch.int32), torch.tensor([1, 2])
-    qkv = torch.randn(13, 3, 1, 64).bfloat16().requires_grad_()
+    rng = torch.tensor([1, 2])
 
-    def attend(x):
-        return chooser.attention(x * 2, cu, 9, 0.1, rng) + 1
+    def attend(x, cu, longest):
+        return chooser.attention(x * 2, cu, longest, 0.1, rng) + 1
 
     torch.compiler.reset()
     whole = torch.compile(attend, backend="aot_eager", fullgraph=True)
-    passes = [(out := one(qkv), torch.autograd.grad(out.sum(), qkv)[0]) for one in (attend, whole)]
-    assert all(torch.equal(x, y) for x, y in zip(*passes, strict=True))
-    assert set(asked) == {(64, torch.bfloat16, True, 9)}
+    for longest in (9, 11, 14):  # of another length each, as batches are
+        cu = torch.tensor([0, longest, longest + 4], dtype=torch.int32)
+        qkv = torch.randn(longest + 4, 3, 1, 64).bfloat16().requires_grad_()
+        given = qkv, cu, longest
+        passes = [(out := one(*given), torch.autograd.grad(out.sum(), qkv)[0]) for one in (attend, whole)]
+        assert all(torch.equal(x, y) for x, y in zip(*passes, strict=True))
+    assert set(asked) == {(64, torch.bfloat16, True, 16)}
 
 
 def test_no_compiler_no_fused(hopper, monkeypatch):

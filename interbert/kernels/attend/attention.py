@@ -16,7 +16,7 @@ from interbert.kernels.attend.buckets import attention_buckets
 from interbert.kernels.attend.flash_torch import attention_flash, flash_unusable
 from interbert.kernels.attend.fused import attention_fused
 from interbert.kernels.attend.fused_build import architecture, library
-from interbert.kernels.attend.fused_table import supported
+from interbert.kernels.attend.fused_table import BUCKETS, supported
 from interbert.kernels.attend.reference import attention_reference
 from interbert.kernels.attend.sdpa import attention_sdpa
 from interbert.kernels.attend.self_check import failed_check
@@ -52,7 +52,9 @@ def attention(
     own, and only the reference draws by `rng` too."""
     device = qkv_T3Hd.device
     if backend == "auto":
-        backend = resolve(qkv_T3Hd.shape[-1], qkv_T3Hd.dtype, device, qkv_T3Hd.requires_grad, max_seqlen)
+        # Not for the length itself, which differs from batch to batch, and so is no constant to torch.compile.
+        bucket = next((bucket for bucket in BUCKETS if max_seqlen <= bucket), BUCKETS[-1] + 1)
+        backend = resolve(qkv_T3Hd.shape[-1], qkv_T3Hd.dtype, device, qkv_T3Hd.requires_grad, bucket)
     elif backend not in BACKENDS:
         raise ValueError(f"no attention backend {backend!r}: take auto or one of {', '.join(BACKENDS)}")
     if qkv_T3Hd.shape[0] == 0:

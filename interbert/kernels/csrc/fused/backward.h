@@ -76,7 +76,7 @@ struct Backward {
                                    int tile, int length) {
     length = again(length);
     const float scale = LOG2_E / sqrtf(D);
-    const KeptDropout dropout(p);  // for each unit anew: registers are dearer
+    const Dropout dropout(p);  // for each unit anew: registers are dearer
     const bool drops = p.threshold > 0;
     uint32_t queries[STEPS][4];
     load_band<CHUNKS>(queries, stage, tile);
@@ -258,7 +258,7 @@ attention_backward(GIVEN GivenBackward given) {
     fence_arrivals();
   }
   sync_block();  // arrivals are made
-  Item next = find_item<KEYS, 1>(p, block() * Shape::UNITS + part.number);
+  Item next = find_item<KEYS>(p, block() * Shape::UNITS + part.number);
   Kernel::start(given, part, next, stage, arrivals);
   int turn = 0;
   for (int group = block(); group < groups; group += blocks(), turn ^= 1) {
@@ -288,7 +288,7 @@ attention_backward(GIVEN GivenBackward given) {
       Kernel::store_square(ds, square + band, length);
       part.sync();  // dS of all queries is in the square
     }
-    next = find_item<KEYS, 1>(p, (group + blocks()) * Shape::UNITS + part.number);
+    next = find_item<KEYS>(p, (group + blocks()) * Shape::UNITS + part.number);
     Kernel::template key_side<false>(result, second, stage, part.warp, length, factor);
     fence_copies();
     part.sync();  // all has been read: the next item's rows may come

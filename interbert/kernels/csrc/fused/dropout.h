@@ -7,32 +7,17 @@
 #include "philox.h"
 #include "problem.h"
 
+// What is one for all threads is kept in registers that a warp has once, and a word's four bytes are compared at once.
+// The threshold is not 0.
 struct Dropout {
-  const int64_t* rng;  // read again for each draw: registers are dearer
-  uint32_t threshold;
-
-  DEVICE explicit Dropout(const Problem& p) : rng(p.rng), threshold(p.threshold) {}
-
-  DEVICE float rescale() const { return 256.f / (256 - threshold); }
-
-  // For rows 16 * tile and following, columns 32 * band and following.
-  DEVICE Drawn draw(int unit, int tile, int band) const {
-    return philox(rng[0], rng[1], unit, (band << 16) | (tile << 5) | (thread() % 32));
-  }
-
-  DEVICE bool keeps(uint32_t word, int element) const { return (word >> (8 * element) & 0xff) >= threshold; }
-};
-
-// The same, with what is one for all threads kept (registers that a warp has once), and a word's four bytes compared
-// at once. The threshold is not 0.
-struct KeptDropout {
   uint64_t seed, offset;
   uint32_t rest;  // in each byte 256 - threshold: a byte is kept where adding this carries
 
-  DEVICE explicit KeptDropout(const Problem& p) : seed(0), offset(0), rest((256 - p.threshold) * 0x01010101u) {
+  DEVICE explicit Dropout(const Problem& p) : seed(0), offset(0), rest((256 - p.threshold) * 0x01010101u) {
     if (p.threshold) seed = uniform(p.rng[0]), offset = uniform(p.rng[1]);
   }
 
+  // For rows 16 * tile and following, columns 32 * band and following.
   DEVICE Drawn draw(int unit, int tile, int band) const {
     return philox(seed, offset, unit, (band << 16) | (tile << 5) | (thread() % 32));
   }

@@ -62,11 +62,11 @@ struct Forward {
     int number = block(), unit = unit_at(p, number), next = unit_at(p, int64_t{number} + step);
     Bounds bounds = bounds_of(p, unit);
     for (int left = Shape::GROUPS; left; number = number < units ? number + step : number) {
-      Item item = {unit, bounds.start, END, 0};
+      Item item = {unit, bounds.start, END};
       if (number < units) {
         item.length = bounds.end - bounds.start;
         unit = next, bounds = bounds_of(p, unit), next = unit_at(p, int64_t{number} + 2 * step);
-        spoil_beyond<KEYS>(p, {item.unit, item.start, item.length, 0}, HEAD, 1, part.me, 32);
+        spoil_beyond<KEYS>(p, item, HEAD, 1, part.me, 32);
         if (item.length > KEYS) item.length = KEYS;
       } else {
         left--;
@@ -117,7 +117,7 @@ struct Forward {
   // from the last band's first, and begins the sums; each other is whole.
   template <int BANDS, bool FIRST>
   static DEVICE void step(Sums& sums, const Lanes& lanes, Shared queries, Shared keys, int left,
-                          const KeptDropout& dropout, bool drops, int unit, int tile, int pair) {
+                          const Dropout& dropout, bool drops, int unit, int tile, int pair) {
     const float scale = LOG2_E / sqrtf(D);
     float s[2 * BANDS][4];
     clear(s);
@@ -193,7 +193,7 @@ struct Forward {
   }
 
   static DEVICE void attend(const Problem& p, const Lanes& lanes, const Item& item, int head, int tile,
-                            const KeptDropout& dropout, Shared stage) {
+                            const Dropout& dropout, Shared stage) {
     const bool drops = p.threshold != 0;
     const Shared queries = stage + band_place<CHUNKS>(tile), keys = stage + TILE;
     Sums sums;
@@ -241,7 +241,7 @@ struct Forward {
   }
 
   static DEVICE void work(const Problem& p, int worker) {
-    const KeptDropout dropout(p);
+    const Dropout dropout(p);
     const Lanes lanes;
     const int group = worker / Shape::WARPS, warp = worker % Shape::WARPS;
     int depth = 0, parity = 0;
@@ -250,7 +250,7 @@ struct Forward {
       await_together(note(stage) + Shape::FULL, parity);
       const Words4 told = load_16(note(stage));
       const Item item = {static_cast<int>(told.word[0]), static_cast<int>(told.word[1]),
-                         static_cast<int>(told.word[2]), 0};
+                         static_cast<int>(told.word[2])};
       if (item.length < 0) break;
       int tile = warp - static_cast<int>(told.word[3] & 0xff);
       if (tile < 0) tile += Shape::WARPS;

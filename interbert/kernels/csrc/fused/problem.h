@@ -33,17 +33,16 @@ DEVICE int64_t element(const Problem& p, int parts, int token, int part, int uni
 constexpr int BYTES = 2;
 constexpr float LOG2_E = 1.4426950408889634f;
 
-// One sequence under one head; of the longest ones, a part of its queries. Few numbers, as they stay in registers.
+// One sequence under one head. Few numbers, as they stay in registers.
 struct Item {
   int unit, start, length;  // start: the first token; length 0: nothing to do
-  int first;                // query
 };
 
-template <int KEYS, int PARTS>
+template <int KEYS>
 DEVICE Item find_item(const Problem& p, int number) {
-  Item item = {0, 0, 0, number % PARTS * (KEYS / PARTS)};
-  if (number >= p.sequences * p.heads * PARTS) return item;
-  item.unit = p.order ? p.order[number / PARTS] : number / PARTS;
+  Item item = {0, 0, 0};
+  if (number >= p.sequences * p.heads) return item;
+  item.unit = p.order ? p.order[number] : number;
   const int sequence = item.unit / p.heads;
   item.start = p.offsets[sequence];
   const int length = p.offsets[sequence + 1] - item.start;
