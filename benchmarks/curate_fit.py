@@ -1,19 +1,13 @@
-"""How well the fit of made pages' texts is told, and what training on the result is worth.
+"""How well the fit of made pages' texts is told.
 
 At each share of noise and for each seed a crawl of made pages is collected by the rules alone, and its texts are
 scored by a model (`--model`, trained on clean scenes) and a scorer that has learnt from 300 labels of four of the
 templates, drawn from all crawls of that noise. Judged on the four others, crawl by crawl: average precision against
 whether a text is true (beside the match head alone, and the number of words shared with the page's title), how often
 the best text is true, calibration, abstention.
-
-With --induced three stores are written of one crawl, each image with one text: the first that its page gives
-(unfiltered), the one that fits best of the images that are kept (filtered), a true one (oracle). A model is trained
-on each for as many steps, from nothing, and searches among clean scenes that none has seen.
 """
 
 import argparse
-import json
-import subprocess
 import sys
 import tempfile
 from pathlib import Path
@@ -26,15 +20,11 @@ from sklearn.metrics import average_precision_score
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from benchmarks import report
-from benchmarks.curate_crawls import Seen, seen, width_of
-from interbert.corpus.corpus import Corpus
+from benchmarks.curate_crawls import Seen, seen
 from interbert.curate.fit.scorer import Labels, Scorer, match_alone, train_scorer
 from interbert.curate.settings import FitRules
 from interbert.curate.texts.words import words_of
-from interbert.sources.scenes.write import write_scenes
-from interbert.store.writer import StoreWriter
 
-ROOT = Path(__file__).resolve().parent.parent
 GIVEN = 300
 LEAST, KEEP = FitRules().least, FitRules().keep
 
@@ -52,11 +42,7 @@ def main() -> None:
             everything = [image for images in crawls for image in images]
             found = [judged(images, scorer_of(everything, seed)) for seed, images in enumerate(crawls, 1)]
             figures["noise"][str(noise)] = summary(found)
-        if given.noise:
-            show(figures)
-        if given.induced:
-            figures["induced"] = induced(folder, given)
-            print(json.dumps(figures["induced"], indent=2))
+        show(figures)
     report.write_json(given.json, figures)
 
 
@@ -64,10 +50,8 @@ def parse_arguments() -> argparse.Namespace:
     parser = report.parser(__doc__)
     parser.add_argument("--model", type=Path, default=Path("runs/scenes/export"), help="(runs/scenes/export)")
     parser.add_argument("--pages", type=int, default=400, help="of a crawl (400)")
-    parser.add_argument("--noise", type=float, nargs="*", default=[0.2, 0.4, 0.6, 0.8])
+    parser.add_argument("--noise", type=float, nargs="+", default=[0.2, 0.4, 0.6, 0.8])
     parser.add_argument("--seeds", type=int, default=5)
-    parser.add_argument("--induced", action="store_true", help="train on what was collected, too")
-    parser.add_argument("--steps", type=int, default=1800, help="of each of these trainings (1800)")
     parser.add_argument("--folder", type=Path, help="where crawls are kept, to be scored anew in seconds")
     return parser.parse_args()
 
@@ -160,72 +144,6 @@ def show(figures: dict[str, Any]) -> None:
         for name in names
     ]
     report.table("judged on templates that nothing was tuned on, %", ["noise", *figures["noise"]], rows)
-
-
-def induced(folder: Path, given: argparse.Namespace) -> dict[str, Any]:
-    """R@1 of text to image among clean test scenes, after as many steps on each collection."""
-    folder = folder / "induced"
-    images = seen(folder, given.pages, 99, 0.5, given.model)
-    scorer = scorer_of(images, 99)
-    test = folder / "test.h5"
-    write_scenes(test, 200, 1, "test", width_of(given.model))
-    pairs: dict[str, list[tuple[str, str]]] = {"unfiltered": [], "filtered": [], "oracle": []}
-    ranked = []
-    for image in images:
-        texts, fits = [text for _, text in image.texts], scorer.probabilities(image.columns)
-        pairs["unfiltered"].append((image.scene, texts[0]))
-        pairs["oracle"] += [
-            (image.scene, text) for text, true in zip(texts, image.truth, strict=True) if true
-        ][:1]
-        ranked.append((float(fits.max()), image.scene, texts[int(fits.argmax())]))
-    ranked.sort(reverse=True)
-    pairs["filtered"] = [(scene, text) for fit, scene, text in ranked if fit >= LEAST]
-    found: dict[str, Any] = {}
-    for name, chosen in pairs.items():
-        store = folder / f"{name}.h5"
-        write_store(store, folder / "scenes.h5", chosen)
-        found[name] = {"pairs": len(chosen), **trained(folder / f"run_{name}", store, test, given)}
-    low, middle, high = (found[name]["r1"] for name in pairs)
-    found["recovered"] = (middle - low) / (high - low) if high > low else None
-    return found
-
-
-def write_store(path: Path, features: Path, pairs: list[tuple[str, str]]) -> None:
-    with Corpus([features]) as corpus, StoreWriter(
-        path, corpus.feature_width, classes=corpus.classes, evidence="class_probs", source=path.stem,
-        class_names=corpus.class_names,
-    ) as store:  # fmt: skip
-        for number, (scene, text) in enumerate(pairs):
-            image = corpus.image_of(scene)
-            assert image is not None
-            count = int(corpus.region_counts[image])
-            features_RD, boxes_R4 = corpus.read(np.array([image]), np.array([count]))
-            probs_RK, _ = corpus.read_evidence(np.full(count, image), np.arange(count))
-            store.add_images(
-                [f"{scene}-{number}"],
-                corpus.sizes[[image]],
-                np.array([count]),
-                boxes_R4,
-                features_RD,
-                probs_RK,
-            )
-            store.add_captions(number, [text])
-
-
-def trained(output: Path, store: Path, test: Path, given: argparse.Namespace) -> dict[str, float]:
-    command = [
-        sys.executable, "launch/pretrain.py", "--recipe", "scenes", "--deepspeed_config", "cpu", "--data", store,
-        "--output-dir", output, "--set", f"data.tokenizer={given.model}", "--set", f"data.validation=[{test}]",
-        "--set", f"train.schedule_steps={given.steps}",
-    ]  # fmt: skip
-    subprocess.run(list(map(str, command)), cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
-    result = output / "retrieval.json"
-    command = [
-        sys.executable, "launch/evaluate.py", "--task", "retrieval", "--model", output / "export", "--data", test,
-        "--output", result,
-    ]  # fmt: skip
-    subprocess.run(list(map(str, command)), cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
-    return {"r1": json.loads(result.read_text())["text_to_image"]["r1"]}
 
 
 if __name__ == "__main__":
