@@ -67,7 +67,7 @@ def read_engine_config(path: str, settings: Settings) -> EngineConfig:
     for key in ("offload_optimizer", "offload_param"):
         _refuse_unknown(path, f"zero_optimization.{key}", _section(path, zero, key))
     stage, precision = _stage(path, zero), _precision(path, tree)
-    offload = _offload(path, zero)
+    offload = _offload(path, zero, stage)
     if stage == 0:
         sums = _section(path, tree, "data_types")
         _must_be(path, sums, "grad_accum_dtype", "fp32", "at stage 0 gradients are added up in fp32")
@@ -176,10 +176,17 @@ def _stage(path: str, zero: dict[str, Any]) -> int:
     return stage
 
 
-def _offload(path: str, zero: dict[str, Any]) -> bool:
-    """Whether the optimizer's numbers lie on the host; refuses the places from which no checkpoint is made."""
-    for name in ("offload_optimizer", "offload_param"):
-        if _section(path, zero, name).get("device", "none") not in ("none", "cpu"):
+def _offload(path: str, zero: dict[str, Any], stage: int) -> bool:
+    """Whether the optimizer's numbers lie on the host; refuses places from which no checkpoint is made, and stages
+    that have nothing to put there."""
+    for name, least in (("offload_optimizer", 1), ("offload_param", 3)):
+        device = _section(path, zero, name).get("device", "none")
+        if device == "cpu" and stage < least:
+            raise SettingsError(
+                f"{path}: zero_optimization.stage is {stage}, and {name} is for stage {least} and above; remove it, "
+                f"or take ds_configs/zero{max(least, 2)}_offload_bf16.json"
+            )
+        if device not in ("none", "cpu"):
             raise SettingsError(
                 f"{path}: zero_optimization.{name}.device is {zero[name]['device']!r}, and checkpoints are made of "
                 "what lies in memory alone; set it to 'cpu' or 'none'"

@@ -162,6 +162,16 @@ def test_offload_to_where_no_checkpoint_reaches_is_refused(tmp_path, offload, me
 
 
 @pytest.mark.parametrize(
+    ("stage", "name", "remedy"),
+    [(0, "offload_optimizer", "zero2_offload_bf16.json"), (2, "offload_param", "zero3_offload_bf16.json")],
+)
+def test_offload_of_what_a_stage_does_not_share_out_is_refused(tmp_path, stage, name, remedy):
+    path = config(tmp_path, zero_optimization={"stage": stage, name: {"device": "cpu"}})
+    with pytest.raises(SettingsError, match=f"stage is {stage}, and {name} is for stage .*{remedy}"):
+        load_engine_config(path, load_recipe("scenes", ["train.micro_batches=1"]), 1)
+
+
+@pytest.mark.parametrize(
     ("text", "message"),
     [
         ('{"zero_optimization": null}', "zero_optimization is None"),
