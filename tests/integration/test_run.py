@@ -161,6 +161,7 @@ def test_terminated_run_saves_and_goes_on(runs, whole):
 def test_dry_run_trains_nothing(runs):
     output = runs.python("dry", "--dry-run")
     assert "micro-batches = 1 ranks x 2 accumulated" in output and "epochs" in output
+    assert "fp32, for a cpu\n" in output
     assert not (runs.folder / "dry").exists()
 
 

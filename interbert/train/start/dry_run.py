@@ -46,6 +46,7 @@ def describe_dry_run(
     plan = task.sketch(settings)
     epoch = plan.make(0).micro_batches
     settings = timed(settings, epoch)
+    device = f"cuda of {GPU_MEMORY / 1e9:.0f} GB" if on_gpu else "cpu"
     train, last_step = settings.train, min(last_step, settings.train.schedule_steps)
     lines = [
         yaml.safe_dump(settings.model_dump(mode="json"), sort_keys=False).rstrip(),
@@ -53,7 +54,7 @@ def describe_dry_run(
         f"data       {data_of(task.corpus)}",
         f"learns     {task.described()}",
         f"words      vocabulary of {task.tokenizer.vocab_size} in {task.words}",
-        f"engine     {engine.path}: ZeRO-{engine.stage}, {engine.precision}, for a {machine.device}",
+        f"engine     {engine.path}: ZeRO-{engine.stage}, {engine.precision}, for a {device}",
         f"batch      {describe_batch(settings, task.lengths)}",
         f"step       {step.micro_batches} micro-batches = {machine.ranks} ranks x {engine.accumulation} accumulated; "
         f"{plan.capacities.describe()}",
