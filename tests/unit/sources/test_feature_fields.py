@@ -85,6 +85,20 @@ def test_probabilities_without_background_are_completed(kind, tmp_path, capsys):
         assert "background" not in capsys.readouterr().out and store.classes == 7
 
 
+def test_a_sure_detectors_probabilities_lack_their_background_all_the_same(tmp_path, capsys):
+    """Of the first regions most are as good as certain: their sums are nearly 1."""
+    rng = np.random.default_rng(5)
+    whole = np.tile(np.array([0.0, 0.9, 0.1, 0], np.float32), (9, 2, 1))
+    whole[:, 1] = [0.1, 0.8, 0.1, 0]
+    whole[:, 1, 0] = rng.uniform(0.06, 0.3, 9)
+    whole[:, 1, 1] = 0.9 - whole[:, 1, 0]
+    features = list(rng.standard_normal((9, 2, 64)).astype(np.float32))
+    path = tsv_of(tmp_path / "a.tsv", features, list(np.ascontiguousarray(whole[..., 1:])))
+    with store_of(tmp_path, "--input", path) as store:
+        assert "without background" in capsys.readouterr().out and store.classes == 4
+        np.testing.assert_allclose(rows_of(store, "class_probs", "3"), whole[3], atol=1e-3)
+
+
 def test_a_single_region_has_a_distribution_and_not_a_confidence(tmp_path):
     probs = np.array([[0.2, 0.5, 0.3]], np.float32)
     item = {"bbox": np.array([[0, 0, 9, 9]]), "image_width": 10, "image_height": 10, "cls_prob": probs}
@@ -269,6 +283,53 @@ def test_scans_rows_that_repeat_an_image_are_read_once(tmp_path, capsys):
     (tmp_path / "t_ids.txt").write_text("1\n2\n")
     bring("--input", tmp_path / "t_ims.npy", "--output", tmp_path / "b.h5", code=2)
     assert "15 images, but 2 ids" in capsys.readouterr().err
+
+
+def test_an_empty_caption_of_scans_moves_no_other(tmp_path):
+    (inputs,) = LAYOUTS["scan"].write(tmp_path, foreign.images(3, regions_each=4))
+    texts = [f"{n}\x85of\x0b{n}" for n in range(15)]  # neither of them ends a line
+    texts[7] = ""
+    (tmp_path / "dev_caps.txt").write_text("".join(f"{text}\n" for text in texts), newline="")
+    with store_of(tmp_path, "--input", inputs) as store:
+        assert np.bincount(store.caption_image).tolist() == [5, 4, 5]
+        assert [" ".join(text.split()) for text in store.texts()] == [
+            f"{n} of {n}" for n in range(15) if n != 7
+        ]
+
+
+def test_images_without_ids_that_come_five_times_are_read_once(tmp_path):
+    made = foreign.images(3, regions_each=4)
+    np.save(tmp_path / "t_ims.npy", np.stack([image.features for image in made for _ in range(5)]))
+    (tmp_path / "t_caps.txt").write_text("".join(f"{i.name} {n}\n" for i in made for n in range(5)))
+    with store_of(tmp_path, "--input", tmp_path / "t_ims.npy") as store:
+        assert store.image_ids == ["0", "1", "2"]
+        assert list(store.texts()) == [f"{image.name} {n}" for image in made for n in range(5)]
+
+
+def test_boxes_in_shares_are_not_taken_for_pixels(tmp_path, capsys):
+    made = foreign.images(5)
+    shares = np.array([200, 100, 200, 100], np.float32)
+    for image in made:
+        image.boxes = image.boxes / shares
+    foreign.write_tsv(tmp_path / "a.tsv", made)
+    with store_of(tmp_path, "--input", tmp_path / "a.tsv") as store:
+        assert "shares of the image, though sizes are there" in capsys.readouterr().out
+        np.testing.assert_allclose(rows_of(store, "boxes", made[3].name), made[3].boxes * shares, atol=1e-3)
+    for image in made[:3]:
+        image.boxes = image.boxes * shares
+    foreign.write_tsv(tmp_path / "b.tsv", made)
+    bring("--input", tmp_path / "b.tsv", "--output", tmp_path / "b.h5", code=2)
+    assert "b.tsv, line 4" in (said := capsys.readouterr().err) and "shares of the image, and those" in said
+
+
+def test_grids_of_an_lmdb_are_lists_of_their_cells_wherever_the_width_is(tmp_path):
+    grid = np.arange(2 * 3 * WIDTH, dtype=np.float32).reshape(2, 3, WIDTH)
+    records = {b"a": grid[None], b"b": grid.transpose(2, 0, 1)}
+    items = {key: pickle.dumps({"feature_path": key.decode(), "features": f}) for key, f in records.items()}
+    foreign.write_lmdb(tmp_path / "l", items)
+    with store_of(tmp_path, "--input", tmp_path / "l") as store:
+        for name in ("a", "b"):
+            np.testing.assert_array_equal(rows_of(store, "features", name), grid.reshape(6, WIDTH))
 
 
 @pytest.mark.parametrize("beside", ["boxes", "img_sizes"])

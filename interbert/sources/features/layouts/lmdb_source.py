@@ -10,7 +10,7 @@ import numpy as np
 
 from interbert.sources.features.fields.choices import Choices
 from interbert.sources.features.fields.record_of import habits_of_rows, record_of
-from interbert.sources.features.fields.row import Row
+from interbert.sources.features.fields.row import Row, texts_from
 from interbert.sources.foreign_files.lmdb_files import LISTS, data_files, listed_keys, open_lmdb, text_of
 from interbert.sources.record import ImageRecord, ImportFault
 
@@ -33,6 +33,7 @@ class LmdbSource:
         self.notes: list[str] = []
         self._row_of, self._id_of, self._choices = row_of, id_of, choices
         self._open = [open_lmdb(path) for path in inputs]
+        self._sizes = [file.stat().st_size for file in self.files]
         keys = [self._keys(path, opened) for path, opened in zip(inputs, self._open, strict=True)]
         self._first = np.cumsum([0, *map(len, keys)])
         self.keys = [key for of_one in keys for key in of_one]
@@ -56,6 +57,7 @@ class LmdbSource:
 
     def row(self, number: int) -> dict[str, Any]:
         key = self.keys[number]
+        self._refuse_if_cut(self._place(number))
         try:
             with self._open[self._place(number)].begin(buffers=True) as transaction:
                 value = transaction.get(key)
@@ -68,9 +70,16 @@ class LmdbSource:
     def read(self, number: int) -> ImageRecord:
         row = self.row(number)
         record = record_of(row, self._habits, self._choices, key=text_of(self.keys[number]))
-        caption = text_of(row.get("caption") or "")
-        record.captions = [caption] if caption.strip() else []
+        record.captions = [text for text in texts_from(row.get("caption"), "caption") if text.strip()]
         return record
+
+    def _refuse_if_cut(self, place: int) -> None:
+        """It is mapped: to look at what is gone would end the process."""
+        there = self.files[place].stat().st_size
+        if there < self._sizes[place]:
+            raise ImportFault(
+                f"the LMDB has {there:,} of {self._sizes[place]:,} bytes left; it was cut meanwhile"
+            )
 
     def _place(self, number: int) -> int:
         """Which LMDB the record is in."""

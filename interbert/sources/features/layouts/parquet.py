@@ -8,7 +8,7 @@ import numpy as np
 
 from interbert.sources.features.fields.choices import Choices
 from interbert.sources.features.fields.record_of import habits_of_rows, record_of
-from interbert.sources.features.fields.row import NAMES, Row
+from interbert.sources.features.fields.row import NAMES, Row, texts_from
 from interbert.sources.foreign_files.table_rows import ENDINGS, is_cache, open_rows, refuse_several_splits
 from interbert.sources.record import ImageRecord, ImportFault
 
@@ -67,10 +67,8 @@ class TableSource:
         if not any(name in row for name in _IDS):
             raise ImportFault(f"lacks image_id; it has {', '.join(row)}")
         record = record_of(row, self._habits, self._choices)
-        texts = next((row[name] for name in _CAPTIONS if row.get(name) is not None), [])
-        record.captions = [
-            text for text in ([texts] if isinstance(texts, str) else list(texts)) if text.strip()
-        ]
+        name = next((name for name in _CAPTIONS if row.get(name) is not None), _CAPTIONS[0])
+        record.captions = [text for text in texts_from(row.get(name), name) if text.strip()]
         return record
 
     def _place(self, number: int) -> tuple[int, int]:

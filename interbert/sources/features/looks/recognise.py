@@ -131,7 +131,11 @@ def _arrays(path: Path) -> Seen | None:
             return Seen("scan-npy", f"an array of {' x '.join(map(str, shape))} {kind}")
     row = row_of(files[0])
     if "features" not in Row(row):
-        return None
+        return (
+            Seen(None, f"{files[0].name} holds {', '.join(row)}: no features")
+            if "boxes" in Row(row)
+            else None
+        )
     what = f"{len(files):,} files an image (such as {files[0].name}: {', '.join(row)})"
     return Seen("uniter-npz" if "norm_bb" in row else "image-files", what)
 
