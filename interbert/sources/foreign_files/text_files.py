@@ -15,6 +15,7 @@ from typing import BinaryIO
 
 import numpy as np
 
+from interbert.sources.foreign_files.lying import refuse_if_cut
 from interbert.sources.record import MOST_BYTES, ImportFault
 
 _BLOCK = 1 << 24
@@ -107,6 +108,7 @@ class Lines:
         """What stands between the tabs of a line."""
         if self._mapped is None:
             return self.read(number).split(b"\t")
+        refuse_if_cut(self._file.fileno(), len(self._mapped))
         start, view, cells = self._start(number), memoryview(self._mapped), []
         end = self._mapped.find(b"\n", start)
         end = len(view) if end < 0 else end

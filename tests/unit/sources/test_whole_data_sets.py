@@ -7,10 +7,14 @@ import foreign
 import lmdb
 import numpy as np
 import pytest
+from all_layouts import FORMATS
 from foreign import b64
 from picture_files import needed_pyarrow, write_table
 
 from interbert import __main__ as program
+from interbert.sources.features.fields.choices import Choices
+from interbert.sources.features.formats import source_of
+from interbert.sources.record import ImportFault
 from interbert.store.store import Store
 
 
@@ -26,6 +30,17 @@ def test_a_cut_lmdb_is_told_and_does_not_end_the_process(named, tmp_path, capsys
     bring(*named, "--input", tmp_path / "a.lmdb", "--output", tmp_path / "a.h5", code=2)
     said = capsys.readouterr().err
     assert f"{tmp_path}/a.lmdb" in said and "copy the LMDB again" in said
+
+
+@pytest.mark.parametrize("name", ["bottom-up-tsv", "vilbert-lmdb", "volta-h5"])
+def test_a_file_that_is_cut_while_it_is_read_is_told(name, tmp_path):
+    """They are mapped into memory: to look at what is gone would end the process."""
+    FORMATS[name](tmp_path / "theirs", foreign.images(400))
+    source = source_of(name)([tmp_path / "theirs"], Choices())
+    assert source.read(300).image_id == "000317"
+    os.truncate(source.files[0], 4096 * 2)
+    with pytest.raises(ImportFault, match=r"cut|copy the file again"):
+        source.read(399)
 
 
 def as_row(image: foreign.Image) -> dict:
