@@ -11,13 +11,14 @@ from array import array
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, TypeVar
 
 import numpy as np
 
 from interbert.sources.foreign_files.lying import refuse_if_cut
 from interbert.sources.record import MOST_BYTES, ImportFault
 
+T = TypeVar("T")
 _BLOCK = 1 << 24
 _SMALL = 4096
 _BROKEN = (OSError, EOFError, zlib.error, zipfile.BadZipFile)
@@ -41,11 +42,16 @@ def _files(path: Path) -> list[Path]:
     if not path.is_dir():
         return [path]
     files = sorted(file for file in path.iterdir() if file.is_file() and not file.name.startswith("."))
-    named = [file for file in files if ".tsv" in file.name and file.suffix not in _BESIDE]
-    found = named or [file for file in files if file.suffix not in _BESIDE]
+    found = _of_rows(files, lambda file: file.name)
     if not found:
         raise ImportFault(f"{path}: a folder without a file of rows")
     return found
+
+
+def _of_rows(files: list[T], name_of: Callable[[T], str]) -> list[T]:
+    """Those that are called TSV, else all that are not known to lie beside such."""
+    there = [file for file in files if Path(name_of(file)).suffix not in _BESIDE]
+    return [file for file in there if ".tsv" in name_of(file)] or there
 
 
 def _parts(path: Path) -> list[Part]:
@@ -60,6 +66,7 @@ def _parts(path: Path) -> list[Part]:
     except zipfile.BadZipFile as error:
         raise ImportFault(f"{path}: not a readable zip ({error})") from None
     names = [name for name in names if not name.rpartition("/")[2].startswith((".", "_"))]
+    names = _of_rows(names, lambda name: name.rpartition("/")[2])
     return [Part(path, f"{path}/{n}", lambda n=n: zipfile.ZipFile(path).open(n)) for n in names]
 
 

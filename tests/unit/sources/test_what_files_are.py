@@ -1,5 +1,6 @@
 """What is no file of features is said to be what it is, and nothing shown moves a terminal."""
 
+import base64
 import io
 import tarfile
 import zipfile
@@ -7,6 +8,7 @@ from pathlib import Path
 
 import foreign
 import pytest
+from picture_files import needed_pyarrow, write_table
 from PIL import Image as Picture
 
 from interbert import __main__ as program
@@ -47,7 +49,19 @@ def as_tar(path: Path) -> Path:
     return path
 
 
-@pytest.mark.parametrize("write", [as_file, as_folder, as_zip, as_tar])
+def as_tsv(path: Path) -> Path:
+    path.write_bytes(b"".join(b"%d\t%s\n" % (n, base64.b64encode(jpeg())) for n in range(2)))
+    return path
+
+
+def as_table(path: Path) -> Path:
+    needed_pyarrow()
+    file = path.with_suffix(".parquet")
+    write_table(file, image=[{"bytes": jpeg(), "path": f"{n}.jpg"} for n in range(2)], text=["a", "b"])
+    return file
+
+
+@pytest.mark.parametrize("write", [as_file, as_folder, as_zip, as_tar, as_tsv, as_table])
 def test_images_are_sent_to_extract(write, tmp_path, capsys):
     path = write(tmp_path / "photos")
     bring("--explain", path, code=1)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import zipfile
 
 import foreign
 import lmdb
@@ -48,6 +49,30 @@ def as_row(image: foreign.Image) -> dict:
         "img_id": image.name, "img_w": 200, "img_h": 100, "num_boxes": len(image.boxes),
         "boxes": image.boxes.tolist(), "features": image.features.tolist(),
     }  # fmt: skip
+
+
+def test_a_table_with_images_beside_their_features(tmp_path, capsys):
+    """In a stream of the name that Hugging Face's own script gives; and one without features."""
+    pyarrow = needed_pyarrow()
+    rows = [as_row(image) | {"image": {"bytes": b"?", "path": None}} for image in foreign.images(3)]
+    table = pyarrow.table({name: [row[name] for row in rows] for name in rows[0]})
+    with pyarrow.ipc.new_stream(str(tmp_path / "train.datasets"), table.schema) as writer:
+        writer.write_table(table)
+    bring("--input", tmp_path / "train.datasets", "--output", tmp_path / "a.h5")
+    assert "3 images" in capsys.readouterr().out
+    write_table(tmp_path / "b.parquet", key=["1"], url=["http://a"])
+    bring("--input", tmp_path / "b.parquet", "--output", tmp_path / "b.h5", code=2)
+    assert "b.parquet: a table with key, url: no features" in capsys.readouterr().err
+
+
+def test_what_else_is_in_a_zip_of_rows_is_left_alone(tmp_path):
+    foreign.write_tsv(tmp_path / "a.tsv", foreign.images(3))
+    with zipfile.ZipFile(tmp_path / "trainval_36.zip", "w") as archive:
+        archive.writestr("trainval_36/README.txt", "of bottom-up attention")
+        archive.write(tmp_path / "a.tsv", "trainval_36/trainval_resnet101_faster_rcnn_genome_36.tsv")
+    bring("--input", tmp_path / "trainval_36.zip", "--output", tmp_path / "a.h5")
+    with Store(tmp_path / "a.h5") as store:
+        assert store.images == 3
 
 
 def test_a_table_is_read_without_what_datasets_left_beside_it(tmp_path, capsys):

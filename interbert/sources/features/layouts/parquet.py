@@ -126,15 +126,15 @@ def _value(column: Any, row: int) -> Any:
     scalar = column[row]
     if hasattr(scalar, "value") and hasattr(scalar.type, "storage_type"):
         scalar = scalar.value  # of an extension, such as Hugging Face's arrays of fixed shape
-    values = getattr(scalar, "values", None)
-    if values is None or not scalar.is_valid:
+    import pyarrow
+
+    values = scalar.values if isinstance(scalar, pyarrow.ListScalar | pyarrow.FixedSizeListScalar) else None
+    if values is None:
         return scalar.as_py()
     shape = [len(values)]
     while hasattr(values.type, "value_type"):
         values = values.flatten()
         shape.append(len(values) // max(int(np.prod(shape)), 1))
-    import pyarrow
-
     if not pyarrow.types.is_primitive(values.type) or values.null_count:
         return scalar.as_py()
     array = values.to_numpy(zero_copy_only=False)

@@ -10,7 +10,7 @@ from pathlib import Path
 import h5py
 import lmdb
 
-from interbert.sources.features.fields.row import Row
+from interbert.sources.features.fields.row import NAMES, Row
 from interbert.sources.features.layouts.image_files import files_of as files_of_images
 from interbert.sources.features.layouts.image_files import row_of
 from interbert.sources.features.layouts.parquet import files_of as table_files
@@ -18,10 +18,12 @@ from interbert.sources.features.layouts.scan_npy import arrays_in
 from interbert.sources.features.layouts.tsv import columns_of, is_header
 from interbert.sources.features.layouts.uniter import lmdb_of
 from interbert.sources.features.layouts.vinvl_tsv import kind_of
-from interbert.sources.features.looks.what_else import what_else
+from interbert.sources.features.looks.what_else import images_within, what_else
 from interbert.sources.foreign_files import array_files, lmdb_files
 from interbert.sources.foreign_files.hdf5 import open_hdf5
-from interbert.sources.foreign_files.table_rows import ENDINGS
+from interbert.sources.foreign_files.signatures import Kind
+from interbert.sources.foreign_files.signatures import kind_of as kind_of_file
+from interbert.sources.foreign_files.table_rows import ENDINGS, open_rows
 from interbert.sources.foreign_files.text_files import Part, parts_of
 from interbert.sources.record import MOST_BYTES, ImportFault
 from interbert.store.format import SCHEMA
@@ -56,6 +58,7 @@ def look_at(path: Path) -> Seen | None:
 
 _RECORDS = 4
 """Of an LMDB that are looked at, for the first may be broken."""
+_TABLES = (Kind.PARQUET, Kind.ARROW_FILE, Kind.ARROW_STREAM)
 _BROKEN = (ValueError, OSError, KeyError, RuntimeError, lmdb.Error, zipfile.BadZipFile)
 """What a file of another kind than it was taken for makes a reader say."""
 
@@ -112,9 +115,16 @@ def _hdf5(path: Path) -> Seen | None:
 
 def _table(path: Path) -> Seen | None:
     files = table_files(path)
-    if path.is_file() and _bytes(path, 4) != b"PAR1" and path.suffix not in ENDINGS:
+    if not files or (path.is_file() and kind_of_file(path) not in _TABLES and path.suffix not in ENDINGS):
         return None
-    return Seen("hf-table", f"{len(files)} parquet or arrow files ({files[0].name})") if files else None
+    try:
+        with open_rows(files[0]) as rows:
+            names = rows.schema.names
+    except ImportFault:  # without pyarrow, or broken: who reads it says it
+        names = ["features"]
+    if not any(NAMES.get(name) == "features" for name in names):
+        return None if images_within(path) else Seen(None, f"a table with {', '.join(names)}: no features")
+    return Seen("hf-table", f"{len(files)} parquet or arrow files ({files[0].name})")
 
 
 def _arrays(path: Path) -> Seen | None:
