@@ -6,6 +6,7 @@ import pickle
 from pathlib import Path
 
 import foreign
+import h5py
 import numpy as np
 import pytest
 from foreign import CLASSES, WIDTH, Image, b64
@@ -339,6 +340,34 @@ def test_what_has_no_rows_beside_scans_regions_is_a_fault(tmp_path, capsys, besi
         np.save(tmp_path / f"dev_{beside}.npy", none)
         bring("--input", inputs, "--output", tmp_path / "b.h5", code=2)
         assert f"dev_{beside}.npy: of shape {none.shape}; a row" in capsys.readouterr().err
+
+
+def test_rows_of_butd_that_were_never_filled_are_not_read(tmp_path, capsys):
+    """Its converter makes room for the images of a folder, of which the TSV may lack some."""
+    made = foreign.images(5, regions_each=4)
+    (inputs,) = LAYOUTS["butd"].write(tmp_path, made)
+    ids, words = tmp_path / "train36_imgid2idx.pkl", ("--input", inputs, "--output", tmp_path / "b.h5")
+    ids.write_bytes(pickle.dumps({number: number for number in range(3)}, protocol=0))
+    bring(*words, code=2)
+    assert "3 ids, but train36.hdf5 has 5 images, and those without an id hold" in capsys.readouterr().err
+    with h5py.File(inputs, "r+") as file:
+        for array in file.values():
+            array[3:] = 0
+    with store_of(tmp_path, "--input", inputs) as store:
+        assert store.image_ids == ["0", "1", "2"]
+        np.testing.assert_array_equal(rows_of(store, "boxes", "2"), made[2].boxes)
+    assert "2 rows without an id were never filled" in capsys.readouterr().out
+    for wrong, told in (
+        ({1: [0]}, "ids to 0 … 0"),
+        ([1], "a list, not a dictionary"),
+        (dict.fromkeys("ab", 0), "once"),
+    ):
+        ids.write_bytes(pickle.dumps(wrong))
+        bring(*words, code=2)
+        assert told in capsys.readouterr().err
+    ids.write_bytes(pickle.dumps({number: number for number in range(7)}))
+    bring(*words, code=2)
+    assert "7 ids, but train36.hdf5 has 5 images; give the pickle" in capsys.readouterr().err
 
 
 def test_boxes_of_the_kdd_cup_are_turned_round(tmp_path, capsys):
