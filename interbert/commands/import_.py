@@ -83,7 +83,7 @@ def _add_what_formats_lack(parser: argparse.ArgumentParser) -> None:
         "--sizes",
         type=Path,
         metavar="FILE",
-        help="of the images, where the features lack them: COCO's JSON, or CSV with image_id,width,height",
+        help="of the images, where the features lack them or err: COCO's JSON, or CSV with image_id,width,height",
     )
     parser.add_argument(
         "--feature-width",

@@ -260,6 +260,32 @@ def test_sizes_come_from_a_file(written_as, tmp_path, capsys):
         np.testing.assert_array_equal(rows_of(store, "boxes", made[2].name), made[2].boxes)
 
 
+def test_sizes_that_a_user_gives_go_before_what_files_say(tmp_path, capsys):
+    """MMF's port of LXMERT's detector writes boxes of the image beside the size of what its network was given."""
+    made = foreign.images(4)
+    LAYOUTS["mmf-frcnn"].write(tmp_path, made)
+    (tmp_path / "sizes").write_text("image_id,width,height\n" + "".join(f"{i.name},300,150\n" for i in made))
+    with store_of(tmp_path, "--input", tmp_path, "--sizes", tmp_path / "sizes") as store:
+        assert store.sizes.tolist() == [[300, 150]] * 4
+    assert "more are counted than there are" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("with_ids", [True, False])
+def test_shares_are_known_by_sizes_that_a_user_gives(with_ids, tmp_path, capsys):
+    made, shares = foreign.images(4), np.array([200, 100, 200, 100], np.float32)
+    items = [{"bbox": i.boxes / shares, "features": i.features} for i in made]
+    named = zip(made, items, strict=True)
+    records = {
+        image.name.encode(): pickle.dumps(item | ({"image_id": image.name} if with_ids else {}))
+        for image, item in named
+    }
+    foreign.write_lmdb(tmp_path / "l", records)
+    (tmp_path / "sizes").write_text("image_id,width,height\n" + "".join(f"{i.name},200,100\n" for i in made))
+    with store_of(tmp_path, "--input", tmp_path / "l", "--sizes", tmp_path / "sizes") as store:
+        np.testing.assert_allclose(rows_of(store, "boxes", made[2].name), made[2].boxes, atol=1e-3)
+    assert "shares of the image, though sizes are there" in capsys.readouterr().out
+
+
 def test_regions_without_boxes_get_cells_or_the_whole(tmp_path, capsys):
     made = foreign.images(3, regions_each=4)
     (inputs,) = LAYOUTS["scan"].write(tmp_path, made)

@@ -1,7 +1,5 @@
 """The record that is made of an image's fields."""
 
-from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -9,16 +7,14 @@ import numpy as np
 from interbert.sources.features.fields.choices import Choices
 from interbert.sources.features.fields.habits import (
     NEARLY_ONE,
-    ROWS,
     WITH_BACKGROUND_FIRST,
     Habits,
-    habits_of,
 )
-from interbert.sources.features.fields.numbers import column_from, from_base64, is_text, matrix_from, plain
+from interbert.sources.features.fields.numbers import column_from, is_text, matrix_from, plain
 from interbert.sources.features.fields.row import Row
 from interbert.sources.record import ImageRecord, ImportFault
 
-_IN_SHARES, _FEW_PIXELS = 1.01, 8
+_IN_SHARES, FEW_PIXELS = 1.01, 8
 """No box of an image ends beyond that, though the image has so many pixels a side: its boxes are shares of it."""
 _GEOMETRY = 6
 """Corners and sides, which some write as boxes, and behind each feature too."""
@@ -38,7 +34,7 @@ def record_of(given: dict[str, Any], habits: Habits, choices: Choices, key: str 
     count = row.count()
     count = len(features_MD if boxes_M4 is None else boxes_M4) if count is None else count
     record = ImageRecord(
-        image_id, *_size(row, image_id, choices), boxes_M4, _first(features_MD, "features", count)
+        image_id, *size_of(row, image_id, choices), boxes_M4, _first(features_MD, "features", count)
     )
     record.boxes_N4 = _placed(record, "boxes" not in row, count, choices, habits.shares)
     _add_evidence(record, row, boxes_M4, count, habits)
@@ -89,7 +85,9 @@ def _first(array: np.ndarray, field: str, count: int) -> np.ndarray:
     return array[:count]
 
 
-def _size(row: Row, image_id: str, choices: Choices) -> tuple[int, int]:
+def size_of(row: Row, image_id: str, choices: Choices) -> tuple[int, int]:
+    if image_id in choices.sizes:
+        return choices.sizes[image_id]
     if "width" in row or "height" in row:
         width, height = row.whole("width"), row.whole("height")
     elif "size" in row:
@@ -100,7 +98,7 @@ def _size(row: Row, image_id: str, choices: Choices) -> tuple[int, int]:
             )
         height, width = (round(side) for side in sides[:2].tolist())
     else:
-        return choices.sizes.get(image_id, (0, 0))
+        return 0, 0
     if not max(abs(width), abs(height)) < 1 << 31:
         raise ImportFault(f"an image of {width:,} x {height:,} pixels")
     return width, height
@@ -118,13 +116,13 @@ def _placed(
         return boxes_N4 if not record.width else boxes_N4.astype(np.float32) * sides
     if not record.width and boxes_N4.max() > 2:
         raise ImportFault("boxes are in pixels, but the image's size is not there: give --sizes FILE")
-    if _in_shares(boxes_N4, record.width, record.height):
+    if in_shares(boxes_N4, record.width, record.height):
         raise ImportFault("boxes are shares of the image, and those of the first images are pixels")
     return boxes_N4
 
 
-def _in_shares(boxes_N4: np.ndarray, width: int, height: int) -> bool:
-    return min(width, height) >= _FEW_PIXELS and bool(boxes_N4.max(initial=0) <= _IN_SHARES)
+def in_shares(boxes_N4: np.ndarray, width: int, height: int) -> bool:
+    return min(width, height) >= FEW_PIXELS and bool(boxes_N4.max(initial=0) <= _IN_SHARES)
 
 
 def without_boxes(count: int, how: str) -> np.ndarray:
@@ -143,7 +141,7 @@ def _add_evidence(
 ) -> None:
     if "confidence" in row:
         record.confidence_N = column_from(*row.get("confidence"), len(_all(boxes_M4, count)))[:count]
-    if "probs" in row and _is_column(row.get("probs")[0]):  # of the class that was chosen
+    if "probs" in row and is_column(row.get("probs")[0]):  # of the class that was chosen
         record.confidence_N = column_from(*row.get("probs"), count)[:count]
     elif "probs" in row:
         probs_NK = _matrix(row, "probs", boxes_M4, habits.probs)[:count]
@@ -154,7 +152,7 @@ def _add_evidence(
         record.labels_N = column_from(*row.get("labels"), len(_all(boxes_M4, count)), whole=True)[:count]
 
 
-def _is_column(value: Any) -> bool:
+def is_column(value: Any) -> bool:
     return not is_text(value) and (np.ndim(value) == 1 or np.shape(value)[1:] == (1,))
 
 
@@ -189,50 +187,3 @@ def surest(probs_NK: np.ndarray, background_first: bool = False) -> np.ndarray:
     """[N] the largest probability of a class that is not the background."""
     first = int(background_first or probs_NK.shape[1] in WITH_BACKGROUND_FIRST)
     return probs_NK[:, first:].max(axis=1)
-
-
-def habits_of_rows(
-    row_of: Callable[[int], dict[str, Any]],
-    rows: int,
-    choices: Choices,
-    file: str,
-    *,
-    boxes_elsewhere: bool = False,
-) -> Habits:
-    """What the first rows show; those that are no good are told of when they are read."""
-    features, probs, boxes, shares, overcounted = [], [], [], [], []
-    for number in range(min(rows, ROWS)):
-        try:
-            given = row_of(number)
-            overcounted.append(Row(given).is_overcounted())
-            row = Row(given, counted=not overcounted[-1])
-            boxes.append("boxes" in row or "shares" in row)
-            boxes_M4 = row.boxes(halves=True)
-            size = _size(row, row.text("image_id") if "image_id" in row else "", choices)
-            if "boxes" in row and min(size) >= _FEW_PIXELS:
-                shares.append(_in_shares(boxes_M4, *size))
-            for name, into in (("features", features), ("probs", probs)):
-                if name in row and not _is_column(row.get(name)[0]):
-                    value, theirs = row.get(name)
-                    value = from_base64(value, theirs) if is_text(value) else plain(value, theirs)
-                    into.append((len(value) if boxes_M4 is None else len(boxes_M4), value))
-        except ValueError:
-            continue
-    try:
-        habits = habits_of(features, probs, choices.feature_width)
-    except ImportFault as error:
-        raise ImportFault(f"{file}: {error}") from None
-    notes = list(habits.notes)
-    if boxes and not any(boxes) and not boxes_elsewhere:
-        notes.append(_told_without_boxes(choices))
-    in_shares, counts = bool(shares) and all(shares), not (overcounted and all(overcounted))
-    if in_shares:
-        notes.append("boxes: shares of the image, though sizes are there; made pixels")
-    if not counts:
-        notes.append("number of regions: more are counted than there are; those that are there are read")
-    return replace(habits, boxes=any(boxes), shares=in_shares, counts=counts, notes=tuple(notes))
-
-
-def _told_without_boxes(choices: Choices) -> str:
-    what = "the whole image" if choices.boxes == "whole" else "its cell of a square grid"
-    return f"boxes: none in these files; --boxes {choices.boxes} gives each region {what}"

@@ -7,7 +7,8 @@ import h5py
 import numpy as np
 
 from interbert.sources.features.fields.choices import Choices
-from interbert.sources.features.fields.record_of import habits_of_rows, record_of
+from interbert.sources.features.fields.first_rows import habits_of_rows
+from interbert.sources.features.fields.record_of import record_of
 from interbert.sources.foreign_files import safe_pickle
 from interbert.sources.foreign_files.hdf5 import (
     array_in,

@@ -9,7 +9,8 @@ import lmdb
 import numpy as np
 
 from interbert.sources.features.fields.choices import Choices
-from interbert.sources.features.fields.record_of import habits_of_rows, record_of
+from interbert.sources.features.fields.first_rows import habits_of_rows
+from interbert.sources.features.fields.record_of import record_of
 from interbert.sources.features.fields.row import Row, texts_from
 from interbert.sources.foreign_files.lmdb_files import LISTS, data_files, listed_keys, open_lmdb, text_of
 from interbert.sources.record import ImageRecord, ImportFault
@@ -37,7 +38,7 @@ class LmdbSource:
         keys = [self._keys(path, opened) for path, opened in zip(inputs, self._open, strict=True)]
         self._first = np.cumsum([0, *map(len, keys)])
         self.keys = [key for of_one in keys for key in of_one]
-        self._habits = habits_of_rows(self.row, len(self.keys), choices, str(inputs[0]))
+        self._habits = habits_of_rows(self._named_row, len(self.keys), choices, str(inputs[0]))
         self.notes += self._habits.notes
 
     def where(self, number: int) -> str:
@@ -66,6 +67,10 @@ class LmdbSource:
                 return self._row_of(key, value)  # of which nothing may lie in the LMDB itself
         except lmdb.Error as error:
             raise ImportFault(f"cannot be read ({error}); copy the LMDB again") from None
+
+    def _named_row(self, number: int) -> dict[str, Any]:
+        row = self.row(number)
+        return row if "image_id" in Row(row) else row | {"image_id": text_of(self.keys[number])}
 
     def read(self, number: int) -> ImageRecord:
         row = self.row(number)

@@ -14,8 +14,9 @@ from typing import Any
 import numpy as np
 
 from interbert.sources.features.fields.choices import Choices
+from interbert.sources.features.fields.first_rows import habits_of_rows
 from interbert.sources.features.fields.numbers import boxes_from, unquoted
-from interbert.sources.features.fields.record_of import habits_of_rows, record_of
+from interbert.sources.features.fields.record_of import record_of
 from interbert.sources.features.layouts.vinvl_objects import Numbering
 from interbert.sources.foreign_files.text_files import Lines, parts_of
 from interbert.sources.record import ImageRecord, ImportFault
