@@ -35,7 +35,9 @@ class Part:
 
 
 def parts_of(inputs: list[Path]) -> list[Part]:
-    return [part for path in inputs for file in _files(path) for part in _parts(file)]
+    # A shell's * names them along with the rows that they are of.
+    given = [path for path in inputs if path.suffix != ".lineidx"] or inputs
+    return [part for path in given for file in _files(path) for part in _parts(file)]
 
 
 def _files(path: Path) -> list[Path]:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import foreign
 import pytest
+from foreign_files import LAYOUTS
 from picture_files import needed_pyarrow, write_table
 from PIL import Image as Picture
 
@@ -114,3 +115,25 @@ def test_nothing_that_is_shown_moves_a_terminal(tmp_path, capsys):
     bring("--input", tmp_path / "b.tsv", "--output", tmp_path / "b.h5")
     found = capsys.readouterr()
     assert "\x1b" not in found.out + found.err and "\\x1b[31m8" in found.out
+
+
+def test_files_of_two_formats_are_not_one_import(tmp_path, capsys):
+    foreign.write_tsv(tmp_path / "a.tsv", foreign.images(2))
+    foreign.write_vilbert(tmp_path / "b.lmdb", foreign.images(2))
+    bring("--input", tmp_path / "a.tsv", tmp_path / "b.lmdb", "--output", tmp_path / "a.h5", code=2)
+    said = capsys.readouterr().err
+    assert (
+        "a.tsv is bottom-up-tsv" in said
+        and "b.lmdb is vilbert-lmdb" in said
+        and "one format at a time" in said
+    )
+
+
+def test_what_a_star_names_along_with_vinvls_rows(tmp_path, capsys):
+    LAYOUTS["vinvl"].write(tmp_path, foreign.images(3))
+    files = sorted(tmp_path.iterdir())
+    assert len(files) == 4  # features and predictions, a .lineidx of each
+    bring("--input", *files, "--output", tmp_path / "a.h5")
+    (tmp_path / "features.tsv").unlink()
+    bring("--input", tmp_path / "predictions.tsv", "--output", tmp_path / "b.h5", code=2)
+    assert "objects without their features" in capsys.readouterr().err

@@ -38,11 +38,18 @@ class Seen:
 
 
 def recognise(inputs: list[Path]) -> Seen:
-    """The format of all the inputs, from the first that is of features; ImportFault where nobody knows it."""
-    for path in inputs:
-        if (found := look_at(path)) is not None:
-            return found
-    raise ImportFault(f"{', '.join(map(str, inputs))}: {what_else(inputs[0])}")
+    """The format of all the inputs that are of features; ImportFault where nobody knows it, or there are several."""
+    seen = [(path, found) for path in inputs if (found := look_at(path)) is not None]
+    if not seen:
+        raise ImportFault(f"{', '.join(map(str, inputs))}: {what_else(inputs[0])}")
+    first, found = seen[0]
+    for path, other in seen[1:]:
+        if {found.format, other.format} - _ALIKE and other.format != found.format:
+            raise ImportFault(
+                f"{first} is {found.format} ({found.what}), and {path} is {other.format} ({other.what}): import "
+                "those of one format at a time, into a store each; training takes several stores"
+            )
+    return found
 
 
 def look_at(path: Path) -> Seen | None:
@@ -56,6 +63,8 @@ def look_at(path: Path) -> Seen | None:
     return None
 
 
+_ALIKE = {"image-files", "uniter-npz"}
+"""Which are read by the same reader."""
 _RECORDS = 4
 """Of an LMDB that are looked at, for the first may be broken."""
 _TABLES = (Kind.PARQUET, Kind.ARROW_FILE, Kind.ARROW_STREAM)
