@@ -137,3 +137,14 @@ def test_what_a_star_names_along_with_vinvls_rows(tmp_path, capsys):
     (tmp_path / "features.tsv").unlink()
     bring("--input", tmp_path / "predictions.tsv", "--output", tmp_path / "b.h5", code=2)
     assert "objects without their features" in capsys.readouterr().err
+
+
+def test_a_folder_of_files_that_are_to_be_named(tmp_path, capsys):
+    for part in range(2):
+        (tmp_path / "cc").mkdir(exist_ok=True)
+        foreign.write_tensorpack(tmp_path / "cc" / f"training_feat_part_{part}.lmdb", foreign.images(2))
+    told = f"key '00000000')): give what is in it, {tmp_path}/cc/*"
+    bring("--input", tmp_path / "cc", "--output", tmp_path / "a.h5", code=2)
+    assert told in capsys.readouterr().err
+    bring("--explain", tmp_path / "cc", code=1)
+    assert told in capsys.readouterr().out

@@ -41,7 +41,7 @@ def recognise(inputs: list[Path]) -> Seen:
     """The format of all the inputs that are of features; ImportFault where nobody knows it, or there are several."""
     seen = [(path, found) for path in inputs if (found := look_at(path)) is not None]
     if not seen:
-        raise ImportFault(f"{', '.join(map(str, inputs))}: {what_else(inputs[0])}")
+        raise ImportFault(f"{', '.join(map(str, inputs))}: {told_unknown(inputs[0])}")
     first, found = seen[0]
     for path, other in seen[1:]:
         if {found.format, other.format} - _ALIKE and other.format != found.format:
@@ -63,6 +63,17 @@ def look_at(path: Path) -> Seen | None:
     return None
 
 
+def told_unknown(path: Path) -> str:
+    """What is of no known format, in words; of a folder whose content is of one, how to name that."""
+    inside = sorted(path.iterdir())[:_CHILDREN] if path.is_dir() else []
+    for child in inside:
+        if not child.name.startswith(".") and (seen := look_at(child)) is not None and seen.format:
+            return f"a folder with {child.name}, which is {seen.format} ({seen.what}): give what is in it, {path}/*"
+    return what_else(path)
+
+
+_CHILDREN = 3
+"""Of a folder that are looked at."""
 _ALIKE = {"image-files", "uniter-npz"}
 """Which are read by the same reader."""
 _RECORDS = 4
