@@ -20,6 +20,8 @@ _BROKEN += (RuntimeError,)  # encrypted
 def read_npy(source: bytes | Path) -> Any:
     """The array; the object itself where it was a single one, such as a dictionary."""
     try:
+        if isinstance(source, Path) and (size := source.stat().st_size) > MOST_BYTES:
+            raise ImportFault(f"{size:,} bytes; {MOST_BYTES:,} are the most of an image")
         return _array(source.read_bytes() if isinstance(source, Path) else source)
     except ImportFault:
         raise

@@ -10,6 +10,7 @@ import h5py
 import numpy as np
 import pytest
 from foreign import CLASSES, WIDTH, Image
+from foreign_files import LAYOUTS
 
 from interbert import __main__ as program
 from interbert.sources.foreign_files import array_files, hdf5, text_files
@@ -119,6 +120,12 @@ def long_line(folder: Path, made: list[Image]) -> Path:
     return folder / "a.tsv"
 
 
+def large_npy(folder: Path, made: list[Image]) -> Path:
+    (inputs,) = LAYOUTS["mmf-npy"].write(folder, made)
+    np.save(folder / f"{made[2].name}.npy", np.zeros((600, 300), np.float32))
+    return inputs
+
+
 FAULTS = {
     damaged_chunk: "cannot be read",
     external_features: "features: its numbers are in another file",
@@ -131,6 +138,7 @@ FAULTS = {
     endless_image: "an image of 1,000,",
     large_label: "is no number of a class",
     long_line: "a line of 1,048",
+    large_npy: "720,128 bytes; 524,288 are the most of an image",
 }
 
 
