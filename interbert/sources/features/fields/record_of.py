@@ -122,7 +122,7 @@ def _placed(
 
 
 def in_shares(boxes_N4: np.ndarray, width: int, height: int) -> bool:
-    return min(width, height) >= FEW_PIXELS and bool(boxes_N4.max(initial=0) <= _IN_SHARES)
+    return min(width, height) >= FEW_PIXELS and bool(0 < boxes_N4.max(initial=0) <= _IN_SHARES)
 
 
 def without_boxes(count: int, how: str) -> np.ndarray:
