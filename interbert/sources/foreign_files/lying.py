@@ -12,9 +12,9 @@ import numpy as np
 from interbert.sources.record import ImportFault
 
 
-def refuse_if_cut(file: int, size: int) -> None:
+def refuse_if_cut(file: int | Path, size: int) -> None:
     """Of a file that is mapped into memory: to look at what is gone would end the process."""
-    there = os.fstat(file).st_size
+    there = os.stat(file).st_size
     if there < size:
         raise ImportFault(f"the file has {there:,} of {size:,} bytes left; it was cut while it was read")
 

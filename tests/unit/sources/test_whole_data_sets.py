@@ -44,6 +44,19 @@ def test_a_file_that_is_cut_while_it_is_read_is_told(name, tmp_path):
         source.read(399)
 
 
+def test_an_arrow_file_that_is_cut_while_it_is_read_is_told(tmp_path):
+    pyarrow = needed_pyarrow()
+    rows = [as_row(image) for image in foreign.images(400)]
+    table = pyarrow.table({name: [row[name] for row in rows] for name in rows[0]})
+    with pyarrow.ipc.new_stream(str(tmp_path / "a.arrow"), table.schema) as writer:
+        writer.write_table(table, max_chunksize=400)
+    source = source_of("hf-table")([tmp_path / "a.arrow"], Choices())
+    assert source.read(0).image_id == "000017"
+    os.truncate(tmp_path / "a.arrow", 4096 * 2)
+    with pytest.raises(ImportFault, match="cut while it was read"):
+        source.read(399)
+
+
 def as_row(image: foreign.Image) -> dict:
     return {
         "img_id": image.name, "img_w": 200, "img_h": 100, "num_boxes": len(image.boxes),

@@ -13,6 +13,7 @@ from interbert.sources.features.fields.first_rows import habits_of_rows
 from interbert.sources.features.fields.record_of import record_of
 from interbert.sources.features.fields.row import Row, texts_from
 from interbert.sources.foreign_files.lmdb_files import LISTS, data_files, listed_keys, open_lmdb, text_of
+from interbert.sources.foreign_files.lying import refuse_if_cut
 from interbert.sources.record import ImageRecord, ImportFault
 
 
@@ -58,7 +59,7 @@ class LmdbSource:
 
     def row(self, number: int) -> dict[str, Any]:
         key = self.keys[number]
-        self._refuse_if_cut(self._place(number))
+        refuse_if_cut(self.files[self._place(number)], self._sizes[self._place(number)])
         try:
             with self._open[self._place(number)].begin(buffers=True) as transaction:
                 value = transaction.get(key)
@@ -77,14 +78,6 @@ class LmdbSource:
         record = record_of(row, self._habits, self._choices, key=text_of(self.keys[number]))
         record.captions = [text for text in texts_from(row.get("caption"), "caption") if text.strip()]
         return record
-
-    def _refuse_if_cut(self, place: int) -> None:
-        """It is mapped: to look at what is gone would end the process."""
-        there = self.files[place].stat().st_size
-        if there < self._sizes[place]:
-            raise ImportFault(
-                f"the LMDB has {there:,} of {self._sizes[place]:,} bytes left; it was cut meanwhile"
-            )
 
     def _place(self, number: int) -> int:
         """Which LMDB the record is in."""

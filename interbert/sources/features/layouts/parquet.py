@@ -10,6 +10,7 @@ from interbert.sources.features.fields.choices import Choices
 from interbert.sources.features.fields.first_rows import habits_of_rows
 from interbert.sources.features.fields.record_of import record_of
 from interbert.sources.features.fields.row import NAMES, Row, texts_from
+from interbert.sources.foreign_files.lying import refuse_if_cut
 from interbert.sources.foreign_files.table_rows import ENDINGS, is_cache, open_rows, refuse_several_splits
 from interbert.sources.record import ImageRecord, ImportFault
 
@@ -82,11 +83,12 @@ class _Rows:
     """Rows of one file, quick one after another; a few megabytes of them are held, however large their group is."""
 
     def __init__(self, path: Path, columns: list[str]) -> None:
-        self.path, self.columns = path, columns
+        self.path, self.columns, self._bytes = path, columns, path.stat().st_size
         self._reading: Iterator[tuple[int, Any]] | None = None
         self._first, self._batch = 0, None
 
     def row(self, row: int) -> dict[str, Any]:
+        refuse_if_cut(self.path, self._bytes)  # arrow's files are mapped
         if self._batch is None or row < self._first or row > self._first + self._batch.num_rows:
             self._begin(row)
         while row >= self._first + self._batch.num_rows:
