@@ -21,7 +21,8 @@ from interbert.sources.record import MOST_BYTES, ImportFault
 T = TypeVar("T")
 _BLOCK = 1 << 24
 _SMALL = 4096
-_BROKEN = (OSError, EOFError, zlib.error, zipfile.BadZipFile)
+CUT = (OSError, EOFError, zlib.error, zipfile.BadZipFile)
+"""What is said of a file that is packed and not whole."""
 _BESIDE = (".lineidx", ".json", ".md", ".txt", ".npy", ".npz", ".pkl", ".lock", ".sh", ".py", ".log", ".yaml")
 """What lies beside the parts of a TSV and is none."""
 
@@ -88,7 +89,7 @@ class Lines:
                 starts[0] += len(codecs.BOM_UTF8)
             self._starts = starts
             """int64 [lines + 1]: where each that is not empty begins, and the end of all."""
-        except _BROKEN as error:
+        except CUT as error:
             raise ImportFault(f"{part.name}: cannot be read to its end ({error})") from None
 
     def __len__(self) -> int:
@@ -104,7 +105,7 @@ class Lines:
         try:
             self._file.seek(start)
             return self._file.readline(most).rstrip(b"\r\n")
-        except _BROKEN as error:
+        except CUT as error:
             raise ImportFault(f"cannot be read ({error})") from None
 
     def _start(self, number: int, most: int = -1) -> int:

@@ -126,6 +126,14 @@ def large_npy(folder: Path, made: list[Image]) -> Path:
     return inputs
 
 
+def damaged_header(folder: Path, made: list[Image]) -> Path:
+    """Which numpy reads as Python: its parser says more than that a value is wrong."""
+    (inputs,) = LAYOUTS["mmf-npy"].write(folder, made)
+    path = folder / f"{made[2].name}.npy"
+    path.write_bytes(path.read_bytes().replace(b"), }", b"), }]", 1))
+    return inputs
+
+
 FAULTS = {
     damaged_chunk: "cannot be read",
     external_features: "features: its numbers are in another file",
@@ -138,6 +146,7 @@ FAULTS = {
     endless_image: "an image of 1,000,",
     large_label: "is no number of a class",
     long_line: "a line of 1,048",
+    damaged_header: "its header is damaged",
     large_npy: "720,128 bytes; 524,288 are the most of an image",
 }
 

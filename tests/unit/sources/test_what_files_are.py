@@ -7,6 +7,7 @@ import zipfile
 from pathlib import Path
 
 import foreign
+import h5py
 import pytest
 from foreign_files import LAYOUTS
 from picture_files import needed_pyarrow, write_table
@@ -148,3 +149,11 @@ def test_a_folder_of_files_that_are_to_be_named(tmp_path, capsys):
     assert told in capsys.readouterr().err
     bring("--explain", tmp_path / "cc", code=1)
     assert told in capsys.readouterr().out
+
+
+def test_hdf5_of_names_that_are_no_text_is_told(tmp_path, capsys):
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        for name in (b"a", b"\xff\xfe"):
+            file.create_group(name)
+    bring("--input", tmp_path / "a.h5", "--output", tmp_path / "b.h5", code=2)
+    assert "a.h5: HDF5 of a, b'" in capsys.readouterr().err

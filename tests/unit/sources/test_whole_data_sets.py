@@ -1,5 +1,6 @@
 """Data sets that lack a part, hold one twice, or hold what does not belong together: never taken without a word."""
 
+import gzip
 import json
 import os
 import zipfile
@@ -42,6 +43,32 @@ def test_a_file_that_is_cut_while_it_is_read_is_told(name, tmp_path):
     os.truncate(source.files[0], 4096 * 2)
     with pytest.raises(ImportFault, match=r"cut|copy the file again"):
         source.read(399)
+
+
+def test_a_gzip_that_is_cut_in_its_first_line_is_told(tmp_path, capsys):
+    foreign.write_tsv(tmp_path / "a.tsv", foreign.images(3))
+    packed = gzip.compress((tmp_path / "a.tsv").read_bytes())
+    for size in (30, len(packed) - 4):
+        (tmp_path / "b.tsv.gz").write_bytes(packed[:size])
+        bring("--input", tmp_path / "b.tsv.gz", "--output", tmp_path / "a.h5", code=2)
+        assert "b.tsv.gz" in (said := capsys.readouterr().err) and "ended before the end-of-stream" in said
+
+
+def test_an_arrow_file_that_is_damaged_is_told(tmp_path, capsys):
+    """Arrow itself would end the process, or read what is not of the row."""
+    pyarrow = needed_pyarrow()
+    rows = [
+        as_row(image) | {"features": [[0.5] * 1357], "boxes": [[0, 0, 9, 9]]} for image in foreign.images(3)
+    ]
+    table = pyarrow.table({name: [row[name] for row in rows] for name in rows[0]}).drop(["num_boxes"])
+    with pyarrow.ipc.new_stream(str(tmp_path / "a.arrow"), table.schema) as writer:
+        writer.write_table(table)
+    lengths, wrong = (np.array(values, "<i4").tobytes() for values in ([0, 1357, 2714], [0, 2**30, 2714]))
+    data = (tmp_path / "a.arrow").read_bytes()
+    assert data.count(lengths) == 1
+    (tmp_path / "a.arrow").write_bytes(data.replace(lengths, wrong))
+    bring("--input", tmp_path / "a.arrow", "--output", tmp_path / "a.h5", code=2)
+    assert "a.arrow: not a whole table" in capsys.readouterr().err
 
 
 def test_an_arrow_file_that_is_cut_while_it_is_read_is_told(tmp_path):

@@ -24,7 +24,7 @@ from interbert.sources.foreign_files.hdf5 import open_hdf5
 from interbert.sources.foreign_files.signatures import Kind
 from interbert.sources.foreign_files.signatures import kind_of as kind_of_file
 from interbert.sources.foreign_files.table_rows import ENDINGS, open_rows
-from interbert.sources.foreign_files.text_files import Part, parts_of
+from interbert.sources.foreign_files.text_files import CUT, Part, parts_of
 from interbert.sources.record import MOST_BYTES, ImportFault
 from interbert.store.format import SCHEMA
 
@@ -172,7 +172,10 @@ def _arrays(path: Path) -> Seen | None:
 
 def _rows(path: Path) -> Seen | None:
     for part in parts_of([path]):
-        first = _first_line(part)
+        try:
+            first = _first_line(part)
+        except CUT as error:
+            return Seen(None, f"{part.name} cannot be read ({error}); copy or download it again")
         if is_header(first.split(b"\t")):
             told = first.decode(errors="replace").replace("\t", ", ")
             return Seen("bottom-up-tsv", f"{part.name}: tab-separated, by its header: {told}")

@@ -65,9 +65,13 @@ def _hdf5(path: Path) -> str | None:
     """Of one that can be opened what is in it; else what is wrong with it."""
     try:
         with open_hdf5(path) as file:
-            return f"HDF5 of {_listed(sorted(islice(file, _NAMES)))}; of no format that is known here"
+            return (
+                f"HDF5 of {_listed(sorted(map(str, islice(file, _NAMES))))}; of no format that is known here"
+            )
     except ImportFault as error:
         return f"{str(error).removeprefix(f'{path}: ')}; copy or download it again"
+    except (OSError, RuntimeError, KeyError, ValueError) as error:
+        return f"a damaged HDF5 file ({error}); copy or download it again"
 
 
 def _begun(path: Path) -> str:
