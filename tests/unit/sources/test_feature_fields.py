@@ -260,6 +260,21 @@ def test_sizes_come_from_a_file(written_as, tmp_path, capsys):
         np.testing.assert_array_equal(rows_of(store, "boxes", made[2].name), made[2].boxes)
 
 
+def test_sizes_by_numbers_are_those_of_ids_that_end_in_them(tmp_path):
+    """UNITER's names of COCO's images; another name that ends in it may be of any image."""
+    made = foreign.images(3)
+    for image, name in zip(made, ("coco_val2014_000000000017", "18", "a_18"), strict=True):
+        image.name = name
+    foreign.write_npz(tmp_path / "npz", made)
+    rows = [
+        {"id": n, "file_name": f"COCO_val2014_{n:012d}.jpg", "width": 200, "height": 100} for n in (17, 18)
+    ]
+    (tmp_path / "sizes").write_text(json.dumps({"images": rows}))
+    with store_of(tmp_path, "--input", tmp_path / "npz", "--sizes", tmp_path / "sizes") as store:
+        sizes = dict(zip(store.image_ids, store.sizes.tolist(), strict=True))
+    assert sizes == {made[0].name: [200, 100], "18": [200, 100], "a_18": [0, 0]}
+
+
 def test_sizes_that_a_user_gives_go_before_what_files_say(tmp_path, capsys):
     """MMF's port of LXMERT's detector writes boxes of the image beside the size of what its network was given."""
     made = foreign.images(4)

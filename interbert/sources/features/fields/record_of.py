@@ -86,8 +86,8 @@ def _first(array: np.ndarray, field: str, count: int) -> np.ndarray:
 
 
 def size_of(row: Row, image_id: str, choices: Choices) -> tuple[int, int]:
-    if image_id in choices.sizes:
-        return choices.sizes[image_id]
+    if (said := choices.size_of(image_id)) is not None:
+        return said
     if "width" in row or "height" in row:
         width, height = row.whole("width"), row.whole("height")
     elif "size" in row:
