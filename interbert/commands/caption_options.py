@@ -34,7 +34,8 @@ def caption_files(arguments: argparse.Namespace) -> Any:
 
     for path in arguments.captions:
         if not path.is_file():
-            raise ValueError(f"--captions {path}: no such file")
+            what = "a folder; name the files in it" if path.is_dir() else "no such file"
+            raise ValueError(f"--captions {path}: {what}")
     files = CaptionFiles(
         tuple(arguments.captions),
         tuple(dict.fromkeys(arguments.split)),

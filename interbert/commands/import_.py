@@ -83,7 +83,7 @@ def _add_what_formats_lack(parser: argparse.ArgumentParser) -> None:
         "--sizes",
         type=Path,
         metavar="FILE",
-        help="of the images, where the features lack them: COCO's JSON, or CSV with image_id,width,height",
+        help="of the images, where the features lack them or err: COCO's JSON, or CSV with image_id,width,height",
     )
     parser.add_argument(
         "--feature-width",
@@ -170,8 +170,7 @@ def _explain(arguments: argparse.Namespace) -> int:
     from interbert.sources.captions.explain import explain_captions
     from interbert.sources.features.formats import source_of
     from interbert.sources.features.looks.explain import explain
-    from interbert.sources.features.looks.recognise import look_at
-    from interbert.sources.features.looks.what_else import what_else
+    from interbert.sources.features.looks.recognise import look_at, told_unknown
 
     _refuse_missing([*arguments.explain, arguments.class_names, arguments.sizes])
     choices, unknown = _choices(arguments), 0
@@ -188,7 +187,7 @@ def _explain(arguments: argparse.Namespace) -> int:
                 unknown, lines = unknown + 1, [f"  {seen.format}: {seen.what}", f"  {fault}"]
         if lines is None:
             unknown += 1
-            lines = [f"  {what_else(path)}"]
+            lines = [f"  {told_unknown(path)}"]
         print("\n".join(map(printable, [path, *lines])))
     return 1 if unknown else 0
 

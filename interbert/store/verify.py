@@ -158,6 +158,8 @@ def _text_faults(store: Store) -> Iterator[str]:
                 )
             elif not data.strip():
                 fault = "the text is empty; leave such captions out"
+            elif 0 in data:
+                fault = "the text has a NUL in it; write it anew without"
             else:
                 try:
                     data.decode()

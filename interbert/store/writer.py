@@ -221,6 +221,8 @@ class StoreWriter:
             raise ValueError(f"{self.path}: {what}: not valid Unicode ({error}); clean the text") from None
         if any(not text.strip() for text in encoded):
             raise ValueError(f"{self.path}: {what}: empty; leave empty captions out")
+        if any(0 in text for text in encoded):
+            raise ValueError(f"{self.path}: {what}: has a NUL in it; clean the text")
         ends = list(accumulate(map(len, encoded), initial=self._ends[group]))
         self._spools[f"{group}/offsets"].add(ends[1:])
         self._ends[group] = ends[-1]

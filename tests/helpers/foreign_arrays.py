@@ -56,6 +56,36 @@ def mmf_npy(folder: Path, made: list[Image]) -> list[Path]:
     return [folder]
 
 
+def mmf_frcnn(folder: Path, made: list[Image]) -> list[Path]:
+    """MMF's port of LXMERT's detector: of each region the class and its probability; as many as were asked for are
+    counted, however few there are; and all that was found, for pictures."""
+    for image in made:
+        info = {
+            "bbox": image.boxes, "num_boxes": 100, "objects": image.labels, "cls_prob": image.confidence,
+            "image_width": 200, "image_height": 100,
+        }  # fmt: skip
+        np.save(folder / f"{image.name}.npy", image.features)
+        np.save(folder / f"{image.name}_info.npy", info)
+        np.save(folder / f"{image.name}_full.npy", {"roi_features": "a tensor"})
+    return [folder]
+
+
+def mmf_vinvl(folder: Path, made: list[Image]) -> list[Path]:
+    """MMF's extractor for VinVL: boxes are shares of the image and sides, and stand behind each feature as well."""
+    for image in made:
+        shares = image.boxes / np.array([200, 100, 200, 100], np.float32)
+        geometry = np.concatenate([shares, shares[:, 2:] - shares[:, :2]], axis=1)
+        kinds = np.stack([(attributes(image) + n) % KINDS for n in range(KINDS)], axis=1)
+        scores = attribute_confidence(image)[:, None] / np.arange(1, KINDS + 1, dtype=np.float32)
+        info = {
+            "labels": image.labels, "scores": image.confidence, "box_features": image.features,
+            "attr_labels": kinds, "attr_scores": scores, "bbox": geometry, "image_width": 200, "image_height": 100,
+        }  # fmt: skip
+        np.save(folder / f"{image.name}.npy", np.concatenate([image.features, geometry], axis=1))
+        np.save(folder / f"{image.name}_info.npy", info)
+    return [folder]
+
+
 def multi_task_npy(folder: Path, made: list[Image]) -> list[Path]:
     for image in made:
         info = {
@@ -109,7 +139,7 @@ def butd_adaptive(folder: Path, made: list[Image]) -> list[Path]:
 
 
 def table(made: list[Image]) -> Any:
-    """Padded to five regions, as Hugging Face's schema for LXMERT wants it."""
+    """As Hugging Face's script for LXMERT writes it: padded to five regions, boxes as shares of the image."""
     import pyarrow
 
     def padded(rows: np.ndarray) -> list:
@@ -119,7 +149,10 @@ def table(made: list[Image]) -> Any:
 
     columns = {
         "img_id": ([int(image.name) for image in made], pyarrow.int32()),
-        "boxes": ([padded(image.boxes) for image in made], pyarrow.list_(pyarrow.list_(pyarrow.float32()))),
+        "boxes": (
+            [padded(i.boxes / (200, 100, 200, 100)) for i in made],
+            pyarrow.list_(pyarrow.list_(pyarrow.float32())),
+        ),
         "roi_features": ([padded(i.features) for i in made], pyarrow.list_(pyarrow.list_(pyarrow.float32()))),
         "obj_ids": ([padded(image.labels) for image in made], pyarrow.list_(pyarrow.float32())),
         "obj_probs": ([padded(image.confidence) for image in made], pyarrow.list_(pyarrow.float32())),

@@ -21,7 +21,9 @@ from foreign_arrays import (
     butd,
     butd_adaptive,
     cocobu,
+    mmf_frcnn,
     mmf_npy,
+    mmf_vinvl,
     multi_task_npy,
     openvqa,
     parquet,
@@ -276,6 +278,8 @@ LAYOUTS = {
     "bottom-up-npz": Layout("image-files", bottom_up_npz, **ALL),
     "openvqa": Layout("image-files", openvqa, ordered_by=None),
     "mmf-npy": Layout("image-files", mmf_npy, probs=True, ordered_by="probs"),
+    "mmf-frcnn": Layout("image-files", mmf_frcnn, labels=True),
+    "mmf-vinvl": Layout("image-files", mmf_vinvl, boxes="shares", **ALL),
     "multi-task-npy": Layout("image-files", multi_task_npy, labels=True),
     "cocobu": Layout("image-files", cocobu, ordered_by=None, sized=False, boxes="shares"),
     "scan": Layout(
@@ -283,6 +287,6 @@ LAYOUTS = {
     ),
     "butd": Layout("butd-h5", butd, ordered_by=None, numbers=True, regions_each=4),
     "butd-adaptive": Layout("butd-h5", butd_adaptive, ordered_by=None),
-    "parquet": Layout("hf-table", parquet, captions=True, numbers=True, **ALL),
-    "arrow": Layout("hf-table", arrow, captions=True, numbers=True, **ALL),
+    "parquet": Layout("hf-table", parquet, boxes="shares", captions=True, numbers=True, **ALL),
+    "arrow": Layout("hf-table", arrow, boxes="shares", captions=True, numbers=True, **ALL),
 }

@@ -63,13 +63,13 @@ def image_name(value: Any, where: str) -> str:
 
 
 def sentences(value: Any, where: str) -> list[str]:
-    """One text, or a list of them (or of {"raw": text}); spaces and line ends become single spaces."""
+    """One text, or a list of them (or of {"raw": text}); spaces, line ends and NULs become single spaces."""
     given = [value] if isinstance(value, str) else value
     if isinstance(given, list):
         given = [item.get("raw", item.get("caption")) if isinstance(item, dict) else item for item in given]
     if not isinstance(given, list) or not all(isinstance(text, str) for text in given):
         raise ImportFault(f"{where}: sentences are {value!r:.{SHOWN}}; a text or a list of texts is expected")
-    return [storable(" ".join(text.split()), where) for text in given]
+    return [storable(" ".join(text.replace("\0", " ").split()), where) for text in given]
 
 
 def captions_of(
@@ -83,7 +83,9 @@ def captions_of(
 
 
 def storable(text: str, where: str) -> str:
-    """JSON can spell halves of characters, which no file of text can hold."""
+    """JSON can spell halves of characters, which no file of text can hold; NULs belong into none."""
+    if "\0" in text:
+        raise ImportFault(f"{where}: {text!r:.{SHOWN}} holds a NUL")
     try:
         text.encode()
     except UnicodeEncodeError:

@@ -25,7 +25,7 @@ _KEYS = 8
 
 def recognise(path: Path, encoding: str) -> Layout:
     """ImportFault where it is no layout of captions, with what it has instead."""
-    if is_binary(path):
+    if is_binary(path, encoding):
         raise ImportFault(
             f"{path}: not a file of text; captions are JSON (also .gz), lines of it, CSV or TSV"
         )

@@ -4,6 +4,7 @@ A rule makes a name of a name; equal ones meet, where no second image and no sec
 """
 
 import re
+import unicodedata
 from collections.abc import Callable
 
 _ENDINGS = re.compile(r"\.(jpe?g|png|gif|webp|bmp|tiff?|npz|npy)$", re.IGNORECASE)
@@ -13,6 +14,8 @@ _COCO = re.compile(r"(?:COCO_(?:train|val|test)201[45]_)?([0-9]{12})")
 
 
 def full(name: str) -> str:
+    """Of letters with accents it does not matter how they are spelt: a Mac's names have two characters for one."""
+    name = name if name.isascii() else unicodedata.normalize("NFC", name)
     return name.replace("\\", "/").removeprefix("./")
 
 

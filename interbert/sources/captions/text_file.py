@@ -66,8 +66,10 @@ def first_line(path: Path, encoding: str, limit: int) -> str | None:
     return None
 
 
-def is_binary(path: Path) -> bool:
-    """Whether it begins as no text does: NUL bytes, unless as a pair of bytes for each letter has them."""
+def is_binary(path: Path, encoding: str) -> bool:
+    """Whether it begins as no text does: NUL bytes, unless as several bytes for each letter have them."""
+    if b"\0" in "a".encode(encoding):
+        return False
     try:
         with _bytes(path) as raw:
             begun = raw.read(4096)

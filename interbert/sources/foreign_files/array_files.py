@@ -20,6 +20,8 @@ _BROKEN += (RuntimeError,)  # encrypted
 def read_npy(source: bytes | Path) -> Any:
     """The array; the object itself where it was a single one, such as a dictionary."""
     try:
+        if isinstance(source, Path) and (size := source.stat().st_size) > MOST_BYTES:
+            raise ImportFault(f"{size:,} bytes; {MOST_BYTES:,} are the most of an image")
         return _array(source.read_bytes() if isinstance(source, Path) else source)
     except ImportFault:
         raise
@@ -49,7 +51,12 @@ def header_of(file: BinaryIO) -> tuple[tuple[int, ...], bool, np.dtype]:
     version = npy.read_magic(file)
     if version not in ((1, 0), (2, 0), (3, 0)):
         raise ValueError(f"npy of version {version}")
-    return npy.read_array_header_1_0(file) if version == (1, 0) else npy.read_array_header_2_0(file)
+    try:
+        return npy.read_array_header_1_0(file) if version == (1, 0) else npy.read_array_header_2_0(file)
+    except (
+        Exception
+    ) as error:  # it is read as Python is, whose parser says whatever it likes of a damaged one
+        raise ValueError(f"its header is damaged: {' '.join(str(error).split())[:100]}") from None
 
 
 def _array(data: bytes) -> Any:

@@ -54,6 +54,7 @@ class SmallGroups:
 
     def arrays(self, place: int, names: frozenset[str]) -> dict[str, np.ndarray] | None:
         """Those of the names that the group with its header at `place` has; None where HDF5 is to be asked."""
+        self._data.refuse_if_cut()
         try:
             found = {name: at for name, at in _entries(self._headers, place) if name in names}
             arrays = {name: _array(self._headers, self._data, at) for name, at in found.items()}

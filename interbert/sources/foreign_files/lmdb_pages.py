@@ -47,7 +47,7 @@ def _records(file: int, root: int, pages: int, page_size: int, is_whole: bool) -
         yield number < pages and seen <= pages
         page = os.pread(file, page_size, number * page_size)
         kind, lower = _PAGE.unpack_from(page)
-        yield kind & (_BRANCH | _LEAF) in (_BRANCH, _LEAF)
+        yield kind & (_BRANCH | _LEAF) in (_BRANCH, _LEAF) and _HEAD <= lower <= page_size and lower % 2 == 0
         for (place,) in struct.iter_unpack("<H", page[_HEAD:lower]):
             low, high, flags, key = _NODE.unpack_from(page, place)
             size, place = low | high << 16, place + _NODE.size + key

@@ -12,12 +12,22 @@ import numpy as np
 from interbert.sources.record import ImportFault
 
 
+def refuse_if_cut(file: int | Path, size: int) -> None:
+    """Of a file that is mapped into memory: to look at what is gone would end the process."""
+    there = os.stat(file).st_size
+    if there < size:
+        raise ImportFault(f"the file has {there:,} of {size:,} bytes left; it was cut while it was read")
+
+
 class Bytes:
     """A file's, by their places."""
 
     def __init__(self, path: Path | str) -> None:
         self._file = open(path, "rb", buffering=0)  # noqa: SIM115  # open for as long as somebody has this
         self.size = os.fstat(self._file.fileno()).st_size
+
+    def refuse_if_cut(self) -> None:
+        refuse_if_cut(self._file.fileno(), self.size)
 
     def read_into(self, into: memoryview, place: int) -> None:
         """All of it; one call may read less, by a signal or beyond 2 GiB."""

@@ -116,6 +116,7 @@ class _Arrow:
         first = 0
         for batch in self._all():
             if first + batch.num_rows > start:
+                batch.validate(full=True)  # what is damaged would end the process when it is looked at
                 yield first, batch
             first += batch.num_rows
 

@@ -11,15 +11,18 @@ from array import array
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, TypeVar
 
 import numpy as np
 
+from interbert.sources.foreign_files.lying import refuse_if_cut
 from interbert.sources.record import MOST_BYTES, ImportFault
 
+T = TypeVar("T")
 _BLOCK = 1 << 24
 _SMALL = 4096
-_BROKEN = (OSError, EOFError, zlib.error, zipfile.BadZipFile)
+CUT = (OSError, EOFError, zlib.error, zipfile.BadZipFile)
+"""What is said of a file that is packed and not whole."""
 _BESIDE = (".lineidx", ".json", ".md", ".txt", ".npy", ".npz", ".pkl", ".lock", ".sh", ".py", ".log", ".yaml")
 """What lies beside the parts of a TSV and is none."""
 
@@ -33,18 +36,25 @@ class Part:
 
 
 def parts_of(inputs: list[Path]) -> list[Part]:
-    return [part for path in inputs for file in _files(path) for part in _parts(file)]
+    # A shell's * names them along with the rows that they are of.
+    given = [path for path in inputs if path.suffix != ".lineidx"] or inputs
+    return [part for path in given for file in _files(path) for part in _parts(file)]
 
 
 def _files(path: Path) -> list[Path]:
     if not path.is_dir():
         return [path]
     files = sorted(file for file in path.iterdir() if file.is_file() and not file.name.startswith("."))
-    named = [file for file in files if ".tsv" in file.name and file.suffix not in _BESIDE]
-    found = named or [file for file in files if file.suffix not in _BESIDE]
+    found = _of_rows(files, lambda file: file.name)
     if not found:
         raise ImportFault(f"{path}: a folder without a file of rows")
     return found
+
+
+def _of_rows(files: list[T], name_of: Callable[[T], str]) -> list[T]:
+    """Those that are called TSV, else all that are not known to lie beside such."""
+    there = [file for file in files if Path(name_of(file)).suffix not in _BESIDE]
+    return [file for file in there if ".tsv" in name_of(file)] or there
 
 
 def _parts(path: Path) -> list[Part]:
@@ -59,6 +69,7 @@ def _parts(path: Path) -> list[Part]:
     except zipfile.BadZipFile as error:
         raise ImportFault(f"{path}: not a readable zip ({error})") from None
     names = [name for name in names if not name.rpartition("/")[2].startswith((".", "_"))]
+    names = _of_rows(names, lambda name: name.rpartition("/")[2])
     return [Part(path, f"{path}/{n}", lambda n=n: zipfile.ZipFile(path).open(n)) for n in names]
 
 
@@ -78,7 +89,7 @@ class Lines:
                 starts[0] += len(codecs.BOM_UTF8)
             self._starts = starts
             """int64 [lines + 1]: where each that is not empty begins, and the end of all."""
-        except _BROKEN as error:
+        except CUT as error:
             raise ImportFault(f"{part.name}: cannot be read to its end ({error})") from None
 
     def __len__(self) -> int:
@@ -94,7 +105,7 @@ class Lines:
         try:
             self._file.seek(start)
             return self._file.readline(most).rstrip(b"\r\n")
-        except _BROKEN as error:
+        except CUT as error:
             raise ImportFault(f"cannot be read ({error})") from None
 
     def _start(self, number: int, most: int = -1) -> int:
@@ -107,6 +118,7 @@ class Lines:
         """What stands between the tabs of a line."""
         if self._mapped is None:
             return self.read(number).split(b"\t")
+        refuse_if_cut(self._file.fileno(), len(self._mapped))
         start, view, cells = self._start(number), memoryview(self._mapped), []
         end = self._mapped.find(b"\n", start)
         end = len(view) if end < 0 else end

@@ -19,6 +19,7 @@ from interbert.files import new_folder, partial_folder, read_json, remove, settl
 from interbert.mpi import World
 from interbert.progress import Progress
 from interbert.sources.captions.files import CaptionFiles
+from interbert.sources.captions.layout import storable
 from interbert.sources.captions.matched import MatchedCaptions
 from interbert.sources.importing.captions_of_rows import matched_captions
 from interbert.sources.importing.read_ahead import ReadAhead
@@ -29,7 +30,7 @@ from interbert.store.known_names import KnownNames
 from interbert.store.shards import SUFFIXES
 from interbert.store.store import Store
 
-_METHOD = 4
+_METHOD = 5
 """Counts up when rows are read in another way, so that no old shards are joined to new ones."""
 _CAPTIONS = "captions"
 """Folder of their index."""
@@ -177,6 +178,8 @@ def _write_shard(
             progress.advance(1)
             try:
                 record = surest_first(source.read(number))
+                for text in record.captions:
+                    storable(text, "caption")
                 found = captions.of(record.image_id) if captions else []
             except ValueError as error:
                 shard.refuse(number, error)

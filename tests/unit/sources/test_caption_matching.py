@@ -234,6 +234,14 @@ def test_names_of_any_kind_are_looked_up_as_they_are(tmp_path):
     assert [matched.of(name) for name in names] == [[f"of {name}"] for name in names]
 
 
+def test_an_accent_is_the_same_however_it_is_spelt(tmp_path):
+    """Names that a Mac made have a letter and an accent; but two images of one name are never told apart by that."""
+    matched = Matched(tmp_path, ["café.jpg", "a"], {"cafe\u0301": "one"})
+    assert matched.of("café.jpg") == ["one"] and matched.matches[0].rule == "without the ending"
+    with pytest.raises(ImportFault, match="1 of its names are shared by several images"):
+        Matched(tmp_path, ["café", "cafe\u0301"], {"café": "one"})
+
+
 def test_the_same_words_from_two_places_are_one_caption():
     assert joined(["a  cat"], [["a cat", "a dog", "a dog"], ["a dog", "b"]]) == (
         ["a  cat", "a dog", "a dog", "b"],

@@ -63,6 +63,14 @@ def test_other_encodings_are_read_where_they_are_named(name, encoding, tmp_path)
         read(tmp_path / "b")
 
 
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be", "utf-32-le"])
+def test_text_of_several_bytes_a_letter_without_a_mark_is_text_where_it_is_named(encoding, tmp_path):
+    (tmp_path / "a.csv").write_bytes("image,caption\n7.jpg,grün\n".encode(encoding))
+    assert read(tmp_path / "a.csv", encoding) == {"7": ["grün"]}
+    with pytest.raises(ImportFault, match="not a file of text"):
+        read(tmp_path / "a.csv")
+
+
 def test_the_line_that_is_no_utf_8_is_told_however_far_it_is(tmp_path):
     (tmp_path / "a.csv").write_bytes(b"image,caption\n" + b"a.jpg,a dog runs\n" * 20_000 + b"b.jpg,f\xfcr\n")
     with pytest.raises(ImportFault, match=r"line 20002: not utf-8 \(.*byte 0xfc\)"):

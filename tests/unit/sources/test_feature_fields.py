@@ -6,6 +6,7 @@ import pickle
 from pathlib import Path
 
 import foreign
+import h5py
 import numpy as np
 import pytest
 from foreign import CLASSES, WIDTH, Image, b64
@@ -83,6 +84,20 @@ def test_probabilities_without_background_are_completed(kind, tmp_path, capsys):
     path = tsv_of(tmp_path / "b.tsv", features, list(whole.astype(kind)))
     with store_of(tmp_path, "--input", path) as store:
         assert "background" not in capsys.readouterr().out and store.classes == 7
+
+
+def test_a_sure_detectors_probabilities_lack_their_background_all_the_same(tmp_path, capsys):
+    """Of the first regions most are as good as certain: their sums are nearly 1."""
+    rng = np.random.default_rng(5)
+    whole = np.tile(np.array([0.0, 0.9, 0.1, 0], np.float32), (9, 2, 1))
+    whole[:, 1] = [0.1, 0.8, 0.1, 0]
+    whole[:, 1, 0] = rng.uniform(0.06, 0.3, 9)
+    whole[:, 1, 1] = 0.9 - whole[:, 1, 0]
+    features = list(rng.standard_normal((9, 2, 64)).astype(np.float32))
+    path = tsv_of(tmp_path / "a.tsv", features, list(np.ascontiguousarray(whole[..., 1:])))
+    with store_of(tmp_path, "--input", path) as store:
+        assert "without background" in capsys.readouterr().out and store.classes == 4
+        np.testing.assert_allclose(rows_of(store, "class_probs", "3"), whole[3], atol=1e-3)
 
 
 def test_a_single_region_has_a_distribution_and_not_a_confidence(tmp_path):
@@ -245,6 +260,47 @@ def test_sizes_come_from_a_file(written_as, tmp_path, capsys):
         np.testing.assert_array_equal(rows_of(store, "boxes", made[2].name), made[2].boxes)
 
 
+def test_sizes_by_numbers_are_those_of_ids_that_end_in_them(tmp_path):
+    """UNITER's names of COCO's images; another name that ends in it may be of any image."""
+    made = foreign.images(3)
+    for image, name in zip(made, ("coco_val2014_000000000017", "18", "a_18"), strict=True):
+        image.name = name
+    foreign.write_npz(tmp_path / "npz", made)
+    rows = [
+        {"id": n, "file_name": f"COCO_val2014_{n:012d}.jpg", "width": 200, "height": 100} for n in (17, 18)
+    ]
+    (tmp_path / "sizes").write_text(json.dumps({"images": rows}))
+    with store_of(tmp_path, "--input", tmp_path / "npz", "--sizes", tmp_path / "sizes") as store:
+        sizes = dict(zip(store.image_ids, store.sizes.tolist(), strict=True))
+    assert sizes == {made[0].name: [200, 100], "18": [200, 100], "a_18": [0, 0]}
+
+
+def test_sizes_that_a_user_gives_go_before_what_files_say(tmp_path, capsys):
+    """MMF's port of LXMERT's detector writes boxes of the image beside the size of what its network was given."""
+    made = foreign.images(4)
+    LAYOUTS["mmf-frcnn"].write(tmp_path, made)
+    (tmp_path / "sizes").write_text("image_id,width,height\n" + "".join(f"{i.name},300,150\n" for i in made))
+    with store_of(tmp_path, "--input", tmp_path, "--sizes", tmp_path / "sizes") as store:
+        assert store.sizes.tolist() == [[300, 150]] * 4
+    assert "more are counted than there are" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("with_ids", [True, False])
+def test_shares_are_known_by_sizes_that_a_user_gives(with_ids, tmp_path, capsys):
+    made, shares = foreign.images(4), np.array([200, 100, 200, 100], np.float32)
+    items = [{"bbox": i.boxes / shares, "features": i.features} for i in made]
+    named = zip(made, items, strict=True)
+    records = {
+        image.name.encode(): pickle.dumps(item | ({"image_id": image.name} if with_ids else {}))
+        for image, item in named
+    }
+    foreign.write_lmdb(tmp_path / "l", records)
+    (tmp_path / "sizes").write_text("image_id,width,height\n" + "".join(f"{i.name},200,100\n" for i in made))
+    with store_of(tmp_path, "--input", tmp_path / "l", "--sizes", tmp_path / "sizes") as store:
+        np.testing.assert_allclose(rows_of(store, "boxes", made[2].name), made[2].boxes, atol=1e-3)
+    assert "shares of the image, though sizes are there" in capsys.readouterr().out
+
+
 def test_regions_without_boxes_get_cells_or_the_whole(tmp_path, capsys):
     made = foreign.images(3, regions_each=4)
     (inputs,) = LAYOUTS["scan"].write(tmp_path, made)
@@ -271,6 +327,53 @@ def test_scans_rows_that_repeat_an_image_are_read_once(tmp_path, capsys):
     assert "15 images, but 2 ids" in capsys.readouterr().err
 
 
+def test_an_empty_caption_of_scans_moves_no_other(tmp_path):
+    (inputs,) = LAYOUTS["scan"].write(tmp_path, foreign.images(3, regions_each=4))
+    texts = [f"{n}\x85of\x0b{n}" for n in range(15)]  # neither of them ends a line
+    texts[7] = ""
+    (tmp_path / "dev_caps.txt").write_text("".join(f"{text}\n" for text in texts), newline="")
+    with store_of(tmp_path, "--input", inputs) as store:
+        assert np.bincount(store.caption_image).tolist() == [5, 4, 5]
+        assert [" ".join(text.split()) for text in store.texts()] == [
+            f"{n} of {n}" for n in range(15) if n != 7
+        ]
+
+
+def test_images_without_ids_that_come_five_times_are_read_once(tmp_path):
+    made = foreign.images(3, regions_each=4)
+    np.save(tmp_path / "t_ims.npy", np.stack([image.features for image in made for _ in range(5)]))
+    (tmp_path / "t_caps.txt").write_text("".join(f"{i.name} {n}\n" for i in made for n in range(5)))
+    with store_of(tmp_path, "--input", tmp_path / "t_ims.npy") as store:
+        assert store.image_ids == ["0", "1", "2"]
+        assert list(store.texts()) == [f"{image.name} {n}" for image in made for n in range(5)]
+
+
+def test_boxes_in_shares_are_not_taken_for_pixels(tmp_path, capsys):
+    made = foreign.images(5)
+    shares = np.array([200, 100, 200, 100], np.float32)
+    for image in made:
+        image.boxes = image.boxes / shares
+    foreign.write_tsv(tmp_path / "a.tsv", made)
+    with store_of(tmp_path, "--input", tmp_path / "a.tsv") as store:
+        assert "shares of the image, though sizes are there" in capsys.readouterr().out
+        np.testing.assert_allclose(rows_of(store, "boxes", made[3].name), made[3].boxes * shares, atol=1e-3)
+    for image in made[:3]:
+        image.boxes = image.boxes * shares
+    foreign.write_tsv(tmp_path / "b.tsv", made)
+    bring("--input", tmp_path / "b.tsv", "--output", tmp_path / "b.h5", code=2)
+    assert "b.tsv, line 4" in (said := capsys.readouterr().err) and "shares of the image, and those" in said
+
+
+def test_grids_of_an_lmdb_are_lists_of_their_cells_wherever_the_width_is(tmp_path):
+    grid = np.arange(2 * 3 * WIDTH, dtype=np.float32).reshape(2, 3, WIDTH)
+    records = {b"a": grid[None], b"b": grid.transpose(2, 0, 1)}
+    items = {key: pickle.dumps({"feature_path": key.decode(), "features": f}) for key, f in records.items()}
+    foreign.write_lmdb(tmp_path / "l", items)
+    with store_of(tmp_path, "--input", tmp_path / "l") as store:
+        for name in ("a", "b"):
+            np.testing.assert_array_equal(rows_of(store, "features", name), grid.reshape(6, WIDTH))
+
+
 @pytest.mark.parametrize("beside", ["boxes", "img_sizes"])
 def test_what_has_no_rows_beside_scans_regions_is_a_fault(tmp_path, capsys, beside):
     (inputs,) = LAYOUTS["scan"].write(tmp_path, foreign.images(3, regions_each=4))
@@ -278,6 +381,34 @@ def test_what_has_no_rows_beside_scans_regions_is_a_fault(tmp_path, capsys, besi
         np.save(tmp_path / f"dev_{beside}.npy", none)
         bring("--input", inputs, "--output", tmp_path / "b.h5", code=2)
         assert f"dev_{beside}.npy: of shape {none.shape}; a row" in capsys.readouterr().err
+
+
+def test_rows_of_butd_that_were_never_filled_are_not_read(tmp_path, capsys):
+    """Its converter makes room for the images of a folder, of which the TSV may lack some."""
+    made = foreign.images(5, regions_each=4)
+    (inputs,) = LAYOUTS["butd"].write(tmp_path, made)
+    ids, words = tmp_path / "train36_imgid2idx.pkl", ("--input", inputs, "--output", tmp_path / "b.h5")
+    ids.write_bytes(pickle.dumps({number: number for number in range(3)}, protocol=0))
+    bring(*words, code=2)
+    assert "3 ids, but train36.hdf5 has 5 images, and those without an id hold" in capsys.readouterr().err
+    with h5py.File(inputs, "r+") as file:
+        for array in file.values():
+            array[3:] = 0
+    with store_of(tmp_path, "--input", inputs) as store:
+        assert store.image_ids == ["0", "1", "2"]
+        np.testing.assert_array_equal(rows_of(store, "boxes", "2"), made[2].boxes)
+    assert "2 rows without an id were never filled" in capsys.readouterr().out
+    for wrong, told in (
+        ({1: [0]}, "ids to 0 … 0"),
+        ([1], "a list, not a dictionary"),
+        (dict.fromkeys("ab", 0), "once"),
+    ):
+        ids.write_bytes(pickle.dumps(wrong))
+        bring(*words, code=2)
+        assert told in capsys.readouterr().err
+    ids.write_bytes(pickle.dumps({number: number for number in range(7)}))
+    bring(*words, code=2)
+    assert "7 ids, but train36.hdf5 has 5 images; give the pickle" in capsys.readouterr().err
 
 
 def test_boxes_of_the_kdd_cup_are_turned_round(tmp_path, capsys):

@@ -253,6 +253,16 @@ def test_a_folder_of_archives_is_that_whatever_lies_beside_them(tmp_path):
         opened(tmp_path)
 
 
+def test_the_tables_that_img2dataset_lays_beside_its_tars_are_left_alone(tmp_path):
+    for number in range(2):
+        write_tar(tmp_path / f"{number:05d}.tar", picture_files.with_captions(pictures()))
+        (tmp_path / f"{number:05d}.parquet").write_bytes(b"PAR1")
+        (tmp_path / f"{number:05d}_stats.json").write_text("{}")
+    containers = opened(tmp_path)
+    assert [one.path.name for one in containers] == ["00000.tar", "00001.tar"]
+    assert "4 other files below" in "\n".join(containers[0].told)
+
+
 def test_a_listing_does_not_hold_files_open(tmp_path):
     made = pictures(1)
     for number in range(30):

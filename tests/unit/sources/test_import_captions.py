@@ -1,6 +1,8 @@
 """Captions that come with features: whose they are, and once each."""
 
 import json
+import pickle
+import re
 
 import foreign
 from stored_images import stored
@@ -120,3 +122,22 @@ def test_what_is_asked_of_caption_files_holds(tmp_path, capsys):
     assert "is given twice" in capsys.readouterr().err
     bring(*words, tmp_path / "nowhere", "--output", tmp_path / "e.h5", code=2)
     assert "nowhere: no such file" in capsys.readouterr().err
+
+
+def test_captions_within_the_data_are_texts_or_a_bad_row(tmp_path, capsys):
+    """One with half a character or a NUL in it as well: it could not be stored."""
+    told = ["fine", ["two", "of it"], b"bytes", "half \ud800", "nul \0", 5, None]
+    records = {}
+    for number, (image, caption) in enumerate(zip(foreign.images(len(told)), told, strict=True)):
+        row = [image.features, image.probs, image.boxes, len(image.boxes), 100, 200, image.name, caption]
+        records[b"%08d" % number] = pickle.dumps(row)
+    foreign.write_lmdb(tmp_path / "l", records)
+    words = ("tensorpack-lmdb", "--input", tmp_path / "l", "--output", tmp_path / "a.h5")
+    bring(*words, "--skip-bad", 2, code=2)
+    bring(*words, "--skip-bad", 3)
+    said = capsys.readouterr().out
+    for number, what in ((3, "half a character"), (4, "holds a NUL"), (5, "caption is 5; a text")):
+        assert re.search(rf"record {number} \(key '0000000{number}'\), image '.*': .*{what}", said), said
+    assert [row["captions"] for _, row in sorted(stored(tmp_path / "a.h5").items())] == [
+        ["fine"], ["two", "of it"], ["bytes"], [],
+    ]  # fmt: skip

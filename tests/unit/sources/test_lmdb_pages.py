@@ -64,6 +64,18 @@ def test_the_last_page_of_a_record_is_missed(tmp_path):
     assert subprocess.run(read, capture_output=True).returncode == 0
 
 
+@pytest.mark.parametrize("lower", [0, 15, 17, 60000])
+def test_a_page_that_counts_no_whole_number_of_records_is_damaged(lower, tmp_path):
+    path = write(tmp_path / "l")
+    data = bytearray(path.read_bytes())
+    meta = max((0, 4096), key=lambda place: struct.unpack_from("<Q", data, place + 144)[0])
+    (root,) = struct.unpack_from("<Q", data, meta + 128)
+    struct.pack_into("<H", data, root * 4096 + 12, lower)
+    path.write_bytes(data)
+    with pytest.raises(ImportFault, match=r"damaged|cut"):
+        open_lmdb(tmp_path / "l")
+
+
 @pytest.mark.parametrize("to", ["beyond the file", "itself"])
 def test_what_a_damaged_page_names_is_not_there(to, tmp_path):
     path = write(tmp_path / "l", records=2000)

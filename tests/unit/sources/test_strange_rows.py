@@ -10,6 +10,7 @@ import h5py
 import numpy as np
 import pytest
 from foreign import CLASSES, WIDTH, Image
+from foreign_files import LAYOUTS
 
 from interbert import __main__ as program
 from interbert.sources.foreign_files import array_files, hdf5, text_files
@@ -119,6 +120,20 @@ def long_line(folder: Path, made: list[Image]) -> Path:
     return folder / "a.tsv"
 
 
+def large_npy(folder: Path, made: list[Image]) -> Path:
+    (inputs,) = LAYOUTS["mmf-npy"].write(folder, made)
+    np.save(folder / f"{made[2].name}.npy", np.zeros((600, 300), np.float32))
+    return inputs
+
+
+def damaged_header(folder: Path, made: list[Image]) -> Path:
+    """Which numpy reads as Python: its parser says more than that a value is wrong."""
+    (inputs,) = LAYOUTS["mmf-npy"].write(folder, made)
+    path = folder / f"{made[2].name}.npy"
+    path.write_bytes(path.read_bytes().replace(b"), }", b"), }]", 1))
+    return inputs
+
+
 FAULTS = {
     damaged_chunk: "cannot be read",
     external_features: "features: its numbers are in another file",
@@ -131,6 +146,8 @@ FAULTS = {
     endless_image: "an image of 1,000,",
     large_label: "is no number of a class",
     long_line: "a line of 1,048",
+    damaged_header: "its header is damaged",
+    large_npy: "720,128 bytes; 524,288 are the most of an image",
 }
 
 

@@ -1,16 +1,22 @@
 """Data sets that lack a part, hold one twice, or hold what does not belong together: never taken without a word."""
 
+import gzip
 import json
 import os
+import zipfile
 
 import foreign
 import lmdb
 import numpy as np
 import pytest
+from all_layouts import FORMATS
 from foreign import b64
 from picture_files import needed_pyarrow, write_table
 
 from interbert import __main__ as program
+from interbert.sources.features.fields.choices import Choices
+from interbert.sources.features.formats import source_of
+from interbert.sources.record import ImportFault
 from interbert.store.store import Store
 
 
@@ -28,11 +34,85 @@ def test_a_cut_lmdb_is_told_and_does_not_end_the_process(named, tmp_path, capsys
     assert f"{tmp_path}/a.lmdb" in said and "copy the LMDB again" in said
 
 
+@pytest.mark.parametrize("name", ["bottom-up-tsv", "vilbert-lmdb", "volta-h5"])
+def test_a_file_that_is_cut_while_it_is_read_is_told(name, tmp_path):
+    """They are mapped into memory: to look at what is gone would end the process."""
+    FORMATS[name](tmp_path / "theirs", foreign.images(400))
+    source = source_of(name)([tmp_path / "theirs"], Choices())
+    assert source.read(300).image_id == "000317"
+    os.truncate(source.files[0], 4096 * 2)
+    with pytest.raises(ImportFault, match=r"cut|copy the file again"):
+        source.read(399)
+
+
+def test_a_gzip_that_is_cut_in_its_first_line_is_told(tmp_path, capsys):
+    foreign.write_tsv(tmp_path / "a.tsv", foreign.images(3))
+    packed = gzip.compress((tmp_path / "a.tsv").read_bytes())
+    for size in (30, len(packed) - 4):
+        (tmp_path / "b.tsv.gz").write_bytes(packed[:size])
+        bring("--input", tmp_path / "b.tsv.gz", "--output", tmp_path / "a.h5", code=2)
+        assert "b.tsv.gz" in (said := capsys.readouterr().err) and "ended before the end-of-stream" in said
+
+
+def test_an_arrow_file_that_is_damaged_is_told(tmp_path, capsys):
+    """Arrow itself would end the process, or read what is not of the row."""
+    pyarrow = needed_pyarrow()
+    rows = [
+        as_row(image) | {"features": [[0.5] * 1357], "boxes": [[0, 0, 9, 9]]} for image in foreign.images(3)
+    ]
+    table = pyarrow.table({name: [row[name] for row in rows] for name in rows[0]}).drop(["num_boxes"])
+    with pyarrow.ipc.new_stream(str(tmp_path / "a.arrow"), table.schema) as writer:
+        writer.write_table(table)
+    lengths, wrong = (np.array(values, "<i4").tobytes() for values in ([0, 1357, 2714], [0, 2**30, 2714]))
+    data = (tmp_path / "a.arrow").read_bytes()
+    assert data.count(lengths) == 1
+    (tmp_path / "a.arrow").write_bytes(data.replace(lengths, wrong))
+    bring("--input", tmp_path / "a.arrow", "--output", tmp_path / "a.h5", code=2)
+    assert "a.arrow: not a whole table" in capsys.readouterr().err
+
+
+def test_an_arrow_file_that_is_cut_while_it_is_read_is_told(tmp_path):
+    pyarrow = needed_pyarrow()
+    rows = [as_row(image) for image in foreign.images(400)]
+    table = pyarrow.table({name: [row[name] for row in rows] for name in rows[0]})
+    with pyarrow.ipc.new_stream(str(tmp_path / "a.arrow"), table.schema) as writer:
+        writer.write_table(table, max_chunksize=400)
+    source = source_of("hf-table")([tmp_path / "a.arrow"], Choices())
+    assert source.read(0).image_id == "000017"
+    os.truncate(tmp_path / "a.arrow", 4096 * 2)
+    with pytest.raises(ImportFault, match="cut while it was read"):
+        source.read(399)
+
+
 def as_row(image: foreign.Image) -> dict:
     return {
         "img_id": image.name, "img_w": 200, "img_h": 100, "num_boxes": len(image.boxes),
         "boxes": image.boxes.tolist(), "features": image.features.tolist(),
     }  # fmt: skip
+
+
+def test_a_table_with_images_beside_their_features(tmp_path, capsys):
+    """In a stream of the name that Hugging Face's own script gives; and one without features."""
+    pyarrow = needed_pyarrow()
+    rows = [as_row(image) | {"image": {"bytes": b"?", "path": None}} for image in foreign.images(3)]
+    table = pyarrow.table({name: [row[name] for row in rows] for name in rows[0]})
+    with pyarrow.ipc.new_stream(str(tmp_path / "train.datasets"), table.schema) as writer:
+        writer.write_table(table)
+    bring("--input", tmp_path / "train.datasets", "--output", tmp_path / "a.h5")
+    assert "3 images" in capsys.readouterr().out
+    write_table(tmp_path / "b.parquet", key=["1"], url=["http://a"])
+    bring("--input", tmp_path / "b.parquet", "--output", tmp_path / "b.h5", code=2)
+    assert "b.parquet: a table with key, url: no features" in capsys.readouterr().err
+
+
+def test_what_else_is_in_a_zip_of_rows_is_left_alone(tmp_path):
+    foreign.write_tsv(tmp_path / "a.tsv", foreign.images(3))
+    with zipfile.ZipFile(tmp_path / "trainval_36.zip", "w") as archive:
+        archive.writestr("trainval_36/README.txt", "of bottom-up attention")
+        archive.write(tmp_path / "a.tsv", "trainval_36/trainval_resnet101_faster_rcnn_genome_36.tsv")
+    bring("--input", tmp_path / "trainval_36.zip", "--output", tmp_path / "a.h5")
+    with Store(tmp_path / "a.h5") as store:
+        assert store.images == 3
 
 
 def test_a_table_is_read_without_what_datasets_left_beside_it(tmp_path, capsys):

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import xxhash
 from small_store import CLASSES, edit, write_small
 
 from interbert.__main__ import main
@@ -125,3 +126,13 @@ def test_verb_settings(capsys):
         and "recipes: " in out
     )
     assert main(["settings", "--recipe", "nothing"]) == 2
+
+
+def test_a_text_with_a_nul_is_a_fault_though_its_checksum_is_right(path):
+    with edit(path) as file:
+        start, stop = file["captions/offsets"][:2]
+        file["captions/text"][start] = 0
+        text = file["captions/text"][start:stop].tobytes()
+        file["captions/checksums"][0] = xxhash.xxh3_64_intdigest(text)
+    (fault,) = verify(path).faults
+    assert "'captions/text'" in fault and "row 0" in fault and "NUL" in fault

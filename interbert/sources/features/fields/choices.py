@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,8 @@ from interbert.sources.record import ImportFault
 BOXES = ("whole", "grid")
 BACKGROUND = "__background__"
 """The name of number 0 where a list of names leaves it out."""
+_PADDED = re.compile(r"(?<![0-9A-Za-z])[0-9]{12}$")
+"""A shorter number may be of an image of any data set."""
 _IDS = ("image_id", "id", "img_id", "file_name", "filename")
 _WIDTHS, _HEIGHTS = ("width", "image_w", "img_w"), ("height", "image_h", "img_h")
 
@@ -24,6 +27,11 @@ class Choices:
     attribute_names: tuple[str, ...] | None = None
     sizes: dict[str, tuple[int, int]] = field(default_factory=dict)
     """(width, height) by image id."""
+
+    def size_of(self, image_id: str) -> tuple[int, int] | None:
+        """Of the id, or of the number of COCO's that it ends in."""
+        padded = _PADDED.search(image_id) if self.sizes else None
+        return self.sizes.get(image_id) or (self.sizes.get(str(int(padded[0]))) if padded else None)
 
 
 def read_class_names(path: Path) -> tuple[tuple[str, ...], tuple[str, ...] | None]:
@@ -75,7 +83,7 @@ def read_sizes(path: Path) -> dict[str, tuple[int, int]]:
         raise ImportFault(f"{path}, line {error.lineno}: not JSON ({error.msg})") from None
     sizes: dict[str, tuple[int, int]] = {}
     stems: dict[str, tuple[int, int] | None] = {}
-    for number, row in enumerate(rows, start=1):
+    for entry, row in enumerate(rows, start=1):
         width, height = (next((row[n] for n in names if n in row), None) for names in (_WIDTHS, _HEIGHTS))
         ids = [str(row[name]) for name in _IDS if name in row]
         try:
@@ -84,7 +92,7 @@ def read_sizes(path: Path) -> dict[str, tuple[int, int]]:
             size = (0, 0)
         if not ids or min(size) < 1:
             raise ImportFault(
-                f"{path}, entry {number}: an id, a width and a height are expected; it has {row!r:.80}"
+                f"{path}, entry {entry}: an id, a width and a height are expected; it has {row!r:.80}"
             )
         for name in ids:
             sizes[name], stem = size, Path(name).stem

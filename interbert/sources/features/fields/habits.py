@@ -22,6 +22,8 @@ _STRAY = 0.005
 """A share of the numbers that may lie outside of these bounds."""
 _EXACT = 0.005
 """What rounding leaves of a distribution's sum."""
+WITH_BACKGROUND_FIRST = (1601, 401)
+"""Numbers of classes, and of attributes, of Visual Genome's detectors: number 0 is none of them."""
 
 
 @dataclass(frozen=True)
@@ -33,6 +35,10 @@ class Habits:
     notes: tuple[str, ...] = ()
     boxes: bool = False
     """An image whose boxes are missing is no good, for others have theirs."""
+    shares: bool = False
+    """Boxes are shares of the image, though its size is there."""
+    counts: bool = True
+    """The number of regions is to be believed; some write how many they asked for."""
 
 
 def habits_of(
@@ -100,11 +106,23 @@ def _probs_habits(probs: list[tuple[int, Raw | np.ndarray]], features_kind: str)
         if 2 * len(arrays) <= len(probs):
             continue
         off = np.concatenate([array.sum(axis=1) for array in arrays]) - 1
-        if (np.abs(off) <= _EXACT).mean() >= 0.5 or (np.abs(off) <= NEARLY_ONE).all():
-            return kind, None
+        whole = (np.abs(off) <= _EXACT).mean() >= 0.5 or (np.abs(off) <= NEARLY_ONE).all()
+        if whole:
+            return kind, arrays[0].shape[1] if _some_lack_it(arrays) else None
         if lacking is None and (off > _EXACT - 1).all() and (off <= NEARLY_ONE).all():
             lacking = kind, arrays[0].shape[1]
     return lacking or (features_kind, None)
+
+
+def _some_lack_it(arrays: list[np.ndarray]) -> bool:
+    """Whether sums that are below 1, of a detector that was sure of most regions, are a background that lacks: it is
+    so in most images, or in any where the number of classes is that without it."""
+    off, classes = [array.sum(axis=1) - 1 for array in arrays], arrays[0].shape[1]
+    if classes in WITH_BACKGROUND_FIRST or max(one.max() for one in off) > NEARLY_ONE:
+        return False
+    # A row of zeros only fills up.
+    lacking = sum(bool(((one < -NEARLY_ONE) & (one > _EXACT - 1)).any()) for one in off)
+    return lacking > (0 if classes + 1 in WITH_BACKGROUND_FIRST else len(off) // 2)
 
 
 def _as(value: Raw | np.ndarray, rows: int, kind: str) -> np.ndarray | None:

@@ -1,24 +1,28 @@
 """The record that is made of an image's fields."""
 
-from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from interbert.sources.features.fields.choices import Choices
-from interbert.sources.features.fields.habits import NEARLY_ONE, ROWS, Habits, habits_of
-from interbert.sources.features.fields.numbers import column_from, from_base64, is_text, matrix_from, plain
+from interbert.sources.features.fields.habits import (
+    NEARLY_ONE,
+    WITH_BACKGROUND_FIRST,
+    Habits,
+)
+from interbert.sources.features.fields.numbers import column_from, is_text, matrix_from, plain
 from interbert.sources.features.fields.row import Row
 from interbert.sources.record import ImageRecord, ImportFault
 
-WITH_BACKGROUND_FIRST = (1601, 401)
-"""Numbers of classes, and of attributes, of Visual Genome's detectors: number 0 is none of them."""
+_IN_SHARES, FEW_PIXELS = 1.01, 8
+"""No box of an image ends beyond that, though the image has so many pixels a side: its boxes are shares of it."""
+_GEOMETRY = 6
+"""Corners and sides, which some write as boxes, and behind each feature too."""
 
 
 def record_of(given: dict[str, Any], habits: Habits, choices: Choices, key: str | None = None) -> ImageRecord:
     """`key`: the image's id where the record has none itself."""
-    row = Row(given)
+    row = Row(given, counted=habits.counts)
     image_id = row.text("image_id") if "image_id" in row or key is None else key
     if row.is_empty():
         raise ImportFault("no region; leave images without regions out")
@@ -26,12 +30,13 @@ def record_of(given: dict[str, Any], habits: Habits, choices: Choices, key: str 
     if boxes_M4 is None and habits.boxes:
         raise ImportFault("no boxes, which other images have")
     features_MD = _matrix(row, "features", boxes_M4, habits.features, choices.feature_width)
+    features_MD = _without_geometry(features_MD, row)
     count = row.count()
     count = len(features_MD if boxes_M4 is None else boxes_M4) if count is None else count
     record = ImageRecord(
-        image_id, *_size(row, image_id, choices), boxes_M4, _first(features_MD, "features", count)
+        image_id, *size_of(row, image_id, choices), boxes_M4, _first(features_MD, "features", count)
     )
-    record.boxes_N4 = _placed(record, "boxes" not in row, count, choices)
+    record.boxes_N4 = _placed(record, "boxes" not in row, count, choices, habits.shares)
     _add_evidence(record, row, boxes_M4, count, habits)
     _add_attributes(record, row, boxes_M4, count)
     return record
@@ -42,6 +47,7 @@ def _matrix(
 ) -> np.ndarray:
     """Without boxes and count an array tells how many rows it has."""
     value, theirs = row.get(name)
+    value = _cells(plain(value, theirs)) if name == "features" and not is_text(value) else value
     rows = row.count() if boxes_M4 is None else len(boxes_M4)
     if rows is None:
         if is_text(value):
@@ -55,13 +61,33 @@ def _matrix(
     return found
 
 
+def _cells(array: np.ndarray) -> np.ndarray:
+    """Of a grid [rows, columns, D], or [D, rows, columns], as [cells, D]: there are more numbers than rows."""
+    if array.ndim != 3:
+        return array
+    if array.shape[0] > max(array.shape[1:]):
+        array = array.transpose(1, 2, 0)
+    return array.reshape(-1, array.shape[-1])
+
+
+def _without_geometry(features_MD: np.ndarray, row: Row) -> np.ndarray:
+    """MMF's extractor for VinVL writes corners and sides as boxes, and once more behind each feature."""
+    boxes = row.get("boxes")[0] if "boxes" in row else None
+    if not isinstance(boxes, np.ndarray) or boxes.shape != (len(features_MD), _GEOMETRY):
+        return features_MD
+    again = features_MD.shape[1] > _GEOMETRY and np.array_equal(features_MD[:, -_GEOMETRY:], boxes)
+    return features_MD[:, :-_GEOMETRY] if again else features_MD
+
+
 def _first(array: np.ndarray, field: str, count: int) -> np.ndarray:
     if count < 1 or len(array) < count:
         raise ImportFault(f"{field}: {array.shape}, {count} rows expected")
     return array[:count]
 
 
-def _size(row: Row, image_id: str, choices: Choices) -> tuple[int, int]:
+def size_of(row: Row, image_id: str, choices: Choices) -> tuple[int, int]:
+    if (said := choices.size_of(image_id)) is not None:
+        return said
     if "width" in row or "height" in row:
         width, height = row.whole("width"), row.whole("height")
     elif "size" in row:
@@ -72,23 +98,31 @@ def _size(row: Row, image_id: str, choices: Choices) -> tuple[int, int]:
             )
         height, width = (round(side) for side in sides[:2].tolist())
     else:
-        return choices.sizes.get(image_id, (0, 0))
+        return 0, 0
     if not max(abs(width), abs(height)) < 1 << 31:
         raise ImportFault(f"an image of {width:,} x {height:,} pixels")
     return width, height
 
 
-def _placed(record: ImageRecord, are_shares: bool, count: int, choices: Choices) -> np.ndarray:
+def _placed(
+    record: ImageRecord, named_shares: bool, count: int, choices: Choices, are_shares: bool
+) -> np.ndarray:
     """The boxes in pixels, or in shares of 1 where the size is unknown."""
     sides = np.array([record.width or 1, record.height or 1] * 2, np.float32)
     if record.boxes_N4 is None:
         return without_boxes(count, choices.boxes) * sides
     boxes_N4 = _first(record.boxes_N4, "boxes", count)
-    if are_shares:
+    if named_shares or are_shares:
         return boxes_N4 if not record.width else boxes_N4.astype(np.float32) * sides
     if not record.width and boxes_N4.max() > 2:
         raise ImportFault("boxes are in pixels, but the image's size is not there: give --sizes FILE")
+    if in_shares(boxes_N4, record.width, record.height):
+        raise ImportFault("boxes are shares of the image, and those of the first images are pixels")
     return boxes_N4
+
+
+def in_shares(boxes_N4: np.ndarray, width: int, height: int) -> bool:
+    return min(width, height) >= FEW_PIXELS and bool(0 < boxes_N4.max(initial=0) <= _IN_SHARES)
 
 
 def without_boxes(count: int, how: str) -> np.ndarray:
@@ -107,7 +141,7 @@ def _add_evidence(
 ) -> None:
     if "confidence" in row:
         record.confidence_N = column_from(*row.get("confidence"), len(_all(boxes_M4, count)))[:count]
-    if "probs" in row and _is_column(row.get("probs")[0]):  # of the class that was chosen
+    if "probs" in row and is_column(row.get("probs")[0]):  # of the class that was chosen
         record.confidence_N = column_from(*row.get("probs"), count)[:count]
     elif "probs" in row:
         probs_NK = _matrix(row, "probs", boxes_M4, habits.probs)[:count]
@@ -118,7 +152,7 @@ def _add_evidence(
         record.labels_N = column_from(*row.get("labels"), len(_all(boxes_M4, count)), whole=True)[:count]
 
 
-def _is_column(value: Any) -> bool:
+def is_column(value: Any) -> bool:
     return not is_text(value) and (np.ndim(value) == 1 or np.shape(value)[1:] == (1,))
 
 
@@ -153,39 +187,3 @@ def surest(probs_NK: np.ndarray, background_first: bool = False) -> np.ndarray:
     """[N] the largest probability of a class that is not the background."""
     first = int(background_first or probs_NK.shape[1] in WITH_BACKGROUND_FIRST)
     return probs_NK[:, first:].max(axis=1)
-
-
-def habits_of_rows(
-    row_of: Callable[[int], dict[str, Any]],
-    rows: int,
-    choices: Choices,
-    file: str,
-    *,
-    boxes_elsewhere: bool = False,
-) -> Habits:
-    """What the first rows show; those that are no good are told of when they are read."""
-    features, probs, boxes = [], [], []
-    for number in range(min(rows, ROWS)):
-        try:
-            row = Row(row_of(number))
-            boxes.append("boxes" in row or "shares" in row)
-            boxes_M4 = row.boxes(halves=True)
-            for name, into in (("features", features), ("probs", probs)):
-                if name in row and not _is_column(row.get(name)[0]):
-                    value, theirs = row.get(name)
-                    value = from_base64(value, theirs) if is_text(value) else plain(value, theirs)
-                    into.append((len(value) if boxes_M4 is None else len(boxes_M4), value))
-        except ValueError:
-            continue
-    try:
-        habits = habits_of(features, probs, choices.feature_width)
-    except ImportFault as error:
-        raise ImportFault(f"{file}: {error}") from None
-    none = bool(boxes) and not any(boxes) and not boxes_elsewhere
-    notes = (*habits.notes, *([_told_without_boxes(choices)] if none else []))
-    return replace(habits, boxes=any(boxes), notes=notes)
-
-
-def _told_without_boxes(choices: Choices) -> str:
-    what = "the whole image" if choices.boxes == "whole" else "its cell of a square grid"
-    return f"boxes: none in these files; --boxes {choices.boxes} gives each region {what}"

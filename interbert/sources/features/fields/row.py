@@ -30,13 +30,14 @@ _SHOWN = 100
 class Row:
     """One image's fields: asked for by our names, told of by the writer's."""
 
-    def __init__(self, given: dict[str, Any]) -> None:
+    def __init__(self, given: dict[str, Any], counted: bool = True) -> None:
+        """counted: whether the number of regions is to be believed."""
         if not isinstance(given, dict):
             raise ImportFault(f"a {type(given).__name__}, not a dictionary")
         self._given = given
         self._theirs: dict[str, str] = {}
         for theirs, ours in NAMES.items():
-            if theirs in given and not _is_nothing(given[theirs]):
+            if theirs in given and not _is_nothing(given[theirs]) and (counted or ours != "count"):
                 self._theirs.setdefault(ours, theirs)
 
     def __contains__(self, name: str) -> bool:
@@ -76,6 +77,14 @@ class Row:
     def count(self) -> int | None:
         return self.whole("count") if "count" in self else None
 
+    def is_overcounted(self) -> bool:
+        """Whether it counts more regions than its arrays have, all of them as many."""
+        arrays = [self.get(name)[0] for name in ("features", "boxes") if name in self]
+        if not arrays or not all(isinstance(array, np.ndarray) and array.ndim == 2 for array in arrays):
+            return False
+        there = {len(array) for array in arrays}
+        return len(there) == 1 and (self.count() or 0) > there.pop()
+
     def is_empty(self) -> bool:
         """Of no region, as it says itself."""
         return "count" in self and self.whole("count") == 0
@@ -88,3 +97,13 @@ class Row:
 
 def _is_nothing(value: Any) -> bool:
     return value is None or (isinstance(value, np.ndarray) and value.dtype == object and value.size < 1)
+
+
+def texts_from(value: Any, field: str) -> list[str]:
+    """One text, or a list of them; nothing where there is none."""
+    if value is None:
+        return []
+    values = list(value) if isinstance(value, list | tuple | np.ndarray) else [value]
+    if not all(isinstance(text, str | bytes) for text in values):
+        raise ImportFault(f"{field} is {value!r:.60}; a text, or a list of texts, is expected")
+    return [text.decode("utf-8", "replace") if isinstance(text, bytes) else text for text in values]

@@ -7,7 +7,8 @@ import h5py
 import numpy as np
 
 from interbert.sources.features.fields.choices import Choices
-from interbert.sources.features.fields.record_of import habits_of_rows, record_of
+from interbert.sources.features.fields.first_rows import habits_of_rows
+from interbert.sources.features.fields.record_of import record_of
 from interbert.sources.foreign_files import safe_pickle
 from interbert.sources.foreign_files.hdf5 import (
     array_in,
@@ -42,12 +43,30 @@ class ButdSource:
         except ImportFault as error:
             raise ImportFault(f"{self.path}: {error}") from None
         images = len(self._arrays["image_features"] if self._ranges is None else self._ranges)
-        self.keys = _ids_in_order(ids, images)
-        self._habits = habits_of_rows(self.row, min(1, images), choices, str(self.path))
+        self.keys = _ids_in_order(ids)
+        if len(self.keys) != images:
+            self._refuse_if_written(ids, images)
+        self._habits = habits_of_rows(self.row, min(1, len(self.keys)), choices, str(self.path))
         self.notes = list(self._habits.notes)
+        if len(self.keys) != images:
+            self.notes.append(
+                f"{images - len(self.keys):,} rows without an id were never filled and are not read"
+            )
         self._has_shares = "spatial_features" in self._file
         if self._has_shares:
             self.notes.append("sizes: reckoned from the boxes in pixels and the same in shares of the image")
+
+    def _refuse_if_written(self, ids: Path, images: int) -> None:
+        """The converter makes room for every image of a folder, and fills what the TSV has."""
+        there = len(self.keys)
+        told = f"{ids}: {there:,} ids, but {self.path.name} has {images:,} images"
+        if there > images or self._ranges is not None:
+            raise ImportFault(f"{told}; give the pickle that was written with it")
+        for row in {there, (there + images) // 2, images - 1}:
+            if rows_of(self._arrays["image_bb"], row, "image_bb").any():
+                raise ImportFault(
+                    f"{told}, and those without an id hold something: give the pickle written with it"
+                )
 
     def where(self, number: int) -> str:
         return f"{self.path}, image {number}"
@@ -109,10 +128,11 @@ def _file_and_ids(inputs: list[Path]) -> tuple[Path, Path]:
     return files[0], pickles[0] if pickles else beside
 
 
-def _ids_in_order(path: Path, images: int) -> list[str]:
+def _ids_in_order(path: Path) -> list[str]:
     found = safe_pickle.loads(path.read_bytes())
-    if not isinstance(found, dict) or sorted(found.values()) != list(range(images)):
-        size = f"of {len(found)}" if isinstance(found, dict) else f"({type(found).__name__})"
-        raise ImportFault(f"{path}: a dictionary of ids to 0 … {images - 1} is expected, not one {size}")
-    names = {place: name for name, place in found.items()}
-    return [str(names[place]) for place in range(images)]
+    if not isinstance(found, dict):
+        raise ImportFault(f"{path}: a {type(found).__name__}, not a dictionary of ids to rows")
+    names = {place: name for name, place in found.items() if isinstance(place, int | np.integer)}
+    if set(names) != set(range(len(found))):
+        raise ImportFault(f"{path}: a dictionary of ids to 0 … {len(found) - 1} is expected, each once")
+    return [str(names[place]) for place in range(len(found))]

@@ -11,11 +11,15 @@ from typing import Any
 import numpy as np
 
 from interbert.sources.features.fields.choices import Choices
-from interbert.sources.features.fields.record_of import habits_of_rows, record_of
+from interbert.sources.features.fields.first_rows import habits_of_rows
+from interbert.sources.features.fields.record_of import record_of
 from interbert.sources.foreign_files.array_files import read_npy, read_npz
 from interbert.sources.record import ImageRecord, ImportFault
 
-_INFO = "_info.npy"
+_INFO, _FULL = "_info.npy", "_full.npy"
+"""How MMF calls what lies beside NAME.npy: what is known of it, and all that the detector gave, for pictures."""
+_OF_VINVL = {"labels": "obj_ids", "scores": "obj_conf"}
+"""What MMF's extractor for VinVL calls otherwise."""
 _FEATURES, _BOXES = "_att", "_box"
 """How the folders of cocobu_att and cocobu_box end."""
 
@@ -65,7 +69,12 @@ def files_of(folder: Path) -> list[Path]:
         return [folder]
     root = _root(folder)
     found = sorted(path for path in root.rglob("*.np[yz]") if not path.name.startswith("."))
-    return [path for path in found if not path.name.endswith(_INFO)]
+    there = set(found)
+    return [path for path in found if not path.name.endswith(_INFO) and _of_full(path) not in there]
+
+
+def _of_full(path: Path) -> Path | None:
+    return path.with_name(path.name.removesuffix(_FULL) + ".npy") if path.name.endswith(_FULL) else None
 
 
 def _root(folder: Path) -> Path:
@@ -86,14 +95,27 @@ def row_of(path: Path) -> dict[str, Any]:
         )
     else:
         found = read_npy(path)
-        row = dict(found) if isinstance(found, dict) else {"features": _listed(found)}
+        row = dict(found) if isinstance(found, dict) else {"features": found}
     if (info := _info_of(path)) is not None:
         beside = read_npy(info)
         if not isinstance(beside, dict):
             raise ImportFault(f"{info.name} holds a {type(beside).__name__}, not a dictionary")
-        row = dict(beside) | row
+        row = _in_our_words(beside) | row
     if (boxes := _boxes_of(path)) is not None:
         row["boxes"] = read_npy(boxes)
+    return row
+
+
+def _in_our_words(info: dict[str, Any]) -> dict[str, Any]:
+    """Of VinVL's detector: of each region's attributes the surest one."""
+    if "box_features" not in info:
+        return dict(info)
+    row = {_OF_VINVL.get(name, name): value for name, value in info.items() if name != "box_features"}
+    names, scores = (np.asarray(info.get(name, ())) for name in ("attr_labels", "attr_scores"))
+    if names.ndim == 2 and names.shape == scores.shape and names.size:
+        best_N1 = scores.argmax(axis=1)[:, None]
+        row["attr_ids"] = np.take_along_axis(names, best_N1, axis=1)[:, 0]
+        row["attr_conf"] = np.take_along_axis(scores, best_N1, axis=1)[:, 0]
     return row
 
 
@@ -114,10 +136,3 @@ def _beside(path: Path) -> set[str]:
     """What kinds of file lie beside the image's own."""
     kinds = {_INFO: _info_of(path), "boxes": _boxes_of(path)}
     return {kind for kind, file in kinds.items() if file is not None}
-
-
-def _listed(array: Any) -> Any:
-    """Features of a grid [rows, columns, D], or [1, rows, columns, D], as a list of its cells."""
-    if not isinstance(array, np.ndarray) or array.ndim < 3:
-        return array
-    return array.reshape(-1, array.shape[-1]) if array.ndim == 3 or len(array) == 1 else array

@@ -9,9 +9,11 @@ import lmdb
 import numpy as np
 
 from interbert.sources.features.fields.choices import Choices
-from interbert.sources.features.fields.record_of import habits_of_rows, record_of
-from interbert.sources.features.fields.row import Row
+from interbert.sources.features.fields.first_rows import habits_of_rows
+from interbert.sources.features.fields.record_of import record_of
+from interbert.sources.features.fields.row import Row, texts_from
 from interbert.sources.foreign_files.lmdb_files import LISTS, data_files, listed_keys, open_lmdb, text_of
+from interbert.sources.foreign_files.lying import refuse_if_cut
 from interbert.sources.record import ImageRecord, ImportFault
 
 
@@ -33,10 +35,11 @@ class LmdbSource:
         self.notes: list[str] = []
         self._row_of, self._id_of, self._choices = row_of, id_of, choices
         self._open = [open_lmdb(path) for path in inputs]
+        self._sizes = [file.stat().st_size for file in self.files]
         keys = [self._keys(path, opened) for path, opened in zip(inputs, self._open, strict=True)]
         self._first = np.cumsum([0, *map(len, keys)])
         self.keys = [key for of_one in keys for key in of_one]
-        self._habits = habits_of_rows(self.row, len(self.keys), choices, str(inputs[0]))
+        self._habits = habits_of_rows(self._named_row, len(self.keys), choices, str(inputs[0]))
         self.notes += self._habits.notes
 
     def where(self, number: int) -> str:
@@ -56,6 +59,7 @@ class LmdbSource:
 
     def row(self, number: int) -> dict[str, Any]:
         key = self.keys[number]
+        refuse_if_cut(self.files[self._place(number)], self._sizes[self._place(number)])
         try:
             with self._open[self._place(number)].begin(buffers=True) as transaction:
                 value = transaction.get(key)
@@ -65,11 +69,14 @@ class LmdbSource:
         except lmdb.Error as error:
             raise ImportFault(f"cannot be read ({error}); copy the LMDB again") from None
 
+    def _named_row(self, number: int) -> dict[str, Any]:
+        row = self.row(number)
+        return row if "image_id" in Row(row) else row | {"image_id": text_of(self.keys[number])}
+
     def read(self, number: int) -> ImageRecord:
         row = self.row(number)
         record = record_of(row, self._habits, self._choices, key=text_of(self.keys[number]))
-        caption = text_of(row.get("caption") or "")
-        record.captions = [caption] if caption.strip() else []
+        record.captions = [text for text in texts_from(row.get("caption"), "caption") if text.strip()]
         return record
 
     def _place(self, number: int) -> int:

@@ -7,8 +7,10 @@ from typing import Any
 import numpy as np
 
 from interbert.sources.features.fields.choices import Choices
-from interbert.sources.features.fields.record_of import habits_of_rows, record_of
-from interbert.sources.features.fields.row import NAMES, Row
+from interbert.sources.features.fields.first_rows import habits_of_rows
+from interbert.sources.features.fields.record_of import record_of
+from interbert.sources.features.fields.row import NAMES, Row, texts_from
+from interbert.sources.foreign_files.lying import refuse_if_cut
 from interbert.sources.foreign_files.table_rows import ENDINGS, is_cache, open_rows, refuse_several_splits
 from interbert.sources.record import ImageRecord, ImportFault
 
@@ -67,10 +69,8 @@ class TableSource:
         if not any(name in row for name in _IDS):
             raise ImportFault(f"lacks image_id; it has {', '.join(row)}")
         record = record_of(row, self._habits, self._choices)
-        texts = next((row[name] for name in _CAPTIONS if row.get(name) is not None), [])
-        record.captions = [
-            text for text in ([texts] if isinstance(texts, str) else list(texts)) if text.strip()
-        ]
+        name = next((name for name in _CAPTIONS if row.get(name) is not None), _CAPTIONS[0])
+        record.captions = [text for text in texts_from(row.get(name), name) if text.strip()]
         return record
 
     def _place(self, number: int) -> tuple[int, int]:
@@ -83,11 +83,12 @@ class _Rows:
     """Rows of one file, quick one after another; a few megabytes of them are held, however large their group is."""
 
     def __init__(self, path: Path, columns: list[str]) -> None:
-        self.path, self.columns = path, columns
+        self.path, self.columns, self._bytes = path, columns, path.stat().st_size
         self._reading: Iterator[tuple[int, Any]] | None = None
         self._first, self._batch = 0, None
 
     def row(self, row: int) -> dict[str, Any]:
+        refuse_if_cut(self.path, self._bytes)  # arrow's files are mapped
         if self._batch is None or row < self._first or row > self._first + self._batch.num_rows:
             self._begin(row)
         while row >= self._first + self._batch.num_rows:
@@ -128,15 +129,15 @@ def _value(column: Any, row: int) -> Any:
     scalar = column[row]
     if hasattr(scalar, "value") and hasattr(scalar.type, "storage_type"):
         scalar = scalar.value  # of an extension, such as Hugging Face's arrays of fixed shape
-    values = getattr(scalar, "values", None)
-    if values is None or not scalar.is_valid:
+    import pyarrow
+
+    values = scalar.values if isinstance(scalar, pyarrow.ListScalar | pyarrow.FixedSizeListScalar) else None
+    if values is None:
         return scalar.as_py()
     shape = [len(values)]
     while hasattr(values.type, "value_type"):
         values = values.flatten()
         shape.append(len(values) // max(int(np.prod(shape)), 1))
-    import pyarrow
-
     if not pyarrow.types.is_primitive(values.type) or values.null_count:
         return scalar.as_py()
     array = values.to_numpy(zero_copy_only=False)

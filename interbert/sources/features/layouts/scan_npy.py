@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from interbert.sources.features.fields.choices import Choices
-from interbert.sources.features.fields.record_of import habits_of_rows, record_of
+from interbert.sources.features.fields.first_rows import habits_of_rows
+from interbert.sources.features.fields.record_of import record_of
 from interbert.sources.foreign_files.array_files import header_of
 from interbert.sources.foreign_files.lying import Bytes, LyingArray
 from interbert.sources.record import ImageRecord, ImportFault
@@ -104,21 +105,33 @@ class _Split:
         images = len(self.features)
         if lines is None:
             self.notes.append("no ids beside it: images are called by their numbers in the array")
-            return [str(image) for image in range(images)]
+            each = _EACH if self._repeats_each() else 1
+            return [str(image // each) for image in range(images)]
         if len(lines) == images:
             return lines
         if len(lines) == _EACH * images and all(len(set(five)) == 1 for five in _fives(lines)):
             return lines[::_EACH]
         raise ImportFault(f"{self.path}: {images} images, but {len(lines)} ids beside it")
 
+    def _repeats_each(self) -> bool:
+        """Whether each image comes five times, as in the splits that captions are to be found in; a few are asked."""
+        if not len(self.features) or len(self.features) % _EACH:
+            return False
+        groups = {0, len(self.features) // _EACH // 2, len(self.features) // _EACH - 1}
+        return all(
+            np.array_equal(self.features[_EACH * group], self.features[_EACH * group + more])
+            for group in groups
+            for more in range(1, _EACH)
+        )
+
     def _captions(self, lines: list[str] | None) -> list[list[str]]:
         images = len(self.features)
         if lines is None:
             return [[] for _ in range(images)]
         if len(lines) == images:
-            return [[line] for line in lines]
+            return [[line] * bool(line) for line in lines]
         if len(lines) == _EACH * images:
-            return _fives(lines)
+            return [[line for line in five if line] for five in _fives(lines)]
         raise ImportFault(f"{self.path}: {images} images, but {len(lines)} captions beside it")
 
     def _images(self) -> list[int]:
@@ -162,7 +175,8 @@ def _beside(path: Path, images: int) -> LyingArray | np.ndarray | None:
 def _lines(path: Path) -> list[str] | None:
     if not path.is_file():
         return None
-    return [line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+    lines = [line.strip() for line in path.read_text(encoding="utf-8").split("\n")]
+    return lines[:-1] if lines[-1] == "" else lines
 
 
 def _fives(lines: list[str]) -> list[list[str]]:

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 
 from interbert.sources.features.fields.choices import Choices
-from interbert.sources.features.fields.record_of import habits_of_rows, record_of
+from interbert.sources.features.fields.first_rows import habits_of_rows
+from interbert.sources.features.fields.record_of import record_of
 from interbert.sources.features.fields.row import NAMES, Row
 from interbert.sources.foreign_files.text_files import Lines, parts_of
 from interbert.sources.record import ImageRecord, ImportFault

@@ -14,8 +14,9 @@ from typing import Any
 import numpy as np
 
 from interbert.sources.features.fields.choices import Choices
+from interbert.sources.features.fields.first_rows import habits_of_rows
 from interbert.sources.features.fields.numbers import boxes_from, unquoted
-from interbert.sources.features.fields.record_of import habits_of_rows, record_of
+from interbert.sources.features.fields.record_of import record_of
 from interbert.sources.features.layouts.vinvl_objects import Numbering
 from interbert.sources.foreign_files.text_files import Lines, parts_of
 from interbert.sources.record import ImageRecord, ImportFault
@@ -36,6 +37,11 @@ class VinvlSource:
         self._features = kinds["features"] or kinds["objects"]
         if not self._features:
             raise ImportFault(f"{', '.join(map(str, inputs))}: no features in it")
+        if not kinds["features"] and not _have_features(kinds["objects"]):
+            raise ImportFault(
+                f"{', '.join(map(str, inputs))}: objects without their features, which are in the features.tsv that "
+                "was written with it; give that"
+            )
         self._objects = _by_id(kinds["objects"]) if kinds["features"] else {}
         self._sizes = _by_id(kinds["sizes"])
         self.keys = [
@@ -163,6 +169,12 @@ def _by_id(files: list[Lines]) -> Places:
 def _line(places: Places, image_id: str) -> list[bytes]:
     lines, line = places[image_id]
     return _cells(lines.read(line))[1]
+
+
+def _have_features(files: list[Lines]) -> bool:
+    """Whether the first object that is there has its own."""
+    first = next((item for lines in files for item in _objects_of(lines)), None)
+    return not isinstance(first, dict) or "feature" in first
 
 
 def _objects_of(lines: Lines) -> Iterator[Any]:

@@ -6,7 +6,8 @@ from typing import Any
 import h5py
 
 from interbert.sources.features.fields.choices import Choices
-from interbert.sources.features.fields.record_of import habits_of_rows, record_of
+from interbert.sources.features.fields.first_rows import habits_of_rows
+from interbert.sources.features.fields.record_of import record_of
 from interbert.sources.features.fields.row import NAMES
 from interbert.sources.foreign_files.hdf5 import bytes_of, open_hdf5, place_of, told_if_damaged, values_in
 from interbert.sources.foreign_files.hdf5_groups import SmallGroups

@@ -10,7 +10,7 @@ from pathlib import Path
 import h5py
 import lmdb
 
-from interbert.sources.features.fields.row import Row
+from interbert.sources.features.fields.row import NAMES, Row
 from interbert.sources.features.layouts.image_files import files_of as files_of_images
 from interbert.sources.features.layouts.image_files import row_of
 from interbert.sources.features.layouts.parquet import files_of as table_files
@@ -18,11 +18,13 @@ from interbert.sources.features.layouts.scan_npy import arrays_in
 from interbert.sources.features.layouts.tsv import columns_of, is_header
 from interbert.sources.features.layouts.uniter import lmdb_of
 from interbert.sources.features.layouts.vinvl_tsv import kind_of
-from interbert.sources.features.looks.what_else import what_else
+from interbert.sources.features.looks.what_else import images_within, what_else
 from interbert.sources.foreign_files import array_files, lmdb_files
 from interbert.sources.foreign_files.hdf5 import open_hdf5
-from interbert.sources.foreign_files.table_rows import ENDINGS
-from interbert.sources.foreign_files.text_files import Part, parts_of
+from interbert.sources.foreign_files.signatures import Kind
+from interbert.sources.foreign_files.signatures import kind_of as kind_of_file
+from interbert.sources.foreign_files.table_rows import ENDINGS, open_rows
+from interbert.sources.foreign_files.text_files import CUT, Part, parts_of
 from interbert.sources.record import MOST_BYTES, ImportFault
 from interbert.store.format import SCHEMA
 
@@ -36,11 +38,18 @@ class Seen:
 
 
 def recognise(inputs: list[Path]) -> Seen:
-    """The format of all the inputs, from the first that is of features; ImportFault where nobody knows it."""
-    for path in inputs:
-        if (found := look_at(path)) is not None:
-            return found
-    raise ImportFault(f"{', '.join(map(str, inputs))}: {what_else(inputs[0])}")
+    """The format of all the inputs that are of features; ImportFault where nobody knows it, or there are several."""
+    seen = [(path, found) for path in inputs if (found := look_at(path)) is not None]
+    if not seen:
+        raise ImportFault(f"{', '.join(map(str, inputs))}: {told_unknown(inputs[0])}")
+    first, found = seen[0]
+    for path, other in seen[1:]:
+        if {found.format, other.format} - _ALIKE and other.format != found.format:
+            raise ImportFault(
+                f"{first} is {found.format} ({found.what}), and {path} is {other.format} ({other.what}): import "
+                "those of one format at a time, into a store each; training takes several stores"
+            )
+    return found
 
 
 def look_at(path: Path) -> Seen | None:
@@ -54,8 +63,22 @@ def look_at(path: Path) -> Seen | None:
     return None
 
 
+def told_unknown(path: Path) -> str:
+    """What is of no known format, in words; of a folder whose content is of one, how to name that."""
+    inside = sorted(path.iterdir())[:_CHILDREN] if path.is_dir() else []
+    for child in inside:
+        if not child.name.startswith(".") and (seen := look_at(child)) is not None and seen.format:
+            return f"a folder with {child.name}, which is {seen.format} ({seen.what}): give what is in it, {path}/*"
+    return what_else(path)
+
+
+_CHILDREN = 3
+"""Of a folder that are looked at."""
+_ALIKE = {"image-files", "uniter-npz"}
+"""Which are read by the same reader."""
 _RECORDS = 4
 """Of an LMDB that are looked at, for the first may be broken."""
+_TABLES = (Kind.PARQUET, Kind.ARROW_FILE, Kind.ARROW_STREAM)
 _BROKEN = (ValueError, OSError, KeyError, RuntimeError, lmdb.Error, zipfile.BadZipFile)
 """What a file of another kind than it was taken for makes a reader say."""
 
@@ -112,9 +135,16 @@ def _hdf5(path: Path) -> Seen | None:
 
 def _table(path: Path) -> Seen | None:
     files = table_files(path)
-    if path.is_file() and _bytes(path, 4) != b"PAR1" and path.suffix not in ENDINGS:
+    if not files or (path.is_file() and kind_of_file(path) not in _TABLES and path.suffix not in ENDINGS):
         return None
-    return Seen("hf-table", f"{len(files)} parquet or arrow files ({files[0].name})") if files else None
+    try:
+        with open_rows(files[0]) as rows:
+            names = rows.schema.names
+    except ImportFault:  # without pyarrow, or broken: who reads it says it
+        names = ["features"]
+    if not any(NAMES.get(name) == "features" for name in names):
+        return None if images_within(path) else Seen(None, f"a table with {', '.join(names)}: no features")
+    return Seen("hf-table", f"{len(files)} parquet or arrow files ({files[0].name})")
 
 
 def _arrays(path: Path) -> Seen | None:
@@ -131,14 +161,21 @@ def _arrays(path: Path) -> Seen | None:
             return Seen("scan-npy", f"an array of {' x '.join(map(str, shape))} {kind}")
     row = row_of(files[0])
     if "features" not in Row(row):
-        return None
+        return (
+            Seen(None, f"{files[0].name} holds {', '.join(row)}: no features")
+            if "boxes" in Row(row)
+            else None
+        )
     what = f"{len(files):,} files an image (such as {files[0].name}: {', '.join(row)})"
     return Seen("uniter-npz" if "norm_bb" in row else "image-files", what)
 
 
 def _rows(path: Path) -> Seen | None:
     for part in parts_of([path]):
-        first = _first_line(part)
+        try:
+            first = _first_line(part)
+        except CUT as error:
+            return Seen(None, f"{part.name} cannot be read ({error}); copy or download it again")
         if is_header(first.split(b"\t")):
             told = first.decode(errors="replace").replace("\t", ", ")
             return Seen("bottom-up-tsv", f"{part.name}: tab-separated, by its header: {told}")

@@ -8,10 +8,13 @@ from pathlib import Path
 
 from interbert.sources.foreign_files.hdf5 import open_hdf5
 from interbert.sources.foreign_files.signatures import Kind, kind_of, packing_of
+from interbert.sources.images.containers.container import Fields
 from interbert.sources.images.containers.listing import ENDINGS
+from interbert.sources.images.containers.recognise import open_containers
 from interbert.sources.record import ImportFault
 
 _NAMES = 1000
+_TABLES = (Kind.PARQUET, Kind.ARROW_FILE, Kind.ARROW_STREAM, Kind.TSV)
 _SHOWN = 4
 _HDF5 = b"\x89HDF"
 _IMAGES = "images: `python -m interbert extract --images` computes features of them (docs/own_images.md)"
@@ -26,9 +29,17 @@ def what_else(path: Path) -> str:
     )
 
 
+def images_within(path: Path) -> bool:
+    """Whether `extract` would find images in a table or a TSV."""
+    try:
+        return bool(open_containers([path], Fields()))
+    except (ValueError, OSError):
+        return False
+
+
 def _in_a_folder(path: Path) -> str | None:
     names = [file.name for file in islice(path.rglob("*"), _NAMES) if file.is_file()]
-    return f"a folder of {_IMAGES}" if _has_images(names) else None
+    return f"a folder of {_IMAGES}" if _has_images(names) or images_within(path) else None
 
 
 def _in_a_file(path: Path) -> str | None:
@@ -37,6 +48,8 @@ def _in_a_file(path: Path) -> str | None:
         return f"of {_IMAGES}"
     if _begins(path).startswith(_HDF5):
         return _hdf5(path)
+    if kind in _TABLES and images_within(path):
+        return f"{kind.value} of {_IMAGES}"
     if kind is Kind.PACKED:
         return f"packed by {packing_of(path)}, and no text within; unpack it and give what was in it"
     read = {Kind.TAR: _names_in_tar, Kind.ZIP: _names_in_zip}.get(kind)
@@ -52,9 +65,13 @@ def _hdf5(path: Path) -> str | None:
     """Of one that can be opened what is in it; else what is wrong with it."""
     try:
         with open_hdf5(path) as file:
-            return f"HDF5 of {_listed(sorted(islice(file, _NAMES)))}; of no format that is known here"
+            return (
+                f"HDF5 of {_listed(sorted(map(str, islice(file, _NAMES))))}; of no format that is known here"
+            )
     except ImportFault as error:
         return f"{str(error).removeprefix(f'{path}: ')}; copy or download it again"
+    except (OSError, RuntimeError, KeyError, ValueError) as error:
+        return f"a damaged HDF5 file ({error}); copy or download it again"
 
 
 def _begun(path: Path) -> str:

@@ -73,6 +73,9 @@ def _of_folder(path: Path, fields: Fields) -> list[Container]:
                 "have them"
             )
         return [folder]
+    tars = {name.lower().removesuffix(".tar") for name in archives if name.lower().endswith(".tar")}
+    # img2dataset lays a table of what it fetched beside each tar.
+    archives = [name for name in archives if name.lower().removesuffix(".parquet") not in tars]
     refuse_several_splits(path, archives)
     found = [_of_file(path / name, fields) for name in archives]
     found[0].told.extend(_left_alone(path, names, archives, links))
