@@ -63,18 +63,22 @@ METRICS: dict[str, Callable[[Lines], dict[str, float]]] = {
 }
 
 
-def submission(lines: Lines) -> str:
-    """A row for each of the test file, numbered from 0; values of STS-B between 0 and 5, with three decimals.
-
-    ValueError where rows are missing, or a prediction is none of the task's classes: the model is another task's.
-    """
-    _refuse_other_classes(lines)
+def refuse_other_rows(lines: Lines) -> None:
+    """ValueError where examples are not numbered as the rows of a test file are."""
     for number, line in enumerate(lines):
         if str(line["id"]) != str(number):
             raise ValueError(
                 f"{line['id']} stands where {number} is due: the server takes a prediction for each row of the test "
                 "file, in its order; judge the whole test.jsonl as it was imported"
             )
+
+
+def submission(lines: Lines) -> str:
+    """A row for each of the test file, numbered from 0; values of STS-B between 0 and 5, with three decimals.
+
+    ValueError where a prediction is none of the task's classes: the model was tuned for another task.
+    """
+    _refuse_other_classes(lines)
     rows = (f"{number}\t{_cell(line['prediction'])}\n" for number, line in enumerate(lines))
     return "index\tprediction\n" + "".join(rows)
 

@@ -248,11 +248,6 @@ def test_answers_of_another_task_are_not_handed_in(tmp_path):
         ValueError, match="'neutral' is none of entailment, not_entailment, the classes of rte"
     ):
         write_submission(tmp_path / "glue.zip", path)
-    write_lines(
-        path, [{"id": str(id_), "prediction": "entailment", "official": "glue-rte"} for id_ in (0, 2)]
-    )
-    with pytest.raises(ValueError, match="2 stands where 1 is due"):
-        write_submission(tmp_path / "glue.zip", path)
     assert not (tmp_path / "glue.zip").exists()
 
 
@@ -318,9 +313,24 @@ def test_the_table_of_the_leaderboard_has_21_columns(tmp_path):
     assert header[5] == "rationale_conditioned_on_a0_0" and header[-1] == "rationale_conditioned_on_a3_3"
     assert (first[0], second[0]) == ("test-0", "test-1")
     assert [place for place, cell in enumerate(first) if cell == "0.7"] == [2, 5, 12, 15, 17]
-    write_lines(tmp_path / "predictions.jsonl", lines[:3])
-    with pytest.raises(ValueError, match=r"test-0 has no rationale_conditioned_on_a2_0.*--every-answer"):
-        write_submission(tmp_path / "other.csv", tmp_path / "predictions.jsonl")
+
+
+def test_what_the_server_would_miss_is_told_before_a_model_has_looked(tmp_path):
+    asked = [
+        {name: value for name, value in line.items() if name not in ("prediction", "scores")}
+        for line in situation("test-0", 1, [0, 3, 2, 0], right=None)
+    ]
+    path = write_lines(tmp_path / "vcr.jsonl", asked)
+    refuse_without_submission(tmp_path / "out.csv", path)
+    for kept, said in ((asked[:3], "rationales given answer 2"), (asked[1:], "answers")):
+        write_lines(path, kept)
+        with pytest.raises(ValueError, match=rf"vcr\.jsonl: test-0 has no {said}: .*--every-answer"):
+            refuse_without_submission(tmp_path / "out.csv", path)
+    rows = write_lines(tmp_path / "rte.jsonl", [{"id": str(n), "official": "glue-rte"} for n in (0, 1)])
+    refuse_without_submission(tmp_path / "glue.zip", rows)
+    write_lines(rows, [{"id": str(n), "official": "glue-rte"} for n in (0, 2)])
+    with pytest.raises(ValueError, match=r"rte\.jsonl: 2 stands where 1 is due"):
+        refuse_without_submission(tmp_path / "glue.zip", rows)
 
 
 def test_phrases_are_judged_by_overlap(tmp_path):
