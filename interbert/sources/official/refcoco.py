@@ -78,6 +78,9 @@ def examples_of_phrases(refs: Path, split: str, images: Images, left_out: Counte
                 "sentences", f"{sentences!r:.60} is no list of sentences; take the official file anew"
             )
         for sentence in sentences:
+            if type(sentence) is dict and sentence.get("sent") in ("", " "):
+                left_out["its phrase is empty"] += 1
+                continue
             example = {"id": number_in(sentence, "sent_id"), "texts": [text_in(sentence, "sent")]}
             yield example | ({"type": category} if category else {}) | fields
 

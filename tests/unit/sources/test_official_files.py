@@ -58,8 +58,13 @@ def test_each_phrase_of_a_ref_has_its_box(tmp_path, capsys):
     with Corpus([store]) as corpus:
         assert open_examples(output, corpus, "point").known_N.all()
     output.unlink()
+    made.write_refcoco(folder, [made.ref(1, "testA", "", "left man")])
+    bring(*words)
+    assert [line["id"] for line in lines_of(output)] == [11]
+    assert "1 rows were left out: its phrase is empty" in capsys.readouterr().out
+    output.unlink()
     words = ("refcoco", "--input", folder, "--split", "testC", "--output", output)
-    assert "no split 'testC'; it has testA, val" in refused(capsys, *words)
+    assert "no split 'testC'; it has testA" in refused(capsys, *words)
 
 
 def test_boxes_are_shares_where_the_data_knows_no_sizes(tmp_path, capsys):
