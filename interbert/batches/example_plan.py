@@ -80,7 +80,7 @@ def types_in_turn(examples: Examples, settings: Settings) -> np.ndarray | None:
     if len(names) == 1:
         raise ValueError(
             f"{examples.path}: task.in_turn takes the types of examples in turn, and all of these are of one "
-            f"({str(names[0])!r}); leave it out"
+            f"({str(names[0])!r}); give --set task.in_turn=false"
         )
     return types_N
 

@@ -25,6 +25,7 @@ def join_regions(
     """How many images, regions given and detected there are then, and captions. texts: captions of images."""
     with Corpus(given) as first, Corpus(detected) as second:
         partner_I = _partners(first, second)
+        _refuse_strange_texts(texts or {}, first)
         evidence = _evidence_of(first, second)
         with StoreWriter(
             output,
@@ -68,6 +69,17 @@ def _partners(first: Corpus, second: Corpus) -> np.ndarray:
             f"regions: {told}; bring the features of the same images"
         )
     return np.array(found, np.int64)
+
+
+def _refuse_strange_texts(texts: Mapping[str, list[str]], first: Corpus) -> None:
+    """Texts may be of some of the images, but not of others: they would come to nothing without a word."""
+    strange = [name for name in texts if first.image_of(name) is None]
+    if strange:
+        told = ", ".join(strange[:_TOLD]) + (", …" if len(strange) > _TOLD else "")
+        raise ValueError(
+            f"texts are told of {len(strange):,} images that have no given regions: {told} (one that has is "
+            f"{first.image_id(0)}); import them with --data of the given regions"
+        )
 
 
 def _partner_of(name: str, second: Corpus) -> int | None:

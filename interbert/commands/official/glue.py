@@ -4,7 +4,7 @@ import argparse
 from collections import Counter
 from pathlib import Path
 
-from interbert.commands.official.shared import must_exist, write
+from interbert.commands.official.shared import must_exist, tell
 from interbert.commands.output import FolderKind, output_path
 
 ABOUT = "A task of GLUE: tables of one or two texts, into examples of text alone."
@@ -41,18 +41,22 @@ def _plain(name: str) -> str:
 def run(arguments: argparse.Namespace) -> int:
     from interbert.files import new_folder, partial_folder, remove
     from interbert.sources.official.glue import examples_of_table, files_of
+    from interbert.sources.official.rows import write_examples
 
     must_exist([arguments.input])
     files = files_of(arguments.input, arguments.task)
     output = output_path(arguments.output, arguments.overwrite, [arguments.input], folder=EXAMPLES)
     partial = new_folder(partial_folder(output))
+    counts, left_out = {}, {split: Counter() for split in files}
     try:
         for split, path in files.items():
-            left_out = Counter()
-            rows = examples_of_table(path, arguments.task, split, left_out)
-            write(partial / f"{split}.jsonl", rows, left_out, named=output / f"{split}.jsonl")
+            rows = examples_of_table(path, arguments.task, split, left_out[split])
+            name = f"{split}.jsonl"
+            counts[split] = write_examples(partial / name, rows, left_out[split], output / name)
         remove(output)
         partial.rename(output)
     finally:
         remove(partial)
+    for split, count in counts.items():
+        tell(output / f"{split}.jsonl", count, left_out[split])
     return 0

@@ -62,21 +62,20 @@ def write(
     output: Path,
     rows: "Iterable[Example]",
     left_out: Counter[str],
-    images: "Images | None" = None,
-    named: Path | None = None,
+    images: "Images",
 ) -> None:
-    """Writes the examples, and tells how many there are and what was left out.
-
-    named: where the file will be, if it is moved there later.
-    """
+    """Writes the examples, and tells how many there are and what was left out."""
     from interbert.sources.official.rows import write_examples
 
-    count = write_examples(output, rows if images is None else _checked(rows, images))
-    print(f"{named or output}: {count:,} examples")
+    tell(output, write_examples(output, _checked(rows, images), left_out), left_out)
+    if images.missing:
+        print(f"  images that the data lacks: {images.told()}")
+
+
+def tell(output: Path, count: int, left_out: Counter[str]) -> None:
+    print(f"{output}: {count:,} examples")
     for reason, times in left_out.most_common():
         print(f"  {times:,} rows were left out: {reason}")
-    if images is not None and images.missing:
-        print(f"  images that the data lacks: {images.told()}")
 
 
 def _checked(rows: "Iterable[Example]", images: "Images") -> "Iterator[Example]":

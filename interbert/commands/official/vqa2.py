@@ -2,6 +2,7 @@
 
 import argparse
 from collections import Counter
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -9,6 +10,7 @@ from interbert.commands.official.shared import add_images, add_output, images_of
 from interbert.commands.output import output_path
 
 if TYPE_CHECKING:
+    from interbert.sources.official.rows import Example
     from interbert.sources.official.vqa2 import Questions
 
 ABOUT = "VQA v2: questions and ten people's answers to each, into examples with a weight for each answer."
@@ -56,7 +58,12 @@ def run(arguments: argparse.Namespace) -> int:
     kept = _answers_to_keep(arguments, files) if arguments.annotations else []
     only = arguments.only_answerable
     rows = (each for file in files for each in examples_of_questions(file, kept, images, left_out, only))
-    write(output, rows, left_out, images)
+    unanswered = Counter()
+    write(output, _answerable(rows, arguments.answers, unanswered) if kept else rows, left_out, images)
+    if unanswered[True]:
+        print(
+            f"  {unanswered[True]:,} questions have none of the answers that are kept: no model gets them right"
+        )
     if kept:
         write_answers(beside, kept)
         print(f"{beside}: {len(kept):,} answers to choose among, for task.labels")
@@ -81,6 +88,20 @@ def _answers_to_keep(arguments: argparse.Namespace, files: "list[Questions]") ->
             else "no question has an answer that is left once it is cleaned: take the official annotations anew"
         )
     return kept
+
+
+def _answerable(
+    rows: "Iterable[Example]", answers: Path | None, unanswered: Counter[bool]
+) -> "Iterator[Example]":
+    """The rows, counted by whether none of their answers is kept. ValueError where that is so of all."""
+    for row in rows:
+        unanswered[not row["scores"]] += 1
+        yield row
+    if answers and unanswered and not unanswered[False]:
+        raise ValueError(
+            f"{answers}: none of its answers is one of any question; give the list of a head for these questions, "
+            "its answers as the official scorer cleans them"
+        )
 
 
 def _same(path: Path, other: Path | None) -> bool:

@@ -56,6 +56,12 @@ def examples_of_phrases(refs: Path, split: str, images: Images, left_out: Counte
         annotation, image = number_in(row, "ann_id"), number_in(row, "image_id")
         if annotation not in boxes:
             raise Fault("ann_id", f"{annotation} is not in {INSTANCES}; take both from the same data set")
+        x1, y1, x2, y2 = boxes[annotation]
+        if not (0 <= x1 < x2 and 0 <= y1 < y2):
+            raise Fault(
+                "ann_id",
+                f"the bbox of {annotation} in {INSTANCES} covers nothing; take the official file anew",
+            )
         name = images.named(f"COCO_train2014_{image:012d}", str(image), f"{image:012d}")
         fields = {
             "images": [name],
@@ -65,8 +71,16 @@ def examples_of_phrases(refs: Path, split: str, images: Images, left_out: Counte
             "ref_id": number_in(row, "ref_id"),
             OFFICIAL: NAME,
         }
-        category = categories.get(row.get("category_id"))
-        for sentence in row.get("sentences") or ():
+        category, sentences = row.get("category_id"), row.get("sentences")
+        category = categories.get(category) if type(category) is int else None
+        if type(sentences) is not list or not sentences:
+            raise Fault(
+                "sentences", f"{sentences!r:.60} is no list of sentences; take the official file anew"
+            )
+        for sentence in sentences:
+            if type(sentence) is dict and sentence.get("sent") in ("", " "):
+                left_out["its phrase is empty"] += 1
+                continue
             example = {"id": number_in(sentence, "sent_id"), "texts": [text_in(sentence, "sent")]}
             yield example | ({"type": category} if category else {}) | fields
 
@@ -77,8 +91,8 @@ def _refs(path: Path) -> list[Any]:
     try:
         rows = loads(path.read_bytes())
     except ImportFault as error:
-        raise ExamplesError(f"{path}: {error}") from None
-    if type(rows) is not list:
+        raise ExamplesError(f"{path}: {error}; take the official file anew") from None
+    if type(rows) is not list or not rows:
         raise ExamplesError(f"{path}: is no list of refs; take the official file anew")
     return rows
 
@@ -89,7 +103,8 @@ def _boxes(instances: dict[str, Any], path: Path) -> dict[int, list[float]]:
     for number, row in enumerate(instances["annotations"], start=1):
         try:
             x, y, width, height = map(float, row["bbox"])
-            found[number_in(row, "id")] = [x, y, round(x + width, 3), round(y + height, 3)]
+            corners = x, y, round(x + width, 3), round(y + height, 3)
+            found[number_in(row, "id")] = [max(0.0, corner) for corner in corners]
         except (KeyError, TypeError, ValueError, Fault):
             raise ExamplesError(
                 f"{path}, entry {number} of annotations: no id, or no bbox of x, y, width, height "
@@ -99,13 +114,20 @@ def _boxes(instances: dict[str, Any], path: Path) -> dict[int, list[float]]:
 
 
 def _names_of_categories(instances: dict[str, Any]) -> dict[int, str]:
-    return {row["id"]: row["name"] for row in instances.get("categories") or ()}
+    return {row["id"]: row["name"] for row in _rows_with(instances, "categories", "id", "name")}
 
 
 def _sizes(instances: dict[str, Any]) -> dict[int, tuple[float, float]]:
     """Width and height of each image, as far as the file has them."""
-    rows = instances.get("images") or ()
-    return {row["id"]: (row["width"], row["height"]) for row in rows if {"id", "width", "height"} <= set(row)}
+    rows = _rows_with(instances, "images", "id", "width", "height")
+    return {row["id"]: (row["width"], row["height"]) for row in rows}
+
+
+def _rows_with(instances: dict[str, Any], name: str, *fields: str) -> list[dict[str, Any]]:
+    """Of a list that a file may lack, those rows that have all of these fields."""
+    rows = instances.get(name)
+    rows = rows if type(rows) is list else []
+    return [row for row in rows if type(row) is dict and set(fields) <= set(row)]
 
 
 def _shares(box: list[float], size: tuple[float, float] | None) -> list[float]:

@@ -117,8 +117,13 @@ def judged_pairs(candidates: Sequence[str], fits: Sequence[str] | None) -> list[
     return [[place, 0, *label] for place, label in enumerate(known)]
 
 
-def write_examples(path: Path, examples: Iterable[Example]) -> int:
-    """A line each; the file is whole or not there. How many there are."""
+def write_examples(
+    path: Path, examples: Iterable[Example], left_out: Counter[str], named: Path | None = None
+) -> int:
+    """A line each; the file is whole or not there. How many there are.
+
+    left_out: what `examples_of` counts, to tell where nothing is left. named: where the file is moved later.
+    """
     count = 0
     with replaced(path) as partial:
         with open(partial, "w", encoding="utf-8") as file:
@@ -126,5 +131,9 @@ def write_examples(path: Path, examples: Iterable[Example]) -> int:
                 file.write(json.dumps(example, ensure_ascii=False) + "\n")
                 count += 1
         if not count:
-            raise ExamplesError(f"{path}: not written, for no example is left")
+            why = "; ".join(f"{times:,} rows: {reason}" for reason, times in left_out.most_common())
+            raise ExamplesError(
+                f"{named or path}: not written, for no example is left ({why}); give files and data that belong "
+                "together"
+            )
     return count

@@ -105,6 +105,11 @@ def _must_fit(head: TaskShape, examples: Examples, folder: Path) -> None:
         raise SettingsError(
             f"{examples.path} weighs several classes, and {folder} was tuned to tell one: give examples with labels"
         )
+    if head.tags and examples.tags is None:
+        raise SettingsError(
+            f"{folder} was tuned with tags, and no example of {examples.path} has any: figures would not be those of "
+            "this model; give examples with tags (of VCR: import with --tags)"
+        )
     if head.kind == "classify" and examples.pairs_each != head.images:
         raise SettingsError(
             f"{examples.path} has {examples.pairs_each} pairs an example, and {folder} takes {head.images}"

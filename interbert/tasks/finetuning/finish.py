@@ -46,15 +46,19 @@ def leave_results(task: FineTuning, engine: Engine, folder: Path, chosen: str, r
         results = write_results(
             folder, held_out.examples, outputs, task.corpus, origin, settings.task.metric, settings.train.seed
         )
-        if settings.scenes and settings.scenes.world:
-            results |= {"blind": blind_of(task)}
+        if settings.scenes and settings.scenes.world and (found := blind_of(task)):
+            results |= {"blind": found}
             write_json(folder / RESULTS, results)
         write_card(folder / "export", settings, results, settings.train.schedule_steps)
 
     ranks.main_only(write)
 
 
-def blind_of(task: FineTuning) -> dict[str, Any]:
-    """What can be answered of the same examples without looking."""
-    train, judged = (read_json_lines(each.examples.path) for each in (task.train, task.held_out))
-    return blind(task.settings.task.kind, train, judged, task.settings.train.seed).as_json()
+def blind_of(task: FineTuning) -> dict[str, Any] | None:
+    """What can be answered of the same examples without looking; None of examples of a person's own that do not say
+    what the baselines learn from."""
+    kind = task.settings.task.kind
+    right = "shown_by" if kind == "point" else "label"
+    files = (read_json_lines(each.examples.path) for each in (task.train, task.held_out))
+    train, judged = ([line for line in lines if line.get(right) is not None] for lines in files)
+    return blind(kind, train, judged, task.settings.train.seed).as_json() if train and judged else None

@@ -126,7 +126,7 @@ def open_finetuning(
     held_out = None
     if task.validation:
         held_out = open_judged(task.validation, settings, corpus, tokenizer, classes, ranks, remedy)
-        _check_alike(train.examples, held_out.examples)
+        _check_alike(train.examples, held_out.examples, task.tags)
     for judged in (train, held_out):
         if judged is not None and not judged.examples.known_N.any():
             raise SettingsError(
@@ -171,8 +171,8 @@ def classes_of_model(settings: Settings) -> list[str]:
     return list(there.get("classes") or []) if there.get("kind") == "classify" else []
 
 
-def _check_alike(train: Examples, held_out: Examples) -> None:
-    for ours, theirs in zip(_words_of(train), _words_of(held_out), strict=True):
+def _check_alike(train: Examples, held_out: Examples, tags: bool) -> None:
+    for ours, theirs in zip(_words_of(train, tags), _words_of(held_out, tags), strict=True):
         if ours != theirs:
             raise SettingsError(
                 f"{held_out.path} has {theirs}, and {train.path} {ours}: they are of one task; write both in one "
@@ -180,12 +180,13 @@ def _check_alike(train: Examples, held_out: Examples) -> None:
             )
 
 
-def _words_of(examples: Examples) -> tuple[str, ...]:
-    """What all examples of a task have in common."""
+def _words_of(examples: Examples, tags: bool) -> tuple[str, ...]:
+    """What all examples of a task have in common. tags: they are learnt with."""
     return (
         "text alone" if examples.text_only else "images",
         f"{examples.pairs_each} image(s) or choices in each example",
         "a label in its lines" if examples.scores is None else "scores in its lines",
+        "tags in its lines" if tags and examples.tags is not None else "no tags in its lines",
     )
 
 

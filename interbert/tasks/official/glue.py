@@ -3,6 +3,9 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from interbert.sources.official.glue_tasks import TASKS
+from interbert.sources.official.rows import OFFICIAL
+
 Lines = Sequence[dict[str, Any]]
 
 
@@ -60,10 +63,35 @@ METRICS: dict[str, Callable[[Lines], dict[str, float]]] = {
 }
 
 
+def refuse_other_rows(lines: Lines) -> None:
+    """ValueError where examples are not numbered as the rows of a test file are."""
+    for number, line in enumerate(lines):
+        if str(line["id"]) != str(number):
+            raise ValueError(
+                f"{line['id']} stands where {number} is due: the server takes a prediction for each row of the test "
+                "file, in its order; judge the whole test.jsonl as it was imported"
+            )
+
+
 def submission(lines: Lines) -> str:
-    """A row for each of the test file, numbered from 0; values of STS-B between 0 and 5, with three decimals."""
+    """A row for each of the test file, numbered from 0; values of STS-B between 0 and 5, with three decimals.
+
+    ValueError where a prediction is none of the task's classes: the model was tuned for another task.
+    """
+    _refuse_other_classes(lines)
     rows = (f"{number}\t{_cell(line['prediction'])}\n" for number, line in enumerate(lines))
     return "index\tprediction\n" + "".join(rows)
+
+
+def _refuse_other_classes(lines: Lines) -> None:
+    task = lines[0][OFFICIAL].removeprefix("glue-").removesuffix("-mm")
+    names = TASKS[task].labels
+    other = [line for line in lines if names and line["prediction"] not in names]
+    if other:
+        raise ValueError(
+            f"{other[0]['id']}: {other[0]['prediction']!r} is none of {', '.join(names)}, the classes of {task}, so "
+            "that its table would be refused; judge these examples by a model that was tuned for it"
+        )
 
 
 def _cell(prediction: str | float) -> str:

@@ -25,17 +25,19 @@ class Scorer:
     """Of predictions; {} where no answer is known."""
     submission: Callable[[Lines], str] | None = None
     """The text of the file that is handed in; None: there is no such thing."""
+    refuse: Callable[[Lines], None] = lambda _: None
+    """ValueError where examples are not all that the server asks for."""
 
 
 SCORERS = {
     "vqa2": Scorer(vqa2.figures, vqa2.submission),
     "nlvr2": Scorer(nlvr2.figures, nlvr2.submission),
     "snli-ve": Scorer(snli_ve.figures),
-    "vcr": Scorer(vcr.figures, vcr.submission),
+    "vcr": Scorer(vcr.figures, vcr.submission, vcr.refuse_incomplete),
     "refcoco": Scorer(refcoco.figures),
     "muge": Scorer(muge.figures, muge.submission),
     "kdd2020": Scorer(kdd2020.figures, kdd2020.submission),
-} | {name: Scorer(metrics, glue.submission) for name, metrics in glue.METRICS.items()}
+} | {name: Scorer(metrics, glue.submission, glue.refuse_other_rows) for name, metrics in glue.METRICS.items()}
 
 
 def official_figures(predictions: Path) -> dict[str, Any] | None:
@@ -62,7 +64,8 @@ def task_of(lines: Lines) -> str | None:
 
 def refuse_without_submission(path: Path, examples: Path) -> None:
     """ValueError, before a model has looked at them, where examples cannot be handed in by a file of this name."""
-    task = task_of(_lines_of(examples))
+    lines = _lines_of(examples)
+    task = task_of(lines)
     if task is None:
         raise ValueError(
             f"{examples}: is not of one official task, so that there is no file to hand in; import the official "
@@ -72,6 +75,10 @@ def refuse_without_submission(path: Path, examples: Path) -> None:
         raise ValueError(f"{examples}: {task} has no server that takes predictions; leave --submission out")
     if path.suffix == ".zip" and task not in SUBMISSIONS:
         raise ValueError(f"{path}: only the files of GLUE are handed in as one archive; name a plain file")
+    try:
+        SCORERS[task].refuse(lines)
+    except ValueError as error:
+        raise ValueError(f"{examples}: {error}") from None
 
 
 def write_submission(path: Path, predictions: Path) -> str:

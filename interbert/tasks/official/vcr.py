@@ -25,8 +25,22 @@ def figures(lines: Sequence[dict[str, Any]]) -> dict[str, float]:
     return {name: sum(rights) / len(rights) for name, rights in told.items() if rights}
 
 
+def refuse_incomplete(lines: Sequence[dict[str, Any]]) -> None:
+    """ValueError where the examples of a situation lack its answers, or the rationales given one of them."""
+    asked = defaultdict(set)
+    for line in lines:
+        asked[line["annot_id"]].add(line.get("given_answer"))
+    for id_, given in asked.items():
+        lacking = [each for each in (None, *range(CHOICES)) if each not in given]
+        if lacking:
+            what = "answers" if lacking[0] is None else f"rationales given answer {lacking[0]}"
+            raise ValueError(
+                f"{id_} has no {what}: the leaderboard takes answers, and rationales given each of them; import with "
+                "--every-answer and without --part"
+            )
+
+
 def submission(lines: Sequence[dict[str, Any]]) -> str:
-    """ValueError where a situation lacks its answers, or the rationales given one of them."""
     rows: dict[str, dict[str, float]] = defaultdict(dict)
     for line in lines:
         given = line.get("given_answer")
@@ -36,11 +50,6 @@ def submission(lines: Sequence[dict[str, Any]]) -> str:
     table = csv.DictWriter(text, COLUMNS, lineterminator="\n")
     table.writeheader()
     for id_, row in rows.items():
-        lacking = [column for column in COLUMNS[1:] if column not in row]
-        if lacking:
-            raise ValueError(
-                f"{id_} has no {lacking[0]}: the leaderboard takes answers, and rationales given each of them; "
-                "import with --every-answer and without --part"
-            )
+        assert len(row) == len(COLUMNS) - 1, "incomplete ones are refused before"
         table.writerow({"annot_id": id_} | row)
     return text.getvalue()

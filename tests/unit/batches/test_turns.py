@@ -61,7 +61,9 @@ def test_without_turns_types_are_mixed(tmp_path):
 
 def test_one_type_alone_has_no_turns(tmp_path):
     task = task_of(tmp_path, "aaaa")
-    with pytest.raises(ValueError, match=r"typed\.jsonl: task\.in_turn .* all of these are of one \('a'\)"):
+    with pytest.raises(
+        ValueError, match=r"typed\.jsonl: task\.in_turn .* one \('a'\); give --set task\.in_turn=false"
+    ):
         task.plan(settled(task), ONE_RANK)
 
 

@@ -100,6 +100,10 @@ def test_right_choices_become_captions(tmp_path, capsys):
     with Corpus([tmp_path / "both.h5"]) as corpus:
         assert list(corpus.texts()) == ["why ? so", "left"] and corpus.caption_image.tolist() == [0, 1]
     assert main(list(map(str, words))) == 2, "never over what is there"
+    write_lines(texts, [lines[0], lines[2] | {"images": ["b.jpg"]}])
+    capsys.readouterr()
+    assert main([*map(str, words), "--overwrite"]) == 2
+    assert "told of 1 images that have no given regions: b.jpg (one that has is a)" in capsys.readouterr().err
 
 
 def test_examples_without_right_choices_are_no_captions(tmp_path):

@@ -2,6 +2,7 @@
 
 import json
 import sys
+from types import SimpleNamespace
 from unittest.mock import patch
 
 import official_files as made
@@ -85,6 +86,20 @@ def test_bert_itself_learns(models):
     results = [json.loads((models / "run" / name / "results.json").read_text()) for name in ("", "again")]
     assert results[0]["official"]["figures"] == results[1]["official"]["figures"] == {"accuracy": 1.0}
     assert results[0]["metric"] == "accuracy"
+
+
+def test_runs_of_another_model_are_not_taken_for_those_that_are_asked_for(tmp_path):
+    module = load("benchmarks/glue.py")
+
+    def asked(**more):
+        given = {"bert": "a", "pretrained": None, "overrides": [], "folder": tmp_path / "runs"}
+        return SimpleNamespace(**given | more)
+
+    for given in ({}, {"pretrained": "b"}, {}):
+        module.refuse_other_runs(asked(**given))
+    for given in ({"pretrained": "c"}, {"bert": "c"}, {"overrides": ["train.epochs=1"]}):
+        with pytest.raises(SystemExit, match="give another --folder"):
+            module.refuse_other_runs(asked(**given))
 
 
 def test_the_table_has_means_and_deviations():

@@ -58,8 +58,13 @@ def test_each_phrase_of_a_ref_has_its_box(tmp_path, capsys):
     with Corpus([store]) as corpus:
         assert open_examples(output, corpus, "point").known_N.all()
     output.unlink()
+    made.write_refcoco(folder, [made.ref(1, "testA", "", "left man")])
+    bring(*words)
+    assert [line["id"] for line in lines_of(output)] == [11]
+    assert "1 rows were left out: its phrase is empty" in capsys.readouterr().out
+    output.unlink()
     words = ("refcoco", "--input", folder, "--split", "testC", "--output", output)
-    assert "no split 'testC'; it has testA, val" in refused(capsys, *words)
+    assert "no split 'testC'; it has testA" in refused(capsys, *words)
 
 
 def test_boxes_are_shares_where_the_data_knows_no_sizes(tmp_path, capsys):
@@ -96,6 +101,15 @@ def test_bad_refs_are_refused(tmp_path, capsys):
     folder = made.write_refcoco(tmp_path / "refcoco+", [made.ref(1, "val", "he", annotation=99)])
     words = ("refcoco", "--input", folder, "--split", "val", "--output", tmp_path / "a.jsonl")
     assert "entry 1, ann_id: 99 is not in instances.json" in refused(capsys, *words)
+    (folder / "refs(unc).p").write_bytes(pickle.dumps([made.ref(1, "val", "he")])[:-30])
+    assert "refs(unc).p: not a readable pickle" in (told := refused(capsys, *words)) and "anew" in told
+    made.write_refcoco(folder, [made.ref(1, "val", "he"), made.ref(2, "val")])
+    assert "entry 2, sentences: [] is no list" in refused(capsys, *words)
+    made.write_refcoco(folder, [made.ref(1, "val", "he")])
+    instances = json.loads((folder / "instances.json").read_text())
+    instances["annotations"][2]["bbox"] = [5, 6, 0, 10]
+    (folder / "instances.json").write_text(json.dumps(instances | {"categories": [{"id": 1}], "images": [1]}))
+    assert "entry 1, ann_id: the bbox of 3 in instances.json covers nothing" in refused(capsys, *words)
     made.write_refcoco(folder, [], "refs(umd).p")
     assert "--split-by" in refused(capsys, *words)
     (folder / "refs(umd).p").write_bytes(pickle.dumps(os.getcwd))

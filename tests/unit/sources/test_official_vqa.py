@@ -111,6 +111,16 @@ def test_a_bad_list_of_answers_is_refused(vqa, tmp_path, capsys, text, said):
     assert "answers.json" in told and said in told
 
 
+def test_a_list_that_answers_nothing_is_refused_and_how_much_one_leaves_open_is_told(vqa, tmp_path, capsys):
+    path = tmp_path / "answers.txt"
+    path.write_text("rot\nzwei\n")
+    told = refused(capsys, *vqa, "--answers", path)
+    assert f"{path}: none of its answers is one of any question" in told
+    path.write_text("red\nzwei\n")
+    bring(*vqa, "--answers", path)
+    assert "2 questions have none of the answers that are kept" in capsys.readouterr().out
+
+
 def test_answers_of_another_split_are_refused(vqa, tmp_path, capsys):
     other = write_vqa(tmp_path, "train2014", [vqa_question(70)], [vqa_annotation(70, ["yes"])])[1]
     vqa[vqa.index("--annotations") + 1] = other
@@ -184,3 +194,6 @@ def test_missing_images_are_listed_and_left_out_only_when_asked(vqa, tmp_path, c
     assert {line["images"][0] for line in lines_of(tmp_path / "vqa.jsonl")} == {"42"}
     told = capsys.readouterr().out
     assert "4 rows were left out" in told and "COCO_val2014_000000000043" in told
+    store = write_named(tmp_path / "others.h5", "7")
+    told = refused(capsys, *vqa[:-1], tmp_path / "b.jsonl", "--data", store, "--skip-missing")
+    assert "no example is left (9 rows: image is not in the data)" in told

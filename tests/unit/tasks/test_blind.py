@@ -65,6 +65,12 @@ def test_one_picture_that_tells_is_found():
     assert told.value < 0.62, "both pictures are needed"
 
 
+def test_one_answer_is_always_said():
+    lines = [{"texts": ["is it"], "label": "yes", "type": "x"}] * 2
+    judged = [*lines, {"texts": ["is it"], "label": "no", "type": "x"}]
+    assert set(blind("classify", lines, judged).each.values()) == {2 / 3}
+
+
 def test_the_region_that_is_right_most_often():
     lines = [{"texts": ["it"], "shown_by": [2, 5] if n % 4 else [0]} for n in range(40)]
     told = blind("point", lines, lines)

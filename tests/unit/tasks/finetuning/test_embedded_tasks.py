@@ -6,10 +6,11 @@ from types import SimpleNamespace
 from unittest.mock import patch
 
 import pytest
+from example_files import write_lines
 from random_model import small_config
 
 from interbert.config import SettingsError
-from interbert.files import read_json
+from interbert.files import read_json, read_json_lines
 from interbert.model.interbert import InterBertForPreTraining
 from interbert.ranks.distributed import Ranks
 from interbert.recipe import load_recipe
@@ -107,3 +108,13 @@ def test_what_needs_no_look_stands_in_the_results(begun, monkeypatch):
             left = read_json(folder / "results.json")
             assert left["value"] == 0.9 and left["blind"] == blind_of(task)
             assert {"first picture and words", "words"} <= set(left["blind"]["each"])
+
+
+def test_examples_of_ones_own_that_say_less_have_no_baselines(begun):
+    task = FINETUNING.open(provided("referring"), Ranks.alone())
+    path = task.train.examples.path
+    lines = [
+        {name: value for name, value in line.items() if name != "shown_by"} for line in read_json_lines(path)
+    ]
+    write_lines(path, lines)
+    assert blind_of(task) is None

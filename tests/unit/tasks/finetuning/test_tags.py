@@ -16,6 +16,7 @@ from interbert.corpus.examples import open_examples
 from interbert.model.beginning import fill
 from interbert.model.padded import pad
 from interbert.model.shape.size import parameters
+from interbert.tasks.finetuning.evaluate import evaluate_examples
 from interbert.tasks.finetuning.judge import ExampleJudge
 from interbert.tasks.results.answers import answers_of
 from interbert.tokenizer import write_word_vocabulary
@@ -135,6 +136,24 @@ def test_a_model_without_them_refuses_tags(tmp_path):
         model(input_ids=torch.ones(1, 3, dtype=torch.int64), tags=torch.zeros(1, 3))
     with pytest.raises(SettingsError, match=r"no example has tags"):
         opened(tmp_path, "choose", task={"tags": True})
+
+
+def test_a_model_tuned_with_them_is_not_judged_without(tmp_path):
+    """Neither while it learns nor later: the figures would be those of half of it."""
+    task = tagged(tmp_path)
+    lines = [{name: of for name, of in line.items() if name != "tags"} for line in lines_of(task.corpus)]
+    plain = write_lines(tmp_path / "plain.jsonl", lines)
+    given = {"examples": str(task.train.examples.path), "validation": str(plain), "tags": True}
+    with pytest.raises(
+        SettingsError, match=r"plain\.jsonl has no tags in its lines, and .* tags in its lines"
+    ):
+        opened(tmp_path, "choose", task=given)
+    write_word_vocabulary(["w01", "w02"], tmp_path / "tuned")
+    start(task).save_pretrained(tmp_path / "tuned")
+    stores, output = [str(tmp_path / "a.h5"), str(tmp_path / "b.h5")], tmp_path / "judged"
+    with pytest.raises(SettingsError, match=r"tuned with tags, and no example of .*plain\.jsonl has any"):
+        evaluate_examples("choose", tmp_path / "tuned", plain, stores, output, ONE_RANK)
+    assert not output.exists()
 
 
 @pytest.mark.parametrize(

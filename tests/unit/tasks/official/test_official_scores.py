@@ -15,7 +15,7 @@ from sklearn import metrics
 
 from interbert.commands.summary import summarise
 from interbert.files import read_json
-from interbert.sources.official.glue_tasks import SUBMISSIONS
+from interbert.sources.official.glue_tasks import SUBMISSIONS, TASKS
 from interbert.sources.official.vqa_answers import cleaned, official_accuracy
 from interbert.tasks.official.official import (
     named_figures,
@@ -222,7 +222,8 @@ def test_f1_of_ones_that_never_come_is_0(tmp_path):
 def test_tables_of_glue_gather_in_one_archive(tmp_path):
     archive = tmp_path / "glue.zip"
     for name in SUBMISSIONS:
-        values = [-0.3, 2.34567, 7] if name == "glue-stsb" else ["1", "0", "1"]
+        names = TASKS[name.removeprefix("glue-").removesuffix("-mm")].labels
+        values = [names[place] for place in (1, 0, 1)] if names else [-0.3, 2.34567, 7]
         lines = [
             {"id": n, "prediction": value, "label": None, "official": name} for n, value in enumerate(values)
         ]
@@ -234,7 +235,20 @@ def test_tables_of_glue_gather_in_one_archive(tmp_path):
             for name in "CoLA SST-2 MRPC STS-B MNLI-m MNLI-mm QNLI QQP RTE WNLI AX".split()  # noqa: SIM905
         )
         assert file.read("STS-B.tsv").decode() == "index\tprediction\n0\t0.000\n1\t2.346\n2\t5.000\n"
-        assert file.read("AX.tsv").decode() == "index\tprediction\n0\t1\n1\t0\n2\t1\n"
+        assert file.read("AX.tsv").decode() == (
+            "index\tprediction\n0\tentailment\n1\tcontradiction\n2\tentailment\n"
+        )
+
+
+def test_answers_of_another_task_are_not_handed_in(tmp_path):
+    """A model of MNLI says neutral, which RTE does not know."""
+    lines = [{"id": 0, "prediction": name, "official": "glue-rte"} for name in ("entailment", "neutral")]
+    path = write_lines(tmp_path / "predictions.jsonl", lines)
+    with pytest.raises(
+        ValueError, match="'neutral' is none of entailment, not_entailment, the classes of rte"
+    ):
+        write_submission(tmp_path / "glue.zip", path)
+    assert not (tmp_path / "glue.zip").exists()
 
 
 def test_what_cannot_be_handed_in_is_refused(tmp_path):
@@ -253,7 +267,7 @@ def test_what_cannot_be_handed_in_is_refused(tmp_path):
     with pytest.raises(ValueError, match="damaged"):
         write_submission(tmp_path / "a.csv", statement)
     assert not (tmp_path / "a.csv").exists()
-    table = write_lines(tmp_path / "t.jsonl", [{"id": 0, "prediction": "1", "official": "glue-rte"}])
+    table = write_lines(tmp_path / "t.jsonl", [{"id": 0, "prediction": "1", "official": "glue-wnli"}])
     with pytest.raises(ValueError, match="no zip"):
         write_submission(write_lines(tmp_path / "bad.zip", ["text"]), table)
 
@@ -299,9 +313,24 @@ def test_the_table_of_the_leaderboard_has_21_columns(tmp_path):
     assert header[5] == "rationale_conditioned_on_a0_0" and header[-1] == "rationale_conditioned_on_a3_3"
     assert (first[0], second[0]) == ("test-0", "test-1")
     assert [place for place, cell in enumerate(first) if cell == "0.7"] == [2, 5, 12, 15, 17]
-    write_lines(tmp_path / "predictions.jsonl", lines[:3])
-    with pytest.raises(ValueError, match=r"test-0 has no rationale_conditioned_on_a2_0.*--every-answer"):
-        write_submission(tmp_path / "other.csv", tmp_path / "predictions.jsonl")
+
+
+def test_what_the_server_would_miss_is_told_before_a_model_has_looked(tmp_path):
+    asked = [
+        {name: value for name, value in line.items() if name not in ("prediction", "scores")}
+        for line in situation("test-0", 1, [0, 3, 2, 0], right=None)
+    ]
+    path = write_lines(tmp_path / "vcr.jsonl", asked)
+    refuse_without_submission(tmp_path / "out.csv", path)
+    for kept, said in ((asked[:3], "rationales given answer 2"), (asked[1:], "answers")):
+        write_lines(path, kept)
+        with pytest.raises(ValueError, match=rf"vcr\.jsonl: test-0 has no {said}: .*--every-answer"):
+            refuse_without_submission(tmp_path / "out.csv", path)
+    rows = write_lines(tmp_path / "rte.jsonl", [{"id": str(n), "official": "glue-rte"} for n in (0, 1)])
+    refuse_without_submission(tmp_path / "glue.zip", rows)
+    write_lines(rows, [{"id": str(n), "official": "glue-rte"} for n in (0, 2)])
+    with pytest.raises(ValueError, match=r"rte\.jsonl: 2 stands where 1 is due"):
+        refuse_without_submission(tmp_path / "glue.zip", rows)
 
 
 def test_phrases_are_judged_by_overlap(tmp_path):
