@@ -39,7 +39,7 @@ DEPTHS = ("r1", "r5", "r10")
 def main() -> None:
     given = parse_arguments()
     test = given.folder / "test.h5"
-    given.folder.mkdir(parents=True, exist_ok=True)
+    report.refuse_other_runs(given.folder, {"model": str(given.model.resolve())})
     if not test.exists():
         write_scenes(test, 200, 1, "test", width_of(given.model))
     pairs = {seed: collections(folder_of(given, seed), seed, given) for seed in range(given.seeds)}

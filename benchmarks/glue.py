@@ -52,7 +52,9 @@ def main() -> None:
     for task in sorted(set(arguments.tasks) - set(tasks)):
         print(f"{task}: {arguments.glue / TASKS[task][0]} is not there; left out", flush=True)
     systems = [ITSELF, BEGUN, *([PRETRAINED] if arguments.pretrained else [])]
-    refuse_other_runs(arguments)
+    # A pretrained one may come later.
+    asked = {"bert": arguments.bert, "pretrained": arguments.pretrained, "set": list(arguments.overrides)}
+    report.refuse_other_runs(arguments.folder, asked)
     for task in tasks:
         bring(arguments, task)
         for seed in range(arguments.seeds):
@@ -87,22 +89,6 @@ def parse_arguments() -> argparse.Namespace:
     add("--launcher", default=sys.executable, help="what starts launch/finetune.py, such as deepspeed")
     add("--folder", type=Path, default=Path("runs/glue"), help="examples, runs and their results")
     return parser.parse_args()
-
-
-def refuse_other_runs(arguments: argparse.Namespace) -> None:
-    """What is there and not done again must be of the same models and settings; a pretrained one may come later."""
-    asked = {"bert": arguments.bert, "pretrained": arguments.pretrained, "set": list(arguments.overrides)}
-    note = arguments.folder / "made_of.json"
-    before = json.loads(note.read_text()) if note.exists() else {}
-    for name, value in asked.items():
-        there = before.get(name)
-        if None not in (there, value) and there != value:
-            raise SystemExit(
-                f"{arguments.folder} has runs of --{name} {there}, not of {value}: give another --folder, or the "
-                f"same --{name}"
-            )
-    arguments.folder.mkdir(parents=True, exist_ok=True)
-    note.write_text(json.dumps(before | {name: value for name, value in asked.items() if value is not None}))
 
 
 def bring(arguments: argparse.Namespace, task: str) -> None:

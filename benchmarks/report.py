@@ -40,6 +40,20 @@ def write_json(path: str | Path | None, figures: dict[str, Any]) -> None:
     Path(path).write_text(json.dumps({**circumstances(), **figures}, indent=2) + "\n")
 
 
+def refuse_other_runs(folder: Path, asked: dict[str, Any]) -> None:
+    """What lies there and is not done again must be of the same flags; one not given (None) may come later."""
+    note = folder / "made_of.json"
+    before = json.loads(note.read_text()) if note.exists() else {}
+    for name, value in asked.items():
+        there = before.get(name)
+        if None not in (there, value) and there != value:
+            raise SystemExit(
+                f"{folder} has runs of --{name} {there}, not of {value}: give another --folder, or the same --{name}"
+            )
+    folder.mkdir(parents=True, exist_ok=True)
+    note.write_text(json.dumps(before | {name: value for name, value in asked.items() if value is not None}))
+
+
 def circumstances() -> dict[str, Any]:
     return {
         "date": datetime.now(UTC).isoformat(timespec="seconds"),

@@ -33,6 +33,7 @@ PRETRAINED, FRESH = "pretrained", "fresh"
 def main() -> None:
     arguments = parse_arguments()
     beginnings = arguments.beginnings
+    report.refuse_other_runs(arguments.folder, {"set": list(arguments.overrides)})
     variants = [(name, beginning) for name in arguments.architectures for beginning in beginnings]
     jobs = [
         (name, beginning, world, seed)

@@ -2,7 +2,6 @@
 
 import json
 import sys
-from types import SimpleNamespace
 from unittest.mock import patch
 
 import official_files as made
@@ -89,17 +88,17 @@ def test_bert_itself_learns(models):
 
 
 def test_runs_of_another_model_are_not_taken_for_those_that_are_asked_for(tmp_path):
-    module = load("benchmarks/glue.py")
+    report = load("benchmarks/report.py")
 
     def asked(**more):
-        given = {"bert": "a", "pretrained": None, "overrides": [], "folder": tmp_path / "runs"}
-        return SimpleNamespace(**given | more)
+        given = {"bert": "a", "pretrained": None, "set": []}
+        report.refuse_other_runs(tmp_path / "runs", given | more)
 
     for given in ({}, {"pretrained": "b"}, {}):
-        module.refuse_other_runs(asked(**given))
-    for given in ({"pretrained": "c"}, {"bert": "c"}, {"overrides": ["train.epochs=1"]}):
+        asked(**given)
+    for given in ({"pretrained": "c"}, {"bert": "c"}, {"set": ["train.epochs=1"]}):
         with pytest.raises(SystemExit, match="give another --folder"):
-            module.refuse_other_runs(asked(**given))
+            asked(**given)
 
 
 def test_the_table_has_means_and_deviations():
