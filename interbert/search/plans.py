@@ -169,7 +169,7 @@ class Plans:
                 ]
             return finish(job, scored, way)
 
-        return Job(ids, [], then, done, asked.seconds, self._cost(ids, pairs))
+        return Job(ids, [], then, done, asked.seconds, self._cost(ids, pairs), vectors=way != "exhaustive")
 
     def _found(self, job: Job, hits: tuple[Hit, ...], way: Way) -> Found:
         reranked = len(job.pairs.odds) if job.pairs is not None else 0
@@ -216,7 +216,7 @@ class Plans:
             )
 
         cost = self._cost(ids, len(asked.items)) + sum(image.tokens for image in brought)
-        return Job(ids, brought, then, finish, asked.seconds, cost)
+        return Job(ids, brought, then, finish, asked.seconds, cost, vectors=False)
 
     def _embed(self, asked: Embed) -> Job:
         if self.encoder.vectors_from is None:

@@ -96,15 +96,16 @@ class Job:
         seconds: float | None,
         tokens: int,
         writes: bool = False,
+        vectors: bool = True,
     ) -> None:
         """texts: their ids. tokens: what the whole is taken to cost, until it is known better. writes: `finish` waits
-        for a disk."""
+        for a disk. vectors: those of the first stage are read, of texts and of images."""
         self.texts, self.images = list(texts), list(images)
         self.text_sides: list[Side] = []
         self.text_vectors: list[np.ndarray] = []
         self.image_rows: list[Rows] = []
         self.then: Callable[[Job], Pairs | None] | None = then
-        self.finish, self.writes = finish, writes
+        self.finish, self.writes, self.vectors = finish, writes, vectors
         self.pairs: Pairs | None = None
         self.future: Future[Any] = Future()
         self.begun = time.monotonic()

@@ -5,17 +5,19 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from typing import Literal
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from interbert.model.shared.sides import Side
 from interbert.search.encoder import Encoder
 from interbert.search.engine.jobs import Candidate, Image, Job, Rows, Stored, tokens_of
 from interbert.search.engine.line import Line
-from interbert.search.engine.ranker import Ranker, split
+from interbert.search.engine.ranker import Ranker, joined, split
 
 log = logging.getLogger(__name__)
 
@@ -108,26 +110,44 @@ class Worker:
     def _encode_texts(self, jobs: list[Job]) -> None:
         taken = self._take(jobs, lambda job: [len(ids) for ids in job.texts[len(job.text_sides) :]])
         ids = [job.texts[len(job.text_sides) + n] for job, count in taken for n in range(count)]
-        encoded = self._timed(taken, sum(map(len, ids)), lambda: self._encoder.texts(ids))
-        sides, at = split(encoded.side), 0
+        side, vectors = self._timed(
+            taken, sum(map(len, ids)), lambda: self._encoded("text", self._encoder.text_side(ids), taken)
+        )
+        sides, at = split(side), 0
         for job, count in taken:
             job.text_sides += sides[at : at + count]
-            if encoded.vectors is not None:
-                job.text_vectors += list(encoded.vectors[at : at + count])
+            if job.vectors and vectors is not None:
+                job.text_vectors += [next(vectors) for _ in range(count)]
             at += count
 
     def _encode_images(self, jobs: list[Job]) -> None:
         taken = self._take(jobs, lambda job: [image.tokens for image in job.images[len(job.image_rows) :]])
         images = [job.images[len(job.image_rows) + n] for job, count in taken for n in range(count)]
-        encoded = self._timed(
-            taken, sum(image.tokens for image in images), lambda: self._encoder.images(*_packed(images))
+        side, vectors = self._timed(
+            taken,
+            sum(image.tokens for image in images),
+            lambda: self._encoded("image", self._encoder.image_side(*_packed(images)), taken),
         )
-        rows_SH, cu, at = encoded.side.x_SH.cpu(), encoded.side.cu.tolist(), 0
+        rows = iter(side.x_SH.cpu().split(side.lengths.tolist()))
         for job, count in taken:
-            for place in range(at, at + count):
-                vector = None if encoded.vectors is None else encoded.vectors[place]
-                job.image_rows.append(Rows(rows_SH[cu[place] : cu[place + 1]], vector))
-            at += count
+            for _ in range(count):
+                vector_W = next(vectors) if job.vectors and vectors is not None else None
+                job.image_rows.append(Rows(next(rows), vector_W))
+
+    def _encoded(
+        self, name: Literal["text", "image"], side: Side, taken: list[tuple[Job, int]]
+    ) -> tuple[Side, Iterator[np.ndarray] | None]:
+        """And the vectors of those whose job reads them, one after another."""
+        reads = np.repeat([job.vectors for job, _ in taken], [count for _, count in taken])
+        if not reads.any():
+            return side, None
+        reading = (
+            side
+            if reads.all()
+            else joined([one for one, read in zip(split(side), reads, strict=True) if read])
+        )
+        vectors = self._encoder.vectors(name, reading)
+        return side, None if vectors is None else iter(vectors)
 
     def _score(self, jobs: list[Job]) -> None:
         taken = self._take(jobs, lambda job: job.tokens_left[: self._budget])

@@ -72,6 +72,19 @@ def truth(made):
     return [dict(zip(names, (1 / (1 + np.exp(-row))).tolist(), strict=True)) for row in odds]
 
 
+def test_who_ranks_given_items_pays_for_no_vectors(searcher, made, truth, monkeypatch):
+    _, encoder = made
+    asked, plain = [], encoder.vectors
+    monkeypatch.setattr(
+        encoder, "vectors", lambda name, side: asked.append(len(side.lengths)) or plain(name, side)
+    )
+    names = list(truth[0])[:3]
+    ranked = searcher.submit(Rerank(QUERIES[0], tuple(names))).result(30)
+    assert np.allclose(ranked.scores, [truth[0][name] for name in names], atol=1e-4) and not asked
+    both = [searcher.submit(one) for one in (Rerank(QUERIES[1], tuple(names)), Search((QUERIES[0],), k=5))]
+    assert both[1].result(30).hits and both[0].result(30).scores and asked == [1]
+
+
 def test_ranked_again_candidates_have_the_whole_models_scores(searcher, made, truth):
     _, encoder = made
     for query, wanted in zip(QUERIES, truth, strict=True):
@@ -216,14 +229,14 @@ class Held:
 
     def __init__(self, searcher: Searcher, monkeypatch) -> None:
         self.go, self.reached, encoder = threading.Event(), threading.Event(), searcher._encoder
-        texts = encoder.texts
+        texts = encoder.text_side
 
         def wait(ids):
             self.reached.set()
             assert self.go.wait(30)
             return texts(ids)
 
-        monkeypatch.setattr(encoder, "texts", wait)
+        monkeypatch.setattr(encoder, "text_side", wait)
 
 
 def test_what_a_departed_client_wanted_is_not_done(searcher, monkeypatch):
