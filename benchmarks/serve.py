@@ -67,9 +67,9 @@ def parser():
     add(
         "--most",
         type=float,
-        default=4.0,
+        default=6.0,
         metavar="N",
-        help="load: the highest rate that is tried, in what one after another, padded, would be done (4)",
+        help="load: the highest rate that is tried, in what one after another, padded, would be done (6)",
     )
     add("--precision", choices=("auto", "fp32", "bf16"), default="auto")
     return found
