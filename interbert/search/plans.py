@@ -40,6 +40,8 @@ from interbert.tokenizer import Tokenizer
 
 EXPLAINED = 20
 """Most hits of an answer of which it is said where their words look."""
+MANY = 1000
+"""Items that are not wanted, beyond which the search for others may take long."""
 POOL = 4
 """Times `k`: candidates of a recommendation, so that there is something to choose from."""
 
@@ -169,7 +171,17 @@ class Plans:
                 ]
             return finish(job, scored, way)
 
-        return Job(ids, [], then, done, asked.seconds, self._cost(ids, pairs), vectors=way != "exhaustive")
+        cost, finds = self._cost(ids, pairs), way != "exhaustive"
+        return Job(
+            ids,
+            [],
+            then,
+            done,
+            asked.seconds,
+            cost,
+            vectors=finds,
+            seeks=finds and (among is not None or len(without) > MANY),
+        )
 
     def _found(self, job: Job, hits: tuple[Hit, ...], way: Way) -> Found:
         reranked = len(job.pairs.odds) if job.pairs is not None else 0

@@ -164,6 +164,10 @@ class Searcher:
         self._line.join(job)
         return job.future
 
+    def check(self, request: Any) -> None:
+        """Raises what `submit` says is wrong with the request, and does nothing."""
+        self._plans.of(request)
+
     def remove(self, ids: Sequence[str]) -> Placed:
         """Gone from the next search on, and from the disk. Blocks for a write. Unknown ids are passed over."""
         return Placed(*self.index.remove(ids))

@@ -37,6 +37,7 @@ class Worker:
         self.micro_batches = self.pairs = 0
         self._images_are_next = False
         self._writer = ThreadPoolExecutor(1, "search-writer")
+        self._seeker = ThreadPoolExecutor(1, "search-seeker")
         self._thread = threading.Thread(target=self._run, name="search-model", daemon=True)
         self._thread.start()
 
@@ -46,6 +47,7 @@ class Worker:
 
     def join(self) -> None:
         self._thread.join()
+        self._seeker.shutdown()
         self._writer.shutdown()
 
     def _run(self) -> None:
@@ -77,13 +79,12 @@ class Worker:
         for job in jobs:
             try:
                 if job.encoded and job.pairs is None and job.then is not None:
-                    began = time.monotonic()
                     job.start()
-                    then, job.then = job.then, None
-                    job.pairs = then(job)
-                    job.spent["first_stage"] += time.monotonic() - began
-                    if job.pairs is not None:
-                        job.tokens = int(job.tokens_left.sum())
+                    if job.seeks:  # nor for one whose filter lets through what lies far away
+                        self._line.send_away(job)
+                        self._seeker.submit(self._seek, job)
+                        continue
+                    self._first_stage(job)
                 if job.encoded and job.then is None and job.scored:
                     if job.writes:  # the model does not wait for a disk
                         self._line.hand_over(job)
@@ -93,6 +94,24 @@ class Worker:
                         job.answer(job.finish(job))
             except Exception as error:  # one request's fault is not the others'
                 self._give_up(job, error)
+
+    def _first_stage(self, job: Job) -> None:
+        began = time.monotonic()
+        then, job.then = job.then, None
+        assert then is not None
+        job.pairs = then(job)
+        job.spent["first_stage"] += time.monotonic() - began
+        if job.pairs is not None:
+            job.tokens = int(job.tokens_left.sum())
+
+    def _seek(self, job: Job) -> None:
+        try:
+            self._first_stage(job)
+        except Exception as error:
+            if not job.over():
+                self._give_up(job, error)
+                return
+        self._line.back(job)  # which lets it go where it is over
 
     def _write(self, job: Job) -> None:
         try:

@@ -239,6 +239,56 @@ class Held:
         monkeypatch.setattr(encoder, "text_side", wait)
 
 
+class Sought:
+    """Searches with a filter take until they are let go, as those do whose items lie far from the query."""
+
+    def __init__(self, searcher: Searcher, monkeypatch) -> None:
+        self.go, self.reached, search = threading.Event(), threading.Event(), searcher.index.search
+
+        def slow(query, count, among, without, over):
+            if among is not None:
+                self.reached.set()
+                until(lambda: self.go.is_set() or over())
+            return search(query, count, among, without, over)
+
+        monkeypatch.setattr(searcher.index, "search", slow)
+
+
+def test_a_long_search_keeps_nobody_from_the_model(searcher, monkeypatch):
+    sought, far = Sought(searcher, monkeypatch), {"what": ["x"]}
+    monkeypatch.setattr(searcher.index.truth, "filtered", lambda *_: searcher.index.truth.numbers())
+    long = searcher.submit(Search((QUERIES[0],), k=3, candidates=10, filter=far))
+    assert sought.reached.wait(30)
+    assert len(searcher.submit(Search((QUERIES[1],), k=3, candidates=10)).result(30).hits) == 3
+    gone = searcher.submit(Search((QUERIES[0],), k=3, filter=far))
+    late = searcher.submit(Search((QUERIES[0],), k=3, filter=far, seconds=0.05))
+    assert gone.cancel() and not long.done() and len(searcher._line) >= 2
+    time.sleep(0.1)
+    sought.go.set()
+    assert len(long.result(30).hits) == 3 and long.result().reranked == 10
+    with pytest.raises(Late):
+        late.result(30)
+    until(lambda: len(searcher._line) == 0)
+    assert (searcher.load.dropped, searcher.load.late) == (1, 1)
+
+
+@pytest.mark.parametrize("drain", [0.0, 30.0])
+def test_closing_waits_for_a_long_search_as_long_as_it_waits_for_any(made, monkeypatch, drain):
+    with open_searcher(*made, Options(queued_seconds=60)) as searcher:
+        sought = Sought(searcher, monkeypatch)
+        monkeypatch.setattr(searcher.index.truth, "filtered", lambda *_: searcher.index.truth.numbers())
+        long = searcher.submit(Search((QUERIES[0],), k=3, candidates=10, filter={"what": "x"}))
+        assert sought.reached.wait(30)
+        if drain:
+            threading.Timer(0.2, sought.go.set).start()
+        searcher.close(drain)
+        if drain:
+            assert len(long.result(1).hits) == 3
+        else:
+            with pytest.raises(Closing):
+                long.result(1)
+
+
 def test_what_a_departed_client_wanted_is_not_done(searcher, monkeypatch):
     held = Held(searcher, monkeypatch)
     first = searcher.submit(Search((QUERIES[0],), k=2, candidates=10))
