@@ -63,7 +63,7 @@ class Load:
 class Searcher:
     """An index and the model that it was made by. Any number of threads may ask; one of its own runs the model.
 
-    `submit` waits for nothing but the database, where a request has a filter or names items. Its future is cancelled
+    `submit` waits for nothing but the database, where a request names items. Its future is cancelled
     (`Future.cancel`) when a client leaves, which drops what is left of its work; with asyncio, `asyncio.wrap_future`
     does that by itself. What a future raises: `Late`, `Closing`, a ValueError of the request's, or what went wrong.
     """

@@ -100,7 +100,7 @@ class Job:
         seeks: bool = False,
     ) -> None:
         """texts: their ids. tokens: what the whole is taken to cost, until it is known better. writes: `finish` waits
-        for a disk. vectors: those of the first stage are read, of texts and of images. seeks: `then` may look for
+        for a disk. vectors: those of the first stage are read, of texts and of images. seeks: `then` may take
         long."""
         self.texts, self.images = list(texts), list(images)
         self.text_sides: list[Side] = []

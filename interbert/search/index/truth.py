@@ -11,7 +11,7 @@ import errno
 import json
 import sqlite3
 import threading
-from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from interbert.search.index.timed import no_longer_than
+from interbert.search.index.timed import unless
 
 NAME = "index.sqlite"
 VERSION = 1
@@ -248,8 +248,9 @@ class Truth:
         )
         return np.fromiter((row[0] for row in rows), np.int64)
 
-    def filtered(self, wanted: Mapping[str, Any], seconds: float | None = None) -> np.ndarray:
-        """int64, sorted: the items that have these attributes. TimeoutError where that takes longer."""
+    def filtered(self, wanted: Mapping[str, Any], over: Callable[[], bool] = lambda: False) -> np.ndarray:
+        """int64, sorted: the items that have these attributes; all rows are read. TimeoutError as soon as it is
+        `over`."""
         clauses, values = [], []
         for name, value in wanted.items():
             several = value if isinstance(value, list | tuple | set | frozenset) else [value]
@@ -260,7 +261,7 @@ class Truth:
             )
             values += [name, *several]
         query = " AND ".join(["SELECT number FROM items WHERE removed IS NULL", *clauses])
-        with no_longer_than(self._reader, seconds):
+        with unless(self._reader, over):
             rows = self._reader.execute(f"{query} ORDER BY number", values)
             return np.fromiter((row[0] for row in rows), np.int64)
 
