@@ -160,6 +160,7 @@ class Searcher:
 
     def submit(self, request: Any) -> Future[Any]:
         """Raises at once: `Busy`, `Closing`, and ValueErrors of the request (`TooMuch`, `NoSuchItem`, other)."""
+        self._line.must_have_room()
         job = self._plans.of(request)
         self._line.join(job)
         return job.future

@@ -36,23 +36,32 @@ class Line:
     def __len__(self) -> int:
         return len(self._jobs) + len(self._away) + len(self._written)
 
+    def must_have_room(self) -> None:
+        """`Busy` where nothing more is taken on, whatever it is: so that who is refused costs next to nothing."""
+        with self._changed:
+            self._refuse(1, self._most_seconds)
+
     def join(self, job: Job) -> None:
         """`Busy` where too much waits; what comes to an empty line is always taken."""
         with self._changed:
             if self._closing:
                 raise Closing("it is being closed, and takes nothing on")
-            waiting = self.tokens
-            # What is left to be written takes memory, and no time of the model's.
-            ahead = sum(job.tokens for job in [*self._jobs, *self._away])
-            wait = ahead / self.speed if self.speed else 0.0
             longest = self._most_seconds
             if job.deadline is not None:
                 longest = min(longest, job.deadline - job.begun)
-            if waiting and (waiting + job.tokens > self._most_tokens or wait > longest):
-                self.refused += 1
-                raise Busy(max(wait, 0.05))
+            self._refuse(job.tokens, longest)
             self._jobs.append(job)
             self._changed.notify()
+
+    def _refuse(self, tokens: int, longest: float) -> None:
+        """So many more, where they would wait longer or are too many. Under the lock."""
+        waiting = self.tokens
+        # What is left to be written takes memory, and no time of the model's.
+        ahead = sum(job.tokens for job in [*self._jobs, *self._away])
+        wait = ahead / self.speed if self.speed else 0.0
+        if waiting and (waiting + tokens > self._most_tokens or wait > longest):
+            self.refused += 1
+            raise Busy(max(wait, 0.05))
 
     def wait(self) -> list[Job]:
         """Those that wait, as soon as there are any; none when the line is closed and empty."""
