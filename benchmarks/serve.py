@@ -56,7 +56,7 @@ def parser():
     )
     add("--preset", default="small", help="packed, load: size of the model (small)")
     add("--requests", type=int, default=200, metavar="N", help="packed, load: of each size (200)")
-    add("--seconds", type=float, default=20.0, metavar="S", help="load: of each rate that is tried (20)")
+    add("--seconds", type=float, default=17.0, metavar="S", help="load: of each rate that is tried (17)")
     add(
         "--p99",
         type=float,
@@ -67,9 +67,9 @@ def parser():
     add(
         "--most",
         type=float,
-        default=4.0,
+        default=6.0,
         metavar="N",
-        help="load: the highest rate that is tried, in what one after another, padded, would be done (4)",
+        help="load: the highest rate that is tried, in what one after another, padded, would be done (6)",
     )
     add("--precision", choices=("auto", "fp32", "bf16"), default="auto")
     return found

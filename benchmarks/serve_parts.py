@@ -1,6 +1,7 @@
 """The parts that benchmarks/serve.py measures."""
 
 import argparse
+import copy
 import tempfile
 import time
 from collections.abc import Callable
@@ -15,8 +16,9 @@ from interbert.corpus.corpus import Corpus
 from interbert.corpus.tokens import token_table
 from interbert.deploy.padded_model import PaddedModel
 from interbert.model.interbert import InterBertForPreTraining
+from interbert.model.layers.linear import lay_out
 from interbert.model.shape.configuration import InterBertConfig
-from interbert.search.encoder import Encoder, budget_of, image_vectors_of, placed, text_vectors_of, texts_of
+from interbert.search.encoder import Encoder, budget_of, image_vectors_of, placed, text_vectors_of
 from interbert.search.engine.jobs import Pairs, Rows
 from interbert.search.engine.ranker import Ranker, split
 from interbert.search.index import snapshots
@@ -246,6 +248,7 @@ def packed(arguments: argparse.Namespace) -> dict[str, Any]:
         pairs = sum(len(items) for _, items in requests)
         ways: dict[str, Callable[[], np.ndarray]] = {
             "padded, a request at a time": lambda requests=requests: world.padded(requests),
+            "padded, with our products": lambda requests=requests: world.padded(requests, laid_out=True),
             "packed, a request at a time": lambda requests=requests: world.packed(requests, together=False),
             "packed, requests together": lambda requests=requests: world.packed(requests, together=True),
         }
@@ -275,8 +278,11 @@ class World:
     """Items with regions, queries, and what a server would keep of the items."""
 
     def __init__(self, model: InterBertForPreTraining, count: int, items: int = 500) -> None:
+        self.padded_model = PaddedModel(copy.deepcopy(model), ("match_logits",))
+        lay_out(model.interbert)  # as a server does
+        self.padded_laid_out = PaddedModel(model, ("match_logits",))
         self.model, self.encoder, self.budget = model, Encoder(model), budget_of(torch.device("cpu"))
-        self.ranker, self.padded_model = Ranker(self.encoder), PaddedModel(model, ("match_logits",))
+        self.ranker = Ranker(self.encoder)
         self.count, self.rng = count, np.random.default_rng(0)
         rng = self.rng
         self.regions = rng.integers(REGIONS[0], REGIONS[1] + 1, items)
@@ -306,8 +312,10 @@ class World:
         return found
 
     @torch.inference_mode()
-    def padded(self, requests: list[tuple[np.ndarray, np.ndarray]]) -> np.ndarray:
-        """As a plain server does it: the query with each candidate's stored regions, padded to the most of them."""
+    def padded(self, requests: list[tuple[np.ndarray, np.ndarray]], laid_out: bool = False) -> np.ndarray:
+        """As a plain server does it: the query with each candidate's stored regions, padded to the most of them.
+        laid_out: with the products of ours."""
+        model = self.padded_laid_out if laid_out else self.padded_model
         found, dtype = [], next(self.model.parameters()).dtype
         for ids, items in requests:
             count, most = len(items), int(self.regions[items].max())
@@ -321,7 +329,7 @@ class World:
                     1,
                 )
             ids_BL = torch.from_numpy(np.tile(ids, (count, 1)))
-            (logits,) = self.padded_model(
+            (logits,) = model(
                 ids_BL,
                 torch.ones_like(ids_BL),
                 torch.zeros_like(ids_BL),
@@ -347,11 +355,7 @@ class World:
         return np.concatenate([*found, self._packed(waiting)])
 
     def _packed(self, requests: list[tuple[np.ndarray, np.ndarray]]) -> np.ndarray:
-        sides = [
-            side
-            for _, encoded in texts_of(self.encoder, [ids for ids, _ in requests], self.budget)
-            for side in split(encoded.side)
-        ]
+        sides = split(self.encoder.text_side([ids for ids, _ in requests]))
         pairs = [
             Pairs([side], [Rows(self.rows[item], None) for item in items.tolist()])
             for side, (_, items) in zip(sides, requests, strict=True)

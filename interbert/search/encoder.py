@@ -7,7 +7,7 @@ ranking, and run on without the other stream to the vector. `model/alone.py` is 
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -19,6 +19,7 @@ from interbert.kernels.cpu import native
 from interbert.kernels.cpu.bf16 import has_bf16
 from interbert.model import alone
 from interbert.model.interbert import InterBertForPreTraining
+from interbert.model.layers.linear import lay_out
 from interbert.model.shared.match import SharedMatch
 from interbert.model.shared.sides import Side
 
@@ -69,19 +70,27 @@ class Encoder:
         """Of a vector; 0 where there is none."""
         return alone.vector_width(self.model) if self.vectors_from else 0
 
-    @torch.inference_mode()
     def texts(self, ids: list[np.ndarray]) -> Encoded:
+        side = self.text_side(ids)
+        return Encoded(side, self.vectors("text", side))
+
+    def images(self, features_RD: Tensor, boxes_R5: Tensor, regions_B: np.ndarray) -> Encoded:
+        side = self.image_side(features_RD, boxes_R5, regions_B)
+        return Encoded(side, self.vectors("image", side))
+
+    @torch.inference_mode()
+    def text_side(self, ids: list[np.ndarray]) -> Side:
         lengths_B = np.array([len(one) for one in ids], np.int64)
         ids_T = torch.from_numpy(np.concatenate(ids).astype(np.int64)).to(self.device)
-        side = self.match.sides.captions(ids_T, lengths_B)
-        return Encoded(side, self._vectors("text", side))
+        return self.match.sides.captions(ids_T, lengths_B)
 
     @torch.inference_mode()
-    def images(self, features_RD: Tensor, boxes_R5: Tensor, regions_B: np.ndarray) -> Encoded:
-        side = self.match.sides.images(features_RD.to(self.device), boxes_R5.to(self.device), regions_B)
-        return Encoded(side, self._vectors("image", side))
+    def image_side(self, features_RD: Tensor, boxes_R5: Tensor, regions_B: np.ndarray) -> Side:
+        return self.match.sides.images(features_RD.to(self.device), boxes_R5.to(self.device), regions_B)
 
-    def _vectors(self, name: str, side: Side) -> np.ndarray | None:
+    @torch.inference_mode()
+    def vectors(self, name: Literal["text", "image"], side: Side) -> np.ndarray | None:
+        """float32 [B, W]; None of a model that has none. Costs all layers of a stream, where ranking needs none."""
         if self.vectors_from is None:
             return None
         cu = torch.from_numpy(side.cu.astype(np.int32)).to(self.device)
@@ -152,6 +161,7 @@ def model_in(folder: Path, device: torch.device, precision: str = "auto") -> tup
     from interbert.model.loading import load_ours
 
     model, precision = placed(load_ours(folder), device, precision)
+    lay_out(model.interbert)
     if "match" not in model.heads:
         raise ValueError(
             f"{folder}: the model has no match head (prediction_heads in config.json): it ranks nothing"

@@ -40,6 +40,8 @@ from interbert.tokenizer import Tokenizer
 
 EXPLAINED = 20
 """Most hits of an answer of which it is said where their words look."""
+MANY = 1000
+"""Items that are not wanted, beyond which the search for others may take long."""
 POOL = 4
 """Times `k`: candidates of a recommendation, so that there is something to choose from."""
 
@@ -131,27 +133,24 @@ class Plans:
         pairs = whole if way == "exhaustive" else min(count, whole) if rerank else 0
         self._must_be_few(len(ids), pairs)
         truth = self.index.truth
-        try:
-            among = truth.filtered(wanted, asked.seconds) if wanted else None
-        except TimeoutError:
-            raise Late("the deadline passed while the filter was looked up") from None
         without = frozenset(truth.numbers_of(exclude))
         first: dict[int, float] = {}
         rows: dict[int, Row] = {}
         order: list[int] = []
 
         def then(job: Job) -> Pairs | None:
-            if way == "exhaustive":
-                everything = truth.numbers() if among is None else among
-                numbers = [number for number in everything.tolist() if number not in without]
-            else:
-                query_1W = np.mean(job.text_vectors, axis=0)[None]
-                try:
+            try:
+                among = truth.filtered(wanted, job.over) if wanted else None
+                if way == "exhaustive":
+                    everything = truth.numbers() if among is None else among
+                    numbers = [number for number in everything.tolist() if number not in without]
+                else:
+                    query_1W = np.mean(job.text_vectors, axis=0)[None]
                     found, products = self.index.search(query_1W, count, among, without, job.over)
-                except TimeoutError:
-                    raise Late("the deadline passed while candidates were sought") from None
-                numbers = found[0]
-                first.update(zip(numbers, products[0], strict=True))
+                    numbers = found[0]
+                    first.update(zip(numbers, products[0], strict=True))
+            except TimeoutError:
+                raise Late("the deadline passed while candidates were sought") from None
             rows.update(self.index.rows(numbers))
             order.extend(number for number in numbers if number in rows)
             if not rows or not (rerank or way == "exhaustive"):
@@ -169,7 +168,8 @@ class Plans:
                 ]
             return finish(job, scored, way)
 
-        return Job(ids, [], then, done, asked.seconds, self._cost(ids, pairs))
+        cost, seeks = self._cost(ids, pairs), bool(wanted) or len(without) > MANY
+        return Job(ids, [], then, done, asked.seconds, cost, vectors=way != "exhaustive", seeks=seeks)
 
     def _found(self, job: Job, hits: tuple[Hit, ...], way: Way) -> Found:
         reranked = len(job.pairs.odds) if job.pairs is not None else 0
@@ -216,7 +216,7 @@ class Plans:
             )
 
         cost = self._cost(ids, len(asked.items)) + sum(image.tokens for image in brought)
-        return Job(ids, brought, then, finish, asked.seconds, cost)
+        return Job(ids, brought, then, finish, asked.seconds, cost, vectors=False)
 
     def _embed(self, asked: Embed) -> Job:
         if self.encoder.vectors_from is None:

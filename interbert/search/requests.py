@@ -190,7 +190,7 @@ class Options:
     """Most items of an index that a model without distilled heads is held against one by one."""
     queued_tokens: int | None = None
     """Work that may wait. None: 16 micro-batches. More is refused (`Busy`)."""
-    queued_seconds: float = 2.0
+    queued_seconds: float = 1.0
     """Longest wait, at the speed of the last requests, that is taken on."""
     max_texts: int = 16
     """Of a topic."""

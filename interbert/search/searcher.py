@@ -63,7 +63,7 @@ class Load:
 class Searcher:
     """An index and the model that it was made by. Any number of threads may ask; one of its own runs the model.
 
-    `submit` waits for nothing but the database, where a request has a filter or names items. Its future is cancelled
+    `submit` waits for nothing but the database, where a request names items. Its future is cancelled
     (`Future.cancel`) when a client leaves, which drops what is left of its work; with asyncio, `asyncio.wrap_future`
     does that by itself. What a future raises: `Late`, `Closing`, a ValueError of the request's, or what went wrong.
     """
@@ -160,9 +160,14 @@ class Searcher:
 
     def submit(self, request: Any) -> Future[Any]:
         """Raises at once: `Busy`, `Closing`, and ValueErrors of the request (`TooMuch`, `NoSuchItem`, other)."""
+        self._line.must_have_room()
         job = self._plans.of(request)
         self._line.join(job)
         return job.future
+
+    def check(self, request: Any) -> None:
+        """Raises what `submit` says is wrong with the request, and does nothing."""
+        self._plans.of(request)
 
     def remove(self, ids: Sequence[str]) -> Placed:
         """Gone from the next search on, and from the disk. Blocks for a write. Unknown ids are passed over."""

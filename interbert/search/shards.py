@@ -5,6 +5,7 @@ They may be in this process or in others (`interbert/serve/ray.py`): whatever ta
 
 from __future__ import annotations
 
+import threading
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -17,6 +18,7 @@ from interbert.search.index.split import shard_of
 from interbert.search.looks import Look
 from interbert.search.plans import pool_of, shown
 from interbert.search.requests import (
+    Busy,
     Embed,
     Found,
     Hit,
@@ -33,8 +35,10 @@ from interbert.search.searcher import Load, Searcher
 
 Call = Callable[..., Future[Any]]
 """(name of what a `Searcher` has, what it is given): the answer; of `submit`, that to the request."""
-THREADS = 64
-"""That wait for shards: as many requests are under way at a time."""
+THREADS, WAITING = 64, 256
+"""That wait for shards: as many requests are under way at a time; and how many more may wait for one of them."""
+AGAIN = 1.0
+"""Seconds after which one that was not taken on may come again."""
 
 
 def called(searcher: Searcher) -> Call:
@@ -53,15 +57,17 @@ def called(searcher: Searcher) -> Call:
 
 class Shards:
     """As a `Searcher` is asked, so are they. An item is where `shard_of` its id says; a request that one of them
-    cannot answer is not answered in part."""
+    cannot answer is not answered in part. But a put that one of them refuses for want of room may be done by others,
+    and can be sent again."""
 
     def __init__(self, shards: Sequence[Call], options: Options = Options()) -> None:  # noqa: B008 (frozen)
         self._shards, self._options = list(shards), options
         self._pool = ThreadPoolExecutor(THREADS, "shards")
+        self._room = threading.Semaphore(THREADS + WAITING)
         self._turn = 0
 
     def submit(self, request: Any) -> Future[Any]:
-        """What it raises, its future raises."""
+        """`Busy` at once where too many wait; all else its future raises."""
         makes: dict[type, Callable[[Any, list[Future[Any]]], Any]] = {
             Search: self._search,
             Recommend: self._recommend,
@@ -78,19 +84,21 @@ class Shards:
                     one.cancel()
 
         def work() -> None:
-            if future.cancelled():
-                return
             try:
-                answer = makes[type(request)](request, under_way)
+                if not future.cancelled():
+                    answer = makes[type(request)](request, under_way)
+                    if not future.cancelled():
+                        future.set_result(answer)
             except BaseException as error:
                 for one in under_way:
                     one.cancel()
-                if not future.cancelled():
+                if not future.done():
                     future.set_exception(error)
-            else:
-                if not future.cancelled():
-                    future.set_result(answer)
+            finally:
+                self._room.release()
 
+        if not self._room.acquire(blocking=False):
+            raise Busy(AGAIN)
         future.add_done_callback(leave)
         self._pool.submit(work)
         return future
@@ -198,6 +206,8 @@ class Shards:
     def _put(self, asked: Put, under_way: list[Future[Any]]) -> Placed:
         by_id = self._by_shard([item.id for item in asked.items], asked.items)
         parts = {shard: replace(asked, items=tuple(items)) for shard, items in by_id.items()}
+        if len(parts) > 1:  # what is wrong with one of them is said before any of them is put
+            self._each(lambda part: ("check", part), parts, under_way)
         placed = self._each(lambda part: ("submit", part), parts or {0: asked}, under_way)
         return Placed(self.sequence, sum(one.count for one in placed.values()))
 

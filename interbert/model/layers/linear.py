@@ -5,12 +5,16 @@ from typing import TypeGuard
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from interbert.kernels.cpu.laid_out import LaidOut, laid_out, serves
 from interbert.kernels.linear import linear, passing_linear
 from interbert.kernels.rows import serving
 from interbert.kernels.rows.table import WIDEST_NORM
 
 
 class Linear(nn.Linear):
+    laid_out: LaidOut | None = None
+    """Of a model that is only asked (`lay_out`)."""
+
     # What comes out depends on what is asked for.
     def forward(self, x_NI: Tensor, gelu: bool = False, way: str = "whole"):
         """way: whole; product, without the bias; passing, with x as `passing_linear` gives it."""
@@ -18,7 +22,17 @@ class Linear(nn.Linear):
             return passing_linear(x_NI, self.weight, self.bias, gelu)
         if way == "product":
             return F.linear(x_NI, self.weight)
+        if self.laid_out is not None and serves(x_NI):
+            return self.laid_out(x_NI, gelu)
         return linear(x_NI, self.weight, self.bias, gelu)
+
+
+def lay_out(model: nn.Module) -> None:
+    """From here on its weights must not change: products read copies of them, on a CPU in fp32; elsewhere nothing is
+    done."""
+    for layer in model.modules():
+        if isinstance(layer, Linear):
+            layer.laid_out = laid_out(layer.weight, layer.bias)
 
 
 def activated(layer: nn.Module, x_NI: Tensor) -> Tensor:

@@ -96,15 +96,18 @@ class Job:
         seconds: float | None,
         tokens: int,
         writes: bool = False,
+        vectors: bool = True,
+        seeks: bool = False,
     ) -> None:
         """texts: their ids. tokens: what the whole is taken to cost, until it is known better. writes: `finish` waits
-        for a disk."""
+        for a disk. vectors: those of the first stage are read, of texts and of images. seeks: `then` may take
+        long."""
         self.texts, self.images = list(texts), list(images)
         self.text_sides: list[Side] = []
         self.text_vectors: list[np.ndarray] = []
         self.image_rows: list[Rows] = []
         self.then: Callable[[Job], Pairs | None] | None = then
-        self.finish, self.writes = finish, writes
+        self.finish, self.writes, self.vectors, self.seeks = finish, writes, vectors, seeks
         self.pairs: Pairs | None = None
         self.future: Future[Any] = Future()
         self.begun = time.monotonic()
@@ -144,7 +147,7 @@ class Job:
 
     def over(self) -> bool:
         """Nobody waits for it any more."""
-        return self.left() or self.late()
+        return self.future.done() or self.late()
 
     def keep(self) -> bool:
         """It is answered whoever leaves. False where its client has left or it is late, and nothing is to be done."""

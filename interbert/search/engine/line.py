@@ -19,6 +19,8 @@ class Line:
         self._jobs: list[Job] = []
         self._written: list[Job] = []
         """Those of which all that is left is a write, which is done elsewhere."""
+        self._away: list[Job] = []
+        """Those that come back: what is done elsewhere now is not the last of it."""
         self._changed = threading.Condition()
         self._closing = False
         self.speed = 0.0
@@ -29,27 +31,37 @@ class Line:
 
     @property
     def tokens(self) -> int:
-        return sum(job.tokens for job in [*self._jobs, *self._written])
+        return sum(job.tokens for job in [*self._jobs, *self._away, *self._written])
 
     def __len__(self) -> int:
-        return len(self._jobs) + len(self._written)
+        return len(self._jobs) + len(self._away) + len(self._written)
+
+    def must_have_room(self) -> None:
+        """`Busy` where nothing more is taken on, whatever it is: so that who is refused costs next to nothing."""
+        with self._changed:
+            self._refuse(1, self._most_seconds)
 
     def join(self, job: Job) -> None:
         """`Busy` where too much waits; what comes to an empty line is always taken."""
         with self._changed:
             if self._closing:
                 raise Closing("it is being closed, and takes nothing on")
-            waiting = self.tokens
-            # What is left to be written takes memory, and no time of the model's.
-            wait = sum(job.tokens for job in self._jobs) / self.speed if self.speed else 0.0
             longest = self._most_seconds
             if job.deadline is not None:
                 longest = min(longest, job.deadline - job.begun)
-            if waiting and (waiting + job.tokens > self._most_tokens or wait > longest):
-                self.refused += 1
-                raise Busy(max(wait, 0.05))
+            self._refuse(job.tokens, longest)
             self._jobs.append(job)
             self._changed.notify()
+
+    def _refuse(self, tokens: int, longest: float) -> None:
+        """So many more, where they would wait longer or are too many. Under the lock."""
+        waiting = self.tokens
+        # What is left to be written takes memory, and no time of the model's.
+        ahead = sum(job.tokens for job in [*self._jobs, *self._away])
+        wait = ahead / self.speed if self.speed else 0.0
+        if waiting and (waiting + tokens > self._most_tokens or wait > longest):
+            self.refused += 1
+            raise Busy(max(wait, 0.05))
 
     def wait(self) -> list[Job]:
         """Those that wait, as soon as there are any; none when the line is closed and empty."""
@@ -57,7 +69,7 @@ class Line:
             while True:
                 self._leave(Job.left, "dropped")
                 self._leave(Job.late, "late", Job.fail_late)
-                if self._jobs or self._closing:
+                if self._jobs or (self._closing and not self._away):
                     return list(self._jobs)
                 self._changed.wait()
 
@@ -68,9 +80,23 @@ class Line:
                 self._jobs.remove(job)
                 self._written.append(job)
 
+    def send_away(self, job: Job) -> None:
+        """It still counts; `wait` says no more of it until it is back."""
+        with self._changed:
+            if job in self._jobs:
+                self._jobs.remove(job)
+                self._away.append(job)
+
+    def back(self, job: Job) -> None:
+        with self._changed:
+            if job in self._away:  # else it was closed meanwhile
+                self._away.remove(job)
+                self._jobs.append(job)
+                self._changed.notify_all()
+
     def done(self, job: Job) -> None:
         with self._changed:
-            for jobs in (self._jobs, self._written):
+            for jobs in (self._jobs, self._away, self._written):
                 if job in jobs:
                     jobs.remove(job)
             self._changed.notify_all()
@@ -93,9 +119,10 @@ class Line:
             end = time.monotonic() + drain
             while len(self) and (left := end - time.monotonic()) > 0:
                 self._changed.wait(left)
-            for job in self._jobs:
+            for job in [*self._jobs, *self._away]:
                 job.fail(Closing("it was closed before the answer was there"))
             self._jobs.clear()
+            self._away.clear()
             self._changed.notify_all()
 
     @property

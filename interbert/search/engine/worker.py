@@ -5,17 +5,19 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from typing import Literal
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from interbert.model.shared.sides import Side
 from interbert.search.encoder import Encoder
 from interbert.search.engine.jobs import Candidate, Image, Job, Rows, Stored, tokens_of
 from interbert.search.engine.line import Line
-from interbert.search.engine.ranker import Ranker, split
+from interbert.search.engine.ranker import Ranker, joined, split
 
 log = logging.getLogger(__name__)
 
@@ -35,6 +37,7 @@ class Worker:
         self.micro_batches = self.pairs = 0
         self._images_are_next = False
         self._writer = ThreadPoolExecutor(1, "search-writer")
+        self._seeker = ThreadPoolExecutor(1, "search-seeker")
         self._thread = threading.Thread(target=self._run, name="search-model", daemon=True)
         self._thread.start()
 
@@ -44,6 +47,7 @@ class Worker:
 
     def join(self) -> None:
         self._thread.join()
+        self._seeker.shutdown()
         self._writer.shutdown()
 
     def _run(self) -> None:
@@ -75,13 +79,12 @@ class Worker:
         for job in jobs:
             try:
                 if job.encoded and job.pairs is None and job.then is not None:
-                    began = time.monotonic()
                     job.start()
-                    then, job.then = job.then, None
-                    job.pairs = then(job)
-                    job.spent["first_stage"] += time.monotonic() - began
-                    if job.pairs is not None:
-                        job.tokens = int(job.tokens_left.sum())
+                    if job.seeks:  # nor for one whose filter lets through what lies far away
+                        self._line.send_away(job)
+                        self._seeker.submit(self._seek, job)
+                        continue
+                    self._first_stage(job)
                 if job.encoded and job.then is None and job.scored:
                     if job.writes:  # the model does not wait for a disk
                         self._line.hand_over(job)
@@ -91,6 +94,24 @@ class Worker:
                         job.answer(job.finish(job))
             except Exception as error:  # one request's fault is not the others'
                 self._give_up(job, error)
+
+    def _first_stage(self, job: Job) -> None:
+        began = time.monotonic()
+        then, job.then = job.then, None
+        assert then is not None
+        job.pairs = then(job)
+        job.spent["first_stage"] += time.monotonic() - began
+        if job.pairs is not None:
+            job.tokens = int(job.tokens_left.sum())
+
+    def _seek(self, job: Job) -> None:
+        try:
+            self._first_stage(job)
+        except Exception as error:
+            if not job.over():
+                self._give_up(job, error)
+                return
+        self._line.back(job)  # which lets it go where it is over
 
     def _write(self, job: Job) -> None:
         try:
@@ -108,26 +129,44 @@ class Worker:
     def _encode_texts(self, jobs: list[Job]) -> None:
         taken = self._take(jobs, lambda job: [len(ids) for ids in job.texts[len(job.text_sides) :]])
         ids = [job.texts[len(job.text_sides) + n] for job, count in taken for n in range(count)]
-        encoded = self._timed(taken, sum(map(len, ids)), lambda: self._encoder.texts(ids))
-        sides, at = split(encoded.side), 0
+        side, vectors = self._timed(
+            taken, sum(map(len, ids)), lambda: self._encoded("text", self._encoder.text_side(ids), taken)
+        )
+        sides, at = split(side), 0
         for job, count in taken:
             job.text_sides += sides[at : at + count]
-            if encoded.vectors is not None:
-                job.text_vectors += list(encoded.vectors[at : at + count])
+            if job.vectors and vectors is not None:
+                job.text_vectors += [next(vectors) for _ in range(count)]
             at += count
 
     def _encode_images(self, jobs: list[Job]) -> None:
         taken = self._take(jobs, lambda job: [image.tokens for image in job.images[len(job.image_rows) :]])
         images = [job.images[len(job.image_rows) + n] for job, count in taken for n in range(count)]
-        encoded = self._timed(
-            taken, sum(image.tokens for image in images), lambda: self._encoder.images(*_packed(images))
+        side, vectors = self._timed(
+            taken,
+            sum(image.tokens for image in images),
+            lambda: self._encoded("image", self._encoder.image_side(*_packed(images)), taken),
         )
-        rows_SH, cu, at = encoded.side.x_SH.cpu(), encoded.side.cu.tolist(), 0
+        rows = iter(side.x_SH.cpu().split(side.lengths.tolist()))
         for job, count in taken:
-            for place in range(at, at + count):
-                vector = None if encoded.vectors is None else encoded.vectors[place]
-                job.image_rows.append(Rows(rows_SH[cu[place] : cu[place + 1]], vector))
-            at += count
+            for _ in range(count):
+                vector_W = next(vectors) if job.vectors and vectors is not None else None
+                job.image_rows.append(Rows(next(rows), vector_W))
+
+    def _encoded(
+        self, name: Literal["text", "image"], side: Side, taken: list[tuple[Job, int]]
+    ) -> tuple[Side, Iterator[np.ndarray] | None]:
+        """And the vectors of those whose job reads them, one after another."""
+        reads = np.repeat([job.vectors for job, _ in taken], [count for _, count in taken])
+        if not reads.any():
+            return side, None
+        reading = (
+            side
+            if reads.all()
+            else joined([one for one, read in zip(split(side), reads, strict=True) if read])
+        )
+        vectors = self._encoder.vectors(name, reading)
+        return side, None if vectors is None else iter(vectors)
 
     def _score(self, jobs: list[Job]) -> None:
         taken = self._take(jobs, lambda job: job.tokens_left[: self._budget])

@@ -97,7 +97,7 @@ class Index:
             about = truth.about
             if model is not None:
                 _must_be_of(path, about, model)
-            end = truth.tokens_end()[0]
+            end = truth.tokens_end()
             tokens = TokenFile(path / TOKENS, about["hidden"], about["precision"], end, read_only)
         except BaseException:
             if lock is not None:

@@ -10,8 +10,8 @@ from interbert.search.index.nearest import Nearest
 
 FEW = 20_000
 """Items that fit a filter, up to which each of them is looked at."""
-WIDEST = 65_536
-"""Neighbours that a graph is asked for, beyond which it is cheaper to look at all that fit."""
+WIDEST = 16_384
+"""Neighbours that a graph is asked for, so long others wait; beyond it all that fit are looked at."""
 AT_A_TIME = 20_000
 """That are looked at before the clock is."""
 
@@ -31,7 +31,10 @@ def nearest_of(
         return _looked_at(nearest, query_W, count, among, over)
     whole = len(nearest)
     # As many more as will not do, if those that will do lie about evenly.
-    asked = 2 * count * max(1, whole // len(among)) if among is not None else count + min(len(without), count)
+    asked, most = count + min(len(without), count), whole
+    if among is not None:
+        asked, most = 2 * count * max(1, whole // len(among)), min(whole, WIDEST)
+    asked = min(asked, most)
     while True:
         _go_on_unless(over)
         found, scores = nearest.search(query_W[None], asked)
@@ -40,9 +43,10 @@ def nearest_of(
             keep &= np.isin(found[0], among, assume_unique=True)
         if keep.sum() >= count or asked >= whole:
             return found[0][keep][:count].tolist(), scores[0][keep][:count].tolist()
-        if among is not None and asked >= WIDEST:
+        if asked >= most:
+            assert among is not None
             return _looked_at(nearest, query_W, count, among, over)
-        asked = min(whole, 4 * asked)
+        asked = min(most, 4 * asked)
 
 
 def _looked_at(

@@ -11,7 +11,7 @@ import errno
 import json
 import sqlite3
 import threading
-from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from interbert.search.index.timed import no_longer_than
+from interbert.search.index.timed import unless
 
 NAME = "index.sqlite"
 VERSION = 1
@@ -183,7 +183,9 @@ class Truth:
     def last_number(self) -> int:
         """Of the last change; 0 before the first."""
         row = self._reader.execute(
-            "SELECT max(coalesce(max(number), 0), coalesce(max(removed), 0)) FROM items"
+            # Two questions, each of which an index answers: one that asks for both reads every row.
+            "SELECT max((SELECT coalesce(max(number), 0) FROM items), "
+            "(SELECT coalesce(max(removed), 0) FROM items WHERE removed IS NOT NULL))"
         ).fetchone()
         return row[0]
 
@@ -246,8 +248,9 @@ class Truth:
         )
         return np.fromiter((row[0] for row in rows), np.int64)
 
-    def filtered(self, wanted: Mapping[str, Any], seconds: float | None = None) -> np.ndarray:
-        """int64, sorted: the items that have these attributes. TimeoutError where that takes longer."""
+    def filtered(self, wanted: Mapping[str, Any], over: Callable[[], bool] = lambda: False) -> np.ndarray:
+        """int64, sorted: the items that have these attributes; all rows are read. TimeoutError as soon as it is
+        `over`."""
         clauses, values = [], []
         for name, value in wanted.items():
             several = value if isinstance(value, list | tuple | set | frozenset) else [value]
@@ -258,7 +261,7 @@ class Truth:
             )
             values += [name, *several]
         query = " AND ".join(["SELECT number FROM items WHERE removed IS NULL", *clauses])
-        with no_longer_than(self._reader, seconds):
+        with unless(self._reader, over):
             rows = self._reader.execute(f"{query} ORDER BY number", values)
             return np.fromiter((row[0] for row in rows), np.int64)
 
@@ -289,18 +292,25 @@ class Truth:
             "SELECT number, id, vector, tokens_at, tokens, checksum FROM items WHERE removed IS NULL ORDER BY number"
         )
 
-    def tokens_end(self) -> tuple[int, int]:
-        """Rows of tokens that are spoken of, tombstones included; and how many of them belong to what is there."""
-        end = self._reader.execute("SELECT coalesce(max(tokens_at + tokens), 0) FROM items").fetchone()[0]
-        used = self._reader.execute(
-            "SELECT coalesce(sum(tokens), 0) FROM items WHERE removed IS NULL"
-        ).fetchone()[0]
-        return end, used
+    def tokens_end(self) -> int:
+        """Rows of tokens that are spoken of, tombstones included. Who is put later has later ones (`faults` looks
+        whether it is so), so no other row need be read."""
+        row = self._reader.execute(
+            "SELECT tokens_at + tokens FROM items ORDER BY number DESC LIMIT 1"
+        ).fetchone()
+        return row[0] if row else 0
 
     def faults(self) -> list[str]:
-        """What SQLite itself finds wrong with its file."""
+        """What SQLite itself finds wrong with its file, and rows of tokens beyond their end."""
         rows = self._reader.execute("PRAGMA integrity_check").fetchall()
-        return [row[0] for row in rows if row[0] != "ok"]
+        found = [row[0] for row in rows if row[0] != "ok"]
+        if not found:
+            end = self.tokens_end()
+            beyond = self._reader.execute(
+                "SELECT id FROM items WHERE tokens_at + tokens > ?", (end,)
+            ).fetchall()
+            found = [f"item {row[0]!r} has rows of tokens beyond {end:,}, the last one's" for row in beyond]
+        return found
 
     def close(self) -> None:
         for connection in self._all:

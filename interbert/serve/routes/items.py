@@ -43,7 +43,8 @@ def add(app: FastAPI, door: Door) -> None:
     async def get(item_id: str) -> Response:
         door.must_be_open()
         item = await door.aside(door.searcher.item, item_id)
-        return JSONResponse(item | {"regions": _told(item["regions"])})
+        named = {name: item[name] for name in ("id", "title", "attributes")}
+        return JSONResponse(named | _told(item["regions"]))
 
     @app.delete("/items/{item_id:path}")
     async def delete(item_id: str) -> Response:
@@ -86,10 +87,10 @@ def _seen(sent: PictureBody, uploads: Uploads | None, who: str) -> ImageRegions:
     return uploads.regions(data, f"{who}, image")
 
 
-def _told(regions: ImageRegions | None) -> dict[str, Any] | None:
-    """As they can be put again; None where their store is gone."""
+def _told(regions: ImageRegions | None) -> dict[str, Any]:
+    """As they can be put again; nothing where their store is gone."""
     if regions is None:
-        return None
+        return {}
     halves = np.asarray(regions.features).astype("<f2")
     return {
         "features": base64.b64encode(halves.tobytes()).decode(),

@@ -11,10 +11,12 @@ from interbert.serve.metrics import Metrics
 
 
 def add(app: FastAPI, door: Door, metrics: Metrics) -> None:
+    @app.head("/health", include_in_schema=False)
     @app.get("/health")
     async def health() -> Response:
         return JSONResponse({"status": "alive"})
 
+    @app.head("/ready", include_in_schema=False)
     @app.get("/ready")
     async def ready() -> Response:
         await door.must_be_alive()

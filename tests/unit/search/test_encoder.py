@@ -10,9 +10,11 @@ from interbert.batches.unmasked import read_regions
 from interbert.model import alone
 from interbert.model.interbert import InterBertForPreTraining
 from interbert.model.layers.heads import match_log_odds
+from interbert.model.layers.linear import lay_out
 from interbert.model.shape.configuration import InterBertConfig
 from interbert.model.shape.size import parameters
 from interbert.search.encoder import Encoder, image_vectors_of, parts_of, text_vectors_of
+from interbert.search.engine.ranker import Ranker, split
 
 IDS = [np.array([2, 7, 9, 3]), np.array([2, 30, 3]), np.array([2, 11, 12, 13, 14, 15, 3])]
 REGIONS = np.array([3, 1, 5])
@@ -99,6 +101,26 @@ def test_what_a_model_says_does_not_depend_on_neighbours(tmp_path):
         alone_ = encoder.images(one[0], one[1], np.array([len(one[1])])).vectors
         assert np.allclose(alone_[0], small[7], atol=1e-5)
     assert np.allclose(text_vectors_of(encoder, IDS, 4), text_vectors_of(encoder, IDS, 100), atol=1e-5)
+
+
+@pytest.mark.parametrize("architecture", ["interbert", "vilbert", "imagebert"])
+def test_weights_that_are_laid_out_say_the_same(architecture):
+    plain, ours = (Encoder(model_of(architecture, ("match", "search"))) for _ in range(2))
+    lay_out(ours.model)
+    _, _, features, boxes, _ = inputs()
+    assert np.allclose(ours.texts(IDS).vectors, plain.texts(IDS).vectors, atol=1e-5)
+    odds = []
+    for encoder in (ours, plain):
+        texts, items = encoder.text_side(IDS), encoder.image_side(features, boxes, REGIONS)
+        pairs = np.array([0, 1, 2, 0]), np.array([2, 1, 0, 0])
+        odds.append(
+            Ranker(encoder).log_odds(split(texts), items.x_SH, REGIONS + items_added(encoder), *pairs)
+        )
+    assert np.allclose(*odds, atol=1e-4) and odds[0].std() > 0.01
+
+
+def items_added(encoder: Encoder) -> int:
+    return encoder.match.sides.added
 
 
 def test_parts_hold_what_fits():

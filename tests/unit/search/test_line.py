@@ -30,3 +30,18 @@ def test_the_first_micro_batch_in_which_much_is_read_makes_nobody_leave():
     line.ran(10, 5.0)  # slow in earnest
     with pytest.raises(Busy):
         line.join(job(1000))
+
+
+def test_a_full_line_refuses_before_a_request_is_looked_at():
+    line = Line(1000, 2.0)
+    line.must_have_room()
+    line.join(job(1000))
+    with pytest.raises(Busy):
+        line.must_have_room()
+    slow = Line(10_000, 2.0)
+    slow.ran(1, 1.0)
+    slow.ran(100, 1.0)
+    slow.join(job(250))
+    with pytest.raises(Busy) as refused:
+        slow.must_have_room()
+    assert refused.value.retry_after == pytest.approx(2.5) and slow.refused == 1

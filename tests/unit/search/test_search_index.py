@@ -290,3 +290,26 @@ def test_exact_and_graph_find_what_numpy_finds():
 def test_about_stands_in_the_database(tmp_path):
     with empty_index(tmp_path / "i") as index:
         assert index.about == {"version": 1, **json.loads(json.dumps(about()))}
+
+
+def test_opening_reads_no_more_of_a_large_index_than_of_a_small_one(tmp_path):
+    """But its vectors: what was last is asked of the database in a few instructions, however many items there are."""
+    instructions = []
+    for count in (20, 500):
+        with empty_index(tmp_path / f"{count}") as index:
+            index.put([addition(n) for n in range(count)])
+            index.remove(["item-3", f"item-{count - 1}"])
+            connection, counted = index.truth._reader, []
+            connection.set_progress_handler(lambda counted=counted: counted.append(1), 1)
+            assert (index.truth.last_number(), index.truth.tokens_end()) == (count + 1, 3 * count)
+            connection.set_progress_handler(None, 0)
+            instructions.append(len(counted))
+    assert instructions[1] <= instructions[0] + 5
+
+
+def test_rows_beyond_the_last_items_are_a_fault(tmp_path):
+    with empty_index(tmp_path / "i") as index:
+        index.put([addition(n) for n in range(4)])
+        index.truth._writer.execute("UPDATE items SET tokens_at = 90 WHERE number = 2")
+        (fault,) = index.verify()
+    assert "item-1" in fault and "beyond 12" in fault

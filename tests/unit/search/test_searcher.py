@@ -72,6 +72,19 @@ def truth(made):
     return [dict(zip(names, (1 / (1 + np.exp(-row))).tolist(), strict=True)) for row in odds]
 
 
+def test_who_ranks_given_items_pays_for_no_vectors(searcher, made, truth, monkeypatch):
+    _, encoder = made
+    asked, plain = [], encoder.vectors
+    monkeypatch.setattr(
+        encoder, "vectors", lambda name, side: asked.append(len(side.lengths)) or plain(name, side)
+    )
+    names = list(truth[0])[:3]
+    ranked = searcher.submit(Rerank(QUERIES[0], tuple(names))).result(30)
+    assert np.allclose(ranked.scores, [truth[0][name] for name in names], atol=1e-4) and not asked
+    both = [searcher.submit(one) for one in (Rerank(QUERIES[1], tuple(names)), Search((QUERIES[0],), k=5))]
+    assert both[1].result(30).hits and both[0].result(30).scores and asked == [1]
+
+
 def test_ranked_again_candidates_have_the_whole_models_scores(searcher, made, truth):
     _, encoder = made
     for query, wanted in zip(QUERIES, truth, strict=True):
@@ -216,14 +229,64 @@ class Held:
 
     def __init__(self, searcher: Searcher, monkeypatch) -> None:
         self.go, self.reached, encoder = threading.Event(), threading.Event(), searcher._encoder
-        texts = encoder.texts
+        texts = encoder.text_side
 
         def wait(ids):
             self.reached.set()
             assert self.go.wait(30)
             return texts(ids)
 
-        monkeypatch.setattr(encoder, "texts", wait)
+        monkeypatch.setattr(encoder, "text_side", wait)
+
+
+class Sought:
+    """Searches with a filter take until they are let go, as those do whose items lie far from the query."""
+
+    def __init__(self, searcher: Searcher, monkeypatch) -> None:
+        self.go, self.reached, search = threading.Event(), threading.Event(), searcher.index.search
+
+        def slow(query, count, among, without, over):
+            if among is not None:
+                self.reached.set()
+                until(lambda: self.go.is_set() or over())
+            return search(query, count, among, without, over)
+
+        monkeypatch.setattr(searcher.index, "search", slow)
+
+
+def test_a_long_search_keeps_nobody_from_the_model(searcher, monkeypatch):
+    sought, far = Sought(searcher, monkeypatch), {"what": ["x"]}
+    monkeypatch.setattr(searcher.index.truth, "filtered", lambda *_: searcher.index.truth.numbers())
+    long = searcher.submit(Search((QUERIES[0],), k=3, candidates=10, filter=far))
+    assert sought.reached.wait(30)
+    assert len(searcher.submit(Search((QUERIES[1],), k=3, candidates=10)).result(30).hits) == 3
+    gone = searcher.submit(Search((QUERIES[0],), k=3, filter=far))
+    late = searcher.submit(Search((QUERIES[0],), k=3, filter=far, seconds=0.05))
+    assert gone.cancel() and not long.done() and len(searcher._line) >= 2
+    time.sleep(0.1)
+    sought.go.set()
+    assert len(long.result(30).hits) == 3 and long.result().reranked == 10
+    with pytest.raises(Late):
+        late.result(30)
+    until(lambda: len(searcher._line) == 0)
+    assert (searcher.load.dropped, searcher.load.late) == (1, 1)
+
+
+@pytest.mark.parametrize("drain", [0.0, 30.0])
+def test_closing_waits_for_a_long_search_as_long_as_it_waits_for_any(made, monkeypatch, drain):
+    with open_searcher(*made, Options(queued_seconds=60)) as searcher:
+        sought = Sought(searcher, monkeypatch)
+        monkeypatch.setattr(searcher.index.truth, "filtered", lambda *_: searcher.index.truth.numbers())
+        long = searcher.submit(Search((QUERIES[0],), k=3, candidates=10, filter={"what": "x"}))
+        assert sought.reached.wait(30)
+        if drain:
+            threading.Timer(0.2, sought.go.set).start()
+        searcher.close(drain)
+        if drain:
+            assert len(long.result(1).hits) == 3
+        else:
+            with pytest.raises(Closing):
+                long.result(1)
 
 
 def test_what_a_departed_client_wanted_is_not_done(searcher, monkeypatch):
@@ -304,9 +367,21 @@ def test_more_pairs_than_one_request_may_be_are_refused(searcher):
 
 def test_a_filter_that_takes_longer_than_there_is_time_is_ended(searcher, monkeypatch):
     monkeypatch.setattr("interbert.search.index.timed.INSTRUCTIONS", 10)
-    asked = Search((QUERIES[0],), filter={"a": 1}, seconds=1e-9)
-    with pytest.raises(Late, match="filter"):
-        searcher.submit(asked)
+    filtered, ended = searcher.index.truth.filtered, []
+
+    def slow(*given):
+        monkeypatch.setattr(Job, "late", lambda _: True)
+        try:
+            return filtered(*given)
+        except TimeoutError:
+            ended.append(True)
+            raise
+
+    with monkeypatch.context() as patch, pytest.raises(Late):
+        patch.setattr(searcher.index.truth, "filtered", slow)
+        searcher.submit(Search((QUERIES[0],), filter={"a": 1}, seconds=30)).result(30)
+    monkeypatch.undo()
+    assert ended
     assert searcher.submit(Search((QUERIES[0],), filter={"a": 1}, seconds=60)).result(30).hits == ()
 
 

@@ -5,13 +5,13 @@ import threading
 
 import numpy as np
 import pytest
-from small_search import open_searcher, some_regions, write_index, write_searcher
+from small_search import open_searcher, some_regions, until, write_index, write_searcher
 from small_server import served
 
 from interbert.__main__ import main
 from interbert.search.index.index import Index
 from interbert.search.index.split import shard_of, split
-from interbert.search.requests import Embed, Item, NoSuchItem, Put, Recommend, Rerank, Search
+from interbert.search.requests import Busy, Embed, Item, NoSuchItem, Put, Recommend, Rerank, Search
 from interbert.search.shards import Shards, called
 
 TOPIC = ("w01 w02 w03", "w10 w11")
@@ -109,6 +109,31 @@ def test_faults_of_one_are_faults_of_all(whole_and_parts):
     searchers[1].close()
     with pytest.raises(Exception, match="closed"):
         shards.submit(Search(TOPIC)).result(30)
+
+
+def test_of_a_put_that_one_would_refuse_nothing_is_done(whole_and_parts):
+    _, shards, searchers = whole_and_parts
+    by_shard = {shard_of(name, COUNT): name for name in (f"new-{n}" for n in range(40))}
+    good, bad = by_shard[0], by_shard[2]
+    regions = some_regions(1)
+    items = (Item(good, regions), Item(bad, regions, attributes={"seller": ["a"]}))
+    with pytest.raises(ValueError, match="seller"):
+        shards.submit(Put(items)).result(30)
+    assert shards.items == 70 and searchers[0].load.micro_batches == 0
+
+
+def test_more_than_can_wait_are_refused_at_once(whole_and_parts, monkeypatch):
+    _, shards, searchers = whole_and_parts
+    monkeypatch.setattr(shards, "_room", threading.Semaphore(2))
+    go = threading.Event()
+    shards._shards[0] = lambda name, *given: go.wait(30) and called(searchers[0])(name, *given)
+    taken = [shards.submit(Search(TOPIC, k=1)) for _ in range(2)]
+    with pytest.raises(Busy):
+        shards.submit(Search(TOPIC, k=1))
+    go.set()
+    assert all(one.result(30).hits for one in taken)
+    until(lambda: shards._room._value == 2)
+    assert shards.submit(Search(TOPIC, k=1)).result(30).hits
 
 
 def test_they_are_served_as_one(whole_and_parts):

@@ -53,12 +53,12 @@ def test_an_item_by_its_picture(client):
         assert client.ask("PUT", "/items", body)[0] == 200
     assert client.ask("PUT", "/items", sent(picture))[0] == 200  # one by itself
     status, told = client.ask("GET", "/items/a")
-    assert status == 200 and told["regions"]["size"] == [60, 40] and len(told["regions"]["boxes"]) == 4
+    assert status == 200 and told["size"] == [60, 40] and len(told["boxes"]) == 4
     encoder = Wide()
     (wanted,) = encoder.regions([encoder.prepare(Picture(picture, picture.size))])
-    found = np.frombuffer(base64.b64decode(told["regions"]["features"]), "<f2").reshape(4, -1)
+    found = np.frombuffer(base64.b64decode(told["features"]), "<f2").reshape(4, -1)
     np.testing.assert_array_equal(found, wanted.features_ND.astype(np.float16))
-    np.testing.assert_allclose(told["regions"]["boxes"], wanted.boxes_N4, atol=0.01)
+    np.testing.assert_allclose(told["boxes"], wanted.boxes_N4, atol=0.01)
 
 
 def test_what_is_no_picture_or_too_large_is_told_so(client):

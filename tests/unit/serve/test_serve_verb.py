@@ -43,8 +43,8 @@ def test_what_the_page_sends_is_answered_and_sigterm_drains(made_of_scenes):
                 response = connection.getresponse()
                 return response.status, response.read()
 
-            regions = json.loads(ask("GET", "/items/train-s1-0000003")[1])["regions"]
-            sofa = json.dumps({"id": "sofa-17", **regions})
+            sofa = json.dumps(json.loads(ask("GET", "/items/train-s1-0000003")[1]) | {"id": "sofa-17"})
+            assert ask("HEAD", "/ready") == ask("HEAD", "/health") == (200, b"")
             sent = list(curls())
             assert len(sent) == 10
             for method, path, body in sent:

@@ -4,7 +4,6 @@ import asyncio
 import json
 import sqlite3
 import time
-from types import SimpleNamespace
 
 import pytest
 from small_search import open_searcher, some_regions, write_searcher
@@ -15,6 +14,7 @@ from test_server_answers import body_of
 from interbert.ab.experiment import EVERYONE
 from interbert.ab.record import Click, Record
 from interbert.ab.record import opened as opened_record
+from interbert.search.requests import Options
 from interbert.search.searcher import Searcher
 from interbert.serve.app import app_of
 from interbert.serve.body import Bodies
@@ -160,12 +160,9 @@ def test_events_without_a_trial_are_of_one_arm(folders, tmp_path):
             assert noted(client, 1)[0][0] == "all"
 
 
-def test_a_search_stands_in_the_line_before_its_answer_is_sent(tmp_path):
+def test_a_search_stands_in_the_line_before_its_answer_is_sent(folders, tmp_path):
     """So that no client can be quicker with a click."""
-    index = SimpleNamespace(about={"model": "m" * 64}, sequence=1)
-    door = SimpleNamespace(searcher=SimpleNamespace(index=index))
-    record = Record(tmp_path, EVERYONE.told(), {})
-    clicks = []
+    record, clicks = Record(tmp_path, EVERYONE.told(), {}), []
 
     async def app(scope, receive, send):
         await send({"type": "http.response.start", "status": 200, "headers": []})
@@ -178,13 +175,15 @@ def test_a_search_stands_in_the_line_before_its_answer_is_sent(tmp_path):
             clicks.append(record.put([clicks[0]]).result(10))
 
     scope = {"type": "http", "method": "POST", "path": "/search", "headers": [(b"x-user", b"u")]}
-    asyncio.run(Dealt(Trial(EVERYONE, {"all": door}, record), {"all": app})(scope, None, send))
+    with open_searcher(folders["a"], write_searcher(folders["a"])) as searcher:
+        trial = Trial(EVERYONE, {"all": Door(searcher, Bodies())}, record)
+        asyncio.run(Dealt(trial, {"all": app})(scope, None, send))
     assert clicks[1] == {"exposures": 0, "clicks": 1}
     record.close()
 
 
 def test_an_arm_may_have_an_index_and_a_model_of_its_own(folders, tmp_path, monkeypatch):
-    def opened(index, model, device=None):
+    def opened(index, model, options=Options(), device=None):  # noqa: B008 (frozen)
         assert model == folders["b"] / "model"
         return open_searcher(index.parent, write_searcher(index.parent))
 
