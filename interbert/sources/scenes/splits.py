@@ -33,8 +33,9 @@ def make_scenes(scenes: SceneSettings) -> tuple[str, str]:
 
 
 def make_examples(scenes: SceneSettings) -> None:
-    """Writes the examples that are not there yet, to train and to be judged on."""
+    """Writes the examples that are not there yet, to train and to be judged on, and their words."""
     from interbert.sources.scenes.worlds.write import write_examples
+    from interbert.sources.scenes.write import write_words
 
     folder = Path(scenes.folder)
     folder.mkdir(parents=True, exist_ok=True)
@@ -43,6 +44,7 @@ def make_examples(scenes: SceneSettings) -> None:
         if not path.exists():
             print(f"writing {path}", flush=True)
             write_examples(path, scenes.world, count, scene_images(scenes)[split], scenes.seed, split)
+    write_words(folder)
 
 
 def examples_of(scenes: SceneSettings) -> tuple[str, str]:

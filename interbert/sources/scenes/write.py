@@ -82,8 +82,13 @@ def write_scenes(
             of_scenes = tell(window, chunk, count, captions, swapped, noise, language)
             for image, told in enumerate(of_scenes, start=first):
                 _add_captions(store, image, told)
-    if not (path.parent / "tokenizer").exists():
-        write_word_vocabulary(vocabulary_of(language), path.parent / "tokenizer")
+    write_words(path.parent, language)
+
+
+def write_words(folder: Path, language: Language = "en") -> None:
+    """The folder `tokenizer` beside stores and examples, where it is missing."""
+    if not (folder / "tokenizer").exists():
+        write_word_vocabulary(vocabulary_of(language), folder / "tokenizer")
 
 
 def tell(

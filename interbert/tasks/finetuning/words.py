@@ -16,5 +16,7 @@ def words_of(settings: Settings) -> Path:
     if settings.model.bert:
         return local_folder(settings.model.bert)
     if not settings.data.train:
+        if settings.scenes:
+            return Path(settings.scenes.folder) / "tokenizer"
         raise SettingsError("no words are known: give --model DIR, or a tokenizer by data.tokenizer")
     return tokenizer_folder(settings)

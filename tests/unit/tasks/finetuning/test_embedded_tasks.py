@@ -57,6 +57,16 @@ def test_a_recipe_makes_its_examples_and_opens_as_a_task(world, begun):
 
 
 @pytest.mark.parametrize("world", WORLDS)
+def test_it_begins_from_nothing_where_nobody_pretrained(world, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    settings = name_examples(load_recipe(f"scenes_{world}", ["model.inherit_from=null"], scenes=SMALL))
+    task = FINETUNING.open(FINETUNING.provide(settings, Ranks.alone()), Ranks.alone())
+    model, _ = task.start()
+    words = write_word_vocabulary(vocabulary(), tmp_path / "words")
+    assert task.tokenizer.fingerprint == words.fingerprint and model.config.vocab_size == words.vocab_size
+
+
+@pytest.mark.parametrize("world", WORLDS)
 def test_its_command_resolves(world, begun, capsys):
     words = [
         "finetune.py",
