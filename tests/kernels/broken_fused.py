@@ -51,7 +51,6 @@ MASKS = [
     Mutation("units for which there is no room", "forward.h", " || live + taken > Shape::RING"),
     Mutation("units beyond the end of the ring", "forward.h", "if (place + bytes > Shape::RING) place = 0;"),
     Mutation("bytes that a unit leaves out", "forward.h", "? Shape::RING - place : 0) +", "? 0 : 0) +"),
-    Mutation("bands of a unit dealt out anew", "forward.h", "- told.first", ""),
     Mutation("draws of another unit", "forward.h", "look.item.unit);\n", "look.item.unit + 1);\n"),
     Mutation("zeros behind the last row", "problem.h", "fill_rows(p.out + used", "if (0) fill_rows(p.out + used"),
     Mutation("items to the end", "problem.h", "if (number >= p.sequences * p.heads) return item;"),
