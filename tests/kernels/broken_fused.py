@@ -37,7 +37,7 @@ MASKS = [
     Mutation("sums of queries beyond the end", "forward.h", "half < 2 && query < left)", "half < 2)"),
     Mutation("rows written to the end, forward", "octets.h", "if (row + down < rows) write_16", "write_16"),
     Mutation("sums rescaled", "forward.h", "sum = sums.sum[half] * factor;", "sum = sums.sum[half];"),
-    Mutation("keys beyond the end, backward", "backward.h", "if (8 * j + i % 2 >= left) s[j][i] = -INFINITY;"),
+    Mutation("keys beyond the end, backward", "backward.h", "if (8 * j + i % 2 >= left) s[j][i] = -INFINITY;", ";"),
     Mutation("sums beyond the end, backward", "backward.h", "query + 8 * half < item.length ? from", "true ? from"),
     Mutation("dropped in the values' gradient", "backward.h", "key_side<true>", "key_side<false>"),
     Mutation("dropped in the scores' gradient", "backward.h", "without_negative<T>(load_4(pairs.at(n, j, half)))",
