@@ -128,7 +128,7 @@ def predict(
     mark = f"attention_{direction}I8BFloat16Li{width}ELi{bucket}E"
     kernel = next(k for name, k in compiled.items() if mark in name)
     given = case.arguments(machine, backward)
-    counted, at_once = run(machine, kernel, shared_bytes(width, bucket, backward), *given)
+    counted, at_once = run(machine, kernel, shared_bytes(width, bucket, backward, 90), *given)
     return {
         "direction": direction,
         "lengths": lengths,

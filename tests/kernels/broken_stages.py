@@ -45,5 +45,12 @@ RULES = [
     Mutation("each thread draws", "stages.h", "if (part.leads()) store_4(", "store_4("),
     Mutation("parts share a barrier", "parts.h", "sync_part(1 + i, THREADS)", "sync_part(1, THREADS)"),
     Mutation("barrier of half a part", "parts.h", "sync_part(1 + i, THREADS)", "sync_part(1 + i, THREADS / 2)"),
+    Mutation("octets not waited for", "octet_trials.h", "await(ARRIVALS, 0);"),
+    Mutation("octets started before arrivals are made", "octet_trials.h", "sync_block();"),
+    Mutation("arrivals of octets not fenced", "octet_trials.h", "fence_arrivals();"),
+    Mutation("each lane copies octets", "octets.h", "if (elect())"),
+    Mutation("an octet too few", "octets.h", "O::ROWS * i < rows;", "O::ROWS * i < rows - O::ROWS;"),
+    Mutation("zeros below rows of octets", "octets.h", "down < left);", "true);"),
+    Mutation("another pattern of octets", "octets.h", "chunk ^ row % 8 / REPEAT", "chunk"),
     Mutation("another pattern of rows", "tiles.h", "chunk ^ (row & 7) / REPEAT", "chunk ^ row % PANEL"),
 ]  # fmt: skip

@@ -26,10 +26,10 @@ def needs_nvcc():
 
 
 def warps_of(kind, width, bucket):
-    """Of a block: backward two threads a row, forward one that brings rows beside those that work."""
+    """On a processor: backward a block's, two threads a row; forward those of one block or two."""
     if kind == "backward":
         return max(bucket, 64) * 2 // 32
-    return (8 if width > 64 else 10) if bucket > 64 else 7 if bucket > 16 else 8
+    return 8 if width > 64 else 16
 
 
 def check(width, arch, cubin):

@@ -15,8 +15,12 @@ from interbert.kernels.attend.fused_build import SOURCES as FUSED
 from interbert.kernels.attend.primitive_trials import TRIALS
 from interbert.kernels.cpu.native import SOURCES as NATIVE
 
-STAGES = [number for number, trial in enumerate(TRIALS) if trial[0].startswith(("bands", "units", "phases"))]
-LENGTHS = [[64, 60, 33, 0, 9, 49, 50, 3, 17, 64, 34, 20, 48], [16, 1, 0, 5, 15, 3, 2]]
+STAGES = [
+    number
+    for number, trial in enumerate(TRIALS)
+    if trial[0].startswith(("bands", "units", "phases", "octets"))
+]
+LENGTHS = [[96, 60, 33, 0, 9, 49, 50, 3, 17, 64, 34, 20, 48], [16, 1, 0, 5, 15, 3, 2]]
 
 
 def found_by_threads(sources: Path) -> bool:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import torch
 
-from interbert.kernels.attend.fused_table import buckets
+from interbert.kernels.attend.fused_table import EMULATED_KB, SHARED_KB, buckets
 from interbert.kernels.compile import Unavailable, build, cache_folder, digest, host_compiler, run
 
 log = logging.getLogger(__name__)
@@ -115,7 +115,8 @@ def definitions(width: int, arch: int | None) -> list[str]:
     comma = "," if arch is None else "\\,"
     lists = (comma.join(map(str, buckets(width, arch, backward))) for backward in (False, True))
     forward, backward = lists
-    return [f"-DWIDTH={width}", f"-DFORWARD={forward}", f"-DBACKWARD={backward}"]
+    room = f"-DROOM_KB={SHARED_KB.get(arch, EMULATED_KB)}"
+    return [f"-DWIDTH={width}", f"-DFORWARD={forward}", f"-DBACKWARD={backward}", room]
 
 
 def device_command(

@@ -15,6 +15,9 @@ LONGEST = {32: (256, 160), 64: (256, 160), 96: (128, 128), 128: (128, 96)}
 SHARED_KB = {80: 163, 86: 99, 87: 163, 89: 99, 90: 227, 100: 227, 103: 227, 120: 99}
 """By architecture: what a block may have of shared memory."""
 
+EMULATED_KB = 99
+"""What a block of the emulator has for the forward pass: so little that units wait for room."""
+
 DTYPES = (torch.float16, torch.bfloat16)
 
 
@@ -32,19 +35,20 @@ def longest(width: int, arch: int | None, backward: bool) -> int:
 def buckets(width: int, arch: int | None, backward: bool) -> list[int]:
     if width not in LONGEST or (arch is not None and arch not in SHARED_KB):
         return []
-    room = SHARED_KB[arch] * 1024 if arch is not None else float("inf")
     fitting = [b for b in BUCKETS if b <= LONGEST[width][backward]]
-    return [b for b in fitting if shared_bytes(width, b, backward) <= room]
+    if arch is None:
+        return fitting
+    return [b for b in fitting if shared_bytes(width, b, backward, arch) <= SHARED_KB[arch] * 1024]
 
 
-def shared_bytes(width: int, bucket: int, backward: bool) -> int:
-    """Of a block: backward tiles and squares of probabilities, or results in their place; forward its groups' stages
-    of tiles, and what is noted of each."""
+def shared_bytes(width: int, bucket: int, backward: bool, arch: int | None) -> int:
+    """Of a block: backward tiles and squares of probabilities, or results in their place; forward all that there is,
+    for one block or two."""
     if backward:
         units = max(64 // bucket, 1) // (2 if width > 96 and bucket <= 32 else 1)
         tile, square = bucket * width * 2, bucket * bucket * 2
         return units * (4 * tile + max(tile, square * (2 if bucket <= 64 else 1)) + 16)
-    stage = 3 * bucket * width * 2
-    groups = 1 if bucket > 64 else 2 if bucket > 16 else 7
-    depth = min(max(110 * 1024 // (groups * stage), 1), 4)
-    return groups * depth * (stage + 48)
+    blocks = 2 if width <= 64 and bucket <= 64 else 1
+    notes = 64 * (16 if blocks == 2 else 8)
+    room = ((SHARED_KB.get(arch, EMULATED_KB) + 1) // blocks - 1) * 1024
+    return max((room - notes) // 1024 * 1024, 3 * bucket * width * 2) + notes

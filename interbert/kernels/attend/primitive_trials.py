@@ -134,6 +134,19 @@ def _phases(given: Tensor) -> np.ndarray:
     return (100 * np.arange(8)[:, None] + THREADS[::-1]).astype(np.uint32)
 
 
+def _octets(width: int) -> Callable[[Tensor], np.ndarray]:
+    """[3, 16, width]: queries, keys and values of the second of two heads, of the last 13 tokens; zeros below."""
+
+    def expected(given: Tensor) -> np.ndarray:
+        row = 3 * 2 * width
+        tokens = _bits(given).ravel()[: given.numel() // row * row].reshape(-1, 3, 2, width)
+        found = np.zeros((3, 16, width), np.uint16)
+        found[:, :13] = tokens[-13:, :, 1].transpose(1, 0, 2)
+        return found
+
+    return expected
+
+
 HALF, BFLOAT = torch.float16, torch.bfloat16
 TRIALS = (
     ("asynchronous copies", 512, HALF, _copies),
@@ -151,5 +164,9 @@ TRIALS = (
     ("bands of 128", 4096, HALF, _bands(128)),
     ("units", 833, HALF, _units),
     ("phases", 256, HALF, _phases),
+    ("octets of 32", 768, HALF, _octets(32)),
+    ("octets of 64", 1536, HALF, _octets(64)),
+    ("octets of 96", 2304, HALF, _octets(96)),
+    ("octets of 128", 3072, HALF, _octets(128)),
 )
 """In the order of csrc/fused/primitives_check.cu: name, words that come out, type of the input, what is expected."""

@@ -30,7 +30,7 @@ DEVICE void sync_warp() { __syncwarp(); }
 DEVICE void sync_part(int id, int threads) {
   asm volatile("bar.sync %0, %1;" : : "r"(id), "r"(threads) : "memory");
 }
-DEVICE int broadcast(int number) { return __shfl_sync(0xffffffffu, number, 0); }
+DEVICE int broadcast(int number, int lane = 0) { return __shfl_sync(0xffffffffu, number, lane); }
 DEVICE int draw(int32_t* counter) { return atomicAdd(counter, 1); }
 DEVICE float shuffle_xor(float value, int mask) { return __shfl_xor_sync(0xffffffffu, value, mask); }
 
@@ -152,6 +152,7 @@ DEVICE uint32_t fresh(uint32_t x) {
   asm volatile("" : "+r"(x));
   return x;
 }
+
 
 DEVICE uint32_t signs(uint32_t word, int half) { return __byte_perm(word, 0, half ? 0xbbaa : 0x9988); }
 

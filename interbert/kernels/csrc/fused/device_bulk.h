@@ -57,6 +57,9 @@ struct Rows {
   int32_t count;
 };
 
+// And of rows that are queries, keys and values of heads.
+struct Heads : Rows {};
+
 #ifdef INTERBERT_BULK
 
 DEVICE void fence_arrivals() {
@@ -86,6 +89,16 @@ DEVICE void copy_band(Shared to, const Rows& from, int row, int column, Shared a
                ".global.tile.mbarrier::complete_tx::bytes [%0], [%1, {%2, %3}], [%4];"
                :
                : "r"(address(to)), "l"(&from.map), "r"(column), "r"(row), "r"(address(arrivals))
+               : "memory");
+}
+
+template <int CHUNKS, int PANEL>
+DEVICE void copy_heads(Shared to, const Heads& from, int row, int head, Shared arrivals) {
+  asm volatile("cp.async.bulk.tensor.4d." INTERBERT_OWN
+               ".global.tile.mbarrier::complete_tx::bytes [%0], [%1, {%2, %3, %4, %2}], [%5];"
+               :
+               : "r"(address(to)), "l"(&from.map), "r"(0), "r"(row), "r"(head * (CHUNKS / PANEL)),
+                 "r"(address(arrivals))
                : "memory");
 }
 
@@ -120,6 +133,10 @@ inline PFN_cuTensorMapEncodeTiled_v12000 encoder() {
   return found;
 }
 
+inline CUtensorMapSwizzle swizzle_of(int chunks) {
+  return chunks == 8 ? CU_TENSOR_MAP_SWIZZLE_128B : chunks == 4 ? CU_TENSOR_MAP_SWIZZLE_64B : CU_TENSOR_MAP_SWIZZLE_32B;
+}
+
 // Bands of panels of `chunks` * 8 elements. Some hundred nanoseconds on the host, nothing on the device.
 inline int describe(Rows& rows, const void* memory, int32_t count, int64_t columns, int chunks) {
   rows.memory = static_cast<const unsigned char*>(memory), rows.pitch = 2 * columns, rows.count = count;
@@ -128,11 +145,25 @@ inline int describe(Rows& rows, const void* memory, int32_t count, int64_t colum
   const cuuint64_t sizes[2] = {static_cast<cuuint64_t>(columns), static_cast<cuuint64_t>(count)};
   const cuuint64_t pitch[1] = {static_cast<cuuint64_t>(2 * columns)};
   const cuuint32_t box[2] = {static_cast<cuuint32_t>(8 * chunks), BAND}, steps[2] = {1, 1};
-  const CUtensorMapSwizzle swizzle = chunks == 8   ? CU_TENSOR_MAP_SWIZZLE_128B
-                                     : chunks == 4 ? CU_TENSOR_MAP_SWIZZLE_64B
-                                                   : CU_TENSOR_MAP_SWIZZLE_32B;
   const CUresult refused = encoder()(&rows.map, CU_TENSOR_MAP_DATA_TYPE_UINT16, 2, const_cast<void*>(memory), sizes,
-                                     pitch, box, steps, CU_TENSOR_MAP_INTERLEAVE_NONE, swizzle,
+                                     pitch, box, steps, CU_TENSOR_MAP_INTERLEAVE_NONE, swizzle_of(chunks),
+                                     CU_TENSOR_MAP_L2_PROMOTION_L2_128B, CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE);
+  return refused ? cudaErrorInvalidValue : 0;
+}
+
+// 8 rows of the three parts of a head: of elements of a panel, rows, panels of all heads, parts.
+inline int describe_heads(Heads& rows, const void* memory, int32_t count, int heads, int chunks,
+                          int panel) {
+  const int64_t part = int64_t{16} * heads * chunks;  // bytes
+  rows.memory = static_cast<const unsigned char*>(memory), rows.pitch = 3 * part, rows.count = count;
+  if (count == 0) return 0;
+  if (!encoder()) return cudaErrorNotSupported;
+  const cuuint32_t elements = 8 * panel, panels = chunks / panel;
+  const cuuint64_t sizes[4] = {elements, static_cast<cuuint64_t>(count), static_cast<cuuint64_t>(heads) * panels, 3};
+  const cuuint64_t pitch[3] = {static_cast<cuuint64_t>(3 * part), 2 * elements, static_cast<cuuint64_t>(part)};
+  const cuuint32_t box[4] = {elements, OCTET_ROWS, panels, 3}, steps[4] = {1, 1, 1, 1};
+  const CUresult refused = encoder()(&rows.map, CU_TENSOR_MAP_DATA_TYPE_UINT16, 4, const_cast<void*>(memory), sizes,
+                                     pitch, box, steps, CU_TENSOR_MAP_INTERLEAVE_NONE, swizzle_of(panel),
                                      CU_TENSOR_MAP_L2_PROMOTION_L2_128B, CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE);
   return refused ? cudaErrorInvalidValue : 0;
 }
@@ -148,6 +179,16 @@ DEVICE void arrive_expecting(Shared, uint32_t) { __trap(); }
 template <int CHUNKS>
 DEVICE void copy_band(Shared, const Rows&, int, int, Shared) {
   __trap();
+}
+
+template <int CHUNKS, int PANEL>
+DEVICE void copy_heads(Shared, const Heads&, int, int, Shared) {
+  __trap();
+}
+
+inline int describe_heads(Heads& rows, const void* memory, int32_t count, int heads, int chunks, int) {
+  rows.memory = static_cast<const unsigned char*>(memory), rows.pitch = int64_t{48} * heads * chunks, rows.count = count;
+  return 0;
 }
 
 inline int describe(Rows& rows, const void* memory, int32_t count, int64_t columns, int) {

@@ -23,7 +23,9 @@ struct Dropout {
   }
 
   // Ones in the halves of each word that are kept: of elements 0 and 1, and 2 and 3.
-  DEVICE void kept(uint32_t (&halves)[2], uint32_t word) const {
+  DEVICE void kept(uint32_t (&halves)[2], uint32_t word) const { kept(halves, word, rest); }
+
+  static DEVICE void kept(uint32_t (&halves)[2], uint32_t word, uint32_t rest) {
     const uint32_t low = (word & 0x7f7f7f7fu) + (rest & 0x7f7f7f7fu);
     const uint32_t carries = (word & rest) | ((word | rest) & low);  // their highest bits
     halves[0] = signs(carries, 0), halves[1] = signs(carries, 1);
@@ -34,4 +36,16 @@ struct Dropout {
     const uint32_t low = broadcast(static_cast<uint32_t>(x)), high = broadcast(static_cast<uint32_t>(x >> 32));
     return static_cast<uint64_t>(high) << 32 | low;
   }
+};
+
+// The draws of one unit: what is known of it, from UnitPhilox.
+struct UnitDropout {
+  uint32_t rest;
+  UnitPhilox philox;
+
+  DEVICE UnitDropout(const Dropout& of, const Words4& known) : rest(of.rest), philox(of.seed, of.offset, known) {}
+
+  DEVICE Drawn draw(int tile, int band) const { return philox.draw((band << 16) | (tile << 5) | (thread() % 32)); }
+
+  DEVICE void kept(uint32_t (&halves)[2], uint32_t word) const { Dropout::kept(halves, word, rest); }
 };

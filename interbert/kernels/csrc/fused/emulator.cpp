@@ -389,7 +389,7 @@ void operate(Warp& warp, Fiber** lanes) {
       for (int lane = 0; lane < LANES; lane++) lanes[lane]->out[0] = lanes[lane ^ warp.number]->in[0];
       break;
     case BROADCAST:
-      for (int lane = 0; lane < LANES; lane++) lanes[lane]->out[0] = lanes[0]->in[0];
+      for (int lane = 0; lane < LANES; lane++) lanes[lane]->out[0] = lanes[warp.number]->in[0];
       break;
     case FENCE_COPIES:
       traffic.fenced(static_cast<int>(&warp - warps));

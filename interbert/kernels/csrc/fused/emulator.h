@@ -32,10 +32,10 @@ struct Copy {
   bool real;
 };
 
-// 16 rows of a panel, of which `rows` are there.
+// Rows of a panel, of which `rows` are there.
 struct Band {
   uint32_t to;
-  int chunks, rows;
+  int height, chunks, rows;
   const unsigned char* from;
   int64_t pitch;
 };

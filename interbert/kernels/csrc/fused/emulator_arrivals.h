@@ -156,7 +156,7 @@ class Traffic {
 // Where the hardware puts a band's chunks: bits 4 and up of an address are exchanged by bits 7 and up.
 inline std::vector<Piece> pieces_of(const Band& band) {
   std::vector<Piece> pieces;
-  for (int row = 0; row < 16; row++)
+  for (int row = 0; row < band.height; row++)
     for (int chunk = 0; chunk < band.chunks; chunk++) {
       uint32_t to = band.to + static_cast<uint32_t>(row * band.chunks + chunk) * GRANULE;
       to ^= (to >> 7 & static_cast<uint32_t>(band.chunks - 1)) << 4;

@@ -19,10 +19,9 @@ int forward(const Problem& problem, void* stream) {
   using Shape = ForwardShape<WIDTH, KEYS>;
   const int units = problem.sequences * problem.heads;
   GivenForward given = {problem, {}};
-  const int64_t columns = int64_t{3} * problem.heads * WIDTH;
-  if (int error = describe(given.qkv, problem.qkv, problem.tokens, columns, panel_chunks(WIDTH / 8))) return error;
-  return launch<attention_forward<T, WIDTH, KEYS>>(given, blocks_for(problem, units, Shape::GROUPS), Shape::THREADS,
-                                                   Shape::SHARED, stream);
+  if (int error = describe_heads(given.qkv, problem.qkv, problem.tokens, problem.heads, WIDTH / 8, panel_chunks(WIDTH / 8))) return error;
+  return launch<attention_forward<T, WIDTH, KEYS>>(given, blocks_for(problem, units, 1), Shape::THREADS, Shape::SHARED,
+                                                   stream);
 }
 
 template <class T, int KEYS>

@@ -8,7 +8,13 @@
 #include "emulator.h"
 
 #define KERNEL(threads, blocks) static void
-constexpr bool COUNTED_OUT = true;
+
+// The machine that is emulated: one that copies in bulk, unless told otherwise.
+#ifndef EMULATED_SM
+#define EMULATED_SM 90
+#endif
+constexpr bool COUNTED_OUT = EMULATED_SM == 90;
+
 #define DEVICE inline __attribute__((always_inline))
 #define ANYWHERE constexpr
 #define HERE int line = __builtin_LINE()
@@ -22,9 +28,9 @@ inline void sync_warp(HERE) { emulator::meet(emulator::SYNC_WARP, line); }
 
 inline void sync_part(int id, int threads, HERE) { emulator::meet_part(id, threads, line); }
 
-inline int broadcast(int number, HERE) {
+inline int broadcast(int number, int lane = 0, HERE) {
   uint32_t word = static_cast<uint32_t>(number);
-  emulator::exchange(emulator::BROADCAST, line, &word, 1, &word, 1, 0);
+  emulator::exchange(emulator::BROADCAST, line, &word, 1, &word, 1, lane);
   return static_cast<int>(word);
 }
 

@@ -44,6 +44,10 @@
 //   copy_band<CHUNKS>(to, rows, row, column, arrivals)   by one lane, an elected one: 16 rows of a panel of CHUNKS * 8
 //                                    elements, from any row on, zeros beyond the last one; where the chunks of a row
 //                                    come to lie, tiles.h's place() says
+//   Heads                            the same of rows that are queries, keys and values of heads, made on the host by
+//                                    describe_heads(...)
+//   copy_heads<CHUNKS, PANEL>(to, heads, row, head, arrivals)   by one lane: 8 rows of a head's queries, keys and
+//                                    values, CHUNKS * 8 elements each, as octets.h says
 //   fence_copies()                   by whole warps, each that used what is going to be overwritten
 //   prefetch(rows)                   its description: once, by one thread
 #pragma once
@@ -64,8 +68,8 @@ struct alignas(16) Words4 {
   uint32_t word[4];
 };
 
-// Rows of a copy in bulk.
-constexpr int BAND = 16;
+// Rows of a copy in bulk, and of one of heads.
+constexpr int BAND = 16, OCTET_ROWS = 8;
 
 #ifdef __CUDACC__
 #include "device.h"

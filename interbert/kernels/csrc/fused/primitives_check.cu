@@ -1,6 +1,7 @@
 // Each primitive by itself: a block that writes down what it got, for the caller to compare with what must come out.
 //
 // in: 32 x 32 elements of 16 bits in rows (for stages: more); out: words, as the names below say.
+#include "octet_trials.h"
 #include "primitives.h"
 #include "stage_trials.h"
 
@@ -123,6 +124,14 @@ extern "C" int interbert_primitive(int number, const void* in, void* out, void* 
       return try_units(stages, in, stream);
     case 14:
       return launch<phases>(stages, 1, 64, 32 + 128, stream);
+    case 15:
+      return try_octets<32>(in, out, stream);
+    case 16:
+      return try_octets<64>(in, out, stream);
+    case 17:
+      return try_octets<96>(in, out, stream);
+    case 18:
+      return try_octets<128>(in, out, stream);
     default:
       return -1;
   }
