@@ -137,7 +137,7 @@ def nearest(arguments: argparse.Namespace) -> dict[str, Any]:
         ["looks", f"recall@{NEAREST}", "ms p50", "ms p99"],
         rows,
     )
-    opened = _opened(arguments, encoder, precision, vectors_NW, graph)
+    opened = _opened(arguments, encoder, precision, vectors_NW, graph, recall)
     return {
         "looks": figures,
         "items": len(vectors_NW),
@@ -176,9 +176,14 @@ def _more(vectors_IW: np.ndarray, items: int) -> tuple[np.ndarray, str]:
 
 
 def _opened(
-    arguments: argparse.Namespace, encoder: Encoder, precision: str, vectors_NW: np.ndarray, graph: Graph
+    arguments: argparse.Namespace,
+    encoder: Encoder,
+    precision: str,
+    vectors_NW: np.ndarray,
+    graph: Graph,
+    recall: float,
 ) -> dict[str, Any]:
-    """Seconds to open an index of so many items, one row of each."""
+    """Seconds to open an index of so many items, one row of each, as it was left: its graph's recall is known."""
     with tempfile.TemporaryDirectory() as temporary:
         folder = (arguments.folder or Path(temporary)) / "index"
         about = about_of(encoder, arguments.model, precision, 36, 36)
@@ -205,7 +210,7 @@ def _opened(
                         for n, row in enumerate(some)
                     ]
                 )
-        snapshots.save(folder, graph, len(vectors_NW), {"recall": None})
+        snapshots.save(folder, graph, len(vectors_NW), {"recall": recall})
         index, seconds = _timed(lambda: Index.open(folder))
         resident = _resident()
         with index:
