@@ -17,6 +17,7 @@ the clock of a device that gets hot.
 """
 
 import argparse
+import re
 import sys
 import tempfile
 from pathlib import Path
@@ -125,10 +126,10 @@ def predict(
     drawn = LENGTHS[SETS[lengths]](torch.Generator().manual_seed(0), sequences).numpy()
     case = Case(drawn, HEADS, width, DROPOUT)
     bucket = next(b for b in buckets(width, 90, backward) if b >= drawn.max())
-    mark = f"attention_{direction}I8BFloat16Li{width}ELi{bucket}E"
-    kernel = next(k for name, k in compiled.items() if mark in name)
+    mark = re.compile(rf"attention_{direction}(_group)?I8BFloat16Li{width}ELi{bucket}E")
+    kernel = next(k for name, k in compiled.items() if mark.search(name))
     given = case.arguments(machine, backward)
-    counted, at_once = run(machine, kernel, shared_bytes(width, bucket, backward), *given)
+    counted, at_once = run(machine, kernel, shared_bytes(width, bucket, backward, 90), *given)
     return {
         "direction": direction,
         "lengths": lengths,

@@ -153,6 +153,8 @@ class Warp:
         self.causes: list[str] = [""] * 8
         self.copies = 0.0
         self.groups: list[float] = []
+        self.products = 0.0
+        self.product_groups: list[float] = []
 
     def active(self) -> np.ndarray:
         return ~self.gone if self.mask is None else self.mask

@@ -281,7 +281,7 @@ def test_the_table_is_what_the_kernels_take(width):
     told = library(width, None).interbert_attention_shared_bytes
     for backward in (False, True):
         for bucket in buckets(width, None, backward):
-            assert told(bucket, int(backward)) == shared_bytes(width, bucket, backward)
+            assert told(bucket, int(backward)) == shared_bytes(width, bucket, backward, None)
         assert told(longest(width, None, backward) + 1, int(backward)) == -1
 
 

@@ -34,12 +34,14 @@ def buckets(width: int, arch: int | None, backward: bool) -> list[int]:
         return []
     room = SHARED_KB[arch] * 1024 if arch is not None else float("inf")
     fitting = [b for b in BUCKETS if b <= LONGEST[width][backward]]
-    return [b for b in fitting if shared_bytes(width, b, backward) <= room]
+    return [b for b in fitting if shared_bytes(width, b, backward, arch) <= room]
 
 
-def shared_bytes(width: int, bucket: int, backward: bool) -> int:
+def shared_bytes(width: int, bucket: int, backward: bool, arch: int | None) -> int:
     """Of a block: backward tiles and squares of probabilities, or results in their place; forward its groups' stages
     of tiles, and what is noted of each."""
+    if backward and by_groups(width, bucket, arch):
+        return _shared_of_groups(width, bucket)
     if backward:
         units = max(64 // bucket, 1) // (2 if width > 96 and bucket <= 32 else 1)
         tile, square = bucket * width * 2, bucket * bucket * 2
@@ -48,3 +50,21 @@ def shared_bytes(width: int, bucket: int, backward: bool) -> int:
     groups = 1 if bucket > 64 else 2 if bucket > 16 else 7
     depth = min(max(110 * 1024 // (groups * stage), 1), 4)
     return groups * depth * (stage + 48)
+
+
+def by_groups(width: int, bucket: int, arch: int | None) -> bool:
+    """Whether the backward pass multiplies by groups of four warps."""
+    return width == 64 and bucket > 48 and arch in (90, None)
+
+
+def _shared_of_groups(width: int, bucket: int) -> int:
+    """Tiles of one unit or two, and panels of 64 queries of the squares, the last of which may be narrower."""
+    groups = -(-bucket // 64)
+    units = 1 if groups > 1 else 3
+    rest = bucket - 64 * (groups - 1)
+    last = 8 if rest > 32 else rest // 8
+    squares = (2 if groups > 1 else 1) * bucket * 16 * (8 * (groups - 1) + last)
+    stage = 4 * bucket * width * 2
+    stages = 2 if units * (2 * stage + squares) <= 230400 else 1
+    unit = -(-(stages * stage + squares) // 1024) * 1024
+    return units * unit + max(units * stages * 16, 48 * 16 * last)

@@ -2,6 +2,7 @@
 //
 // in: 32 x 32 elements of 16 bits in rows (for stages: more); out: words, as the names below say.
 #include "primitives.h"
+#include "group_trials.h"
 #include "stage_trials.h"
 
 namespace {
@@ -123,6 +124,16 @@ extern "C" int interbert_primitive(int number, const void* in, void* out, void* 
       return try_units(stages, in, stream);
     case 14:
       return launch<phases>(stages, 1, 64, 32 + 128, stream);
+    case 15:
+      return launch<stored_transposed>(GroupTrial{t.in, t.out}, 1, 32, 512, stream);
+    case 16:
+      return launch<group_products<Float16, 8>>(GroupTrial{t.in, t.out}, 1, 128, 2 * 8192, stream);
+    case 17:
+      return launch<group_products<BFloat16, 8>>(GroupTrial{t.in, t.out}, 1, 128, 2 * 8192, stream);
+    case 18:
+      return launch<group_products<Float16, 4>>(GroupTrial{t.in, t.out}, 1, 128, 4096 + 8192, stream);
+    case 19:
+      return launch<group_products<BFloat16, 2>>(GroupTrial{t.in, t.out}, 1, 128, 2048 + 8192, stream);
     default:
       return -1;
   }
