@@ -29,7 +29,7 @@ def warps_of(kind, width, bucket, by_group):
     """Of a block: backward two threads a row, or four warps for each 64; forward one that brings rows beside
     those that work."""
     if by_group:
-        return 12 if bucket <= 64 else -(-bucket // 64) * 4
+        return 16 if bucket <= 48 else 12 if bucket <= 64 else -(-bucket // 64) * 4
     if kind == "backward":
         return max(bucket, 64) * 2 // 32
     return (8 if width > 64 else 10) if bucket > 64 else 7 if bucket > 16 else 8

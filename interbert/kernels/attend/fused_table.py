@@ -54,13 +54,13 @@ def shared_bytes(width: int, bucket: int, backward: bool, arch: int | None) -> i
 
 def by_groups(width: int, bucket: int, arch: int | None) -> bool:
     """Whether the backward pass multiplies by groups of four warps."""
-    return width == 64 and bucket > 48 and arch in (90, None)
+    return width == 64 and bucket > 32 and arch in (90, None)
 
 
 def _shared_of_groups(width: int, bucket: int) -> int:
     """Tiles of one unit or two, and panels of 64 queries of the squares, the last of which may be narrower."""
     groups = -(-bucket // 64)
-    units = 1 if groups > 1 else 3
+    units = 1 if groups > 1 else 3 if bucket > 48 else 4
     rest = bucket - 64 * (groups - 1)
     last = 8 if rest > 32 else rest // 8
     squares = (2 if groups > 1 else 1) * bucket * 16 * (8 * (groups - 1) + last)

@@ -12,7 +12,7 @@
 template <int D, int KEYS>
 struct GroupShape {
   static constexpr int GROUPS = (KEYS + 63) / 64;
-  static constexpr int UNITS = GROUPS > 1 ? 1 : 3;
+  static constexpr int UNITS = GROUPS > 1 ? 1 : KEYS > 48 ? 3 : 4;
   static constexpr int UNIT_THREADS = GROUPS * 128, THREADS = UNITS * UNIT_THREADS;
   static constexpr int TILE = KEYS * D * BYTES, STAGE = 4 * TILE;  // queries, keys, values, gradient of the result
   // Squares: whole panels, and one of the last queries, which may be narrower.
@@ -36,11 +36,12 @@ struct BackwardGroup {
   using Part = ::Part<Shape::UNIT_THREADS, Shape::UNITS>;
   static constexpr int CHUNKS = D / 8, STEPS = D / 16, BANDS = KEYS / 16, TILE = Shape::TILE, HEAD = D * BYTES;
   static constexpr int LAST = Shape::GROUPS - 1;
-  static constexpr bool TOGETHER = KEYS <= 96;  // registers for S and dP at once
+  static constexpr bool TOGETHER = KEYS > 48 && KEYS <= 96;  // registers for S and dP at once
 
   // What a warp needs to know of its unit; the numbers are the same for all lanes.
   struct Unit {
     Item item;
+    int head;
     int length, warp, group;  // which warp of the unit, which four of them
     Shared stage, squares;
     float logsum[2];  // of this thread's queries
@@ -64,18 +65,40 @@ struct BackwardGroup {
     }
   };
 
-  static DEVICE void read_logsum(float (&logsum)[2], const Problem& p, int warp, const Item& item) {
+  // A unit to come, of which its number or place are read from memory and not looked at yet.
+  struct Ahead {
+    bool there;
+    int unit, head = 0, start = 0, stop = 0;
+
+    DEVICE Ahead(const Problem& p, int number) : there(number < p.sequences * p.heads), unit(number) {
+      if (there && p.order) unit = p.order[number];
+    }
+
+    DEVICE void read_place(const Problem& p) {
+      if (!there) return;
+      const int sequence = unit / p.heads;
+      head = unit - sequence * p.heads;
+      start = p.offsets[sequence], stop = p.offsets[sequence + 1];
+    }
+
+    DEVICE Item item() const {
+      const int length = stop - start;
+      return {there ? unit : 0, start, length < KEYS ? length : KEYS};
+    }
+  };
+
+  static DEVICE void read_logsum(float (&logsum)[2], const Problem& p, int warp, const Item& item, int head) {
     const int query = 16 * warp + upper_row();
-    const float* from = p.logsum + static_cast<int64_t>(item.unit % p.heads) * p.tokens + item.start + query;
+    const float* from = p.logsum + static_cast<int64_t>(head) * p.tokens + item.start + query;
 #pragma unroll
     for (int half = 0; half < 2; half++) logsum[half] = query + 8 * half < item.length ? from[8 * half] : INFINITY;
   }
 
   // In bulk by the part's last warp, which has least to do; it tells first what is to come.
-  static DEVICE void start(const GivenBackward& given, const Part& part, const Item& item, Shared stage,
+  static DEVICE void start(const GivenBackward& given, int warp, const Item& item, int head, Shared stage,
                            Shared arrivals) {
-    if (part.warp < Shape::UNIT_THREADS / 32 - 1 || !elect()) return;
-    const int heads = given.problem.heads, column = item.unit % heads * D;
+    if (warp < Shape::UNIT_THREADS / 32 - 1 || !elect()) return;
+    const int heads = given.problem.heads, column = head * D;
     arrive_expecting(arrivals, 4 * bytes_of_rows<D>(item.length));
 #pragma unroll 1
     for (int band = 0; BAND * band < item.length; band++) {
@@ -197,21 +220,31 @@ struct BackwardGroup {
   // A gradient of 64 tokens, those of a group: of queries dS times keys, of keys and values dS and P, the other way
   // round, times queries and gradients.
   template <Kind KIND>
-  static DEVICE void add_band(float (&sum)[32], const Unit& u, int group, int band, bool adds) {
-    const int left = u.length - 64 * group;
-    GroupPanel panel = KIND == QUERIES ? u.panel(1, group) : u.panel(KIND == KEYS_, band / 4);
-    panel.place += (KIND == QUERIES ? band : 4 * group) * (BAND * 16) * panel.chunks;
-    const Shared rows = KIND == QUERIES ? u.keys(band) : KIND == KEYS_ ? u.queries(band) : u.grads(band);
-    multiply_columns<T, KIND == QUERIES>(sum, panel, KIND == QUERIES ? 0 : band % 4, left, rows, adds);
-  }
-
-  template <Kind KIND>
   static DEVICE void gradient(float (&sum)[32], const Unit& u, int group) {
     open_products();
-    add_band<KIND>(sum, u, group, 0, false);
-#pragma unroll 1
-    for (int band = 1; BAND * band < u.length; band++) add_band<KIND>(sum, u, group, band, true);
+    if (KIND == QUERIES)
+      add_bands<true>(sum, u, u.panel(1, group), 0, BANDS, u.length - 64 * group, u.keys(0));
+    else
+#pragma unroll
+      for (int number = 0; number <= LAST; number++) {
+        GroupPanel panel = u.panel(KIND == KEYS_, number);
+        panel.place += group * (64 * 16) * panel.chunks;
+        add_bands<false>(sum, u, panel, 4 * number, 4, u.length - 64 * group,
+                           KIND == KEYS_ ? u.queries(0) : u.grads(0));
+      }
     close_products();
+  }
+
+  // Of bands of 16 tokens from `first` on; the very first sets the sums.
+  template <bool ACROSS>
+  static DEVICE void add_bands(float (&sum)[32], const Unit& u, GroupPanel panel, int first, int bands, int left,
+                               Shared rows) {
+    rows += band_place<CHUNKS>(first);
+    if (first == 0) multiply_columns<T, ACROSS>(sum, panel, 0, left, rows, false);
+#pragma unroll 1
+    for (int i = first == 0; i < bands && BAND * (first + i) < u.length; i++)
+      multiply_columns<T, ACROSS>(sum, ACROSS ? panel.down(i) : panel, ACROSS ? 0 : i, left,
+                                  rows + band_place<CHUNKS>(i), true);
   }
 
   using Words = uint32_t[CHUNKS][2];
@@ -229,8 +262,9 @@ struct BackwardGroup {
     if (16 * tile >= u.length) return;
     store_fragments<CHUNKS>(place, 0, words);
     sync_warp();  // they are there
-    write_band<CHUNKS>(p.out + element(p, 3, u.item.start + 16 * tile, kind, u.item.unit, HEAD),
-                       static_cast<int64_t>(3 * p.heads) * HEAD, place, u.length - 16 * tile);
+    const int64_t pitch = static_cast<int64_t>(3 * p.heads) * HEAD;
+    write_band<CHUNKS>(p.out + (u.item.start + 16 * tile) * pitch + (kind * p.heads + u.head) * HEAD, pitch, place,
+                       u.length - 16 * tile);
     sync_warp();  // they have been read
   }
 
@@ -356,15 +390,19 @@ attention_backward_group(GIVEN GivenBackward given) {
   }
   sync_block();  // arrivals are made
   const Dropout dropout(p);
-  const auto unit_of = [&](int group) { return find_item<KEYS>(p, group * Shape::UNITS + number); };
-  // Two ahead, as its place is read from memory, and what is read with it must not wait for rows in bulk.
-  Item item = unit_of(block()), next = unit_of(block() + blocks());
+  const auto number_of = [&](int group) { return group * Shape::UNITS + number; };
+  // A unit's number is read three units ahead, where it lies two, its sums one: nothing waits for memory, least of all
+  // behind rows in bulk.
+  Item item = find_item<KEYS>(p, number_of(block()));
+  int head = item.unit % p.heads;
+  typename Kernel::Ahead next(p, number_of(block() + blocks())), after(p, number_of(block() + 2 * blocks()));
+  next.read_place(p);
   float logsum[2];
-  Kernel::read_logsum(logsum, p, warp, item);
-  Kernel::start(given, part, item, stages, arrivals);
+  Kernel::read_logsum(logsum, p, warp, item, head);
+  Kernel::start(given, warp, item, head, stages, arrivals);
   int stage = 0, parity = 0;
   for (int group = block(); group < groups; group += blocks()) {
-    const typename Kernel::Unit unit = {item, uniform(item.length), warp, warp / 4, stages + stage * Shape::STAGE,
+    const typename Kernel::Unit unit = {item, head, uniform(item.length), warp, warp / 4, stages + stage * Shape::STAGE,
                                         stages + Shape::STAGES * Shape::STAGE, {logsum[0], logsum[1]}, dropout};
     const bool more = group + blocks() < groups;
     await(arrivals + 16 * stage, parity);
@@ -373,15 +411,17 @@ attention_backward_group(GIVEN GivenBackward given) {
     part.sync();  // this item's rows are whole, and all of the one before has been read
     if (++stage == Shape::STAGES) stage = 0, parity ^= 1;
     if (Shape::STAGES > 1 && more)
-      Kernel::start(given, part, next, stages + stage * Shape::STAGE, arrivals + 16 * stage);
+      Kernel::start(given, warp, next.item(), next.head, stages + stage * Shape::STAGE, arrivals + 16 * stage);
     Kernel::work(p, part, unit, factor, rescale, [&] {
-      Kernel::read_logsum(logsum, p, warp, next);
-      item = next, next = unit_of(group + 2 * blocks());
+      item = next.item(), head = next.head, next = after;
+      Kernel::read_logsum(logsum, p, warp, item, head);
+      next.read_place(p);
+      after = typename Kernel::Ahead(p, number_of(group + 3 * blocks()));
     });
     if (Shape::STAGES == 1) {
       fence_copies();
       part.sync();  // all has been read: the next item's rows may come
-      if (more) Kernel::start(given, part, item, stages, arrivals);
+      if (more) Kernel::start(given, warp, item, head, stages, arrivals);
     }
     spoil_beyond<KEYS>(p, unit.item, Kernel::HEAD, 3, part.me, Shape::UNIT_THREADS);
   }

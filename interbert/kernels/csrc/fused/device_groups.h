@@ -6,6 +6,8 @@
 struct GroupPanel {
   Shared place;
   int chunks;
+
+  DEVICE GroupPanel down(int bands) const { return {place + bands * (BAND * 16) * chunks, chunks}; }
 };
 
 #if __CUDA_ARCH_LIST__ == 900 && defined(INTERBERT_BULK)

@@ -30,7 +30,7 @@ int forward(const Problem& problem, void* stream) {
 
 // Where four warps multiply together, at the width that most models have; 64 rows at once are too many for few.
 template <int D, int KEYS>
-constexpr bool by_groups = WARPGROUPS && D == 64 && KEYS > 48;
+constexpr bool by_groups = WARPGROUPS && D == 64 && KEYS > 32;
 
 template <int D, int KEYS>
 using ChosenShape = std::conditional_t<by_groups<D, KEYS>, GroupShape<D, KEYS>, BackwardShape<D, KEYS>>;

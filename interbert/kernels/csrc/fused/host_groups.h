@@ -8,6 +8,8 @@
 struct GroupPanel {
   Shared place;
   int chunks;
+
+  DEVICE GroupPanel down(int bands) const { return {place + bands * (BAND * 16) * chunks, chunks}; }
 };
 
 constexpr bool WARPGROUPS = EMULATED_SM == 90;
