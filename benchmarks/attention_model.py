@@ -158,6 +158,7 @@ def counts(machine: Machine, counted: Report) -> dict[str, Any]:
     return {
         "clocks": round(counted.clocks),
         "issued": dict(counted.issued.most_common()),
+        "held": {name: round(clocks) for name, clocks in counted.held.items()},
         "instructions": dict(counted.named.most_common(24)),
         "wavefronts": dict(counted.wavefronts.most_common()),
         "bytes_read": counted.read,
@@ -170,7 +171,7 @@ def bounds(machine: Machine, found: dict[str, Any]) -> dict[str, float]:
     """What each part of the machine alone would take, over the byte floor; latency is what none of them explains."""
     floor = found["floor_bytes"] / machine.bytes_per_clock
     issued = found["issued"]
-    units = {name: issued.get(name, 0) * each / machine.schedulers for name, each in machine.busy.items()}
+    units = {name: held / machine.schedulers for name, held in found["held"].items()}
     clocks = {
         "issue": sum(issued.values()) / machine.schedulers,
         **{name: units[name] for name in ("integer", "multiply", "special", "tensor")},

@@ -32,6 +32,8 @@ class Report:
     clocks: float = 0
     issued: Tally = field(default_factory=Tally)
     """By unit; `off`: instructions that no lane did."""
+    held: Tally = field(default_factory=Tally)
+    """Clocks of units, of one scheduler each."""
     named: Tally = field(default_factory=Tally)
     waits: Tally = field(default_factory=Tally)
     """Clocks of warps, by what they waited for."""
@@ -123,7 +125,9 @@ class Clock:
             report.issued[unit] += 1
             report.named[instruction.base] += 1
             free = self.busy[slot]
-            free[unit] = max(free[unit], now) + self._holds(unit, effect)
+            holds = self._holds(unit, effect)
+            free[unit] = max(free[unit], now) + holds
+            report.held[unit] += holds
         warp.since = now
         report.clocks = max(report.clocks, now + 1)
         if warp.done:

@@ -61,8 +61,8 @@ class Machine:
         }
     )
     shared_wavefront_bytes: int = 128  # a clock: tuning
-    # Of a product of 64 rows, 16 deep, by four warps (wgmma): m64n256k16 takes 128 clocks, and of operands both in
-    # shared memory 16 + n / 4 where that is more, which is what they take to be read: papers
+    # Of a product of 64 rows, 16 deep, by four warps (wgmma): 4,096 operations a clock (datasheet) are m64n256k16
+    # in 128 clocks. Operands in shared memory take as many wavefronts as they have bytes: ours
     group_columns_per_clock: int = 2
     L2_bytes_per_clock: float = (
         28  # of one multiprocessor while all read: 5.5 to 6 TB/s, chipsandcheese.com, 2023
