@@ -17,6 +17,7 @@ the clock of a device that gets hot.
 """
 
 import argparse
+import re
 import sys
 import tempfile
 from pathlib import Path
@@ -125,8 +126,8 @@ def predict(
     drawn = LENGTHS[SETS[lengths]](torch.Generator().manual_seed(0), sequences).numpy()
     case = Case(drawn, HEADS, width, DROPOUT)
     bucket = next(b for b in buckets(width, 90, backward) if b >= drawn.max())
-    mark = f"attention_{direction}I8BFloat16Li{width}ELi{bucket}E"
-    kernel = next(k for name, k in compiled.items() if mark in name)
+    mark = re.compile(rf"attention_{direction}(_group)?I8BFloat16Li{width}ELi{bucket}E")
+    kernel = next(k for name, k in compiled.items() if mark.search(name))
     given = case.arguments(machine, backward)
     counted, at_once = run(machine, kernel, shared_bytes(width, bucket, backward, 90), *given)
     return {
@@ -157,6 +158,7 @@ def counts(machine: Machine, counted: Report) -> dict[str, Any]:
     return {
         "clocks": round(counted.clocks),
         "issued": dict(counted.issued.most_common()),
+        "held": {name: round(clocks) for name, clocks in counted.held.items()},
         "instructions": dict(counted.named.most_common(24)),
         "wavefronts": dict(counted.wavefronts.most_common()),
         "bytes_read": counted.read,
@@ -169,7 +171,7 @@ def bounds(machine: Machine, found: dict[str, Any]) -> dict[str, float]:
     """What each part of the machine alone would take, over the byte floor; latency is what none of them explains."""
     floor = found["floor_bytes"] / machine.bytes_per_clock
     issued = found["issued"]
-    units = {name: issued.get(name, 0) * each / machine.schedulers for name, each in machine.busy.items()}
+    units = {name: held / machine.schedulers for name, held in found["held"].items()}
     clocks = {
         "issue": sum(issued.values()) / machine.schedulers,
         **{name: units[name] for name in ("integer", "multiply", "special", "tensor")},

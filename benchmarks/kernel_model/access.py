@@ -120,6 +120,22 @@ def matrices(i: Instruction, _) -> Callable:
     return action
 
 
+def group_product(i: Instruction, _) -> Callable:
+    """A warp's part of one of four warps: its 16 rows, if read from shared memory, and a quarter of the others."""
+    first = place_of(i.operands[0])
+    _, columns, depth = (int(x) for x in i.name.split(".")[1].split("x"))
+    rows_read = 16 if i.operands[1].startswith("gdesc") else 0
+    size = 2 * depth * (rows_read + columns // 4)
+    closes = i.operands[-1].startswith("gsb")
+
+    def action(w, mask):
+        for k in range(columns // 2 if first else 0):
+            w.r[first[1] + k] = None
+        return Effect("product", columns, size, value=closes)
+
+    return action
+
+
 def atomic(i: Instruction, _) -> Callable:
     numbers = [x for x in i.operands if not is_predicate(x)]
     has_result = i.base != "RED"

@@ -32,6 +32,8 @@ class Report:
     clocks: float = 0
     issued: Tally = field(default_factory=Tally)
     """By unit; `off`: instructions that no lane did."""
+    held: Tally = field(default_factory=Tally)
+    """Clocks of units, of one scheduler each."""
     named: Tally = field(default_factory=Tally)
     waits: Tally = field(default_factory=Tally)
     """Clocks of warps, by what they waited for."""
@@ -123,7 +125,9 @@ class Clock:
             report.issued[unit] += 1
             report.named[instruction.base] += 1
             free = self.busy[slot]
-            free[unit] = max(free[unit], now) + self.machine.busy[unit]
+            holds = self._holds(unit, effect)
+            free[unit] = max(free[unit], now) + holds
+            report.held[unit] += holds
         warp.since = now
         report.clocks = max(report.clocks, now + 1)
         if warp.done:
@@ -142,6 +146,11 @@ class Clock:
             arrival = now + self._latency(instruction.base, unit)
         self._count(now, warp, instruction, arrival, effect)
         self._next(now, warp, instruction)
+
+    def _holds(self, unit: str, effect: Effect | None) -> float:
+        if effect is not None and effect.kind == "product":
+            return effect.address / self.machine.group_columns_per_clock
+        return self.machine.busy[unit]
 
     def _latency(self, base: str, unit: str) -> float:
         latency = self.machine.latency
@@ -175,6 +184,12 @@ class Clock:
             if waited and max(waited) > ready:
                 ready, warp.reason = max(waited), "copy"
             warp.groups = warp.groups[len(waited) :]
+        if following.name.startswith("WARPGROUP.DEPBAR"):
+            allowed = int(following.operands[-1], 16)
+            waited = warp.product_groups[: max(len(warp.product_groups) - allowed, 0)]
+            if waited and waited[-1] > ready:
+                ready, warp.reason = waited[-1], "product"
+            warp.product_groups = warp.product_groups[len(waited) :]
         warp.ready = ready
 
     # What instructions do to what warps share.
@@ -210,6 +225,8 @@ class Clock:
             if kind == "matrices":
                 passes = effect.size // 4 if effect.address is None else wavefronts(effect.address, 16)
             return self._shared(now, passes, kind) + latency["shared"]
+        if kind == "product":
+            return self._product(now, warp, effect)
         if kind in ("load", "store", "copy", "atomic"):
             return self._global(now, warp, effect)
         if kind in ("meet", "arrive at meeting"):
@@ -225,6 +242,15 @@ class Clock:
         if kind == "bulk":
             return self._bulk(now, warp, effect)
         raise AssertionError(kind)
+
+    def _product(self, now: float, warp: Warp, effect: Effect) -> float:
+        """Nobody waits for it but who asks whether its group is done."""
+        read = self._shared(now, effect.size // self.machine.shared_wavefront_bytes, effect.kind)
+        done = max(read, self.busy[warp.slot]["tensor"]) + self.machine.latency["group"]
+        warp.products = max(warp.products, done)
+        if effect.value:
+            warp.product_groups.append(warp.products)
+        return now
 
     def _global(self, now: float, warp: Warp, effect: Effect) -> float:
         latency, places = self.machine.latency, effect.address

@@ -17,7 +17,7 @@ from benchmarks.kernel_model.operands import (
     source,
     words_of,
 )
-from benchmarks.kernel_model.values import LANES, lanes
+from benchmarks.kernel_model.values import FULL, LANES, lanes, signed
 
 
 def special_register(i: Instruction, _) -> Callable:
@@ -93,6 +93,21 @@ def vote(i: Instruction, _) -> Callable:
                 put(w, place, values.get("p" if "p" in place[0] else "r"), None)
 
     return action
+
+
+def reduction(i: Instruction, _) -> Callable:
+    """The largest of lanes that agree."""
+    action = computed(i, [i.operands[0]], [source(i.operands[-1])], lambda a: [of_largest(a)])
+
+    def reduced(w, mask):
+        action(w, mask)
+        return Effect("shuffle")
+
+    return reduced
+
+
+def of_largest(x):
+    return int(signed(x).max()) & FULL if isinstance(x, np.ndarray) else x
 
 
 def elect(i: Instruction, _) -> Callable:

@@ -54,12 +54,16 @@ class Machine:
             "L1": 41,  # papers
             "L2": 270,  # papers
             "memory": 600,  # without load: papers give 480 to 740
+            "group": 32,  # from the end of a product of four warps until it is known, as of one: ours
             "bulk": 250,  # by which a bulk copy takes longer than a load of a thread: papers
             "block": 300,  # from a block's end to the first instruction of the next: ours
             "barrier": 20,  # from the last arrival to the first instruction behind it: ours
         }
     )
     shared_wavefront_bytes: int = 128  # a clock: tuning
+    # Of a product of 64 rows, 16 deep, by four warps (wgmma): 4,096 operations a clock (datasheet) are m64n256k16
+    # in 128 clocks. Operands in shared memory take as many wavefronts as they have bytes: ours
+    group_columns_per_clock: int = 2
     L2_bytes_per_clock: float = (
         28  # of one multiprocessor while all read: 5.5 to 6 TB/s, chipsandcheese.com, 2023
     )

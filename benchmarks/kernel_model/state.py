@@ -132,7 +132,7 @@ class Warp:
     def __init__(self, number: int, block: Block, code: Code, constants: dict, memory: Memory) -> None:
         self.number, self.block, self.code = number, block, code
         self.constants, self.memory = constants, memory
-        self.r: list = [None] * 255 + [0] + [0]
+        self.r: list = [0] * 257
         self.u: list = [None] * 63 + [0] + [0]
         self.p: list = [None] * 7 + [True]
         self.up: list = [None] * 7 + [True]
@@ -153,6 +153,8 @@ class Warp:
         self.causes: list[str] = [""] * 8
         self.copies = 0.0
         self.groups: list[float] = []
+        self.products = 0.0
+        self.product_groups: list[float] = []
 
     def active(self) -> np.ndarray:
         return ~self.gone if self.mask is None else self.mask

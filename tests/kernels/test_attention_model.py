@@ -45,6 +45,51 @@ def execute(lines, threads=32, arguments=(), regions=(), blocks=1):
     return Clock(MACHINE, memory, iter(made), blocks).run()
 
 
+@pytest.mark.parametrize(
+    ("left", "wavefronts"), [("gdesc[UR4]", 16 + 16), ("R52", 16), ("gdesc[UR4].tnspA", 16 + 16)]
+)
+def test_a_product_of_four_warps_holds_its_units_and_is_waited_for(left, wavefronts):
+    product = f"HGMMA.64x64x16.F32.BF16 R24, {left}, gdesc[UR8].tnspB, R24, gsb0"
+    if left != "R52":
+        product = f"HGMMA.64x64x16.F32.BF16 R24, {left}.tnspB, RZ, !UPT, gsb0"
+    report = execute([product, "WARPGROUP.DEPBAR.LE gsb0, 0x0", "EXIT"], threads=128)
+    assert report.held["tensor"] == 4 * 32
+    assert report.wavefronts["product"] == wavefronts
+    assert report.clocks >= 32 + MACHINE.latency["group"]
+    goes_on = execute([product, "WARPGROUP.DEPBAR.LE gsb0, 0x1", "EXIT"], threads=128)
+    assert goes_on.clocks < 32
+
+
+def test_comparisons_in_bits_of_a_register_are_followed():
+    report = execute(
+        [
+            "ISETP.GE.AND P6, PT, RZ, RZ, PT",
+            "LOP3.LUT R17, R17, 0xfffffff7, RZ, 0xc0, !PT",
+            "@P6 LOP3.LUT R17, R17, 0x8, RZ, 0xfc, !PT",
+            "LOP3.LUT P5, RZ, R17, 0x8, RZ, 0xc0, !PT",
+            "@P5 BRA `(.L_1)",
+            "MUFU.EX2 R1, R1",
+            ".L_1:",
+            "EXIT",
+        ]
+    )
+    assert report.named["MUFU"] == 0
+
+
+def test_what_lanes_agree_on_becomes_uniform():
+    report = execute(
+        [
+            "REDUX.MAX.S32 UR4, RZ",
+            "UISETP.NE.AND UP0, UPT, UR4, URZ, UPT",
+            "@UP0 BRA `(.L_1)",
+            "MUFU.EX2 R1, R1",
+            ".L_1:",
+            "EXIT",
+        ]
+    )
+    assert report.named["MUFU"] == 1
+
+
 LOAD_LENGTH = ["LDC.64 R2, c[0x0][0x210]", "LDG.E R4, desc[UR4][R2.64]"]
 
 

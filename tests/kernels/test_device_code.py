@@ -10,7 +10,7 @@ from interbert.kernels.attend.primitive_trials import TRIALS
 from interbert.kernels.compile import Unavailable, run
 
 KERNEL = re.compile(
-    r"Compiling entry function '\w*?attention_(?P<kind>forward|backward)I\w*?Float16"
+    r"Compiling entry function '\w*?attention_(?P<kind>forward|backward)(?P<group>_group)?I\w*?Float16"
     r"Li(?P<width>\d+)ELi(?P<bucket>\d+)"
     r".*?(?P<stack>\d+) bytes stack frame, (?P<stores>\d+) bytes spill stores, (?P<loads>\d+) bytes spill loads"
     r".*?Used (?P<registers>\d+) registers",
@@ -25,8 +25,10 @@ def needs_nvcc():
         pytest.skip(str(reason))
 
 
-def warps_of(kind, width, bucket):
-    """On a processor: backward a block's, two threads a row; forward those of one block or two."""
+def warps_of(kind, width, bucket, by_group):
+    """Of a block: backward two threads a row, or four warps for each 64; forward those of one block or two."""
+    if by_group:
+        return 16 if bucket <= 48 else 12 if bucket <= 64 else -(-bucket // 64) * 4
     if kind == "backward":
         return max(bucket, 64) * 2 // 32
     return 8 if width > 64 else 16
@@ -39,7 +41,7 @@ def check(width, arch, cubin):
     assert len(found) == expected, report
     for kernel in found:
         assert kernel["stack"] == kernel["stores"] == kernel["loads"] == "0", kernel
-        warps = warps_of(kernel["kind"], width, int(kernel["bucket"]))
+        warps = warps_of(kernel["kind"], width, int(kernel["bucket"]), kernel["group"])
         assert -(-warps // 4) * 32 * int(kernel["registers"]) <= 16384, kernel  # dealt out to four parts
 
 

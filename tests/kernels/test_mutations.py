@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import broken_groups
 import pytest
 from broken_fused import MASKS, WAITS
 from broken_native import OVERRUNS, WRONG
@@ -22,6 +23,8 @@ STAGES = [
 ]
 LENGTHS = [[96, 60, 33, 0, 9, 49, 50, 3, 17, 64, 34, 20, 48], [16, 1, 0, 5, 15, 3, 2]]
 
+GROUPED = [[64, 60, 33, 0, 9, 49, 17], [48, 33, 40, 5, 0, 47], [140, 97, 129, 65, 16, 3], [160, 145, 17, 3]]
+
 
 def found_by_threads(sources: Path) -> bool:
     """Whether the fused kernels fail on a machine of one kind or the other, watched by the sanitizer of threads."""
@@ -30,6 +33,13 @@ def found_by_threads(sources: Path) -> bool:
         if any(failure_of(program, "greedy", 3, lengths) for lengths in LENGTHS):
             return True
     return False
+
+
+def found_by_groups(sources: Path) -> bool:
+    """The same where four warps multiply together, for one group a unit, for three, and for those of one stage."""
+    program = compile_check(sources.parent, "thread", 64, [48, 64, 144, 160], sources, 90)
+    runs = [(schedule, lengths) for lengths in GROUPED for schedule in ("greedy", "in order")]
+    return any(failure_of(program, schedule, 3, lengths) for schedule, lengths in runs)
 
 
 def found_by_trials(sources: Path) -> bool:
@@ -56,11 +66,13 @@ def found_by_addresses(sources: Path) -> bool:
 
 QUICK = [
     *((FUSED, found_by_threads, mutation) for mutation in (WAITS[3], WAITS[11], MASKS[4])),
+    *((FUSED, found_by_groups, mutation) for mutation in (broken_groups.WAITS[8], broken_groups.MASKS[1])),
     *((FUSED, found_by_trials, mutation) for mutation in (MEETINGS[6], RULES[0])),
 ]
 ALL = [
     *((FUSED, found_by_trials, mutation) for mutation in MEETINGS + RULES),
     *((FUSED, found_by_threads, mutation) for mutation in WAITS + MASKS),
+    *((FUSED, found_by_groups, mutation) for mutation in broken_groups.WAITS + broken_groups.MASKS),
     *((NATIVE, found_by_numbers, mutation) for mutation in WRONG),
     *((NATIVE, found_by_addresses, mutation) for mutation in OVERRUNS),
 ]
@@ -71,7 +83,7 @@ def named(value) -> str | None:
 
 
 def test_every_barrier_and_wait_is_listed():
-    for file in ("forward.h", "backward.h"):
+    for file in ("forward.h", "backward.h", broken_groups.FILE):
         text = (FUSED / file).read_text()
         for what in (
             "wait_copies();",
@@ -82,8 +94,11 @@ def test_every_barrier_and_wait_is_listed():
             ".sync();",
             "sync_warp();",
             "fence_",
+            "open_products();",
+            "close_products();",
+            "await_products<",
         ):
-            listed = sum(m.file == file and what in m.before for m in WAITS)
+            listed = sum(m.file == file and what in m.before for m in WAITS + broken_groups.WAITS)
             assert text.count(what) == listed, f"{file}: {what}"
     text = (FUSED / "stage_trials.h").read_text()
     for what in ("sync_block();", ".sync();", "await(", "fence_arrivals();", "fence_copies();"):

@@ -44,6 +44,8 @@ def buckets(width: int, arch: int | None, backward: bool) -> list[int]:
 def shared_bytes(width: int, bucket: int, backward: bool, arch: int | None) -> int:
     """Of a block: backward tiles and squares of probabilities, or results in their place; forward all that there is,
     for one block or two."""
+    if backward and by_groups(width, bucket, arch):
+        return _shared_of_groups(width, bucket)
     if backward:
         units = max(64 // bucket, 1) // (2 if width > 96 and bucket <= 32 else 1)
         tile, square = bucket * width * 2, bucket * bucket * 2
@@ -52,3 +54,21 @@ def shared_bytes(width: int, bucket: int, backward: bool, arch: int | None) -> i
     notes = 64 * (16 if blocks == 2 else 8)
     room = ((SHARED_KB.get(arch, EMULATED_KB) + 1) // blocks - 1) * 1024
     return max((room - notes) // 1024 * 1024, 3 * bucket * width * 2) + notes
+
+
+def by_groups(width: int, bucket: int, arch: int | None) -> bool:
+    """Whether the backward pass multiplies by groups of four warps."""
+    return width == 64 and bucket > 32 and arch in (90, None)
+
+
+def _shared_of_groups(width: int, bucket: int) -> int:
+    """Tiles of one unit or two, and panels of 64 queries of the squares, the last of which may be narrower."""
+    groups = -(-bucket // 64)
+    units = 1 if groups > 1 else 3 if bucket > 48 else 4
+    rest = bucket - 64 * (groups - 1)
+    last = 8 if rest > 32 else rest // 8
+    squares = (2 if groups > 1 else 1) * bucket * 16 * (8 * (groups - 1) + last)
+    stage = 4 * bucket * width * 2
+    stages = 2 if units * (2 * stage + squares) <= 230400 else 1
+    unit = -(-(stages * stage + squares) // 1024) * 1024
+    return units * unit + max(units * stages * 16, 48 * 16 * last)

@@ -147,6 +147,35 @@ def _octets(width: int) -> Callable[[Tensor], np.ndarray]:
     return expected
 
 
+def _stored_transposed(given: Tensor) -> np.ndarray:
+    """[4 matrices, 8 columns, 8 rows] of matrices that lie one behind the other."""
+    return _bits(given).reshape(-1)[:256].reshape(4, 8, 8).transpose(0, 2, 1).copy()
+
+
+def _group_products(chunks: int) -> Callable[[Tensor], np.ndarray]:
+    """[128 threads, 16 + 32 + 32]: each warp's 16 rows of three products, as ldmatrix and mma have them."""
+
+    def expected(given: Tensor) -> np.ndarray:
+        rows = np.arange(64)
+        left = given[(7 + rows) % 48, 32 : 32 + 8 * chunks].float()
+        right = given[(21 + rows) % 48, 160:224].float()
+        across = torch.zeros(64, 64)
+        across[: 8 * chunks] = left[:16].T @ right[:16]
+        whole = left @ right[:32].T if chunks == 8 else torch.zeros(64, 32)
+        products = [whole, left[:, :16] @ right[:16], across]
+        return np.concatenate([_sums(x.numpy()) for x in products], axis=1)
+
+    return expected
+
+
+def _sums(product: np.ndarray) -> np.ndarray:
+    """Of [64, N] each thread's N / 2: of each 8 columns two of a row and two of the one 8 below."""
+    i = np.arange(product.shape[1] // 2)
+    thread = np.arange(128)[:, None]
+    row = thread // 32 * 16 + thread % 32 // 4 + i // 2 % 2 * 8
+    return product[row, i // 4 * 8 + thread % 4 * 2 + i % 2].astype(np.float32)
+
+
 HALF, BFLOAT = torch.float16, torch.bfloat16
 TRIALS = (
     ("asynchronous copies", 512, HALF, _copies),
@@ -168,5 +197,10 @@ TRIALS = (
     ("octets of 64", 1536, HALF, _octets(64)),
     ("octets of 96", 2304, HALF, _octets(96)),
     ("octets of 128", 3072, HALF, _octets(128)),
+    ("stmatrix, transposed", 128, HALF, _stored_transposed),
+    ("products of four warps, fp16", 10240, HALF, _group_products(8)),
+    ("products of four warps, bf16", 10240, BFLOAT, _group_products(8)),
+    ("products of four warps, panels of 32", 10240, HALF, _group_products(4)),
+    ("products of four warps, panels of 16", 10240, BFLOAT, _group_products(2)),
 )
 """In the order of csrc/fused/primitives_check.cu: name, words that come out, type of the input, what is expected."""

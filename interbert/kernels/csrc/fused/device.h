@@ -31,6 +31,8 @@ DEVICE void sync_part(int id, int threads) {
   asm volatile("bar.sync %0, %1;" : : "r"(id), "r"(threads) : "memory");
 }
 DEVICE int broadcast(int number, int lane = 0) { return __shfl_sync(0xffffffffu, number, lane); }
+// By a reduction: its result is in a register that a warp has once, and so is what comes of it.
+DEVICE int uniform(int number) { return __reduce_max_sync(0xffffffffu, number); }
 DEVICE int draw(int32_t* counter) { return atomicAdd(counter, 1); }
 DEVICE float shuffle_xor(float value, int mask) { return __shfl_xor_sync(0xffffffffu, value, mask); }
 

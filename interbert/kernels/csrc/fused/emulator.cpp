@@ -35,7 +35,7 @@ struct Self {
 } self;
 
 constexpr int MOST_COPIES = 4096;
-constexpr int LANES = 32, MOST_THREADS = 1024, WORDS = 10;
+constexpr int LANES = 32, MOST_THREADS = 1024, WORDS = 128, MOST_PRODUCTS = 64;
 #if defined(EMULATOR_ASAN) || defined(EMULATOR_TSAN)
 constexpr size_t STACK = 512 * 1024;
 #else
@@ -43,7 +43,8 @@ constexpr size_t STACK = 128 * 1024;
 #endif
 const char* const NAMES[] = {"block barrier", "warp barrier", "shuffle", "ldmatrix",
                              "ldmatrix transposed", "mma fp16", "mma bf16", "broadcast", "fence of copies",
-                             "election", "barrier of a part", "arrivals"};
+                             "election", "barrier of a part", "arrivals",
+                             "stmatrix transposed", "wgmma fp16", "wgmma bf16"};
 
 // ---- fibers ---------------------------------------------------------------------------------------------------
 
@@ -89,6 +90,9 @@ struct Fiber {
   Copy copies[MOST_COPIES];
   int copies_started = 0;
   uint32_t in[WORDS], out[WORDS];
+  Product products[MOST_PRODUCTS];
+  int product_count = 0, product_group = 0;
+  bool products_open = false;
 };
 
 struct Warp {
@@ -283,6 +287,7 @@ void live() {
     the_body(the_problem);
     release(&block_ends);
     Fiber& me = *fibers[running];
+    if (me.product_count) fail("a product was started and never waited for", me.products[0].line);
     if (self.copies_started) fail("a copy was started and never waited for", 0);
     me.done = true;
     done++;
@@ -383,6 +388,50 @@ void load_all(Fiber** lanes, bool transposed) {
     }
 }
 
+// Lane l holds two neighbours of row l / 4 of each matrix, and gets column l % 8 of matrix l / 8.
+void turn_all(Fiber** lanes) {
+  for (int lane = 0; lane < LANES; lane++)
+    for (int row = 0; row < 8; row++) {
+      const uint32_t word = lanes[4 * row + lane % 8 / 2]->in[lane / 8];
+      const uint32_t half = word >> 16 * (lane % 2) & 0xffff;
+      uint32_t& to = lanes[lane]->out[row / 2];
+      to = row % 2 ? to | half << 16 : half;
+    }
+}
+
+// A warp's part of a wgmma; see Product. Chunks of the right side are dealt out to lanes in turn.
+template <float (*value)(uint16_t)>
+void multiply_group(Fiber** lanes, int number) {
+  const int columns = number & 255;
+  const bool turned = number & 256, by_depth = number & 512;
+  static float a[16][16], b[160][16];
+  for (int lane = 0; lane < LANES; lane++) {
+    const uint32_t* in = lanes[lane]->in;
+    for (int i = 0; i < 8; i++) {
+      const int far = lane / 2, near = lane % 2 * 8 + i;
+      a[turned ? near : far][turned ? far : near] = value(in[i / 2] >> 16 * (i % 2));
+    }
+    for (int chunk = lane; chunk < 2 * columns; chunk += LANES)
+      for (int i = 0; i < 8; i++) {
+        const float x = value(in[4 + chunk / LANES * 4 + i / 2] >> 16 * (i % 2));
+        if (by_depth)
+          b[chunk % (columns / 8) * 8 + i][chunk / (columns / 8)] = x;
+        else
+          b[chunk / 2][chunk % 2 * 8 + i] = x;
+      }
+  }
+  for (int lane = 0; lane < LANES; lane++) {
+    float* sums = reinterpret_cast<float*>(lanes[lane]->out);
+    memcpy(sums, lanes[lane]->in + 44, 2 * columns);
+    for (int i = 0; i < columns / 2; i++) {
+      const float *left = a[lane / 4 + i / 2 % 2 * 8], *right = b[i / 4 * 8 + lane % 4 * 2 + i % 2];
+      float sum = 0;
+      for (int k = 0; k < 16; k++) sum += left[k] * right[k];
+      sums[i] += sum;
+    }
+  }
+}
+
 void operate(Warp& warp, Fiber** lanes) {
   switch (warp.operation) {
     case SHUFFLE:
@@ -403,6 +452,15 @@ void operate(Warp& warp, Fiber** lanes) {
       break;
     case MULTIPLY_BFLOAT16:
       multiply_all<bfloat_of>(lanes);
+      break;
+    case STORE_TRANSPOSED:
+      turn_all(lanes);
+      break;
+    case PRODUCT_FLOAT16:
+      multiply_group<half_of>(lanes, warp.number);
+      break;
+    case PRODUCT_BFLOAT16:
+      multiply_group<bfloat_of>(lanes, warp.number);
       break;
     default:
       break;
@@ -489,6 +547,48 @@ unsigned char* shared(uint32_t place, uint32_t bytes, int line) {
   if (place + bytes > self.shared_bytes) fail("beyond the end of shared memory", line);
   must(traffic.touch(place, running / LANES), line);
   return self.shared + place;
+}
+
+unsigned char* written(uint32_t place, uint32_t bytes, int line) {
+  unsigned char* found = shared(place, bytes, line);
+  traffic.write(place, running / LANES);
+  return found;
+}
+
+const unsigned char* operand(uint32_t place, int line) {
+  if (place % 16) fail("shared memory is not aligned for the matrix unit", line);
+  if (place + 16 > self.shared_bytes) fail("beyond the end of shared memory", line);
+  must(traffic.read_operand(place), line);
+  return self.shared + place;
+}
+
+void open_products() { fibers[running]->products_open = true; }
+void close_products() { fibers[running]->product_group++; }
+bool reads_at_once() { return schedule == IN_ORDER || (schedule == RANDOM && draw() % 2); }
+
+Product* new_product(const Product& product) {
+  Fiber& me = *fibers[running];
+  if (!me.products_open) fail("products are not opened since registers were used (open_products)", product.line);
+  if (me.product_count == MOST_PRODUCTS) fail("too many products at once", product.line);
+  Product& made = me.products[me.product_count];
+  made = product;
+  made.group = me.product_group, made.begins = true, made.read = false;
+  for (int i = 0; i < me.product_count; i++)
+    if (me.products[i].sum == product.sum) made.begins = false;
+  me.product_count++;
+  return &made;
+}
+
+Product* due_product(int open) {
+  Fiber& me = *fibers[running];
+  me.products_open = false;
+  return me.product_count && me.products[0].group < me.product_group - open ? &me.products[0] : nullptr;
+}
+
+void take_product() {
+  Fiber& me = *fibers[running];
+  std::copy(me.products + 1, me.products + me.product_count, me.products);
+  me.product_count--;
 }
 
 unsigned char* target(uint32_t place, uint32_t bytes, int line) {

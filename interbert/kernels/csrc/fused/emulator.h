@@ -23,7 +23,25 @@ enum Operation {
   FENCE_COPIES,
   ELECT,
   SYNC_PART,
-  AWAIT
+  AWAIT,
+  STORE_TRANSPOSED,
+  PRODUCT_FLOAT16,
+  PRODUCT_BFLOAT16
+};
+
+// A warp's part of a product of four: 16 rows, 16 deep, times `columns`. Chunks are 8 elements.
+struct Product {
+  Operation operation;
+  float* sum;      // of the lane: 4 of each 8 columns
+  int columns;
+  bool adds, turned;   // turned: the left side is stored by depth
+  bool by_depth;       // the right side is
+  uint32_t left, right, right_band;
+  int chunks, column, rows;  // of the left side's panel; from which 16 columns on; rows that are there, in bands
+  int line, group;
+  bool begins, read;   // the first on its sums that has not been awaited; its operands have been read
+  float before[80];
+  uint32_t words[44];  // what the lane has read: a chunk of the left side, then chunks of the right one
 };
 
 struct Copy {
@@ -50,6 +68,18 @@ void start_copy(const Copy& copy, int line);
 // The next copy of this thread that was started and has not arrived; false when there is none.
 bool next_copy(Copy* copy);
 void check_aligned(const void* global, int line);
+// As shared(), for writing.
+unsigned char* written(uint32_t place, uint32_t bytes, int line);
+// 16 bytes that the matrix unit reads by itself.
+const unsigned char* operand(uint32_t place, int line);
+void open_products();
+void close_products();
+// Whether the matrix unit reads at once; otherwise when it is waited for.
+bool reads_at_once();
+Product* new_product(const Product& product);
+// The next one of those to be waited for, while `open` groups may go on; null: none. Then take_product().
+Product* due_product(int open);
+void take_product();
 
 void meet(Operation operation, int line);
 void meet_part(int id, int count, int line);

@@ -48,6 +48,7 @@ class Traffic {
     const size_t granules = (bytes + GRANULE - 1) / GRANULE;
     kinds.assign(granules, ORDINARY);
     touched.assign(granules * warps, 0);
+    written.assign(granules * warps, 0);
     fences.assign(warps, 0);
   }
 
@@ -61,6 +62,18 @@ class Traffic {
            : kinds[granule] == UNDER_WAY
                ? "shared memory is used while a copy to it is under way: it was not waited for"
                : "arrivals share their 16 bytes with something else";
+  }
+
+  void write(uint32_t place, int warp) { written[place / GRANULE * warps + warp] = fences[warp] + 1; }
+
+  // The matrix unit's own reading goes past the caches as well.
+  const char* read_operand(uint32_t place) const {
+    const uint32_t granule = place / GRANULE;
+    if (kinds[granule] != ORDINARY) return "the matrix unit reads what is still to arrive, or arrivals";
+    for (int warp = 0; warp < warps; warp++)
+      if (written[granule * warps + warp] > fences[warp])
+        return "the matrix unit reads what was written and not fenced since (fence_copies)";
+    return nullptr;
   }
 
   // Before a copy in bulk starts to overwrite this.
@@ -149,6 +162,7 @@ class Traffic {
   unsigned char* shared = nullptr;
   int warps = 0;
   std::vector<unsigned char> kinds;
+  std::vector<uint16_t> written;  // as touched, by ordinary writes
   std::vector<uint16_t> touched;  // by granule and warp: how many fences the warp had passed, and one
   std::vector<uint16_t> fences;
 };

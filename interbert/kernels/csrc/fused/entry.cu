@@ -2,7 +2,10 @@
 //
 // -DWIDTH=64 -DFORWARD=16,32,… -DBACKWARD=16,32,… : the buckets of lengths, ascending.
 #include "backward.h"
+#include "backward_group.h"
 #include "forward.h"
+
+#include <type_traits>
 
 namespace {
 
@@ -24,15 +27,30 @@ int forward(const Problem& problem, void* stream) {
                                                    stream);
 }
 
+// Where four warps multiply together, at the width that most models have; 64 rows at once are too many for few.
+template <int D, int KEYS>
+constexpr bool by_groups = WARPGROUPS && D == 64 && KEYS > 32;
+
+template <int D, int KEYS>
+using ChosenShape = std::conditional_t<by_groups<D, KEYS>, GroupShape<D, KEYS>, BackwardShape<D, KEYS>>;
+
+template <class T, int KEYS>
+constexpr auto backward_kernel() {
+  if constexpr (by_groups<WIDTH, KEYS>)
+    return attention_backward_group<T, WIDTH, KEYS>;
+  else
+    return attention_backward<T, WIDTH, KEYS>;
+}
+
 template <class T, int KEYS>
 int backward(const Problem& problem, void* stream) {
-  using Shape = BackwardShape<WIDTH, KEYS>;
+  using Shape = ChosenShape<WIDTH, KEYS>;
   const int units = problem.sequences * problem.heads, panel = panel_chunks(WIDTH / 8);
   GivenBackward given = {problem, {}, {}};
   const int64_t columns = int64_t{problem.heads} * WIDTH;
   if (int error = describe(given.qkv, problem.qkv, problem.tokens, 3 * columns, panel)) return error;
   if (int error = describe(given.grad, problem.grad, problem.tokens, columns, panel)) return error;
-  return launch<attention_backward<T, WIDTH, KEYS>>(given, blocks_for(problem, units, Shape::UNITS), Shape::THREADS,
+  return launch<backward_kernel<T, KEYS>()>(given, blocks_for(problem, units, Shape::UNITS), Shape::THREADS,
                                                     Shape::SHARED, stream);
 }
 
@@ -71,7 +89,7 @@ extern "C" int interbert_attention_backward(const Problem* problem, void* stream
 }
 
 extern "C" int interbert_attention_shared_bytes(int longest, int backward) {
-  return backward ? shared_of<BackwardShape, BACKWARD>(longest) : shared_of<ForwardShape, FORWARD>(longest);
+  return backward ? shared_of<ChosenShape, BACKWARD>(longest) : shared_of<ForwardShape, FORWARD>(longest);
 }
 
 extern "C" const char* interbert_attention_error(int error) { return error_text(error); }

@@ -34,6 +34,8 @@ inline int broadcast(int number, int lane = 0, HERE) {
   return static_cast<int>(word);
 }
 
+inline int uniform(int number, HERE) { return broadcast(number, line); }
+
 inline int draw(int32_t* counter, HERE) { return emulator::draw_unit(counter, line); }
 
 inline int clear_counter(int32_t* counter, void*) { return *counter = 0; }
@@ -96,9 +98,9 @@ inline uint32_t load_4(Shared from, HERE) {
   return word;
 }
 
-inline void store_4(Shared to, uint32_t word, HERE) { memcpy(emulator::shared(to, 4, line), &word, 4); }
+inline void store_4(Shared to, uint32_t word, HERE) { memcpy(emulator::written(to, 4, line), &word, 4); }
 
-inline void store_16(Shared to, Words4 words, HERE) { memcpy(emulator::shared(to, 16, line), &words, 16); }
+inline void store_16(Shared to, Words4 words, HERE) { memcpy(emulator::written(to, 16, line), &words, 16); }
 
 inline void write_16(void* to, Words4 words, HERE) {
   emulator::check_aligned(to, line);

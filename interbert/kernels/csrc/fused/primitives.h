@@ -22,6 +22,8 @@
 //   exp2_of(x), log2_of(x), inverse_of(x)
 //   signs(word, half)                the signs of bytes 2 half and 2 half + 1, each as 16 bits that are all one or all zero
 //   fresh(x)                         x, as a number that the compiler knows nothing about
+//   uniform(number)                  lanes agree on it, and the compiler is to know
+//   store_transposed(row, words)     stmatrix: as load_transposed, the other way
 //   KERNEL(threads, blocks)          a block has so many threads; so many blocks are to fit on a processor at once
 //   launch<kernel>(...)              from the host
 //
@@ -50,6 +52,20 @@
 //                                    values, CHUNKS * 8 elements each, as octets.h says
 //   fence_copies()                   by whole warps, each that used what is going to be overwritten
 //   prefetch(rows)                   its description: once, by one thread
+//
+// Products of four whole warps, the first of them a multiple of four, where WARPGROUPS says so (wgmma). Each of the
+// four has 16 of 64 rows, its sums as multiply() has them, for each 8 columns one after the other. Rows are those of
+// tiles and panels of whole chunks, multiples of 8 rows, read past the caches, so that between writing them and this
+// come fence_copies() and a barrier. They are read, and sums are known, when they have been waited for:
+//
+//   open_products()                  after any use of sums, before the first product on them
+//   multiply_rows<T, N>(sum, rows, left, others, column, adds)
+//                                    64 rows, 16 of their columns, 16 * column and following, times the same of N others
+//   multiply_columns<T, ACROSS>(sum, panel, column, left, rows, adds)
+//                                    16 columns of 64 rows of a panel times 16 rows of 64; ACROSS: 16 rows of the panel,
+//                                    transposed. `left`: of the 64, only so many matter, those of whole bands
+//   close_products()                 a group of products ends
+//   await_products<OPEN>(sum...)     until at most OPEN groups go on; these sums are known then
 #pragma once
 
 #include <cstdint>
@@ -74,7 +90,9 @@ constexpr int BAND = 16, OCTET_ROWS = 8;
 #ifdef __CUDACC__
 #include "device.h"
 #include "device_bulk.h"
+#include "device_groups.h"
 #else
 #include "host.h"
 #include "host_bulk.h"
+#include "host_groups.h"
 #endif

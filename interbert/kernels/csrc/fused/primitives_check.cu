@@ -3,6 +3,7 @@
 // in: 32 x 32 elements of 16 bits in rows (for stages: more); out: words, as the names below say.
 #include "octet_trials.h"
 #include "primitives.h"
+#include "group_trials.h"
 #include "stage_trials.h"
 
 namespace {
@@ -132,6 +133,16 @@ extern "C" int interbert_primitive(int number, const void* in, void* out, void* 
       return try_octets<96>(in, out, stream);
     case 18:
       return try_octets<128>(in, out, stream);
+    case 19:
+      return launch<stored_transposed>(GroupTrial{t.in, t.out}, 1, 32, 512, stream);
+    case 20:
+      return launch<group_products<Float16, 8>>(GroupTrial{t.in, t.out}, 1, 128, 2 * 8192, stream);
+    case 21:
+      return launch<group_products<BFloat16, 8>>(GroupTrial{t.in, t.out}, 1, 128, 2 * 8192, stream);
+    case 22:
+      return launch<group_products<Float16, 4>>(GroupTrial{t.in, t.out}, 1, 128, 4096 + 8192, stream);
+    case 23:
+      return launch<group_products<BFloat16, 2>>(GroupTrial{t.in, t.out}, 1, 128, 2048 + 8192, stream);
     default:
       return -1;
   }
