@@ -20,8 +20,14 @@ WAITS = [
     *(Mutation(f"products not opened, {n}", FILE, "open_products();", number=n) for n in range(3)),
     Mutation("products of scores not closed", FILE, "close_products();", number=0),
     Mutation("products of gradients not closed", FILE, "close_products();", number=1),
-    *(Mutation(f"first of two gradients not awaited, {n}", FILE, "await_products<1>(first);", number=n) for n in (0, 1)),
-    *(Mutation(f"last gradient not awaited, {n}", FILE, "await_products<0>(first);", number=n) for n in (0, 1)),
+    *(
+        Mutation(f"first of two gradients not awaited, {n}", FILE, "await_products<1>(first);", number=n)
+        for n in (0, 1)
+    ),
+    *(
+        Mutation(f"last gradient not awaited, {n}", FILE, "await_products<0>(first);", number=n)
+        for n in (0, 1)
+    ),
     Mutation("second of three gradients not awaited", FILE, "await_products<1>(second);"),
     Mutation("second of two gradients not awaited", FILE, "await_products<0>(second);"),
     Mutation("spared group's products not awaited", FILE, "await_products<0>(sum);"),
