@@ -21,7 +21,7 @@ WAITS = [
     Mutation("products of scores not closed", FILE, "close_products();", number=0),
     Mutation("products of gradients not closed", FILE, "close_products();", number=1),
     *(
-        Mutation(f"first of two gradients not awaited, {n}", FILE, "await_products<1>(first);", number=n)
+        Mutation(f"first gradient not awaited, {n}", FILE, "await_products<1>(first);", number=n)
         for n in (0, 1)
     ),
     *(
@@ -36,7 +36,7 @@ WAITS = [
 ]
 MASKS = [
     Mutation("one group too many goes on", FILE, "await_products<0>(dp);", "await_products<1>(dp);"),
-    Mutation("keys beyond the end", FILE, "if (i / 4 * 8 + i % 2 >= left) x[i] = -INFINITY;"),
+    Mutation("keys beyond the end", FILE, "x[i] = -INFINITY;", "x[i] = x[i];"),
     Mutation("sums beyond the end", FILE, "item.length ? from[8 * half] : INFINITY", "item.length + 99 ? 0.f : 0.f"),
     Mutation("rows beyond the end", FILE, "Kernel::end_all(part, unit);"),
     Mutation("zeros a row too late", FILE, "chunk / CHUNKS >= last", "chunk / CHUNKS > last"),

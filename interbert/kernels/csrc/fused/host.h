@@ -34,7 +34,7 @@ inline int broadcast(int number, int lane = 0, HERE) {
   return static_cast<int>(word);
 }
 
-inline int uniform(int number, HERE) { return broadcast(number, line); }
+inline int uniform(int number, HERE) { return broadcast(number, 0, line); }
 
 inline int draw(int32_t* counter, HERE) { return emulator::draw_unit(counter, line); }
 
