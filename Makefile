@@ -68,14 +68,14 @@ wait $$others || failed=$$?; cat $$said; \
 echo "tests: $$(($$(date +%s) - began)) s in all"; exit $$failed
 endef
 
-# Those that start processes, and all others.
-WITH_RANKS := tests/fault tests/integration tests/unit/commands
+# Those that start processes and those that compile, and all others: as long as each other.
+HALF := tests/fault tests/integration tests/unit/commands tests/kernels
 
 # Of what is marked slow, one test in so many.
 SLICE ?= 4
 
 test: $(VENV)/ready ## The test suite
-	$(call halves,--slice $(SLICE) $(WITH_RANKS),--slice $(SLICE) $(WITH_RANKS:%=--ignore=%))
+	$(call halves,--slice $(SLICE) $(HALF),--slice $(SLICE) $(HALF:%=--ignore=%))
 
 # `make prove` has seen the others already.
 MARKED := thorough or not thorough
