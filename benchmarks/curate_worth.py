@@ -11,7 +11,6 @@ there is not done again: the whole can be stopped and taken up at any time.
 import argparse
 import os
 import statistics
-import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -24,12 +23,12 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from benchmarks import report
 from benchmarks.curate_crawls import Seen, seen, width_of
 from benchmarks.curate_fit import LEAST, scorer_of
+from benchmarks.scripts import run_script
 from interbert.corpus.corpus import Corpus
 from interbert.files import read_json
 from interbert.sources.scenes.write import write_scenes
 from interbert.store.writer import StoreWriter
 
-ROOT = Path(__file__).resolve().parent.parent
 NOISE = 0.5
 COLLECTIONS = ("unfiltered", "filtered", "oracle", "clean")
 TWO_STAGES = "filtered, then clean"
@@ -123,15 +122,14 @@ def trained(given: argparse.Namespace, test: Path, seed: int, way: str) -> dict[
     """R@1, 5 and 10 of text to image after a training on one of the collections."""
     folder = folder_of(given, seed)
     run = folder / f"steps_{given.steps}" / way.replace(", ", "_").replace(" ", "_")
-    run.mkdir(parents=True, exist_ok=True)
     result = run / "retrieval.json"
     if not result.exists():
         settings = ["--recipe", "scenes", "--deepspeed_config", "cpu", "--output-dir", run]
         for setting in settings_of(given, test, folder, seed, way):
             settings += ["--set", setting]
-        call(["launch/pretrain.py", *settings], run)
+        run_script(["launch/pretrain.py", *settings], run)
         of_run = ["--model", run / "export", "--data", test, "--output", result]
-        call(["launch/evaluate.py", "--task", "retrieval", *of_run], run)
+        run_script(["launch/evaluate.py", "--task", "retrieval", *of_run], run)
     found = read_json(result)["text_to_image"]
     print(f"seed {seed}, {way}: R@1 {100 * found['r1']:.1f} %", flush=True)
     return {depth: found[depth] for depth in DEPTHS}
@@ -149,21 +147,6 @@ def settings_of(given: argparse.Namespace, test: Path, folder: Path, seed: int, 
         for name in ("filtered", "clean")
     )
     return [*own, f"data.train=[{folder / 'filtered.h5'}]", f"stages=[{stages}]"]
-
-
-def call(words: list[str | Path], run: Path) -> None:
-    """A launcher's script on one thread; ends the whole where it fails."""
-    with open(run / "log.txt", "a") as log:
-        done = subprocess.run(
-            [sys.executable, *map(str, words)],
-            cwd=ROOT,
-            env={**os.environ, "OMP_NUM_THREADS": "1"},
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            check=False,
-        )
-    if done.returncode:
-        raise RuntimeError(f"{words[0]} failed; see {run / 'log.txt'}")
 
 
 def show(found: dict[tuple[int, str], dict[str, Any]], pairs: dict[int, dict[str, int]]) -> None:

@@ -8,7 +8,6 @@ many at once as there are cores. What is there is not done again: the whole can 
 import argparse
 import os
 import statistics
-import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -17,11 +16,11 @@ from typing import Any, get_args
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from benchmarks import report
+from benchmarks.scripts import run_script
 from interbert.config import World
 from interbert.files import read_json
 from interbert.train.start.flags import add_set_flag
 
-ROOT = Path(__file__).resolve().parent.parent
 ARCHITECTURES = {
     "interbert": "InterBERT, 2 joint + 1 + 1",
     "visualbert": "single stream, 4 joint",
@@ -109,22 +108,9 @@ def tuning_settings(arguments: argparse.Namespace, name: str, beginning: str, se
 
 
 def call(words: list[str], settings: list[str], folder: Path) -> None:
-    """A launcher's script with these settings; ends the whole where it fails."""
-    folder.mkdir(parents=True, exist_ok=True)
-    script, *rest = words
-    command = [sys.executable, str(ROOT / script), *rest]
-    command += ["--deepspeed_config", str(ROOT / "ds_configs" / "cpu.json")]
-    command += [word for setting in settings for word in ("--set", setting)]
-    with open(folder / "log.txt", "a") as log:
-        done = subprocess.run(
-            command,
-            env={**os.environ, "OMP_NUM_THREADS": "1"},
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            check=False,
-        )
-    if done.returncode:
-        raise RuntimeError(f"{' '.join(words[:3])} failed; see {folder / 'log.txt'}")
+    """A launcher's script with these settings."""
+    words = [*words, "--deepspeed_config", "cpu"]
+    run_script([*words, *(word for setting in settings for word in ("--set", setting))], folder)
 
 
 def pretrained_in(arguments: argparse.Namespace, name: str) -> Path:

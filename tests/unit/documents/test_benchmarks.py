@@ -134,12 +134,27 @@ def test_tasks_are_pretrained_tuned_and_told(tmp_path, capsys):
     words += "".join(f" --set {setting}" for setting in settings)
     words += f" --folder {tmp_path / 'runs'} --json {tmp_path / 'tasks.json'}"
     module = load("benchmarks/tasks.py")
-    with patch.object(module, "subprocess", Subprocess), patch.object(sys, "argv", ["", *words.split()]):
+    scripts = sys.modules["benchmarks.scripts"]
+    with patch.object(scripts, "subprocess", Subprocess), patch.object(sys, "argv", ["", *words.split()]):
         module.main()
     said = capsys.readouterr().out
     assert "co-attention, 1 cross + 1 + 1, pretrained" in said and "best without looking" in said
     figures = json.loads((tmp_path / "tasks.json").read_text())["figures"]
     assert len(figures) == 4 and all(0 <= each["vqa"][0]["value"] <= 1 for each in figures.values())
+
+
+def test_the_settings_of_collections_are_there(monkeypatch, tmp_path):
+    module = load("benchmarks/curate_worth.py")
+    monkeypatch.setattr(sys, "argv", ["x", "--steps", "8", "--model", str(tmp_path)])
+    given = module.parse_arguments()
+    for way in (*module.COLLECTIONS, module.TWO_STAGES):
+        settings = load_recipe(
+            "scenes", module.settings_of(given, tmp_path / "test.h5", tmp_path / "of_2", 2, way)
+        )
+        steps = [stage.train.schedule_steps for stage in settings.stages] or [settings.train.schedule_steps]
+        stores = [stage.data.train for stage in settings.stages] or [settings.data.train]
+        assert sum(steps) == 8 and settings.train.seed == 2
+        assert stores == [[str(tmp_path / "of_2" / f"{name}.h5")] for name in way.split(", then ")]
 
 
 def test_what_ablations_measure(tmp_path):
