@@ -102,6 +102,24 @@ def test_bad_situations_are_refused(tmp_path, capsys, fields, said):
     assert said in refused(capsys, *words)
 
 
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"boxes": [[1, 2, 30, 40, 0.9]] * 6},
+        {"boxes": [[1, 2, 30]] * 3},
+        {"boxes": [[1, 2, 30, float("nan"), 0.9]] * 3},
+        {"width": 0},
+        {"height": float("inf")},
+        {"names": 3},
+    ],
+)
+def test_metadata_that_say_nothing_of_boxes_are_refused(tmp_path, capsys, fields):
+    metadata = made.write_vcr_metadata(tmp_path / "vcr1images", made.vcr_row(1), **fields)
+    path = write_rows(tmp_path / "val.jsonl", [made.vcr_row(1)])
+    told = refused(capsys, "vcr", "--input", path, "--metadata", metadata, "--output", tmp_path / "a.jsonl")
+    assert "line 1, metadata_fn: " in told and "has not the names, a box of each, width" in told
+
+
 def test_a_row_that_lost_its_label_is_told(tmp_path, capsys):
     row = {name: value for name, value in made.vcr_row(2).items() if name != "answer_label"}
     path = write_rows(tmp_path / "val.jsonl", [made.vcr_row(1), row])
