@@ -49,7 +49,8 @@ def funnel_page(
     kept = _tiles(examples.get("kept", []), thumbnails)
     return (
         f"<!doctype html><html lang=en><head><meta charset=utf-8><title>Pairs from the web</title>"
-        f"<style>{_STYLE}</style></head><body><h1>Pairs from the web</h1>{_numbers(report)}{_gaps(report)}{tables}"
+        f"<style>{_STYLE}</style></head><body><h1>Pairs from the web</h1>"
+        f"{_numbers(report)}{_gaps(report)}{_revisits(report)}{tables}"
         f"<h2>What is kept</h2>{kept or '<p>nothing</p>'}"
         f"<h2>How much of what</h2><div class=charts>{_charts(counts)}</div>"
         f"{_bad(report)}</body></html>\n"
@@ -73,6 +74,12 @@ def _gaps(report: dict[str, Any]) -> str:
         if names
         else ""
     )
+
+
+def _revisits(report: dict[str, Any]) -> str:
+    count = report["revisits"]
+    told = "only name another one, whose answer was the same, and are not read (WARC: revisit)"
+    return f"<p>{count:,} records {told}.</p>" if count else ""
 
 
 def _table(
