@@ -10,6 +10,7 @@ from interbert.curate.reading.page import Page
 from interbert.curate.stages.all import numbers_of
 from interbert.curate.stages.gathered import WHY_ALIKE, is_among, why_many
 from interbert.curate.stages.judge import OVER, Verdict, judge_page
+from interbert.curate.stages.named import stamps_of
 from interbert.curate.stages.plan import Plan, load_plan
 from interbert.curate.stages.read import PAGES
 from interbert.curate.stages.settle import DROPPED, SHARED
@@ -24,6 +25,7 @@ def explain(output: Path, url: str) -> list[str]:
     plan = load_plan(output)
     if not plan.part("settle", 0).done:
         raise ValueError(f"{output}: not finished; start it again with the same --input")
+    _refuse_other_words(plan)
     wanted, index = urls.key(url), Index(plan.work)
     said = []
     for number, (page, why_over) in enumerate(_pages_about(plan, wanted)):
@@ -37,6 +39,18 @@ def explain(output: Path, url: str) -> list[str]:
     if not said:
         raise ValueError(f"{url}: neither a page nor an image on a page of {output}")
     return [printable(line) for line in said]
+
+
+def _refuse_other_words(plan: Plan) -> None:
+    """Texts are judged again to be explained: by other lists it would be told what did not happen."""
+    now = stamps_of(plan.settings)
+    changed = [
+        name for name in ("texts.vocabulary", "texts.bad_words") if plan.named.get(name) != now.get(name)
+    ]
+    if changed:
+        raise ValueError(
+            f"{plan.output}: the files of {', '.join(changed)} have changed since; put them back"
+        )
 
 
 def _pages_about(plan: Plan, wanted: bytes) -> Iterator[tuple[Page, str | None]]:

@@ -305,6 +305,8 @@ def test_other_files_behind_the_same_settings_are_refused(tmp_path):
     words.write_text("two\nold\nboats\nin\nthe\nharbour\n")
     collected(tmp_path / "pairs", path, texts={"vocabulary": str(words)})
     words.write_text("two\nnew\nboats\nin\nthe\nharbour\n")
+    with pytest.raises(ValueError, match=r"the files of texts\.vocabulary have changed since"):
+        explain(tmp_path / "pairs", SITE + "a.jpg")
     with pytest.raises(ValueError, match=r"the files of texts\.vocabulary have changed"):
         collected(tmp_path / "pairs", path, texts={"vocabulary": str(words)})
 
