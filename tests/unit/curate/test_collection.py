@@ -126,6 +126,21 @@ def test_a_second_start_does_nothing_and_another_one_is_refused(small, tmp_path)
         collected(tmp_path, inputs[0], shard_images=3)
 
 
+def test_overwrite_removes_nothing_before_it_is_known_that_this_start_can_begin(small, tmp_path):
+    inputs = small[0]
+    collected(tmp_path / "pairs", *inputs, shard_images=3)
+    before = digests(tmp_path / "pairs")
+    (tmp_path / "c.yaml").write_text("images: {larger_than: many}\n")
+    words = ["curate", "--output", str(tmp_path / "pairs"), "--overwrite", "--workers", "1", "--input"]
+    assert main([*words, str(tmp_path / "nowhere")]) != 0
+    assert main([*words, str(inputs[0]), "--never", str(tmp_path / "nowhere")]) != 0
+    assert main([*words, str(inputs[0]), "--config", str(tmp_path / "c.yaml")]) != 0
+    assert digests(tmp_path / "pairs") == before
+    assert main([*words, *map(str, inputs)]) == 0
+    assert json.loads((tmp_path / "pairs" / "report.json").read_text())["shards"] == 1
+    assert not (tmp_path / "pairs" / "00001.tar").exists()
+
+
 def test_what_was_lost_is_made_again(small, tmp_path):
     inputs, report, output = small
     collected(tmp_path, *inputs, shard_images=3)
