@@ -61,9 +61,9 @@ real: $(VENV)/ready ## Fetch real pictures and texts, pretrain from a BERT, sear
 # Two calls of pytest at once (tests/two_at_once.py); of the second, what it said comes when it has ended.
 define both
 @export $(RUN) PYTHONUNBUFFERED=1; began=$$(date +%s); said=$$(mktemp); claims=$$(mktemp -d); \
-python -m pytest $(1) --claims $$claims --backwards -o cache_dir=.pytest_cache/others > $$said 2>&1 & others=$$!; \
+python -m pytest $(1) --claims=$$claims --backwards -o cache_dir=.pytest_cache/others > $$said 2>&1 & others=$$!; \
 trap 'kill $$others 2>/dev/null; rm -rf $$said $$claims' EXIT; trap 'exit 1' INT TERM; \
-python -m pytest $(1) --claims $$claims; failed=$$?; \
+python -m pytest $(1) --claims=$$claims; failed=$$?; \
 wait $$others || failed=$$?; cat $$said; \
 echo "tests: $$(($$(date +%s) - began)) s in all"; exit $$failed
 endef
