@@ -10,8 +10,8 @@ of each, for several numbers of candidates. nearest: a graph of a million vector
 each moved as far as its nearest neighbour is away; asked by the vectors of captions; and how long an index of so many
 items takes to open. packed: requests of 1 to 4 and of 32 candidates ranked again in packed micro-batches, against one
 request after another, padded to its longest pair. load: the same as strangers send them, at random: the highest rates
-at which 99 of 100 are answered in time; and how long those take that are let in when four times as many come as can
-be answered. How it is done stands in serve_parts.py and serve_load.py.
+at which 99 of 100 are answered in time, in most of three windows; and how long those take that are let in when four
+times as many come as can be answered. How it is done stands in serve_parts.py and serve_load.py.
 """
 
 from pathlib import Path
@@ -56,7 +56,14 @@ def parser():
     )
     add("--preset", default="small", help="packed, load: size of the model (small)")
     add("--requests", type=int, default=200, metavar="N", help="packed, load: of each size (200)")
-    add("--seconds", type=float, default=17.0, metavar="S", help="load: of each rate that is tried (17)")
+    add(
+        "--sizes",
+        nargs="+",
+        choices=serve_load.SIZES,
+        default=list(serve_load.SIZES),
+        help="load: candidates of a request (all)",
+    )
+    add("--seconds", type=float, default=9.0, metavar="S", help="load: of each window of a rate (9)")
     add(
         "--p99",
         type=float,

@@ -11,6 +11,7 @@ from typing import Any, Self, overload
 import numpy as np
 from torch import Tensor
 
+from interbert.kernels.cpu import teams
 from interbert.search.encoder import Encoder, budget_of
 from interbert.search.engine.jobs import Stored
 from interbert.search.engine.line import Line
@@ -80,6 +81,7 @@ class Searcher:
         self._regions = RegionReader(index.truth)
         intake = Intake(tokenizer, index.about, options, of["longest"])
         self._plans = Plans(index, encoder, tokenizer, options, intake, self._regions)
+        teams.give_back()  # of the thread that loaded the model: it would slow down the one that runs it
         self._worker = Worker(encoder, self._line, budget, self._read)
 
     @classmethod

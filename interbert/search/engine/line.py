@@ -11,6 +11,8 @@ from interbert.search.requests import Busy, Closing
 
 REMEMBERED = 0.8
 """Of the tokens and seconds so far, at each micro-batch."""
+REST = 0.5
+"""Seconds without work, after which a worker lets go of what others could use."""
 
 
 class Line:
@@ -63,15 +65,19 @@ class Line:
             self.refused += 1
             raise Busy(max(wait, 0.05))
 
-    def wait(self) -> list[Job]:
-        """Those that wait, as soon as there are any; none when the line is closed and empty."""
+    def wait(self, rest: Callable[[], None] = lambda: None) -> list[Job]:
+        """Those that wait, as soon as there are any; none when the line is closed and empty. rest: done once, where
+        nothing comes for a while."""
+        rested = False
         with self._changed:
             while True:
                 self._leave(Job.left, "dropped")
                 self._leave(Job.late, "late", Job.fail_late)
                 if self._jobs or (self._closing and not self._away):
                     return list(self._jobs)
-                self._changed.wait()
+                if not self._changed.wait(None if rested else REST) and not rested:
+                    rested = True
+                    rest()
 
     def hand_over(self, job: Job) -> None:
         """It still counts, until it is done; `wait` says no more of it."""

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from interbert.kernels.cpu import teams
 from interbert.model.shared.sides import Side
 from interbert.search.encoder import Encoder
 from interbert.search.engine.jobs import Candidate, Image, Job, Rows, Stored, tokens_of
@@ -51,7 +52,8 @@ class Worker:
         self._writer.shutdown()
 
     def _run(self) -> None:
-        while jobs := self._line.wait():
+        # The model before the present one, kept for a way back, must not slow that down.
+        while jobs := self._line.wait(teams.give_back):
             try:
                 self._step(jobs)
             except BaseException as error:
@@ -121,6 +123,7 @@ class Worker:
             job.fail(error)
         finally:
             self._line.done(job)
+            teams.give_back()  # rows of many images are joined by several threads
 
     def _give_up(self, job: Job, error: BaseException) -> None:
         self._line.done(job)

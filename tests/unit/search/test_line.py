@@ -1,5 +1,7 @@
 """How fast the line says that it goes."""
 
+import threading
+
 import pytest
 
 from interbert.search.engine.jobs import Job
@@ -45,3 +47,17 @@ def test_a_full_line_refuses_before_a_request_is_looked_at():
     with pytest.raises(Busy) as refused:
         slow.must_have_room()
     assert refused.value.retry_after == pytest.approx(2.5) and slow.refused == 1
+
+
+def test_who_waits_rests_once_where_nothing_comes_for_a_while(monkeypatch):
+    monkeypatch.setattr("interbert.search.engine.line.REST", 0.01)
+    line, rested = Line(1000, 2.0), []
+    came = job(10)
+
+    def rest():
+        rested.append(len(line))
+        threading.Timer(0.1, line.join, [came]).start()
+
+    assert line.wait(rest) == [came]
+    assert rested == [0]  # and not again in the time that is left
+    assert line.wait(rest) == [came] and rested == [0]  # nor where something waits
