@@ -11,6 +11,7 @@ from small_search import open_searcher, some_regions, until, write_index, write_
 from small_world import WordTokenizer, open_world
 
 from interbert.corpus.tokens import TokenTable
+from interbert.kernels.cpu import teams
 from interbert.search.encoder import text_vectors_of
 from interbert.search.engine.jobs import Job
 from interbert.search.requests import (
@@ -165,6 +166,18 @@ def test_put_found_removed(made):
         assert searcher.remove(["new", "nobody"]).count == 1
         with pytest.raises(NoSuchItem):
             searcher.item("new")
+
+
+def test_whoever_computes_beside_the_model_gives_back_its_threads(made, monkeypatch):
+    folder, encoder = made
+    monkeypatch.setattr("interbert.search.engine.line.REST", 0.01)
+    gave = []
+    monkeypatch.setattr(teams, "give_back", lambda: gave.append(threading.current_thread().name))
+    with open_searcher(folder, encoder) as searcher:
+        assert gave[0] == threading.current_thread().name  # before the model's first micro-batch
+        searcher.submit(Put((Item("brief", some_regions()),))).result(30)
+        searcher.remove(["brief"])
+        until(lambda: "search-model" in gave and any(name.startswith("search-writer") for name in gave))
 
 
 def test_an_explanation_says_where_words_look(searcher):
