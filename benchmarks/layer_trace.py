@@ -3,8 +3,8 @@
 The layer runs on tensors without numbers, and each operation that reaches torch's dispatcher is written down. Views
 and empty memory are nothing; whatever else is a launch, of our own operations as many as they start. Bytes are those
 of what goes in and comes out, each once. Of a product and of attention what they are made of and one result are not
-counted, whatever else they read or write is: a residual's gradient that a product adds to; of a product that GELU is a
-part of its slope, written and read, bias, and sums of columns.
+counted, whatever else they read or write is: a residual's gradient that a product adds to; of a product that GELU is
+a part of its slope, written and read, bias, and sums of columns.
 """
 
 from dataclasses import dataclass, field

@@ -28,7 +28,7 @@ def failed_check(arch: int | None, device: torch.device, name: str = ROWS) -> st
 @torch.inference_mode(False)
 @torch.enable_grad()
 def check(device: torch.device, name: str = ROWS) -> str | None:
-    """The first thing that is wrong. Whoever asks may be evaluating. A product of ours must also be the faster way."""
+    """The first thing that is wrong. Whoever asks may be evaluating. Of products ours must also be the faster."""
     with torch.autocast(device.type, enabled=False):
         for dtype in ERRORS:
             for trial, ours, theirs, given in TRIALS[name](dtype, device):

@@ -11,7 +11,7 @@
 #pragma once
 
 #include "row_gelu.h"
-#include "tiles.h"
+#include "stages.h"
 
 struct GeluProduct {
   const unsigned char* x;       // [rows, depth]
@@ -131,8 +131,8 @@ struct Worker {
     }
   }
 
+  // After waiting for products, which lanes do together: all have read it.
   DEVICE void leave(int stage) {
-    sync_warp();  // all lanes have read it
     if (lane() == 0) arrive(empty(stage));
   }
 
@@ -142,8 +142,7 @@ struct Worker {
 #pragma unroll 1
     for (int k = 0; k < steps; k++, used++) {
       const int stage = used % STAGES;
-      await(full(group, stage), phases >> stage & 1);
-      sync_warp();  // lanes are together again
+      await_together(full(group, stage), phases >> stage & 1);
       phases ^= 1u << stage;
       open_products();
 #pragma unroll
@@ -205,7 +204,6 @@ struct Worker {
         finish_8(x, half, q, place_of(run, row, q));
       }
     }
-    sync_warp();  // lanes are together again
   }
 
   DEVICE void work(const Run& run, int used) {
