@@ -54,4 +54,4 @@ class Case:
         rows = (regions["x"].begin, 2 * self.depth, self.rows)
         given += bytes(ALIGNED) + b"".join(x.to_bytes(8, "little") for x in rows)
         given += bytes(-(len(given) + PARAMETERS) % ALIGNED)
-        return given, Memory(list(regions.values()))
+        return given, Memory(list(regions.values()), in_bulk=regions["x"])

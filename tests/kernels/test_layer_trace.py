@@ -14,21 +14,20 @@ TOKENS = 27648  # of 512 pairs
 def test_a_layer_of_base_makes_few_launches_and_moves_few_bytes():
     forward, backward = trace_layer(TOKENS, fused=True)
     assert forward.launches <= 12 and backward.launches <= 18
-    assert (forward.bytes + backward.bytes) / TOKENS <= 45.5e3
-    # Nothing but products, attention, seeds and operations of ours, the sums of one bias, and weights turned round.
+    assert (forward.bytes + backward.bytes) / TOKENS <= 45e3
+    # Nothing but products, attention, seeds and operations of ours, and the sums of one bias.
     assert not {name for trace in (forward, backward) for name in trace.seen} - {
         *("mm", "addmm", "addmm_ (the residual's gradient)", "attention", "attention_backward", "randint"),
-        *("row_norm", "row_norm_backward", "gelu_product", "gelu_product_backward", "sum", "clone"),
+        *("row_norm", "row_norm_backward", "gelu_product", "gelu_product_backward", "sum"),
     }
 
 
 def test_of_a_product_with_gelu_all_is_counted_but_factors_and_one_result():
     forward, backward = trace_layer(TOKENS, fused=True)
-    slope, weights = TOKENS * 3072 * 2, 768 * 3072 * 2
+    slope = TOKENS * 3072 * 2
     assert forward.seen["gelu_product"].bytes == slope + 3072 * 2
     # Sums of columns: 8 warps of up to 7 blocks leave fp32 numbers, which are read again.
     assert backward.seen["gelu_product_backward"].bytes == slope + 3072 * 2 + 2 * 4 * 8 * 7 * 3072
-    assert backward.seen["clone"].bytes == 2 * weights
 
 
 def test_where_gelu_stands_alone_it_moves_what_a_pass_moves(monkeypatch):
@@ -75,7 +74,7 @@ def test_operations_start_as_many_kernels_as_are_counted(operation, kernels, mon
         "bias_gelu": (x, weight),
         "bias_gelu_backward": (x, x, weight),
         "gelu_product": (x, torch.zeros(128, 64).half(), torch.zeros(128).half(), True),
-        "gelu_product_backward": (x, torch.zeros(128, 64).half(), torch.zeros(4, 128).half()),
+        "gelu_product_backward": (x, torch.zeros(64, 128).half(), torch.zeros(4, 128).half()),
         "row_loss": (x, torch.zeros(4, dtype=torch.int64), None, -100),
     }
     getattr(torch.ops.interbert, operation)(*given[operation])

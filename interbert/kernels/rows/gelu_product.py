@@ -36,7 +36,7 @@ class _FeedForward(torch.autograd.Function):
     def backward(ctx, grad_NH: Tensor, passed_NH: Tensor) -> tuple[Tensor | None, ...]:
         x_NH, up_IH, down_HI, wide_NI, slope_NI = ctx.saved_tensors
         x_grad = up_grad = down_grad = None
-        before_NI, bias_grad = gelu_product_backward(grad_NH, down_HI.t().contiguous(), slope_NI)
+        before_NI, bias_grad = gelu_product_backward(grad_NH, down_HI, slope_NI)
         if ctx.needs_input_grad[0]:
             x_grad = passed_NH.addmm_(before_NI, up_IH)
         if ctx.needs_input_grad[1]:
@@ -63,7 +63,7 @@ def _(x, weight, bias, kept):
 
 @torch.library.custom_op("interbert::gelu_product_backward", mutates_args=())
 def gelu_product_backward(grad: Tensor, weight: Tensor, slope: Tensor) -> tuple[Tensor, Tensor]:
-    """grad weight^T * slope, and the sums of its columns."""
+    """grad weight * slope, and the sums of its columns."""
     out = torch.empty_like(slope)
     panels = slope.shape[1] // COLUMNS
     parts = Parts(WARPS * (-(-MOST_BLOCKS // panels) + 1), slope.shape[1], slope)
@@ -81,11 +81,11 @@ def _(grad, weight, slope):
 def _launch(
     x: Tensor, weight: Tensor, bias: Tensor | None, slope: Tensor | None, y: Tensor, parts: Parts | None
 ) -> None:
-    (rows, depth), (width, _) = x.shape, weight.shape
+    (rows, depth), width = x.shape, y.shape[1]
     if rows == 0:
         return
     x, weight = rows_of(x), rows_of(weight)
-    assert weight.shape[1] == depth and y.shape == (rows, width)
+    assert weight.shape == ((width, depth) if parts is None else (depth, width)) and y.shape == (rows, width)
     assert bias is None or bias.shape == (width,)
     assert slope is None or slope.shape == y.shape
     problem = GeluProduct(

@@ -22,20 +22,26 @@ Trial = tuple[str, Callable, Callable, list[Any]]
 
 def failed_check(arch: int | None, device: torch.device, name: str = ROWS) -> str | None:
     """Why the operations are not to be trusted on this device; None when they are. Their library is there."""
-    return kept_verdict(compiled(arch, name), device, lambda: check(device, name))
+
+    def verdict() -> str | None:
+        """Of a product ours must also be the faster way."""
+        timed = name == GELU_PRODUCT and device.type == "cuda"
+        return check(device, name) or (slower(device) if timed else None)
+
+    return kept_verdict(compiled(arch, name), device, verdict)
 
 
 @torch.inference_mode(False)
 @torch.enable_grad()
 def check(device: torch.device, name: str = ROWS) -> str | None:
-    """The first thing that is wrong. Whoever asks may be evaluating. Of products ours must also be the faster."""
+    """The first thing that is wrong. Whoever asks may be evaluating."""
     with torch.autocast(device.type, enabled=False):
         for dtype in ERRORS:
             for trial, ours, theirs, given in TRIALS[name](dtype, device):
                 failure = compare(ours, theirs, given, ERRORS[dtype])
                 if failure:
                     return f"{trial}, {dtype}: {failure}"
-        return slower(device) if name == GELU_PRODUCT and device.type == "cuda" else None
+    return None
 
 
 def trials(dtype: torch.dtype, device: torch.device, rows: int = 37) -> Iterator[Trial]:
@@ -83,7 +89,7 @@ def trials(dtype: torch.dtype, device: torch.device, rows: int = 37) -> Iterator
 
 def product_trials(dtype: torch.dtype, device: torch.device) -> Iterator[Trial]:
     """Bands of few rows, several panels, all depth there is; on a GPU so many rows that every ring goes round."""
-    sizes = [(1, 64, 128), (37, 64, 256), (200, 192, 384), (130, 768, 128)]
+    sizes = [(1, 256, 128), (37, 256, 256), (200, 512, 384), (130, 768, 128)]
     for rows, hidden, inner in [*sizes, *([(20_000, 768, 3072)] if device.type == "cuda" else [])]:
         generator = torch.Generator().manual_seed(rows)
         shapes = (rows, hidden), (inner, hidden), (inner,), (hidden, inner)

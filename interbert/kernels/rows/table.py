@@ -34,14 +34,15 @@ def norm_fits(x_NW: Tensor, weight_W: Tensor, *others: Tensor | None) -> bool:
 
 
 def gelu_product_fits(x_NH: Tensor, up_IH: Tensor, bias_I: Tensor, down_HI: Tensor) -> bool:
-    """GELU between two products: whole panels of its columns, and weights of a panel within shared memory."""
+    """GELU between two products: whole panels of its columns, whole turns of stages, and weights of a panel within
+    shared memory."""
     inner, hidden = up_IH.shape
     return (
         fits(x_NH, up_IH, bias_I, down_HI)
-        and x_NH.shape[0] < 2**24
+        and x_NH.shape[0] * inner < 2**36
         and down_HI.shape == (hidden, inner)
         and inner % 128 == 0
-        and hidden % 64 == 0
+        and hidden % 256 == 0
         and hidden <= DEEPEST_PRODUCT
     )
 

@@ -20,7 +20,7 @@ int start(const GivenGeluProduct& given, bool backward, void* stream) {
 
 extern "C" int interbert_gelu_product(const GeluProduct* p, int backward, void* stream) {
   using namespace gelu_product;
-  if (p->width % COLUMNS || p->depth % STEP || p->depth > MOST_DEPTH || p->rows < 1) return UNSUPPORTED;
+  if (p->width % COLUMNS || p->depth % TURN || p->depth > MOST_DEPTH || p->rows < 1) return UNSUPPORTED;
   GivenGeluProduct given = {*p, {}};
   if (int error = describe(given.x, p->x, p->rows, p->depth, STEP_CHUNKS)) return error;
   return p->bfloat16 ? start<BFloat16>(given, backward, stream) : start<Float16>(given, backward, stream);

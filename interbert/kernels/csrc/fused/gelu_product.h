@@ -1,7 +1,7 @@
 // A product of rows and weights whose results meet GELU before they are ever in memory.
 //
 // Forward GELU(x weight^T + bias), and beside it GELU's slope, all that the way back needs of what was before. Backward
-// x, the gradient of the layer behind, times the other weights, times the slope, with the sums of columns, which are the
+// x, the gradient of the layer behind, times its weights, times the slope, with the sums of columns, which are the
 // gradient of the bias.
 //
 // A block keeps the weights of 128 columns in shared memory and has rows go by, 64 at a time: that asks the L2 for half
@@ -15,7 +15,7 @@
 
 struct GeluProduct {
   const unsigned char* x;       // [rows, depth]
-  const unsigned char* weight;  // [width, depth]
+  const unsigned char* weight;  // [width, depth]; backward [depth, width], as the layer behind has it
   const unsigned char* bias;    // [width], forward
   unsigned char* slope;         // [rows, width]: written forward, if it is wanted; read backward
   unsigned char* y;             // [rows, width]: the result; backward: gradient of what was before GELU
@@ -32,9 +32,9 @@ struct GivenGeluProduct {
 namespace gelu_product {
 
 constexpr int COLUMNS = 128, BAND_ROWS = 64, STEP = 64, STEP_CHUNKS = STEP / EACH;
-constexpr int MOST_DEPTH = 768, STAGES = 4;
+constexpr int MOST_DEPTH = 768, STAGES = 4, TURN = STAGES * STEP;
 constexpr int GROUPS = 2, WORKERS = 4 * GROUPS, THREADS = 32 * (WORKERS + 1);
-constexpr Shared PANEL = COLUMNS * STEP * 2, STAGE = BAND_ROWS * STEP * 2;
+constexpr Shared PANEL = COLUMNS * STEP * 2, STAGE = BAND_ROWS * STEP * 2, TURN_PANELS = STAGES * PANEL;
 constexpr Shared RING = MOST_DEPTH / STEP * PANEL, ARRIVALS = RING + STAGES * STAGE;
 constexpr int SHARED = ARRIVALS + 16 * STAGES * (1 + GROUPS);
 constexpr int QUARTERS = 4, OWN = EACH * QUARTERS;  // of a thread's columns: 8 beside each other, 32 apart
@@ -47,17 +47,17 @@ DEVICE Shared full(int group, int stage) { return ARRIVALS + 16 * (STAGES * (1 +
 ANYWHERE int panels_of(const GeluProduct& p) { return p.width / COLUMNS; }
 ANYWHERE int bands_of(const GeluProduct& p) { return (p.rows + BAND_ROWS - 1) / BAND_ROWS; }
 
-// How the bands of all panels, one after the other, are dealt out to blocks.
+// How the bands of all panels, one after the other, are dealt out to blocks. Bands times blocks are less than 2^32.
 struct Dealt {
   int panels, bands, all;
 
   DEVICE explicit Dealt(const GeluProduct& p) : panels(panels_of(p)), bands(bands_of(p)), all(panels * bands) {}
-  DEVICE int begin(int block) const { return static_cast<int>(static_cast<int64_t>(all) * block / blocks()); }
+  DEVICE int begin(int block) const { return static_cast<uint32_t>(all) * block / blocks(); }
   // The first block that has bands of a panel, and of how many a panel has bands at most.
   DEVICE int first_block(int panel) const {
-    return static_cast<int>((static_cast<int64_t>(panel * bands + 1) * blocks() - 1) / all);
+    return (static_cast<uint32_t>(panel * bands + 1) * blocks() - 1) / all;
   }
-  DEVICE int most_sharers() const { return (blocks() + panels - 1) / panels + 1; }
+  DEVICE int most_sharers() const { return static_cast<uint32_t>(blocks() + panels - 1) / panels + 1; }
 };
 
 // Bands of one panel that are this block's.
@@ -77,17 +77,43 @@ DEVICE Run run_at(const Dealt& dealt, int at, int end) {
 // lie in a thread, two of each of 4 products' 8 columns, are of columns beside each other.
 DEVICE int column_of(int row) { return (row & ~30) | (row >> 1 & 3) << 3 | (row >> 3 & 3) << 1; }
 
+DEVICE Shared weight_place(int row, int chunk) {
+  return chunk / STEP_CHUNKS * PANEL + (row * STEP_CHUNKS + (chunk % STEP_CHUNKS ^ (row & 7))) * 16;
+}
+
 DEVICE void bring_weights(const GeluProduct& p, int panel) {
   const int chunks = p.depth / EACH;
   const int64_t pitch = 2 * static_cast<int64_t>(p.depth);
 #pragma unroll 4
   for (int i = thread(); i < COLUMNS * chunks; i += THREADS) {
-    const int row = i / chunks, chunk = i - row * chunks, within = chunk % STEP_CHUNKS;
-    const unsigned char* from = p.weight + (panel * COLUMNS + column_of(row)) * pitch + 16 * chunk;
-    copy_async(chunk / STEP_CHUNKS * PANEL + (row * STEP_CHUNKS + (within ^ (row & 7))) * 16, from, true);
+    const int row = i / chunks, chunk = i - row * chunks;
+    copy_async(weight_place(row, chunk), p.weight + (panel * COLUMNS + column_of(row)) * pitch + 16 * chunk, true);
   }
   wait_copies();
-  fence_copies();
+}
+
+// Weights that lie the other way round are turned on their way: 8 columns, as column_of() knows them, 8 deep, by a thread.
+DEVICE void turn_weights(const GeluProduct& p, int panel) {
+  const int64_t pitch = 2 * static_cast<int64_t>(p.width);
+#pragma unroll 1
+  for (int i = uniform(thread() / LANES); i < QUARTERS * (p.depth / STEP); i += WORKERS + 1) {
+    const int quarter = i % QUARTERS, chunk = i / QUARTERS * STEP_CHUNKS + lane() / 4, four = lane() % 4;
+    const unsigned char* from =
+        p.weight + EACH * chunk * pitch + 2 * (panel * COLUMNS + 32 * quarter + EACH * four);
+    Words4 deep[EACH];
+#pragma unroll
+    for (int k = 0; k < EACH; k++) deep[k] = read_16(from + k * pitch);
+#pragma unroll
+    for (int j = 0; j < EACH; j++) {
+      Words4 turned;
+#pragma unroll
+      for (int k = 0; k < EACH / 2; k++) {
+        const uint32_t low = deep[2 * k].word[j / 2], high = deep[2 * k + 1].word[j / 2];
+        turned.word[k] = j % 2 ? low >> 16 | (high & 0xffff0000) : (low & 0xffff) | high << 16;
+      }
+      store_16(weight_place(32 * quarter + 8 * (j / 2) + 2 * four + j % 2, chunk), turned);
+    }
+  }
 }
 
 // By one lane: rows of all bands, a stage for each 64 of their depth. `used`: stages that came before.
@@ -114,18 +140,18 @@ template <class T, bool BACKWARD>
 struct Worker {
   const GeluProduct& p;
   int group, warp;  // of the group
-  uint32_t phases;  // of each stage, which parity comes next
+  int parity;  // of the next turn
   float sum[COLUMNS / 2];
   float own[OWN];   // by column: the bias; backward, sums
   Words4 slopes[2][QUARTERS];  // backward
 
   DEVICE int column(int panel, int quarter) const { return panel * COLUMNS + 32 * quarter + EACH * (thread() % 4); }
 
-  DEVICE void begin(const Run& run) {
+  DEVICE void read_bias(const Run& run) {
 #pragma unroll
     for (int q = 0; q < QUARTERS; q++) {
-      float x[EACH] = {};
-      if (!BACKWARD) read_parameters<T>(x, p.bias, column(run.panel, q) / EACH);
+      float x[EACH];
+      read_parameters<T>(x, p.bias, column(run.panel, q) / EACH);
 #pragma unroll
       for (int i = 0; i < EACH; i++) own[EACH * q + i] = x[i];
     }
@@ -136,26 +162,28 @@ struct Worker {
     if (lane() == 0) arrive(empty(stage));
   }
 
-  // 64 rows times 128 columns. One product of 64 deep goes on while the next rows are waited for.
-  DEVICE void multiply(int left, int used) {
-    const int steps = p.depth / STEP;
+  // 64 rows times 128 columns, in turns of all stages. One product of 64 deep goes on while the next rows are waited
+  // for. What is known when compiling is nothing that the matrix unit would wait for.
+  DEVICE void multiply(int left) {
 #pragma unroll 1
-    for (int k = 0; k < steps; k++, used++) {
-      const int stage = used % STAGES;
-      await_together(full(group, stage), phases >> stage & 1);
-      phases ^= 1u << stage;
-      open_products();
+    for (Shared panel = 0; panel < p.depth / STEP * PANEL; panel += TURN_PANELS, parity ^= 1) {
 #pragma unroll
-      for (int i = 0; i < STEP / 16; i++)
-        multiply_rows<T, COLUMNS>(sum, stage_place(stage), left, k * PANEL, i, k > 0 || i > 0);
-      close_products();
-      if (k) {
-        await_products<1>();
-        leave((used - 1) % STAGES);
+      for (int stage = 0; stage < STAGES; stage++) {
+        await_together(full(group, stage), parity);
+        open_products();
+#pragma unroll
+        for (int i = 0; i < STEP / 16; i++)
+          multiply_rows<T, COLUMNS>(sum, stage_place(stage), left, panel + stage * PANEL, i,
+                                    panel > 0 || stage > 0 || i > 0);
+        close_products();
+        if (panel > 0 || stage > 0) {
+          await_products<1>();
+          leave((stage + STAGES - 1) % STAGES);
+        }
       }
     }
     await_products<0>(sum);
-    leave((used - 1) % STAGES);
+    leave(STAGES - 1);
   }
 
   DEVICE int row_of(int band, int half) const { return band * BAND_ROWS + 16 * warp + upper_row() + 8 * half; }
@@ -206,13 +234,12 @@ struct Worker {
     }
   }
 
-  DEVICE void work(const Run& run, int used) {
-    const int steps = p.depth / STEP;
-    begin(run);
+  DEVICE void work(const Run& run) {
+    if (!BACKWARD) read_bias(run);
 #pragma unroll 1
     for (int i = group; i < run.count; i += GROUPS) {
       if (BACKWARD) read_slopes(run, run.first + i);
-      multiply(p.rows - (run.first + i) * BAND_ROWS, used + i * steps);
+      multiply(p.rows - (run.first + i) * BAND_ROWS);
       finish(run, run.first + i);
     }
   }
@@ -250,16 +277,18 @@ KERNEL(gelu_product::THREADS, 1) gelu_product_rows(GIVEN GivenGeluProduct given)
     fence_arrivals();
     prefetch(given.x);
   }
-  sync_block();  // arrivals are made
-  Worker<T, BACKWARD> worker = {p, number / 4, number % 4, 0, {}, {}, {}};
   const int end = dealt.begin(block() + 1);
-  int used = 0;
+  int used = 0, parity = 0;
   for (int at = dealt.begin(block()); at < end;) {
     const Run run = run_at(dealt, at, end);
-    bring_weights(p, run.panel);
-    sync_block();  // weights are there
+    BACKWARD ? turn_weights(p, run.panel) : bring_weights(p, run.panel);
+    fence_copies();
+    sync_block();  // weights are there, and at first arrivals are made
     if (number < WORKERS) {
-      worker.work(run, used);
+      // One of its own for each run: between them its sums take no registers.
+      Worker<T, BACKWARD> worker = {p, number / 4, number % 4, parity, {}, {}, {}};
+      worker.work(run);
+      parity = worker.parity;
       if (BACKWARD) worker.leave_sums(run, dealt.most_sharers());
     } else if (elect()) {
       bring_rows(given, run, used);
