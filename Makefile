@@ -58,32 +58,27 @@ real: $(VENV)/ready ## Fetch real pictures and texts, pretrain from a BERT, sear
 	$(RUN) python benchmarks/real.py --languages $(TONGUE) --beginnings bert --seeds 1 --ranks $(RANKS) \
 	  $(if $(COPIES),--copies $(COPIES))
 
-# Two calls of pytest at once, for most tests keep one core busy; of the second, what it said comes when it has ended.
-define halves
-@export $(RUN) PYTHONUNBUFFERED=1; began=$$(date +%s); said=$$(mktemp); \
-python -m pytest $(2) -o cache_dir=.pytest_cache/others > $$said 2>&1 & others=$$!; \
-trap 'kill $$others 2>/dev/null; rm -f $$said' EXIT; trap 'exit 1' INT TERM; \
-python -m pytest $(1); failed=$$?; \
+# Two calls of pytest at once (tests/two_at_once.py); of the second, what it said comes when it has ended.
+define both
+@export $(RUN) PYTHONUNBUFFERED=1; began=$$(date +%s); said=$$(mktemp); claims=$$(mktemp -d); \
+python -m pytest $(1) --claims=$$claims --backwards -o cache_dir=.pytest_cache/others > $$said 2>&1 & others=$$!; \
+trap 'kill $$others 2>/dev/null; rm -rf $$said $$claims' EXIT; trap 'exit 1' INT TERM; \
+python -m pytest $(1) --claims=$$claims; failed=$$?; \
 wait $$others || failed=$$?; cat $$said; \
 echo "tests: $$(($$(date +%s) - began)) s in all"; exit $$failed
 endef
-
-# Those that start processes and those that compile, and all others: as long as each other.
-HALF := tests/fault tests/integration tests/unit/commands tests/kernels
 
 # Of what is marked slow, one test in so many.
 SLICE ?= 4
 
 test: $(VENV)/ready ## The test suite
-	$(call halves,--slice $(SLICE) $(HALF),--slice $(SLICE) $(HALF:%=--ignore=%))
+	$(call both,--slice $(SLICE))
 
 # `make prove` has seen the others already.
 MARKED := thorough or not thorough
 
-BROKEN := tests/kernels/test_mutations.py
-
 test-kernels: $(VENV)/ready ## The whole proof of our own kernels: every length, sanitizers, broken sources
-	$(call halves,-m "$(MARKED)" $(BROKEN),-m "$(MARKED)" tests/kernels --ignore=$(BROKEN))
+	$(call both,-m "$(MARKED)" tests/kernels)
 
 test-fault: $(VENV)/ready ## Every fault at every ZeRO stage (killed, frozen, starved of disk), every engine
 	$(RUN) python -m pytest tests/fault tests/integration -m "$(MARKED)" -rs

@@ -30,10 +30,11 @@ from interbert.curate.images.phash import phash
 from interbert.curate.reading.records import RawImage, RawPage
 from interbert.curate.reading.units import limits_of, units_of
 from interbert.curate.reading.warc import Warc
-from interbert.curate.run import Wishes, curate
+from interbert.curate.run import TIMINGS, Wishes, curate
 from interbert.curate.settings import CurateSettings, ReadingRules
 from interbert.curate.stages.plan import Plan
 from interbert.curate.stages.read import page_of, read_unit
+from interbert.files import read_json
 from interbert.rng import Purpose, generator
 from interbert.sources.images.decode import Limits
 from interbert.sources.scenes.captions import Draws
@@ -194,16 +195,19 @@ def _read_and_tell(plan: Plan, pipe: Any) -> None:
     pipe.send(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 
 
-def seconds_of_workers(folder: Path, pages: int, kilobytes: int) -> dict[str, float]:
-    """Of a whole collection of four archives, by one worker and by two."""
+def seconds_of_workers(folder: Path, pages: int, kilobytes: int) -> dict[str, dict[str, float]]:
+    """Of a whole collection of four archives, by one worker and by two: of all, and of the stages that have most to
+    do."""
     archives = [folder / f"part{number}.warc.gz" for number in range(4)]
     for number, path in enumerate(archives):
         write_crawl(path, pages, kilobytes, number * pages)
     found = {}
     for workers in (1, 2):
-        began = time.perf_counter()
-        curate(Wishes(archives, [], [], folder / f"by{workers}", SETTINGS, workers))
-        found[str(workers)] = time.perf_counter() - began
+        output, began = folder / f"by{workers}", time.perf_counter()
+        curate(Wishes(archives, [], [], output, SETTINGS, workers))
+        whole = time.perf_counter() - began
+        stages = {one["stage"]: one["seconds"] for one in read_json(output / TIMINGS)}
+        found[str(workers)] = {"all": whole, "read": stages["read"], "judge": stages["judge"]}
     return found
 
 
@@ -215,8 +219,9 @@ def show(figures: dict[str, Any]) -> None:
     print(
         f"\n{figures['kilobytes']:.0f} KB a page; {figures['bytes_a_page']:.0f} bytes of memory for each page more"
     )
-    one, two = figures["workers"]["1"], figures["workers"]["2"]
-    print(f"all of it with one worker {one:.1f} s, with two {two:.1f} s: {one / two:.2f} times as fast")
+    by = figures["workers"]
+    rows = [[what, one, by["2"][what], one / by["2"][what]] for what, one in by["1"].items()]
+    report.table("seconds of a collection", ["", "one worker", "two", "faster by"], rows)
 
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ from interbert.curate.stages.write import Files
 from interbert.curate.texts.words import letters_alone
 from interbert.curate.truth import GOOD
 from interbert.files import read_json, write_json
+from interbert.sources.images.decode import Limits
 from interbert.sources.scenes.pages.write import LABELS, write_pages
 from interbert.sources.scenes.write import write_scenes
 
@@ -70,7 +71,7 @@ def _scored(output: Path, features: Path, labels: Path, model: Path) -> list[dic
     shards = range(1, plan.part("settle", 0).manifest()["shards"] + 1)
     rows = [row for number in shards for row in plan.part("settle", number).lines(SHARD)]
     rules, found = FitRules(model=str(model), features=str(features)), []
-    with Matcher(rules) as matcher:
+    with Matcher(rules, Limits()) as matcher:
         for row, columns in columns_of_rows(rows, matcher, Files(plan), rules.others):
             if columns is not None:
                 found.append({

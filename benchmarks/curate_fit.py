@@ -31,16 +31,24 @@ LEAST, KEEP = FitRules().least, FitRules().keep
 
 def main() -> None:
     given = parse_arguments()
-    figures: dict[str, Any] = {"pages": given.pages, "seeds": given.seeds, "noise": {}}
+    figures: dict[str, Any] = {
+        "pages": given.pages,
+        "seeds": given.seeds,
+        "first_seed": given.first_seed,
+        "noise": {},
+    }
     with tempfile.TemporaryDirectory() as temporary:
         folder = given.folder or Path(temporary)
         for noise in given.noise:
             crawls = [
                 seen(folder / f"{noise}_{seed}", given.pages, seed, noise, given.model)
-                for seed in range(1, given.seeds + 1)
+                for seed in range(given.first_seed, given.first_seed + given.seeds)
             ]
             everything = [image for images in crawls for image in images]
-            found = [judged(images, scorer_of(everything, seed)) for seed, images in enumerate(crawls, 1)]
+            found = [
+                judged(images, scorer_of(everything, seed))
+                for seed, images in enumerate(crawls, given.first_seed)
+            ]
             figures["noise"][str(noise)] = summary(found)
         show(figures)
     report.write_json(given.json, figures)
@@ -52,6 +60,9 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--pages", type=int, default=400, help="of a crawl (400)")
     parser.add_argument("--noise", type=float, nargs="+", default=[0.2, 0.4, 0.6, 0.8])
     parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument(
+        "--first-seed", type=int, default=1, help="and those behind it; others than before are fresh"
+    )
     parser.add_argument("--folder", type=Path, help="where crawls are kept, to be scored anew in seconds")
     return parser.parse_args()
 

@@ -81,11 +81,10 @@ def tune(arguments: argparse.Namespace, name: str, beginning: str, world: str, s
     folder = tuned_in(arguments, name, beginning, world, seed)
     if not (folder / "results.json").exists():
         settings = tuning_settings(arguments, name, beginning, seed)
-        call(
-            ["launch/finetune.py", "--recipe", f"scenes_{world}", "--output-dir", str(folder)],
-            settings,
-            folder,
-        )
+        if world == "text" and beginning == FRESH:  # pairs of sentences come without the scenes' words
+            settings.append(f"data.tokenizer={pretrained_in(arguments, name) / 'export'}")
+        script = ["launch/finetune.py", "--recipe", f"scenes_{world}", "--output-dir", str(folder)]
+        call(script, settings, folder)
         told = read_json(folder / "results.json")
         print(f"{name}, {beginning}, {world}, seed {seed}: {100 * told['value']:.1f} %", flush=True)
 

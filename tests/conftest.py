@@ -14,7 +14,7 @@ from pathlib import Path, PurePath
 
 import pytest
 
-pytest_plugins = ["kernel_summary"]
+pytest_plugins = ["kernel_summary", "two_at_once"]
 ROOT = Path(__file__).parents[1]
 
 

@@ -102,18 +102,17 @@ def _train(arguments: argparse.Namespace) -> int:
 def _curate(arguments: argparse.Namespace) -> int:
     import os
 
-    from interbert.curate.run import Wishes, begin_anew, curate
+    from interbert.curate.run import Wishes, curate
     from interbert.curate.settings import load_settings
 
     workers = arguments.workers if arguments.workers is not None else len(os.sched_getaffinity(0))
     if workers < 1 or (arguments.tasks is not None and arguments.tasks < 1):
         raise ValueError("--workers and --tasks are at least 1")
     output = _output(arguments.output)
-    if arguments.overwrite:
-        begin_anew(output)
     wishes = Wishes(
-        arguments.input, arguments.images, arguments.never, output, load_settings(arguments.config), workers
-    )
+        arguments.input, arguments.images, arguments.never, output, load_settings(arguments.config), workers,
+        arguments.overwrite,
+    )  # fmt: skip
     if arguments.slurm or arguments.ray:
         return _on_cluster(arguments, wishes)
     print(_summary(output, curate(wishes)))

@@ -32,6 +32,8 @@ class Wishes:
     output: Path
     settings: CurateSettings
     workers: int = 1
+    anew: bool = False
+    """What an earlier start left in `output` goes, once it is known that this one can begin."""
 
 
 def plan_of(wishes: Wishes) -> Plan:
@@ -40,6 +42,8 @@ def plan_of(wishes: Wishes) -> Plan:
     never = hashes_of(wishes.never) if wishes.never else np.empty(0, np.uint64)
     plan = Plan(wishes.output, units, wishes.settings, (stamp(never),) if wishes.never else (),
                 stamps_of(wishes.settings))  # fmt: skip
+    if wishes.anew:
+        _begin_anew(wishes.output)
     plan.work.mkdir(parents=True, exist_ok=True)
     plan.settle()
     if wishes.never:
@@ -48,7 +52,7 @@ def plan_of(wishes: Wishes) -> Plan:
     return plan
 
 
-def begin_anew(output: Path) -> None:
+def _begin_anew(output: Path) -> None:
     """Removes what an earlier start left there, and nothing else."""
     if (output / PLAN).is_file():
         for path in output.iterdir():

@@ -24,14 +24,17 @@ def picture(seed: int = 0, width: int = 400, height: int = 320, form: str = "JPE
     return file.getvalue()
 
 
-def write_crawl(path: Path, pages: dict[str, str], images: dict[str, bytes]) -> Path:
-    """Names below SITE; pages as HTML."""
+def write_crawl(
+    path: Path, pages: dict[str, str], images: dict[str, bytes], robots: dict[str, str] | None = None
+) -> Path:
+    """Names below SITE; pages as HTML. robots: what a server's X-Robots-Tag says of an image."""
     with open(path, "wb") as file:
         warc = WarcWriter(file)
         for name, html in pages.items():
             warc.answer(SITE + name, "text/html; charset=utf-8", html.encode())
         for name, data in images.items():
-            warc.answer(SITE + name, "image/jpeg", data)
+            said = {"X-Robots-Tag": robots[name]} if robots and name in robots else {}
+            warc.answer(SITE + name, "image/jpeg", data, said)
     return path
 
 

@@ -5,9 +5,15 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import official_files as made
 import pytest
+import torch
+from brought import bring
+from official_files import write_rows
 
+from interbert.__main__ import main as run_verb
 from interbert.corpus.corpus import Corpus
+from interbert.model.loading import load_ours
 
 SETS = ("train.batch=8 examples", "train.micro_batches=2", "data.token_budget=400", "train.log_every=1")
 KINDS = ("classify", "choose", "match")
@@ -214,6 +220,80 @@ def test_text_alone_is_learnt_without_a_store(runs, begun):
     ]
     runs.run([sys.executable, *judge])
     assert results(runs, "judged_text")["examples"] == 8
+
+
+@pytest.fixture(scope="module")
+def vcr(runs, stores) -> Path:
+    """VCR's files about 24 of the scenes, whose first two regions are its given boxes: stores and examples."""
+    folder, (store,) = runs.folder / "vcr", [path for path in stores if path.name.startswith("train")]
+    folder.mkdir()
+    with Corpus([store]) as corpus:
+        boxes, sizes = np.empty((2 * 24, 4), np.float32), corpus.sizes.tolist()
+        corpus.read(np.arange(24), np.full(24, 2), boxes_R4=boxes)
+        rows = [
+            situation(n, corpus.image_id(n), folder, boxes[2 * n : 2 * n + 2], sizes[n]) for n in range(24)
+        ]
+    write_rows(folder / "train.jsonl", rows)
+    files = ("vcr", "--input", folder / "train.jsonl")
+    bring(*files, "--part", "rationale", "--data", store, "--output", folder / "told.jsonl")
+    texts = ("--texts", folder / "told.jsonl", "--output", folder / "joined.h5")
+    assert run_verb(list(map(str, ("join", "--given", store, "--detected", store, *texts)))) == 0
+    metadata = ("--metadata", folder / "vcr1images", "--tags", "--data", folder / "joined.h5")
+    bring(*files, *metadata, "--output", folder / "tagged.jsonl")
+    return folder
+
+
+def situation(number: int, image: str, folder: Path, boxes: np.ndarray, size: list[int]) -> dict:
+    said = {
+        "question": ["is", "the", [1], "red"],
+        "answer_choices": [["the", [0], "is", colour] for colour in ("red", "blue", "green", "white")],
+        "rationale_choices": [
+            ["there", "is", "a", colour, [1]] for colour in ("red", "blue", "green", "white")
+        ],
+    }
+    names = {"img_fn": f"f/{image}.jpg", "metadata_fn": f"f/{image}.json", "objects": ["cube", "ball"]}
+    row = made.vcr_row(number, "train", answer_label=number % 4, **said, **names)
+    boxes = [[*box, 0.9] for box in boxes.tolist()]
+    made.write_vcr_metadata(folder / "vcr1images", row, boxes=boxes, width=size[0], height=size[1])
+    return row
+
+
+def test_vcr_is_pretrained_on_and_then_tuned_with_tags(runs, begun, vcr):
+    words = ["launch/pretrain.py", "--recipe", "vcr_pretraining", "--data", str(vcr / "joined.h5")]
+    words += ["--deepspeed_config", "cpu", "--output-dir", str(vcr / "second"), "--max-steps", "2"]
+    for each in (
+        f"model.inherit_from={begun}",
+        f"data.tokenizer={begun}",
+        "train.batch=12 pairs",
+        "train.log_every=1",
+    ):
+        words += ["--set", each]
+    runs.run([sys.executable, *words])
+    first, *_ = (vcr / "second" / "metrics.jsonl").read_text().splitlines()
+    assert {"loss/msm", "loss/mrm", "loss/itm"} <= set(json.loads(first))
+    before, after = (load_ours(path).state_dict() for path in (begun, vcr / "second" / "export"))
+    assert before.keys() == after.keys() and any(
+        not torch.equal(before[name], after[name]) for name in before
+    )
+
+    words = ["launch/finetune.py", "--recipe", "vcr", "--model", str(vcr / "second" / "export")]
+    words += [
+        "--data",
+        str(vcr / "joined.h5"),
+        "--deepspeed_config",
+        "cpu",
+        "--output-dir",
+        str(vcr / "tuned"),
+    ]
+    for name in ("examples", "validation"):
+        words += [f"--{name}", str(vcr / "tagged.jsonl")]
+    for each in ("task.tags=true", "train.learning_rate=1e-3", "train.batch=8 examples"):
+        words += ["--set", each]
+    runs.run([sys.executable, *words, "--max-steps", "4"])
+    found = json.loads((vcr / "tuned" / "results.json").read_text())
+    assert set(found["by_type"]) == {"Q->A", "QA->R"} and found["examples"] == 48
+    assert set(found["official"]["figures"]) == {"Q->A", "QA->R", "Q->AR"}
+    assert load_ours(vcr / "tuned" / "export").task.pointing.gain.abs().min() > 0, "which begins as zeros"
 
 
 def test_sets_are_drawn_from_captions(runs, begun, stores):

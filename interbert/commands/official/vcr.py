@@ -2,7 +2,7 @@
 
 import argparse
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,6 +19,7 @@ from interbert.commands.official.shared import (
 from interbert.commands.output import output_path
 
 if TYPE_CHECKING:
+    from interbert.sources.official.rows import Example
     from interbert.sources.official.vcr_regions import Regions
 
 ABOUT = "VCR: a question with four answers, and four rationales for an answer, into examples of four choices."
@@ -55,8 +56,18 @@ def run(arguments: argparse.Namespace) -> int:
         rows = examples_of_situations(
             arguments.input, arguments.metadata, images, left_out, parts, arguments.every_answer, regions
         )
-        write(output, rows, left_out, images)
+        write(output, rows if regions is None else _with_some_tags(rows, regions), left_out, images)
+        if regions is not None:
+            print(
+                f"  {regions.shown:,} of {regions.objects:,} objects are shown by a region, and can be tagged"
+            )
     return 0
+
+
+def _with_some_tags(rows: "Iterable[Example]", regions: "Regions") -> "Iterator[Example]":
+    """Ends as a refusal where there are none, so that no file is left."""
+    yield from rows
+    regions.refuse()
 
 
 @contextmanager

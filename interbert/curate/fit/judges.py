@@ -1,14 +1,16 @@
 """Whether images are natural, or safe, by a classifier that is here: a Hugging Face directory, or a function."""
 
 from collections.abc import Callable
-from io import BytesIO
 from pathlib import Path
 
 from PIL import Image
 
 from interbert.plugins import load_function
+from interbert.sources.images.decode import Limits, decoded
 
 Judge = Callable[[list[Image.Image]], list[float]]
+_SIDE = 1024
+"""Pixels of the longer side: a classifier looks at fewer, and some images of 100 million would fill the memory."""
 _LABELS = {
     "natural": ("natural", "photo", "photograph", "real"),
     "safe": ("safe", "sfw", "normal", "neutral"),
@@ -22,8 +24,15 @@ def judge_of(spec: str, what: str) -> Judge:
     return _of_folder(spec, what)
 
 
-def judged(judge: Judge, data: list[bytes], what: str) -> list[float]:
-    images = [Image.open(BytesIO(one)).convert("RGB") for one in data]
+def small(data: bytes, limits: Limits) -> Image.Image:
+    """As judges see it: upright, in RGB. ImageError: it is none after all."""
+    with decoded(data, limits, lambda width, height: (_SIDE, _SIDE)) as picture:
+        image = picture.image.copy()
+    image.thumbnail((_SIDE, _SIDE))
+    return image
+
+
+def judged(judge: Judge, images: list[Image.Image], what: str) -> list[float]:
     found = [float(share) for share in judge(images)]
     if len(found) != len(images) or not all(0 <= share <= 1 for share in found):
         raise ValueError(

@@ -1,15 +1,15 @@
 """How well texts fit images by the match head of a model of ours, as logits."""
 
 from collections.abc import Sequence
-from io import BytesIO
 from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import urlsplit
 
 import numpy as np
-from PIL import Image
 
 from interbert.curate.settings import FitRules
+from interbert.sources.images.containers.container import ImageError
+from interbert.sources.images.decode import Limits, decoded
 
 _AT_ONCE = 64
 
@@ -17,7 +17,8 @@ _AT_ONCE = 64
 class Matcher:
     """Use as a context manager."""
 
-    def __init__(self, rules: FitRules) -> None:
+    def __init__(self, rules: FitRules, limits: Limits) -> None:
+        """limits: of images that are decoded, where no store has their regions."""
         from interbert.corpus.corpus import Corpus
         from interbert.inference.calls import loaded
 
@@ -26,6 +27,7 @@ class Matcher:
         if "match" not in self._model.heads:
             raise ValueError(f"fit.model {rules.model}: no match head (prediction_heads in its config.json)")
         self._corpus = Corpus([rules.features]) if rules.features else None
+        self._limits = limits
         self._vision = None if rules.encoder is None else _vision_of(rules.encoder)
 
     def __enter__(self) -> "Matcher":
@@ -40,7 +42,11 @@ class Matcher:
         if self._corpus is None:
             from interbert.inference.regions import regions_of_images
 
-            (found,) = regions_of_images([Image.open(BytesIO(data)).convert("RGB")], self._vision)
+            try:
+                with decoded(data, self._limits, lambda width, height: None) as picture:
+                    (found,) = regions_of_images([picture.image], self._vision)
+            except ImageError:
+                return None
             return found, frozenset()
         for name in (row["id"], PurePosixPath(urlsplit(row["image"]).path).stem):
             image = self._corpus.image_of(name)

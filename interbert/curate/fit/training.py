@@ -16,6 +16,7 @@ from interbert.curate.stages.score import columns_of_rows
 from interbert.curate.stages.settle import SHARD
 from interbert.curate.stages.write import Files
 from interbert.curate.texts.words import alike, grams, text_key
+from interbert.sources.images.decode import Limits
 
 _AGREE = 0.4
 """Two sources of an image whose texts share so many of their groups of letters speak of it."""
@@ -45,7 +46,7 @@ def train_on(plan: Plan, labels: Path | None, rules: FitRules) -> tuple[Scorer, 
     given, weak = _Labels(), _Labels()
     rows = _rows(plan)
     foreign = _with_foreign(rows)
-    with Matcher(rules) as matcher:
+    with Matcher(rules, Limits(plan.settings.reading.max_megapixels)) as matcher:
         found = columns_of_rows(foreign, matcher, Files(plan), rules.others)
         for number, (row, columns) in enumerate(found):
             if columns is not None:

@@ -39,13 +39,20 @@ class Bad:
 
 
 @dataclass(frozen=True)
+class Elsewhere:
+    """A record that only names another one, whose answer was the same."""
+
+    place: int
+
+
+@dataclass(frozen=True)
 class Limits:
     page_bytes: int
     record_bytes: int
     image_bytes: int
 
 
-Record = RawPage | RawImage | Bad
+Record = RawPage | RawImage | Bad | Elsewhere
 Begin = Callable[[int, str], bool]
 """(place, what it is): told before a record is read; False: it is to be passed over."""
 

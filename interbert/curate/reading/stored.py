@@ -5,7 +5,7 @@ import os
 import tarfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from interbert.curate.reading.records import Bad, Begin, Limits, RawImage, Record, all_of_them
 from interbert.curate.reading.saved import address_of
@@ -14,6 +14,7 @@ from interbert.sources.foreign_files.signatures import is_image
 _URL = ("url", "image_url", "URL", "TEXT_URL")
 _IMAGE = ("jpg", "image", "bytes", "data", "image_bytes", "img", "png", "webp")
 _BATCH = 64
+_BLOCK = 1 << 20
 
 
 class Tar:
@@ -23,11 +24,7 @@ class Tar:
         self._path, self._limits = path, limits
 
     def records(self, begin: Begin = all_of_them) -> Iterator[Record]:
-        try:
-            members, end = self._members()
-        except (tarfile.TarError, OSError, EOFError) as error:
-            yield Bad(0, f"not a whole tar ({error})")
-            return
+        members, torn = self._members()
         told = {name[: -len(".json")]: place for name, place in members.items() if name.endswith(".json")}
         with open(self._path, "rb") as file:
             for name, (offset, size) in members.items():
@@ -43,26 +40,76 @@ class Tar:
                     beside = told.get(name.rpartition(".")[0])
                     url = beside and _url_in(os.pread(file.fileno(), min(beside[1], 1 << 20), beside[0]))
                     yield RawImage(url or address_of(name), offset, data)
-            if os.pread(file.fileno(), tarfile.BLOCKSIZE, end) != bytes(tarfile.BLOCKSIZE):
-                yield Bad(end, "the tar is torn or damaged there, and what is behind is lost")
+        for start, end in torn:
+            lost = "what is behind is lost" if end is None else f"{end - start:,} bytes are lost"
+            yield Bad(start, f"the tar is torn or damaged there, and {lost}")
 
     def image(self, place: int, size: int) -> bytes:
         with open(self._path, "rb") as file:
             return os.pread(file.fileno(), size, place)
 
-    def _members(self) -> tuple[dict[str, tuple[int, int]], int]:
-        """Place and size of each; and where they end, which the library takes any damage for."""
-        found = {}
-        with tarfile.open(self._path, "r:") as archive:
-            try:
-                for member in archive:
-                    archive.members = []  # it would keep them all
-                    if member.isreg():
-                        found[member.name.removeprefix("./")] = (member.offset_data, member.size)
-            except (tarfile.TarError, EOFError):
-                if not found:
-                    raise
-            return found, archive.offset
+    def _members(self) -> tuple[dict[str, tuple[int, int]], list[tuple[int, int | None]]]:
+        """Place and size of each; and from where to where nothing can be read: the library takes damage for the end,
+        so members are looked for behind it."""
+        found: dict[str, tuple[int, int]] = {}
+        torn: list[tuple[int, int | None]] = []
+        start: int | None = 0
+        with open(self._path, "rb") as file:
+            while start is not None:
+                end = _add_members(file, start, found)
+                if _is_end(file, end):
+                    break
+                start = _next_header(file, end)
+                torn.append((end, start))
+        return found, torn
+
+
+def _add_members(file: IO[bytes], start: int, found: dict[str, tuple[int, int]]) -> int:
+    """Where they end, or where one is damaged."""
+    file.seek(start)
+    archive = None
+    try:
+        archive = tarfile.open(fileobj=file, mode="r:")  # noqa: SIM115 -- closing it would leave nothing undone
+        for member in archive:
+            archive.members = []  # it would keep them all
+            if member.isreg():
+                found[member.name.removeprefix("./")] = (member.offset_data, member.size)
+    except Exception:  # whatever a damaged file makes the library say
+        pass
+    return start if archive is None else archive.offset
+
+
+def _is_end(file: IO[bytes], place: int) -> bool:
+    """Whether zeros begin there, and nothing else follows."""
+    file.seek(place)
+    block = file.read(_BLOCK)
+    if len(block) < tarfile.BLOCKSIZE:
+        return False
+    while block and not block.strip(b"\0"):
+        block = file.read(_BLOCK)
+    return not block
+
+
+def _next_header(file: IO[bytes], place: int) -> int | None:
+    """Behind a place where one was looked for in vain."""
+    size = tarfile.BLOCKSIZE
+    place += size
+    file.seek(place)
+    while block := file.read(_BLOCK):
+        for start in range(0, len(block), size):
+            head = block[start : start + size]
+            if head[257:262] == b"ustar" and _is_header(head):
+                return place + start
+        place += len(block)
+    return None
+
+
+def _is_header(block: bytes) -> bool:
+    try:
+        tarfile.TarInfo.frombuf(block, "utf-8", "surrogateescape")
+    except Exception:  # whatever a damaged one makes the library say
+        return False
+    return True
 
 
 def _url_in(told: bytes) -> str | None:

@@ -33,7 +33,7 @@ class Unit:
     form: Form
     path: str
     names: tuple[str, ...]
-    """Of a folder: the files that belong to this unit."""
+    """Of a folder: the files that belong to this unit. Not in its row, which every worker reads of every unit."""
     pages: bool
     """Whether pages are wanted, or images alone."""
     bytes: int
@@ -46,11 +46,11 @@ class Unit:
         return {"warc": Warc, "arc": Arc, "lines": Lines, "tar": Tar, "table": Table}[self.form](path, limits)
 
     def as_row(self) -> dict[str, Any]:
-        return {**asdict(self), "names": list(self.names)}
+        return {name: value for name, value in asdict(self).items() if name != "names"}
 
     @classmethod
     def of_row(cls, row: dict[str, Any]) -> "Unit":
-        return cls(**{**row, "names": tuple(row["names"])})
+        return cls(**row, names=())
 
 
 def limits_of(rules: ReadingRules) -> Limits:

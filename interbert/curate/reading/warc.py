@@ -10,9 +10,18 @@ from typing import IO, Any
 from fastwarc import ArchiveIterator, WarcRecordType
 
 from interbert.curate.reading.encoded import plain
-from interbert.curate.reading.records import Bad, Begin, Limits, RawImage, RawPage, Record, all_of_them
+from interbert.curate.reading.records import (
+    Bad,
+    Begin,
+    Elsewhere,
+    Limits,
+    RawImage,
+    RawPage,
+    Record,
+    all_of_them,
+)
 
-_KINDS = WarcRecordType.response | WarcRecordType.resource
+_KINDS = WarcRecordType.response | WarcRecordType.resource | WarcRecordType.revisit
 _MEMBER = re.compile(rb"\x1f\x8b\x08[\x00-\x1f]|\x28\xb5\x2f\xfd|\x04\x22\x4d\x18|WARC/[01]\.")
 """Where a record may begin in the file: a member of gzip, a frame of zstd or LZ4, or a plain one."""
 _LENGTH = re.compile(rb"(?i)^content-length:\s*(\d+)", re.M)
@@ -63,6 +72,8 @@ class Warc:
         # Of those that are not wanted, too: stepping over a film takes its time.
         if not begin(place, url):
             return None
+        if record.record_type == WarcRecordType.revisit:
+            return Elsewhere(place)
         headers = record.http_headers if record.is_http else None
         if not url.startswith(("http:", "https:", "file:")) or (record.is_http and headers is None):
             return None

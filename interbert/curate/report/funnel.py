@@ -16,6 +16,7 @@ body { max-width: 1280px }
 table { border-collapse: collapse; width: 100% }
 th, td { text-align: left; padding: .3rem .8rem .3rem 0; border-bottom: 1px solid var(--rule); vertical-align: top }
 td.n { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap }
+.wide { overflow-x: auto }
 .bar { background: var(--bar); height: .7rem; display: inline-block; min-width: 1px }
 .gone { background: var(--warn) }
 .off { color: var(--soft) }
@@ -48,8 +49,10 @@ def funnel_page(
     )
     kept = _tiles(examples.get("kept", []), thumbnails)
     return (
-        f"<!doctype html><html lang=en><head><meta charset=utf-8><title>Pairs from the web</title>"
-        f"<style>{_STYLE}</style></head><body><h1>Pairs from the web</h1>{_numbers(report)}{_gaps(report)}{tables}"
+        f"<!doctype html><html lang=en><head><meta charset=utf-8>"
+        f"<meta name=viewport content='width=device-width'><title>Pairs from the web</title>"
+        f"<style>{_STYLE}</style></head><body><h1>Pairs from the web</h1>"
+        f"{_numbers(report)}{_gaps(report)}{_revisits(report)}{tables}"
         f"<h2>What is kept</h2>{kept or '<p>nothing</p>'}"
         f"<h2>How much of what</h2><div class=charts>{_charts(counts)}</div>"
         f"{_bad(report)}</body></html>\n"
@@ -75,6 +78,12 @@ def _gaps(report: dict[str, Any]) -> str:
     )
 
 
+def _revisits(report: dict[str, Any]) -> str:
+    count = report["revisits"]
+    told = "only name another one, whose answer was the same, and are not read (WARC: revisit)"
+    return f"<p>{count:,} records {told}.</p>" if count else ""
+
+
 def _table(
     of: str,
     title: str,
@@ -93,7 +102,7 @@ def _table(
         if rule["in"] > rule["out"]
     )
     head = "<tr><th>rule<th>keeps<th>because<th>in<th>dropped<th>out<th></tr>"
-    return f"<h2>{title}</h2><table>{head}{rows}</table>{shown}"
+    return f"<h2>{title}</h2><div class=wide><table>{head}{rows}</table></div>{shown}"
 
 
 def _row(rule: dict[str, Any], most: int) -> str:

@@ -35,6 +35,7 @@ def report_of(plan: Plan, counts: Counter[str], bad: list[str]) -> dict[str, Any
         "shards": len(numbers_of(plan, "write")),
         "not_judged": not_judged(plan.settings),
         "pages_opted_out": counts["pages opted out"],
+        "revisits": counts["revisits"],
         "charsets_repaired": counts["charsets repaired"],
         "images_broken": counts["broken images"],
         "bad_places": counts["bad places"],

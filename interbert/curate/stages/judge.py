@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from interbert.curate.engine.notes import Notes
+from interbert.curate.images.facts import OPTED_OUT
 from interbert.curate.images.index import Index
 from interbert.curate.images.rules import OnPage, shown_size
 from interbert.curate.images.rules import broken_rule as broken_image_rule
@@ -25,6 +26,7 @@ PASSED, IMAGES, TEXTS, FOUND = "passed.jsonl.gz", "images.npy", "texts.npy", "fo
 IMAGE_ROW = np.dtype([("row", "i8"), ("page", "i8")])
 """One for each line of PASSED: the image's row in the index, a number of its page."""
 TEXT_ROW = np.dtype([("line", "i4"), ("key", "u8")])
+OVER = "passed_over"
 EXAMPLES = 20
 """Of what a rule dropped, of each unit."""
 
@@ -39,6 +41,8 @@ class Shown:
     width: int = 0
     height: int = 0
     decoration: str = ""
+    urls: list[str] = field(default_factory=list)
+    """All that its elements name."""
     elements: list[str] = field(default_factory=list)
     texts: list[list[str]] = field(default_factory=list)
     licence: str = ""
@@ -103,6 +107,7 @@ def _shown(page: Page, index: Index) -> list[Shown]:
             one.width, one.height = candidate.width, candidate.height
         if not candidate.decoration:
             one.decoration = ""  # it is shown somewhere as a picture
+        one.urls += candidate.urls
         one.elements.append(candidate.element)
         one.texts += [text for text in candidate.texts if text not in one.texts]
         one.licence = one.licence or candidate.licence
@@ -110,12 +115,17 @@ def _shown(page: Page, index: Index) -> list[Shown]:
 
 
 def _best(candidate: Candidate, index: Index) -> tuple[str, int | None] | None:
-    """Of its addresses that with the most pixels whose file is there."""
+    """Of its addresses that with the most pixels whose file is there; but before all one that opts out, for all of
+    them show one image."""
     rows = [(url, index.row(url)) for url in candidate.urls]
     there = [(url, row) for url, row in rows if row is not None]
     if not there:
         return rows[0] if rows else None
-    return max(there, key=lambda one: int(index.facts["width"][one[1]]) * int(index.facts["height"][one[1]]))
+    return max(there, key=lambda one: _rank(index.facts[one[1]]))
+
+
+def _rank(facts: np.void) -> tuple[bool, int]:
+    return bool(facts["state"] == OPTED_OUT), int(facts["width"]) * int(facts["height"])
 
 
 def _size(one: Shown, index: Index) -> tuple[int, int]:
@@ -164,6 +174,8 @@ class _Tally:
     texts: bytearray = field(default_factory=bytearray)
     """Rows of tables, one behind the other: objects would take ten times as much."""
     examples: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+    over: dict[int, str] = field(default_factory=dict)
+    """Pages that were passed over, by their numbers, and why."""
     bad: list[str] = field(default_factory=list)
 
 
@@ -176,7 +188,12 @@ def judge_unit(plan: Plan, number: int, notes: Notes) -> None:
     part.write_array(TEXTS, np.frombuffer(tally.texts, TEXT_ROW))
     part.write_array(FOUND, np.flatnonzero(tally.seen))
     files = [part.path(name) for name in (PASSED, IMAGES, TEXTS, FOUND)]
-    told = {"counts": dict(sorted(tally.counts.items())), "examples": tally.examples, "bad": tally.bad}
+    told = {
+        "counts": dict(sorted(tally.counts.items())),
+        "examples": tally.examples,
+        "bad": tally.bad,
+        OVER: tally.over,
+    }
     part.finish(told, files)
 
 
@@ -190,6 +207,7 @@ def _passed_rows(
         if place in notes.fatal:
             tally.counts["bad places"] += 1
             tally.bad.append(f"{page.url}: {notes.fatal[place]}")
+            tally.over[place] = notes.fatal[place]
             continue
         for verdict in judge_page(page, index, settings):
             _count(verdict, page, tally)

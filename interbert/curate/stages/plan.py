@@ -1,16 +1,17 @@
 """What a collection is made of, and by what: written once, and held against every later start."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from interbert.curate.engine.parts import Part
-from interbert.curate.reading.units import Unit
+from interbert.curate.reading.records import Source
+from interbert.curate.reading.units import Unit, limits_of
 from interbert.curate.settings import CurateSettings
 from interbert.files import read_json, write_json
 
-METHOD = 3
+METHOD = 4
 """Counts up when the same inputs and settings would give something else."""
 PLAN = "plan.json"
 
@@ -36,6 +37,16 @@ class Plan:
     def page_units(self) -> list[int]:
         return [number for number, unit in enumerate(self.units) if unit.pages]
 
+    def source(self, number: int) -> Source:
+        """What a unit's records are read from."""
+        unit = self.units[number]
+        if unit.form == "saved" and not unit.names:
+            unit = replace(unit, names=tuple(read_json(self._names_path(number))))
+        return unit.source(limits_of(self.settings.reading))
+
+    def _names_path(self, number: int) -> Path:
+        return self.work / "names" / f"{number:06d}.json"
+
     def _as_tree(self) -> dict[str, Any]:
         return {
             "method": METHOD,
@@ -50,8 +61,12 @@ class Plan:
         path = self.output / PLAN
         if path.exists():
             _refuse_other(path, read_json(path), self._as_tree())
-        else:
-            write_json(path, self._as_tree())
+            return
+        (self.work / "names").mkdir(parents=True, exist_ok=True)
+        for number, unit in enumerate(self.units):
+            if unit.names:
+                write_json(self._names_path(number), unit.names)
+        write_json(path, self._as_tree())
 
 
 def load_plan(output: Path) -> Plan:

@@ -17,8 +17,7 @@ from interbert.curate.reading.charset import letters
 from interbert.curate.reading.lines import page_of_fields
 from interbert.curate.reading.page import Page
 from interbert.curate.reading.parse import parse
-from interbert.curate.reading.records import Bad, RawImage, RawPage
-from interbert.curate.reading.units import limits_of
+from interbert.curate.reading.records import Bad, Elsewhere, RawImage, RawPage
 from interbert.curate.settings import CurateSettings
 from interbert.curate.stages.plan import Plan
 from interbert.sources.images.decode import Limits
@@ -67,11 +66,13 @@ def _rows(plan: Plan, number: int, notes: Notes, found: _Found) -> Iterator[dict
             _add_bad(found, plan, number, Bad(place, f"{what}: {notes.fatal[place]}"))
         return place not in notes.fatal
 
-    for record in unit.source(limits_of(settings.reading)).records(begin):
+    for record in plan.source(number).records(begin):
         if isinstance(record, Bad):
             _add_bad(found, plan, number, record)
             continue
-        if isinstance(record, RawImage):
+        if isinstance(record, Elsewhere):
+            found.counts["revisits"] += 1
+        elif isinstance(record, RawImage):
             _add_image(record, number, settings, decoding, found)
         elif unit.pages:
             try:

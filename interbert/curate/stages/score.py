@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from PIL import Image
 
 from interbert.curate.engine.notes import Notes
 from interbert.curate.fit.columns import columns_of
-from interbert.curate.fit.judges import judge_of, judged
+from interbert.curate.fit.judges import judge_of, judged, small
 from interbert.curate.fit.matcher import Matcher
 from interbert.curate.fit.scorer import Scorer, load_scorer, match_alone
 from interbert.curate.settings import CurateSettings
@@ -19,6 +20,8 @@ from interbert.curate.stages.judge import EXAMPLES
 from interbert.curate.stages.plan import Plan
 from interbert.curate.stages.settle import DROPPED, SHARD, deal
 from interbert.curate.stages.write import Files, Spooled
+from interbert.sources.images.containers.container import ImageError
+from interbert.sources.images.decode import Limits
 
 SCORED = "scored.jsonl.gz"
 SCORES = ("natural", "safe", "fit", "match")
@@ -61,15 +64,27 @@ def _look(
     ):
         if spec is None:
             continue
-        judge = judge_of(spec, what)
+        judge, limits = judge_of(spec, what), Limits(settings.reading.max_megapixels)
         for start in range(0, len(rows), 16):
             place, some = turn * len(rows) + start, rows[start : start + 16]
             over = [_passed_over(row, what, place, notes, bad) for row in some]
             if over[0]:  # one place, one answer
                 continue
-            data = [files.of(row) for row in some]
-            for row, share in zip(some, judged(judge, data, what), strict=True):
-                row["scores"][what] = share
+            seen = [(row, image) for row in some if (image := _seen(row, files.of(row), what, limits, bad))]
+            if seen:
+                shares = judged(judge, [image for _, image in seen], what)
+                for (row, _), share in zip(seen, shares, strict=True):
+                    row["scores"][what] = share
+
+
+def _seen(row: Row, data: bytes, what: str, limits: Limits, bad: list[str]) -> Image.Image | None:
+    """None: it does not decode, though its hash could be told; then it goes."""
+    try:
+        return small(data, limits)
+    except ImageError as error:
+        row["scores"][what] = 0.0
+        bad.append(f"{row['image']}: {what} was not judged, {error}")
+        return None
 
 
 def _fit(
@@ -77,7 +92,7 @@ def _fit(
 ) -> None:
     rules = settings.fit
     scorer = load_scorer(Path(rules.scorer)) if rules.scorer else match_alone()
-    with Matcher(rules) as matcher:
+    with Matcher(rules, Limits(settings.reading.max_megapixels)) as matcher:
         for number, row in enumerate(rows):
             if _passed_over(row, "fit", 2 * len(rows) + number, notes, bad):
                 continue

@@ -13,7 +13,6 @@ import xxhash
 
 from interbert.curate.engine.notes import Notes
 from interbert.curate.reading.records import Source
-from interbert.curate.reading.units import limits_of
 from interbert.curate.reading.urls import host
 from interbert.curate.stages.plan import Plan
 from interbert.curate.stages.settle import SHARD
@@ -28,14 +27,14 @@ class Files:
     """The bytes of images, from wherever they lie."""
 
     def __init__(self, plan: Plan, most_open: int = _SOURCES_OPEN) -> None:
-        self._plan, self._limits, self._most_open = plan, limits_of(plan.settings.reading), most_open
+        self._plan, self._most_open = plan, most_open
         self._open: dict[int, Source] = {}
 
     def data(self, unit: int, place: int, size: int) -> bytes:
         if unit not in self._open:
             if len(self._open) >= self._most_open:
                 self._open.clear()
-            self._open[unit] = self._plan.units[unit].source(self._limits)
+            self._open[unit] = self._plan.source(unit)
         return self._open[unit].image(place, size)
 
     def of(self, row: dict[str, Any]) -> bytes:

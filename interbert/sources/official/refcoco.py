@@ -3,6 +3,7 @@
 import json
 from collections import Counter
 from collections.abc import Iterator
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,8 @@ def refs_in(folder: Path, split_by: str | None) -> Path:
     found = sorted(folder.glob("refs(*).p"))
     if split_by:
         found = [path for path in found if path.name == f"refs({split_by}).p"]
+    if folder.is_file():
+        raise ValueError(f"{folder}: is a file; name the folder that it and {INSTANCES} lie in")
     if len(found) == 1 and (folder / INSTANCES).is_file():
         return found[0]
     if len(found) > 1:
@@ -57,10 +60,10 @@ def examples_of_phrases(refs: Path, split: str, images: Images, left_out: Counte
         if annotation not in boxes:
             raise Fault("ann_id", f"{annotation} is not in {INSTANCES}; take both from the same data set")
         x1, y1, x2, y2 = boxes[annotation]
-        if not (0 <= x1 < x2 and 0 <= y1 < y2):
+        if not (0 <= x1 < x2 < inf and 0 <= y1 < y2 < inf):
             raise Fault(
                 "ann_id",
-                f"the bbox of {annotation} in {INSTANCES} covers nothing; take the official file anew",
+                f"the bbox of {annotation} in {INSTANCES} covers nothing, or has no end; take the official file anew",
             )
         name = images.named(f"COCO_train2014_{image:012d}", str(image), f"{image:012d}")
         fields = {
@@ -114,20 +117,25 @@ def _boxes(instances: dict[str, Any], path: Path) -> dict[int, list[float]]:
 
 
 def _names_of_categories(instances: dict[str, Any]) -> dict[int, str]:
-    return {row["id"]: row["name"] for row in _rows_with(instances, "categories", "id", "name")}
+    rows = _numbered(instances, "categories")
+    return {row["id"]: row["name"] for row in rows if type(row.get("name")) is str}
 
 
 def _sizes(instances: dict[str, Any]) -> dict[int, tuple[float, float]]:
     """Width and height of each image, as far as the file has them."""
-    rows = _rows_with(instances, "images", "id", "width", "height")
-    return {row["id"]: (row["width"], row["height"]) for row in rows}
+    told = {row["id"]: (row.get("width"), row.get("height")) for row in _numbered(instances, "images")}
+    return {image: size for image, size in told.items() if all(map(_is_length, size))}
 
 
-def _rows_with(instances: dict[str, Any], name: str, *fields: str) -> list[dict[str, Any]]:
-    """Of a list that a file may lack, those rows that have all of these fields."""
+def _is_length(given: Any) -> bool:
+    return type(given) in (int, float) and 0 < given < inf
+
+
+def _numbered(instances: dict[str, Any], name: str) -> list[dict[str, Any]]:
+    """Of a list that a file may lack, those rows that have a number."""
     rows = instances.get(name)
     rows = rows if type(rows) is list else []
-    return [row for row in rows if type(row) is dict and set(fields) <= set(row)]
+    return [row for row in rows if type(row) is dict and type(row.get("id")) is int]
 
 
 def _shares(box: list[float], size: tuple[float, float] | None) -> list[float]:

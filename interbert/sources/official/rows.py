@@ -105,8 +105,9 @@ def number_in(row: Any, field: str) -> int:
 
 def one_of(found: Any, names: Iterable[str], field: str) -> str:
     if found not in names:
+        told = repr(found) if type(found) is str else f"{json.dumps(found):.60}, which is no text,"
         raise Fault(
-            field, f"{found!r} is none of {', '.join(names)}; correct it, or take the official file anew"
+            field, f"{told} is none of {', '.join(names)}; correct it, or take the official file anew"
         )
     return found
 

@@ -8,6 +8,7 @@ store show them.
 import json
 from collections import Counter
 from collections.abc import Iterator
+from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -207,9 +208,7 @@ class Boxes(NamedTuple):
 def _boxes_of(path: Path, objects: list[str]) -> Boxes:
     """From the image's own file, whose names must be those of the row."""
     try:
-        told = json.loads(path.read_bytes())
-        names, boxes = told["names"], np.array(told["boxes"], float).reshape(len(told["names"]), -1)[:, :4]
-        size = float(told["width"]), float(told["height"])
+        names, boxes = _read_metadata(path)
     except OSError as error:
         raise Fault(
             "metadata_fn", f"{path} cannot be read ({error.strerror}); give the --metadata folder"
@@ -217,14 +216,25 @@ def _boxes_of(path: Path, objects: list[str]) -> Boxes:
     except (ValueError, KeyError, TypeError):
         raise Fault(
             "metadata_fn",
-            f"{path} has not the names, boxes, width and height in JSON; take the official file anew",
+            f"{path} has not the names, a box of each, width and height in JSON; take the official file anew",
         ) from None
     if names != objects:
         raise Fault(
             "objects",
             f"{len(objects)} of them, and {path} has {len(names)}, or others; take both from the same release",
         )
-    return Boxes(boxes, size)
+    return boxes
+
+
+def _read_metadata(path: Path) -> tuple[list[Any], Boxes]:
+    """ValueError, KeyError or TypeError where it is not what it should be."""
+    told = json.loads(path.read_bytes())
+    names = list(told["names"])
+    boxes_N4 = np.array([box[:4] for box in told["boxes"]], float).reshape(len(names), 4)
+    size = float(told["width"]), float(told["height"])
+    if not np.isfinite(boxes_N4).all() or not all(0 < length < inf for length in size):
+        raise ValueError
+    return names, Boxes(boxes_N4, size)
 
 
 def _label(row: dict[str, Any], field: str) -> int | None:

@@ -16,6 +16,8 @@ class Regions:
     def __init__(self, corpus: Corpus) -> None:
         self._corpus = corpus
         self._boxes_of = lru_cache(64)(self._read)  # rows of one image follow one another
+        self.objects = self.shown = 0
+        """Of all rows so far: how many objects, and how many of them a region shows."""
 
     def showing(self, image: str, objects: Boxes) -> dict[int, int]:
         """The region of each object that overlaps it most, where that is half of what the two cover or more.
@@ -24,11 +26,17 @@ class Regions:
         """
         regions_R4, sized = self._boxes_of(image)
         boxes_N4 = objects.boxes_N4 * np.tile(sized / np.array(objects.size), 2)
-        if not len(regions_R4) or not len(boxes_N4):
-            return {}
-        overlaps_RN = overlaps_RB(regions_R4, boxes_N4)
-        best_N = overlaps_RN.argmax(axis=0)
-        return {n: int(best) for n, best in enumerate(best_N) if overlaps_RN[best, n] >= _SHOWS}
+        found = _best(regions_R4, boxes_N4) if len(regions_R4) and len(boxes_N4) else {}
+        self.objects, self.shown = self.objects + len(boxes_N4), self.shown + len(found)
+        return found
+
+    def refuse(self) -> None:
+        """ValueError where no region shows any object: boxes and regions are of two kinds, or of other images."""
+        if self.objects and not self.shown:
+            raise ValueError(
+                f"no region of the data shows one of the {self.objects:,} objects (boxes that overlap by a half), so "
+                "that there is nothing to tag; give the stores of these images, whose sizes are known or shares"
+            )
 
     def _read(self, image: str) -> tuple[np.ndarray, np.ndarray]:
         """The image's regions, and its width and height: 1 and 1 where boxes are shares."""
@@ -38,3 +46,9 @@ class Regions:
         self._corpus.read(np.array([number]), count, boxes_R4=boxes_R4)
         size = self._corpus.sizes[number].astype(float)
         return boxes_R4, size if (size > 0).all() else np.ones(2)
+
+
+def _best(regions_R4: np.ndarray, boxes_N4: np.ndarray) -> dict[int, int]:
+    overlaps_RN = overlaps_RB(regions_R4, boxes_N4)
+    best_N = overlaps_RN.argmax(axis=0)
+    return {n: int(best) for n, best in enumerate(best_N) if overlaps_RN[best, n] >= _SHOWS}

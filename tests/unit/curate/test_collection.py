@@ -11,7 +11,6 @@ import time
 from collections import Counter
 from itertools import pairwise
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -19,11 +18,15 @@ from made_crawl import SITE, collected, page, picture, rule, write_crawl
 
 from interbert.__main__ import main
 from interbert.curate.cluster import run_ray, submit_slurm
+from interbert.curate.engine.notes import Notes
 from interbert.curate.explain import explain
 from interbert.curate.images.facts import FACTS
+from interbert.curate.images.index import Index, write_index
 from interbert.curate.run import Wishes, plan_of
 from interbert.curate.settings import CurateSettings
 from interbert.curate.stages.gathered import Left
+from interbert.curate.stages.judge import judge_unit
+from interbert.curate.stages.plan import Plan, load_plan
 from interbert.curate.texts import words
 from interbert.sources.captions.files import CaptionFiles
 from interbert.sources.images.containers.container import Fields
@@ -123,6 +126,21 @@ def test_a_second_start_does_nothing_and_another_one_is_refused(small, tmp_path)
         collected(tmp_path, inputs[0], shard_images=3)
 
 
+def test_overwrite_removes_nothing_before_it_is_known_that_this_start_can_begin(small, tmp_path):
+    inputs = small[0]
+    collected(tmp_path / "pairs", *inputs, shard_images=3)
+    before = digests(tmp_path / "pairs")
+    (tmp_path / "c.yaml").write_text("images: {larger_than: many}\n")
+    words = ["curate", "--output", str(tmp_path / "pairs"), "--overwrite", "--workers", "1", "--input"]
+    assert main([*words, str(tmp_path / "nowhere")]) != 0
+    assert main([*words, str(inputs[0]), "--never", str(tmp_path / "nowhere")]) != 0
+    assert main([*words, str(inputs[0]), "--config", str(tmp_path / "c.yaml")]) != 0
+    assert digests(tmp_path / "pairs") == before
+    assert main([*words, *map(str, inputs)]) == 0
+    assert json.loads((tmp_path / "pairs" / "report.json").read_text())["shards"] == 1
+    assert not (tmp_path / "pairs" / "00001.tar").exists()
+
+
 def test_what_was_lost_is_made_again(small, tmp_path):
     inputs, report, output = small
     collected(tmp_path, *inputs, shard_images=3)
@@ -204,11 +222,12 @@ def test_an_image_has_so_many_texts_and_what_goes_is_counted_and_explained(tmp_p
     assert any("dropped by alike_elsewhere" in line for line in explain(output, SITE + "4.html"))
 
 
-def test_texts_of_many_near_copies_are_held_against_so_many(monkeypatch):
+def test_texts_of_many_near_copies_are_held_against_so_many(tmp_path, monkeypatch):
     compared = []
     monkeypatch.setattr(words, "alike", lambda *pair: compared.append(pair) or 0.0)
-    index = SimpleNamespace(facts=np.zeros(1, FACTS))
-    left = Left(SimpleNamespace(settings=CurateSettings()), index, np.empty(0, np.uint64), Counter(), {})
+    write_index(tmp_path, [np.zeros(1, FACTS)])
+    plan = Plan(tmp_path, [], CurateSettings())
+    left = Left(plan, Index(tmp_path), np.empty(0, np.uint64), Counter(), {})
     row = {"row": 0, "page": "p", "image": "i", "elements": [], "licence": ""}
     image = left.image_of([row | {"texts": [["alt", f"text {n}"]]} for n in range(1000)], 0)
     assert len(image["texts"]) == 100 and left.counts == {"text many_texts": 900}
@@ -258,6 +277,49 @@ def test_every_address_is_explained(small):
     assert any("caption: " + CAPTIONS[1] in line for line in explain(output, SITE + "1.html"))
     with pytest.raises(ValueError, match="neither a page nor an image"):
         explain(output, SITE + "nothing.jpg")
+
+
+def test_each_address_of_an_image_is_explained_and_one_that_opts_out_is_enough(tmp_path):
+    """All of a srcset show one image: the leave for a larger one is none for it."""
+    tags = [
+        f"<img src={n}_s.jpg srcset='{n}_m.jpg 400w, {n}_l.jpg 800w' alt='{CAPTIONS[n]}'>" for n in range(2)
+    ]
+    sizes = {"s": (400, 320), "m": (600, 480), "l": (800, 640)}
+    images = {f"{n}_{name}.jpg": picture(n, *size) for n in range(2) for name, size in sizes.items()}
+    path = write_crawl(tmp_path / "a.warc.gz", {"a.html": page(*tags)}, images, {"0_s.jpg": "noai"})
+    output = tmp_path / "pairs"
+    report = collected(output, path)
+    assert (report["kept"], rule(report, "opt_out")) == (1, 1)
+    for n, taken, fate in ((0, "s", "dropped by opt_out"), (1, "l", "kept as")):
+        for name in sizes:
+            said = "\n".join(explain(output, f"{SITE}{n}_{name}.jpg"))
+            assert f"image {SITE}{n}_{taken}.jpg" in said and fate in said and said.count("  image ") == 1
+    assert collected(tmp_path / "all", path, rights={"honour_opt_out": False})["kept"] == 2
+
+
+def test_pages_that_were_passed_over_are_explained_and_not_judged_again(tmp_path, monkeypatch):
+    htmls = {f"{n}.html": page(f"<img src={n}.jpg alt='{CAPTIONS[n]}'>") for n in range(2)}
+    htmls["long.html"] = "x" * 5_000_000
+    path = write_crawl(tmp_path / "a.warc.gz", htmls, {f"{n}.jpg": picture(n) for n in range(2)})
+    output = tmp_path / "pairs"
+    assert collected(output, path)["kept"] == 2
+    plan, notes = load_plan(output), Notes(tmp_path, "notes")
+    notes.fatal[1] = "passed over: not done after 60 seconds"
+    judge_unit(plan, 0, notes)
+    assert explain(output, SITE + "1.jpg") == [
+        f"page {SITE}1.html",
+        "  passed over: not done after 60 seconds",
+    ]
+    assert any("kept as" in line for line in explain(output, SITE + "0.jpg"))
+    (told,) = explain(output, SITE + "long.html")
+    assert told.startswith("not read: a.warc.gz") and "more than 4,000,000 bytes" in told
+
+
+def test_an_image_on_more_pages_than_are_told_says_so(tmp_path):
+    htmls = {f"{n}.html": page("<img src=a.jpg alt='two old boats in the harbour'>") for n in range(22)}
+    collected(tmp_path / "pairs", write_crawl(tmp_path / "a.warc.gz", htmls, {"a.jpg": picture()}))
+    said = explain(tmp_path / "pairs", SITE + "a.jpg")
+    assert sum(line.startswith("page ") for line in said) == 20 and said[-1] == "… and more pages"
 
 
 def test_the_page_needs_nothing_beside_it(small):

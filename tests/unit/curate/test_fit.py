@@ -1,21 +1,25 @@
 """How well texts fit: columns, a calibrated classifier, and a collection that is left with its best."""
 
+import io
 import json
 import shutil
 
 import numpy as np
 import pytest
 from made_crawl import collected, page, picture, rule, write_crawl
+from PIL import Image
 from random_model import small_config
 from sklearn.metrics import average_precision_score
 
 from interbert.__main__ import main
 from interbert.curate.explain import explain
 from interbert.curate.fit.columns import COLUMNS, columns_of
-from interbert.curate.fit.judges import judge_of, judged
+from interbert.curate.fit.judges import judge_of, judged, small
 from interbert.curate.fit.scorer import Labels, _folds, load_scorer, match_alone, train_scorer
 from interbert.curate.fit.training import read_labels
+from interbert.curate.stages.score import _seen
 from interbert.model.interbert import InterBertForPreTraining
+from interbert.sources.images.decode import Limits
 from interbert.sources.scenes.detector import CLASSES
 from interbert.sources.scenes.pages.write import write_pages
 from interbert.sources.scenes.write import write_scenes
@@ -99,15 +103,16 @@ def test_images_are_judged_by_a_function_of_peoples_own(tmp_path):
     (tmp_path / "judge.py").write_text(JUDGE)
     spec = f"{tmp_path / 'judge.py'}:brightness"
     data = [picture(number) for number in range(6)]
-    shares = judged(judge_of(spec, "natural"), data, "natural")
+    images = [small(one, Limits()) for one in data]
+    shares = judged(judge_of(spec, "natural"), images, "natural")
     middle = sorted(shares)[3]
     htmls = {
         f"{n}.html": page(f"<img src={n}.jpg alt='two old boats in the harbour {chr(97 + n) * 4}'>")
         for n in range(6)
     }
     path = write_crawl(tmp_path / "a.warc.gz", htmls, {f"{n}.jpg": one for n, one in enumerate(data)})
-    images = {"natural": spec, "min_natural": middle}
-    report = collected(tmp_path / "pairs", path, images=images, texts={"max_alike": 1.0})
+    rules = {"natural": spec, "min_natural": middle}
+    report = collected(tmp_path / "pairs", path, images=rules, texts={"max_alike": 1.0})
     assert rule(report, "natural") == 3 and report["kept"] == 3 and "natural" not in report["not_judged"]
     dark = shares.index(min(shares))
     assert any(
@@ -115,7 +120,27 @@ def test_images_are_judged_by_a_function_of_peoples_own(tmp_path):
     )
     (tmp_path / "judge.py").write_text("def brightness(images):\n    return [2.0 for one in images]\n")
     with pytest.raises(ValueError, match="shares from 0 to 1"):
-        judged(judge_of(spec, "safe"), data, "safe")
+        judged(judge_of(spec, "safe"), images, "safe")
+
+
+def test_judges_see_images_as_people_do():
+    """Upright, of 16 bits no less than of 8, and none so large that some of them fill the memory."""
+    grey = Image.fromarray(np.full((300, 400), 0x4000, np.uint16))
+    lying = Image.fromarray(np.zeros((1500, 3000, 3), np.uint8))
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    files = [io.BytesIO(), io.BytesIO()]
+    grey.save(files[0], "PNG")
+    lying.save(files[1], "JPEG", exif=exif)
+    seen = [small(file.getvalue(), Limits()) for file in files]
+    assert np.asarray(seen[0]).mean() == 0x40 and seen[1].size == (512, 1024)
+
+
+def test_an_image_that_no_longer_decodes_is_not_judged_and_goes():
+    row, bad = {"image": "a.jpg", "scores": {}}, []
+    assert _seen(row, picture(), "safe", Limits(), bad) is not None and not row["scores"]
+    assert _seen(row, picture()[:6000], "safe", Limits(), bad) is None
+    assert row["scores"] == {"safe": 0.0} and "a.jpg: safe was not judged" in bad[0]
 
 
 @pytest.fixture(scope="module")

@@ -108,12 +108,40 @@ def test_tars_that_are_torn_or_damaged_are_named(tmp_path):
     whole = path.read_bytes()
     places = [one.place for one in Tar(path, LIMITS).records()]
     assert len(places) == 3 and not bad_of(Tar(path, LIMITS))
-    damaged = bytearray(whole)
-    damaged[places[1] - 400 : places[1] - 300] = b"\xff" * 100
-    for data, left in ((bytes(damaged), 1), (whole[: places[2] - 512], 2), (whole[: places[2] + 99], 2)):
+
+    def damaged(number: int, by: bytes) -> bytes:
+        """In its header."""
+        start = places[number] - 400
+        return whole[:start] + by + whole[start + len(by) :]
+
+    zeros = whole[: places[1] - 512] + bytes(512) + whole[places[1] :]
+    for data, left in (
+        (damaged(0, b"\xff" * 100), [1, 2]), (damaged(1, b"\xff" * 100), [0, 2]), (zeros, [0, 2]),
+        (damaged(2, b"\xff" * 100), [0, 1]),
+        (whole[: places[2] - 512], [0, 1]), (whole[: places[2] + 99], [0, 1]),
+    ):  # fmt: skip
         path.write_bytes(data)
+        found = list(Tar(path, LIMITS).records())
+        assert [one.place for one in found if isinstance(one, RawImage)] == [places[n] for n in left]
         assert len(bad_of(Tar(path, LIMITS))) >= 1
-        assert len(list(Tar(path, LIMITS).records())) - len(bad_of(Tar(path, LIMITS))) == left
+        assert all(Tar(path, LIMITS).image(places[n], 20) == picture(n)[:20] for n in left)
+
+
+def test_tars_behind_one_another_are_told_and_read(tmp_path):
+    """As `cat` joins them."""
+    both = b""
+    for number in range(2):
+        (tmp_path / f"{number}.jpg").write_bytes(picture(number))
+        with tarfile.open(tmp_path / "one.tar", "w") as tar:
+            tar.add(tmp_path / f"{number}.jpg", f"a.org/{number}.jpg")
+        both += (tmp_path / "one.tar").read_bytes()
+    (tmp_path / "both.tar").write_bytes(both)
+    found = list(Tar(tmp_path / "both.tar", LIMITS).records())
+    assert [one.url for one in found if isinstance(one, RawImage)] == [
+        "file:///a.org/0.jpg",
+        "file:///a.org/1.jpg",
+    ]
+    assert len(bad_of(Tar(tmp_path / "both.tar", LIMITS))) == 1
 
 
 def test_damaged_tables_are_named_and_neighbours_are_read_once(tmp_path, monkeypatch):
@@ -277,6 +305,8 @@ def test_other_files_behind_the_same_settings_are_refused(tmp_path):
     words.write_text("two\nold\nboats\nin\nthe\nharbour\n")
     collected(tmp_path / "pairs", path, texts={"vocabulary": str(words)})
     words.write_text("two\nnew\nboats\nin\nthe\nharbour\n")
+    with pytest.raises(ValueError, match=r"the files of texts\.vocabulary have changed since"):
+        explain(tmp_path / "pairs", SITE + "a.jpg")
     with pytest.raises(ValueError, match=r"the files of texts\.vocabulary have changed"):
         collected(tmp_path / "pairs", path, texts={"vocabulary": str(words)})
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from fastwarc import ArchiveIterator, ZstdWriter
-from made_crawl import picture
+from made_crawl import SITE, collected, page, picture, write_crawl
 from warcio.archiveiterator import ArchiveIterator as Warcio
 from warcio.statusandheaders import StatusAndHeaders
 from warcio.warcwriter import WARCWriter
@@ -21,7 +21,9 @@ from interbert.curate.reading.stored import Table, Tar
 from interbert.curate.reading.units import units_of
 from interbert.curate.reading.urls import joined, key, leads_out, of_srcset
 from interbert.curate.reading.warc import Warc
-from interbert.curate.settings import ReadingRules
+from interbert.curate.settings import CurateSettings, ReadingRules
+from interbert.curate.stages.plan import Plan, load_plan
+from interbert.sources.scenes.pages.archive import WarcWriter
 
 LIMITS = Limits(page_bytes=1 << 20, record_bytes=4 << 20, image_bytes=4 << 20)
 BODY = "<html><body><img src=a.jpg alt='a cat'></body></html>"
@@ -147,6 +149,16 @@ def test_arcs_are_read(tmp_path):
     assert isinstance(list(source.records())[-1], Bad)
 
 
+def test_records_that_only_name_others_are_counted(tmp_path):
+    path = write_crawl(tmp_path / "a.warc.gz", {"a.html": page("<img src=a.jpg>")}, {})
+    with open(path, "ab") as file:
+        head = b"HTTP/1.1 200 OK\r\nContent-Type: image/jpeg\r\n\r\n"
+        WarcWriter(file).record(SITE + "a.jpg", "revisit", "application/http; msgtype=response", head)
+    report = collected(tmp_path / "pairs", path)
+    assert (report["revisits"], report["pages"], report["images_found"], report["bad"]) == (1, 1, 0, [])
+    assert "1 records only name another one" in (tmp_path / "pairs" / "report.html").read_text()
+
+
 def test_lines_are_read_and_bad_ones_named(tmp_path):
     path = tmp_path / "pages.jsonl"
     images = [{"src": "/a.jpg", "alt": "a cat", "width": 500, "height": 400}]
@@ -211,6 +223,13 @@ def test_units_follow_from_what_is_in_files(tmp_path):
         ("saved", 3),
         ("saved", 2),
     ]
+    plan = Plan(tmp_path / "pairs", units, CurateSettings(), named={})
+    plan.work.mkdir(parents=True)
+    plan.settle()
+    # Each worker reads the plan: it has no names of all files.
+    assert ".html" not in (tmp_path / "pairs" / "plan.json").read_text()
+    found = [load_plan(tmp_path / "pairs").source(number).records() for number in (2, 3)]
+    assert [[one.place for one in pages] for pages in found] == [[0, 1, 2], [0, 1]]
     with pytest.raises(ValueError, match="no such file"):
         units_of([tmp_path / "nothing"], [], ReadingRules())
     (tmp_path / "x.bin").write_bytes(b"x" * 100)

@@ -154,7 +154,8 @@ def test_the_settings_of_collections_are_there(monkeypatch, tmp_path):
         steps = [stage.train.schedule_steps for stage in settings.stages] or [settings.train.schedule_steps]
         stores = [stage.data.train for stage in settings.stages] or [settings.data.train]
         assert sum(steps) == 8 and settings.train.seed == 2
-        assert stores == [[str(tmp_path / "of_2" / f"{name}.h5")] for name in way.split(", then ")]
+        named = [module.store_of(tmp_path / "of_2", name, given) for name in way.split(", then ")]
+        assert stores == [[str(store)] for store in named]
 
 
 def test_what_ablations_measure(tmp_path):

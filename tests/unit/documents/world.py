@@ -57,7 +57,7 @@ def fill(folder: Path) -> None:
     _foreign(folder)
     _images(folder)
     _run(folder / "runs" / "mine" / "export", load_tokenizer(folder / "shards" / "tokenizer"))
-    for name in ("scenes", "base"):
+    for name in ("scenes", "base", "interbert", "imagebert_base"):
         shutil.copytree(folder / "runs" / "mine" / "export", folder / "runs" / name / "export")
     _run(
         folder / "tour" / "pretrained" / "export", load_tokenizer(folder / "shards" / "tokenizer"), OF_SCENES

@@ -69,9 +69,9 @@ def test_who_is_missing_is_said_long_before_the_deadline(there, monkeypatch, cap
     monkeypatch.setattr(rendezvous, "FIRST_WORD", 0.4)
     monkeypatch.setattr(rendezvous, "EVERY", 0.3)
     with pytest.raises(RendezvousError):
-        meet(0, 3, 1)
+        meet(0, 3, 2)
     told = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
-    assert len(told) == 2 and all(
+    assert len(told) >= 2 and all(
         "3 ranks meet" in text and "missing are 1, 2 (after" in text for text in told
     )
     caplog.clear()

@@ -86,8 +86,10 @@ def test_boxes_are_shares_where_the_data_knows_no_sizes(tmp_path, capsys):
         "--data",
         tmp_path / "shares.h5",
     )
-    assert "entry 1, image_id: the data does not know its size" in refused(capsys, *words)
     tree = json.loads((folder / "instances.json").read_text())
+    for strange in ({}, {"width": 20, "height": 0}, {"width": "20", "height": 8}, {"id": [42]}):
+        (folder / "instances.json").write_text(json.dumps(tree | {"images": [{"id": 42} | strange]}))
+        assert "entry 1, image_id: the data does not know its size" in refused(capsys, *words)
     (folder / "instances.json").write_text(
         json.dumps(tree | {"images": [{"id": 42, "width": 20, "height": 8}]})
     )
@@ -107,9 +109,13 @@ def test_bad_refs_are_refused(tmp_path, capsys):
     assert "entry 2, sentences: [] is no list" in refused(capsys, *words)
     made.write_refcoco(folder, [made.ref(1, "val", "he")])
     instances = json.loads((folder / "instances.json").read_text())
-    instances["annotations"][2]["bbox"] = [5, 6, 0, 10]
-    (folder / "instances.json").write_text(json.dumps(instances | {"categories": [{"id": 1}], "images": [1]}))
-    assert "entry 1, ann_id: the bbox of 3 in instances.json covers nothing" in refused(capsys, *words)
+    for bbox in ([5, 6, 0, 10], [5, 6, float("inf"), 10]):
+        instances["annotations"][2]["bbox"] = bbox
+        own = instances | {"categories": [{"id": 1}, {"id": [1], "name": "cat"}], "images": [1]}
+        (folder / "instances.json").write_text(json.dumps(own))
+        assert "entry 1, ann_id: the bbox of 3 in instances.json covers nothing" in refused(capsys, *words)
+    pickled = [*words[:2], folder / "refs(unc).p", *words[3:]]
+    assert "is a file; name the folder that it and instances.json lie in" in refused(capsys, *pickled)
     made.write_refcoco(folder, [], "refs(umd).p")
     assert "--split-by" in refused(capsys, *words)
     (folder / "refs(umd).p").write_bytes(pickle.dumps(os.getcwd))

@@ -33,6 +33,10 @@ def test_a_statement_is_about_two_images(tmp_path):
     ("row", "said"),
     [
         (made.nlvr2_row("dev-3-2-1", "Ture"), "line 2, label: 'Ture' is none of False, True"),
+        (
+            made.nlvr2_row("dev-3-2-1", True),
+            "line 2, label: true, which is no text, is none of False, True",
+        ),
         (made.nlvr2_row("dev-3-0-1"), "line 2, its id 'dev-3-0-1' is that of line 1 too"),
         (made.nlvr2_row("dev-3-0-img0.png"), "line 2, identifier"),
         ('{"identifier": "dev-3-2-1", "sent', "line 2, is no JSON"),

@@ -54,6 +54,7 @@ def test_tags_point_at_the_regions_that_show_what_words_mean(tmp_path, capsys):
         tmp_path / "images.h5",
     )
     bring(*words, "--tags")
+    assert "3 of 4 objects are shown by a region" in capsys.readouterr().out
     answer, rationale = lines_of(output)
     assert answer["texts"][0][0] == "Is Casey and potted plant near dog ?"
     of_first = [tag[1:] for tag in answer["tags"] if tag[0] == 0]
@@ -63,6 +64,8 @@ def test_tags_point_at_the_regions_that_show_what_words_mean(tmp_path, capsys):
         assert open_examples(output, corpus, "choose").tags is not None
     output.unlink()
     assert "give both" in refused(capsys, *words[:3], *words[5:], "--tags")
+    made.write_vcr_metadata(tmp_path / "vcr1images", row, boxes=[[1, 1, 2, 2, 0.9]] * 4)
+    assert "no region of the data shows one of the 4 objects" in refused(capsys, *words, "--tags")
 
 
 def test_names_of_persons_begin_anew_after_the_last(tmp_path):
@@ -100,6 +103,24 @@ def test_bad_situations_are_refused(tmp_path, capsys, fields, said):
     path = write_rows(tmp_path / "val.jsonl", [made.vcr_row(1, **fields)])
     words = ("vcr", "--input", path, "--metadata", metadata, "--output", tmp_path / "a.jsonl")
     assert said in refused(capsys, *words)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"boxes": [[1, 2, 30, 40, 0.9]] * 6},
+        {"boxes": [[1, 2, 30]] * 3},
+        {"boxes": [[1, 2, 30, float("nan"), 0.9]] * 3},
+        {"width": 0},
+        {"height": float("inf")},
+        {"names": 3},
+    ],
+)
+def test_metadata_that_say_nothing_of_boxes_are_refused(tmp_path, capsys, fields):
+    metadata = made.write_vcr_metadata(tmp_path / "vcr1images", made.vcr_row(1), **fields)
+    path = write_rows(tmp_path / "val.jsonl", [made.vcr_row(1)])
+    told = refused(capsys, "vcr", "--input", path, "--metadata", metadata, "--output", tmp_path / "a.jsonl")
+    assert "line 1, metadata_fn: " in told and "has not the names, a box of each, width" in told
 
 
 def test_a_row_that_lost_its_label_is_told(tmp_path, capsys):

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from example_files import write_lines
+from plain_engine import plain_engine
 from small_world import WordTokenizer, damage
 from tuned import ONE_RANK, lines_of, opened, settled
 
@@ -15,18 +16,12 @@ from interbert.tasks.finetuning.judge import ExampleJudge, SetJudge
 from interbert.tasks.finetuning.task import open_finetuning
 from interbert.tasks.results.results import Origin, write_results
 from interbert.tasks.retrieval.retrieval import evaluate_retrieval
-from interbert.train.engine.deepspeed_config import EngineConfig
 
 KINDS = ("classify", "weighed", "two", "score", "choose", "match", "point")
 
 
-class Engine:
-    """As much of one as a judge asks for."""
-
-    def __init__(self, task, model, stage: int = 0) -> None:
-        self.deepspeed, self.terms = task.step(model), task.terms
-        self.model = model
-        self.config = EngineConfig("cpu", {}, stage, "fp32", offload=False)
+def engine_of(task, model, stage: int = 0):
+    return plain_engine(task.settings, task.terms, task.step(model), stage)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -46,18 +41,18 @@ def test_figures_are_those_of_the_other_examples(kind, tmp_path, caplog):
         store, row = ("a.h5", image) if image < 40 else ("b.h5", image - 40)
         damage(tmp_path / "hurt" / store, [row])
     judge = ExampleJudge(examples, task.train.tokens, task.corpus, settled(task))
-    found = judge.figures(Engine(task, model), ONE_RANK)
+    found = judge.figures(engine_of(task, model), ONE_RANK)
 
     lines = [line for n, line in enumerate(lines_of(kind, 12)) if n not in left_out]
     path = write_lines(tmp_path / "rest.jsonl", lines)
     known = {"examples": str(path), "labels": task.head.classes or []}
     rest = opened(tmp_path / "others", kind, count=12, task=known)
     sound = ExampleJudge(rest.train.examples, rest.train.tokens, rest.corpus, settled(rest))
-    wanted = sound.figures(Engine(rest, model), ONE_RANK)
+    wanted = sound.figures(engine_of(rest, model), ONE_RANK)
     assert found.pop("left_out") == len(left_out)
     assert found == pytest.approx(wanted, rel=1e-5, nan_ok=True)
     assert sum("left out of the figures" in line for line in caplog.messages) == len(bad)
-    judge.figures(Engine(task, model), ONE_RANK)
+    judge.figures(engine_of(task, model), ONE_RANK)
     assert sum("left out of the figures" in line for line in caplog.messages) == len(bad), "each once"
 
 
@@ -99,10 +94,10 @@ def test_sets_with_damaged_images_are_left_out(tmp_path, monkeypatch):
     model, judge = fill(*task.start()), SetJudge(settled(task), WordTokenizer(), None)
     copied = []
     monkeypatch.setattr(matrix, "whole_model", lambda engine: copied.append(engine) or model)
-    shared_out = judge.figures(Engine(task, model, stage=3), ONE_RANK)
+    shared_out = judge.figures(engine_of(task, model, stage=3), ONE_RANK)
     assert len(copied) == 1, "which no rank has whole"
     model.train()
-    found = judge.figures(Engine(task, model), ONE_RANK)
+    found = judge.figures(engine_of(task, model), ONE_RANK)
     assert found == shared_out and model.training and len(copied) == 1
     assert list(found) == [*judge.names(task.terms), "left_out"]
     with Corpus([tmp_path / "b.h5"]) as corpus:

@@ -2,11 +2,11 @@
 
 import runpy
 from pathlib import Path
-from types import SimpleNamespace
 from unittest.mock import patch
 
 import pytest
 from example_files import write_lines
+from plain_engine import plain_engine
 from random_model import small_config
 
 from interbert.config import SettingsError
@@ -18,6 +18,7 @@ from interbert.sources.scenes.wording import vocabulary
 from interbert.sources.scenes.worlds.write import WORLDS
 from interbert.tasks.finetuning import finish
 from interbert.tasks.finetuning.finish import blind_of
+from interbert.tasks.finetuning.judge import ExampleJudge
 from interbert.tasks.finetuning.provide import name_examples
 from interbert.tasks.finetuning.task import FINETUNING
 from interbert.tokenizer import write_word_vocabulary
@@ -107,12 +108,12 @@ def test_what_needs_no_look_stands_in_the_results(begun, monkeypatch):
     settings = provided("nlvr2")
     task, folder, own = FINETUNING.open(settings, Ranks.alone()), begun / "run", []
     (folder / "export").mkdir(parents=True)
-    monkeypatch.setattr(task, "judge", lambda _: SimpleNamespace(outputs=lambda *_: ("said", None)))
+    monkeypatch.setattr(ExampleJudge, "outputs", lambda *_: ("said", None))
     monkeypatch.setattr(finish, "write_results", lambda *_: {"value": 0.9})
     monkeypatch.setattr(finish, "write_card", lambda *given: own.append(given[2]))
     for each in (settings, settings.model_copy(update={"scenes": None})):
         (folder / "results.json").unlink(missing_ok=True)
-        finish.leave_results(task, SimpleNamespace(settings=each), folder, "the last", Ranks.alone())
+        finish.leave_results(task, plain_engine(each, task.terms), folder, "the last", Ranks.alone())
         assert own.pop().get("blind", None) == (blind_of(task) if each.scenes else None)
         if each.scenes:
             left = read_json(folder / "results.json")

@@ -1,13 +1,13 @@
 """Each kind of task: it can learn eight examples by heart, packed is as padded, and what cannot be is refused."""
 
 from dataclasses import replace
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 from example_files import write_lines
 from made_batches import make_batch, tiny_config
+from plain_engine import plain_engine
 from small_world import WordTokenizer
 from transformers import BertConfig, BertForPreTraining
 from tuned import ONE_RANK, lines_of, opened, settled, write_model
@@ -244,7 +244,7 @@ def test_the_figures_that_examples_have_are_known_beforehand(tmp_path):
         answers = answers_of(task.train.examples, outputs, task.corpus)
         found = figures_of(task.train.examples, outputs, answers)
         assert set(figures_present(task.train.examples)) == set(found) and judge.figure in found, kind
-        engine = SimpleNamespace(deepspeed=task.step(start(task)), terms=task.terms)
+        engine = plain_engine(task.settings, task.terms, task.step(start(task)))
         assert judge.names(task.terms) == list(judge.figures(engine, ONE_RANK)), kind
 
 

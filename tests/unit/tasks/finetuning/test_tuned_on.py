@@ -1,17 +1,17 @@
 """What an exported model says of itself to who judges it later."""
 
-from types import SimpleNamespace
-
 import pytest
+from plain_engine import plain_engine
 from tuned import ONE_RANK, opened
 
 from interbert.files import read_json, write_json
+from interbert.tasks.finetuning.judge import ExampleJudge
 from interbert.train.checkpoints.tuned_on import TUNED_ON, TunedOn, read_note
 
 
 def test_a_run_that_is_not_judged_notes_what_it_was_tuned_on(tmp_path):
     task = opened(tmp_path, "classify")
-    task.finish(SimpleNamespace(settings=task.settings), tmp_path, "step 9, the last", ONE_RANK)
+    task.finish(plain_engine(task.settings, task.terms), tmp_path, "step 9, the last", ONE_RANK)
     noted, train = read_note(tmp_path / "export"), task.train.examples
     assert noted == TunedOn(str(train.path), train.fingerprint, None, "step 9, the last", 12, 10)
     assert noted.of(train.fingerprint)["tuned_on_this_data"] and not noted.of("")["tuned_on_this_data"]
@@ -24,8 +24,8 @@ def test_a_checkpoint_was_chosen_only_where_something_chose_it(tmp_path, monkeyp
     monkeypatch.setattr("interbert.tasks.finetuning.finish.write_results", lambda *_: {})
     monkeypatch.setattr("interbert.tasks.finetuning.finish.write_card", lambda *_: None)
     task = opened(tmp_path, "classify", held_out=4, train=train)
-    monkeypatch.setattr(task, "judge", lambda _: SimpleNamespace(outputs=lambda *_: (None, None)))
-    task.finish(SimpleNamespace(settings=task.settings), tmp_path, "it", ONE_RANK)
+    monkeypatch.setattr(ExampleJudge, "outputs", lambda *_: (None, None))
+    task.finish(plain_engine(task.settings, task.terms), tmp_path, "it", ONE_RANK)
     fingerprint = task.held_out.examples.fingerprint
     assert read_note(tmp_path / "export").of(fingerprint)["chosen_on_this_data"] is chosen
 

@@ -4,11 +4,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from plain_engine import plain_engine
 from small_world import WordTokenizer, damage, settings, write_store
 
 from interbert.corpus.corpus import Corpus
 from interbert.ranks.distributed import Ranks
 from interbert.tasks.pretraining import validation
+from interbert.train.engine.engine import Engine
 
 
 @pytest.fixture
@@ -37,19 +39,20 @@ def test_validation_weighs_nothing_and_asks_for_no_falsified_versions(held_out, 
     assert len(match) == 2 * 20 * 3 and 0.3 < match.mean() < 0.7
 
 
-def test_pairs_with_damaged_images_are_counted_apart_and_named_once(held_out, caplog):
+def test_pairs_with_damaged_images_are_counted_apart_and_named_once(held_out, caplog, monkeypatch):
     caplog.set_level("INFO")
     damage(Path(held_out[0]), [3])
     train = {"validation_micro_batches": 1000}
-    batches = batches_of(settings(data={"validation": held_out, "skip_damaged": 1}, train=train))
+    wanted = settings(data={"validation": held_out, "skip_damaged": 1}, train=train)
+    batches = batches_of(wanted)
     judge = validation.Validation(batches)
 
-    class Engine:
-        def evaluate(self, batches, weights, ranks):
-            return {"loss": 1.0}
-
+    monkeypatch.setattr(Engine, "evaluate", lambda *_: {"loss": 1.0})
     left_out = sum((batch.images_P == 3).sum() for batch in batches)
-    assert judge.figures(Engine(), Ranks.alone()) == {"loss": 1.0, "left_out": left_out} and left_out >= 3
+    assert (
+        judge.figures(plain_engine(wanted, {}), Ranks.alone()) == {"loss": 1.0, "left_out": left_out}
+        and left_out >= 3
+    )
     assert sum("left out of validation" in line and "'97-3'" in line for line in caplog.messages) == 1
 
 
