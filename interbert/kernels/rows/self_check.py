@@ -88,8 +88,8 @@ def trials(dtype: torch.dtype, device: torch.device, rows: int = 37) -> Iterator
 
 
 def product_trials(dtype: torch.dtype, device: torch.device) -> Iterator[Trial]:
-    """Bands of few rows, several panels, all depth there is; on a GPU so many rows that every ring goes round."""
-    sizes = [(1, 256, 128), (37, 256, 256), (200, 512, 384), (130, 768, 128)]
+    """Bands of few rows, several panels a block, all depth there is; on a GPU rows enough for all blocks."""
+    sizes = [(1, 256, 128), (37, 256, 1152), (200, 512, 640), (130, 768, 128)]
     for rows, hidden, inner in [*sizes, *([(20_000, 768, 3072)] if device.type == "cuda" else [])]:
         generator = torch.Generator().manual_seed(rows)
         shapes = (rows, hidden), (inner, hidden), (inner,), (hidden, inner)
