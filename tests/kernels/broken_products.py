@@ -44,9 +44,9 @@ WRONG = [
     broken("slices that nobody has", "run.last ? sharers : run.sharer + 1", "run.sharer + 1"),
     broken("a block's own slices", "block() - dealt.first_block(panel)", "0"),
     broken("parities go on with a panel", "parity = worker.parity;"),
+    broken("a block's bands end", "left < mine ? left : mine", "left"),
 ]
 OVERRUNS = [
     broken("rows to the end", "if (row >= p.rows) continue;"),
     broken("slopes to the end", "if (row_of(band, half) < p.rows)"),
-    broken("a block's bands end", "left < mine ? left : mine", "left"),
 ]
