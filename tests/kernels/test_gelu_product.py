@@ -114,6 +114,15 @@ def test_what_is_served_is_what_the_table_says(monkeypatch):
     assert not table.gelu_product_fits(*made(3, 256, 128, torch.float32))
 
 
+def test_where_operations_on_rows_are_refused_the_product_is_too_and_nothing_fails(monkeypatch):
+    monkeypatch.setattr(build, "_failures", {(None, build.ROWS): "rank 1: no nvcc"})
+    build.library.cache_clear()
+    serving.refusal.cache_clear()
+    assert serving.refusal(CPU, GELU_PRODUCT) == "rank 1: no nvcc"
+    serving.refusal.cache_clear()
+    build.library.cache_clear()
+
+
 def layers(hidden=256, inner=128):
     torch.manual_seed(2)
     return Linear(hidden, inner).bfloat16(), Linear(inner, hidden).bfloat16()

@@ -90,7 +90,9 @@ def refusal(device: torch.device, name: str = ROWS) -> str | None:
     if arch is not None and arch not in ARCHS[name]:
         return f"not made for sm_{arch}"
     try:
-        build.library(arch, name)
+        # A product stands between operations on rows, and its pace is held to theirs.
+        for needed in (ROWS, name):
+            build.library(arch, needed)
     except Unavailable as reason:
         return str(reason)
     return failed_check(arch, device, name)
