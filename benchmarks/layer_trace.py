@@ -2,8 +2,9 @@
 
 The layer runs on tensors without numbers, and each operation that reaches torch's dispatcher is written down. Views
 and empty memory are nothing; whatever else is a launch, of our own operations as many as they start. Bytes are those
-of what goes in and comes out, each once. Of a product or of attention they are not counted, but for a residual's
-gradient that a product adds to.
+of what goes in and comes out, each once. Of a product and of attention what they are made of and one result are not
+counted, whatever else they read or write is: a residual's gradient that a product adds to; of a product that GELU is
+a part of its slope, written and read, bias, and sums of columns.
 """
 
 from dataclasses import dataclass, field
@@ -18,18 +19,19 @@ from torch.utils._pytree import tree_leaves
 
 from interbert.kernels.attend.fused import attention_fused
 from interbert.kernels.rows.gelu import SLAB
+from interbert.kernels.rows.gelu_product import COLUMNS, WARPS
 from interbert.kernels.rows.serving import everywhere
 from interbert.model import InterBertConfig
 from interbert.model.layers import norm
 from interbert.model.layers.encoder import Layer
 
-LAUNCHES = {"row_norm_backward": 2, "bias_gelu_backward": 2}
+LAUNCHES = {"row_norm_backward": 2, "bias_gelu_backward": 2, "gelu_product_backward": 2}
 """Of operations that start more than one kernel: the second adds up what the first left of each column."""
 
 PRODUCTS = {"mm", "addmm", "addmm_", "attention", "attention_backward"}
 NOTHING = {"empty", "new_empty", "empty_like", "_unsafe_view", "empty_strided", "new_empty_strided"}
 BLOCKS = 132
-"""Of one H200, that leave sums of a norm's columns."""
+"""Of one H200, that leave sums of columns."""
 
 
 @dataclass
@@ -57,6 +59,8 @@ class Trace(TorchDispatchMode):
             amount = 0 if name in PRODUCTS else _bytes((args, kwargs, out)) + _scratch(name, args)
             if name == "addmm_":
                 amount, name = _bytes(args[0]), "addmm_ (the residual's gradient)"
+            if name.startswith("gelu_product"):
+                amount -= _bytes((args[0], args[1], out[0]))
             self.seen.setdefault(name, Count()).add(LAUNCHES.get(name, 1), amount)
         return out
 
@@ -125,4 +129,7 @@ def _scratch(name: str, args: tuple) -> int:
         return 2 * BLOCKS * 4 * args[1].shape[1] * (2 + (args[7] is not None))
     if name == "bias_gelu_backward":
         return 2 * 4 * args[1].shape[1] * -(-args[1].shape[0] // SLAB)
+    if name == "gelu_product_backward":
+        width = args[2].shape[1]
+        return 2 * 4 * width * WARPS * (-(-BLOCKS // (width // COLUMNS)) + 1)
     return 0

@@ -11,6 +11,9 @@ from benchmarks.gpu_parts.rows import Row, Target
 PREDICTIONS = Path(__file__).parents[1] / "attention_predicted.json"
 """Times over the byte floor by the model of the kernel, where they have been recorded: direction, then lengths."""
 
+PRODUCT_PREDICTIONS = Path(__file__).parents[1] / "gelu_product_predicted.json"
+"""Seconds apart and within, as benchmarks/gelu_product.py --predict wrote them."""
+
 LENGTHS = {
     "uniform 60-140": "60-140",
     "caption-like (10-22) + 37": "47-59",
@@ -112,6 +115,18 @@ def operations(file: Path) -> list[Row]:
             rows += [
                 Row(f"{name}, {by}", seconds / found["floor"], "× floor") for by, seconds in times.items()
             ]
+    return rows
+
+
+def gelu_product(file: Path) -> list[Row]:
+    """Of GELU within a product, how many times as fast it is as the two apart."""
+    foretold = read(PRODUCT_PREDICTIONS)["seconds"]
+    rows = []
+    for direction, (apart, within) in read(file)["seconds"].items():
+        what, (their, our) = f"GELU within products, {direction}", foretold[direction]
+        rows.append(Row(f"{what}, faster than apart", apart / within, "×", their / our, Target(1.0)))
+        rows.append(Row(what, 1e6 * within, "us", 1e6 * our))
+        rows.append(Row(f"{what}: apart", 1e6 * apart, "us", 1e6 * their))
     return rows
 
 

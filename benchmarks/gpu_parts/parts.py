@@ -44,6 +44,7 @@ class Sizes:
     """Of the step: captured or not. A CPU has none to capture, and goes through the choice."""
     attention: tuple[str, ...]
     operations: tuple[str, ...]
+    gelu_product: tuple[str, ...]
     evaluation: tuple[str, ...]
     pretrain: tuple[str, ...]
     """Beside the recipe."""
@@ -69,6 +70,7 @@ SIZES = {
         graphs=("true", "false"),
         attention=("--dropout", "0.0", "0.1"),
         operations=("--pairs", "512"),
+        gelu_product=("--pairs", "512"),
         evaluation=("--images", "1000", "--captions", "500", "--rounds", "3", "--replayed", "--whole"),
         pretrain=(),
         scenes=(),
@@ -82,6 +84,7 @@ SIZES = {
         graphs=("auto", "false"),
         attention=("--dropout", "0.1", "--shapes", "12 x 64"),
         operations=("--pairs", "1", "--rounds", "1"),
+        gelu_product=("--pairs", "1", "--rounds", "1", "--hidden", "256", "--inner", "128"),
         evaluation=("--preset", "tiny", "--images", "6", "--captions", "8", "--rounds", "1", "--whole"),
         pretrain=("--max-steps", "4"),
         scenes=FEW_SCENES,
@@ -111,7 +114,8 @@ class Plan:
             Group(40, [self.primitives(), *numbers, self.row_operations()]),
             Group(70, [self.attention()]),
             *(Group(25, [step]) for step in steps),
-            Group(40, [self.operations()]),
+            Group(30, [self.operations()]),
+            Group(10, [self.gelu_product()]),
             Group(40, [self.evaluation()]),
             Group(120, [self.pretrain(), self.one_rank(), *stages]),
             Group(1, [self.stages_alike()]),
@@ -150,6 +154,10 @@ class Plan:
     def operations(self) -> Part:
         words = self.sizes.operations
         return self._program("fused operations", "small_operations.py", figures.operations, *words)
+
+    def gelu_product(self) -> Part:
+        words = self.sizes.gelu_product
+        return self._program("GELU within products", "gelu_product.py", figures.gelu_product, *words)
 
     def evaluation(self) -> Part:
         return self._program("evaluation", "evaluation.py", figures.evaluation, *self.sizes.evaluation)

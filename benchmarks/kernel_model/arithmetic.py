@@ -221,43 +221,40 @@ def absolute(i: Instruction, _) -> Callable:
     return computed(i, [i.operands[0]], [source(i.operands[1])], lambda a: [abs(signed(a)) & FULL])
 
 
+def by_lane(rule: Callable[[int], int]) -> Callable:
+    """Of one number, or of each lane's."""
+    return lambda a: [np.array([rule(int(x)) for x in a]) if isinstance(a, np.ndarray) else rule(a)]
+
+
 def to_float(i: Instruction, _) -> Callable:
     """As far as division of integers needs it."""
     if "U64" in i.name or "S64" in i.name or "F64" in i.name:
         return forgotten(i)
-    unsigned = "U32" in i.name
-
-    def rule(a):
-        if isinstance(a, np.ndarray):
-            return [None]
-        return [float_bits(a if unsigned else signed(a))]
-
+    rule = by_lane(lambda a: float_bits(a if "U32" in i.name else signed(a)))
     return computed(i, [i.operands[0]], [source(i.operands[1])], rule)
 
 
 def to_integer(i: Instruction, _) -> Callable:
     if "64" in i.name:
         return forgotten(i)
+    least, most = (0, FULL) if "U32" in i.name else (-(2**31), 2**31 - 1)
 
-    def rule(a):
-        if isinstance(a, np.ndarray):
-            return [None]
+    def rule(a: int) -> int:
         x = of_bits(a)
-        return [min(max(int(x), 0), FULL) if "U32" in i.name else int(x) & FULL]
+        return 0 if np.isnan(x) else int(min(max(x, least), most)) & FULL
 
-    return computed(i, [i.operands[0]], [source(i.operands[1])], rule)
+    return computed(i, [i.operands[0]], [source(i.operands[1])], by_lane(rule))
 
 
 def special(i: Instruction, _) -> Callable:
     if "RCP" not in i.name or "64" in i.name:
         return forgotten(i)
 
-    def rule(a):
-        if isinstance(a, np.ndarray) or of_bits(a) == 0:
-            return [None]
-        return [float_bits(1 / of_bits(a))]
+    def rule(a: int) -> int:
+        x = of_bits(a)
+        return float_bits(1 / x if x else np.copysign(np.inf, x))
 
-    return computed(i, [i.operands[0]], [source(i.operands[1])], rule)
+    return computed(i, [i.operands[0]], [source(i.operands[1])], by_lane(rule))
 
 
 def permute(i: Instruction, _) -> Callable:

@@ -348,7 +348,8 @@ class Clock:
         if size == 0:
             return now
         self._shared(now, -(-size // self.machine.shared_wavefront_bytes), effect.kind)
-        arrival = self._read(now, -1, size) + self.machine.latency["bulk"]
+        place = -1 if self.memory.in_bulk is None else self.memory.in_bulk.begin
+        arrival = self._read(now, place, size) + self.machine.latency["bulk"]
         barrier.ready = max(barrier.ready, arrival)
         barrier.bytes_left -= size
         self._settle(barrier)

@@ -61,8 +61,9 @@ class Counter:
 
 
 class Memory:
-    def __init__(self, regions: list[Region]) -> None:
-        self.regions = regions
+    def __init__(self, regions: list[Region], in_bulk: Region | None = None) -> None:
+        """in_bulk: where all copies in bulk read; None: from device memory, whatever others have brought."""
+        self.regions, self.in_bulk = regions, in_bulk
 
     def region(self, place: int) -> Region | None:
         return next((x for x in self.regions if x.begin <= place < x.begin + x.size), None)

@@ -29,11 +29,14 @@ def run(arguments: argparse.Namespace) -> int:
     from interbert.kernels.attend.fused_build import compiled
     from interbert.kernels.attend.fused_table import LONGEST, SHARED_KB, longest
     from interbert.kernels.rows import build as rows
+    from interbert.kernels.rows.table import GELU_PRODUCT_ARCHS
 
     _must_be_among("--arch", arguments.arch or [], SHARED_KB)
     _must_be_among("--width", arguments.width, LONGEST)
     for arch in arguments.arch or _archs_here():
         print(f"sm_{arch}, operations on rows: {_made(rows.compiled, arch)}")
+        if arch in GELU_PRODUCT_ARCHS:
+            print(f"sm_{arch}, GELU within products: {_made(rows.compiled, arch, rows.GELU_PRODUCT)}")
         for width in arguments.width:
             file = _made(compiled, width, arch)
             forward, backward = (longest(width, arch, one) for one in (False, True))
@@ -41,7 +44,7 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _made(compiled: Callable[..., Path], *what: int) -> Path:
+def _made(compiled: Callable[..., Path], *what: int | str) -> Path:
     from interbert.kernels.compile import Unavailable
 
     try:

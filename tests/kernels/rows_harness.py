@@ -1,6 +1,8 @@
 """Tries a library of the operations on rows, as it is or broken, in a process of its own: sanitizers want one.
 
-python tests/kernels/rows_harness.py LIBRARY [NAME…]     only trials whose names hold one of these words
+python tests/kernels/rows_harness.py rows LIBRARY [NAME…]     only trials whose names hold one of these words
+
+Memory that nobody has written is NaN.
 """
 
 import ctypes
@@ -19,7 +21,9 @@ SCHEDULES = {"in order": 0, "random": 1, "greedy": 2}
 SANITIZERS = ["-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-g1"]
 
 
-def compile_rows(folder: Path, sources: Path = SOURCES, watched: bool = False) -> Path:
+def compile_rows(
+    folder: Path, sources: Path = SOURCES, watched: bool = False, name: str = build.ROWS
+) -> Path:
     """The emulator is compiled without the sanitizers: it tells them of the fibers, and is not itself looked at."""
     library = folder / "rows.so"
     flags, of_emulator = (SANITIZERS, ["-DEMULATOR_ASAN"]) if watched else ([], [])
@@ -27,7 +31,7 @@ def compile_rows(folder: Path, sources: Path = SOURCES, watched: bool = False) -
     objects = [str(folder / "emulator.o"), str(folder / "rows.o")]
     for command in (
         [*common, *of_emulator, "-c", str(sources / "emulator.cpp"), "-o", objects[0]],
-        [*common, *flags, "-O1", "-x", "c++", "-c", str(sources / "rows.cu"), "-o", objects[1]],
+        [*common, *flags, "-O1", "-x", "c++", "-c", str(sources / f"{name}.cu"), "-o", objects[1]],
         ["g++", *flags, "-shared", *objects, "-o", str(library)],
     ):
         done = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -35,11 +39,11 @@ def compile_rows(folder: Path, sources: Path = SOURCES, watched: bool = False) -
     return library
 
 
-def failure_of(library: Path, names: list[str], watched: bool = False) -> str | None:
+def failure_of(library: Path, names: list[str], watched: bool = False, name: str = build.ROWS) -> str | None:
     """What the trials say; None when all is well."""
     root = Path(__file__).parents[2]
     environment = {**os.environ, "PYTHONPATH": str(root), **(sanitized() if watched else {})}
-    command = [sys.executable, __file__, str(library), *names]
+    command = [sys.executable, __file__, name, str(library), *names]
     done = subprocess.run(
         command, capture_output=True, text=True, check=False, env=environment, timeout=600, errors="replace"
     )
@@ -55,11 +59,12 @@ def load(file: Path) -> ctypes.CDLL:
     return found
 
 
-def main(file: str, names: list[str]) -> None:
-    there = load(Path(file))
-    build.library = lambda arch: there
+def main(library: str, file: str, names: list[str]) -> None:
+    there, rows = load(Path(file)), build.library
+    build.library = lambda arch, asked=build.ROWS: there if asked == library else rows(arch, asked)
+    torch.use_deterministic_algorithms(True, warn_only=True)  # fills new memory
     cpu, failures = torch.device("cpu"), []
-    for name, ours, theirs, given in self_check.trials(torch.bfloat16, cpu):
+    for name, ours, theirs, given in self_check.TRIALS[library](torch.bfloat16, cpu):
         if names and not any(word in name for word in names):
             continue
         for schedule, number in SCHEDULES.items():
@@ -71,4 +76,4 @@ def main(file: str, names: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], sys.argv[2:])
+    main(sys.argv[1], sys.argv[2], sys.argv[3:])

@@ -144,6 +144,14 @@ def test_integers_are_divided(number, by):
     assert execute(lines, arguments=[number << 32 | by]).named["MUFU"] == 2
 
 
+def test_each_lane_divides_by_its_own():
+    """Where lanes have parted, what some have written differs from what the others have."""
+    own = ["S2R R1, SR_TID.X", "VIADD R13, R1, 0x1"]
+    check = ["IMAD R5, R4, R13, RZ", "IADD3 R5, -R5, R7, RZ", "ISETP.LT.U32.AND P0, PT, R5, R13, PT"]
+    lines = [*own, *DIVISION[1:], *check, "@P0 BRA `(.L_1)", "MUFU.EX2 R1, R1", ".L_1:", "EXIT"]
+    assert execute(lines, arguments=[162 << 32]).named["MUFU"] == 1
+
+
 def test_lanes_that_part_meet_again():
     report = execute(
         [

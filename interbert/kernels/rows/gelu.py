@@ -29,7 +29,7 @@ def _(x, bias):
 
 
 @torch.library.custom_op("interbert::bias_gelu_backward", mutates_args=())
-def _backward(grad: Tensor, x: Tensor, bias: Tensor) -> tuple[Tensor, Tensor]:
+def bias_gelu_backward(grad: Tensor, x: Tensor, bias: Tensor) -> tuple[Tensor, Tensor]:
     grad, x = rows_of(grad), rows_of(x)
     x_grad = torch.empty_like(x)
     parts = Parts(-(-x.shape[0] // SLAB), x.shape[1], x)
@@ -37,7 +37,7 @@ def _backward(grad: Tensor, x: Tensor, bias: Tensor) -> tuple[Tensor, Tensor]:
     return x_grad, parts.summed()
 
 
-@_backward.register_fake
+@bias_gelu_backward.register_fake
 def _(grad, x, bias):
     return torch.empty_like(x, memory_format=torch.contiguous_format), torch.empty_like(bias)
 
@@ -48,7 +48,7 @@ def _keep(ctx, inputs, output) -> None:
 
 
 def _differentiate(ctx, grad):
-    return (None, None) if grad is None else _backward(grad, *ctx.saved_tensors)
+    return (None, None) if grad is None else bias_gelu_backward(grad, *ctx.saved_tensors)
 
 
 _forward.register_autograd(_differentiate, setup_context=_keep)

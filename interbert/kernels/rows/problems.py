@@ -45,6 +45,13 @@ class Gelu(ctypes.Structure):
     ]
 
 
+class GeluProduct(ctypes.Structure):
+    _fields_ = [
+        *((name, _P) for name in ["x", "weight", "bias", "slope", "y", "parts", "slices"]),
+        *((name, _I) for name in ["rows", "width", "depth", "bfloat16", "most_blocks"]),
+    ]
+
+
 class RowLoss(ctypes.Structure):
     _fields_ = [
         *((name, _P) for name in ["logits", "target", "share", "grad", "loss", "stats", "right", "out"]),

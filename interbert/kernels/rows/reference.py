@@ -43,6 +43,10 @@ def bias_gelu(x_NW: Tensor, bias_W: Tensor) -> Tensor:
     return F.gelu(x_NW + bias_W)
 
 
+def feed_forward(x_NH: Tensor, up_IH: Tensor, bias_I: Tensor, down_HI: Tensor) -> Tensor:
+    return F.linear(F.gelu(F.linear(x_NH, up_IH, bias_I)), down_HI)
+
+
 def cross_entropy(logits_NK: Tensor, target_N: Tensor, ignored: int) -> tuple[Tensor, Tensor]:
     loss_N = F.cross_entropy(at_least_fp32(logits_NK), target_N, ignore_index=ignored, reduction="none")
     return loss_N, (logits_NK.argmax(-1) == target_N) & (target_N != ignored)

@@ -6,8 +6,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from interbert.kernels.rows import gelu, losses, norm, reference
-from interbert.kernels.rows.build import compiled
+from interbert.kernels.rows import gelu, gelu_product, losses, norm, reference
+from interbert.kernels.rows.build import GELU_PRODUCT, ROWS, compiled
+from interbert.kernels.rows.pace import slower
 from interbert.kernels.verdict import kept_verdict
 
 ERRORS = {torch.float16: 2e-3, torch.bfloat16: 1.6e-2}
@@ -19,21 +20,27 @@ Trial = tuple[str, Callable, Callable, list[Any]]
 """Name, ours, torch's, and what both are given."""
 
 
-def failed_check(arch: int | None, device: torch.device) -> str | None:
+def failed_check(arch: int | None, device: torch.device, name: str = ROWS) -> str | None:
     """Why the operations are not to be trusted on this device; None when they are. Their library is there."""
-    return kept_verdict(compiled(arch), device, lambda: check(device))
+
+    def verdict() -> str | None:
+        """Of a product ours must also be the faster way."""
+        timed = name == GELU_PRODUCT and device.type == "cuda"
+        return check(device, name) or (slower(device) if timed else None)
+
+    return kept_verdict(compiled(arch, name), device, verdict)
 
 
 @torch.inference_mode(False)
 @torch.enable_grad()
-def check(device: torch.device) -> str | None:
+def check(device: torch.device, name: str = ROWS) -> str | None:
     """The first thing that is wrong. Whoever asks may be evaluating."""
     with torch.autocast(device.type, enabled=False):
         for dtype in ERRORS:
-            for name, ours, theirs, given in trials(dtype, device):
+            for trial, ours, theirs, given in TRIALS[name](dtype, device):
                 failure = compare(ours, theirs, given, ERRORS[dtype])
                 if failure:
-                    return f"{name}, {dtype}: {failure}"
+                    return f"{trial}, {dtype}: {failure}"
     return None
 
 
@@ -78,6 +85,25 @@ def trials(dtype: torch.dtype, device: torch.device, rows: int = 37) -> Iterator
         given = [logits, target, -100]
         yield f"cross-entropy of {classes}", losses.cross_entropy, reference.cross_entropy, given
         yield f"KL of {classes}", losses.divergence, reference.divergence, [logits, share]
+
+
+def product_trials(dtype: torch.dtype, device: torch.device) -> Iterator[Trial]:
+    """Bands of few rows, several panels a block, all depth there is; on a GPU rows enough for all blocks."""
+    sizes = [(1, 256, 128), (37, 256, 1152), (200, 512, 640), (130, 768, 128)]
+    for rows, hidden, inner in [*sizes, *([(20_000, 768, 3072)] if device.type == "cuda" else [])]:
+        generator = torch.Generator().manual_seed(rows)
+        shapes = (rows, hidden), (inner, hidden), (inner,), (hidden, inner)
+        x, up, bias, down = (torch.randn(shape, generator=generator).to(device, dtype) for shape in shapes)
+        given = [x, up / hidden**0.5, bias, down / inner**0.5]
+        name = f"GELU within products of {rows} x {hidden} x {inner}"
+        yield name, _rows_of_feed_forward, reference.feed_forward, given
+
+
+def _rows_of_feed_forward(*given: Tensor) -> Tensor:
+    return gelu_product.feed_forward(*given)[0]
+
+
+TRIALS = {ROWS: trials, GELU_PRODUCT: product_trials}
 
 
 def compare(ours: Callable, theirs: Callable, given: list[Any], allowed: float) -> str | None:

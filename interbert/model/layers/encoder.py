@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from interbert.kernels.attend.fused import draw_rng
 from interbert.kernels.rows.serving import serves
-from interbert.model.layers.linear import Linear, apart, passing
+from interbert.model.layers.linear import Linear, apart, feed_forward, passing
 from interbert.model.layers.norm import AddNorm
 from interbert.model.shape.shape import Stage
 
@@ -51,8 +51,7 @@ class Layer(nn.Module):
         rng = draw_rng(x_NH.device) if dropout and serves(x_NH) else None
         out_NH, bias_H = apart(self.out, attended.flatten(1))
         x_NH = self.attention_norm(out_NH, x_NH, dropout, bias_H, rng, 0)
-        wide_NI, x_NH = passing(self.up, x_NH, gelu=True)
-        down_NH, bias_H = apart(self.down, wide_NI)
+        down_NH, bias_H, x_NH = feed_forward(self.up, self.down, x_NH)
         return self.norm(down_NH, x_NH, dropout, bias_H, rng, 1)
 
     def split_heads(self, x_NH: Tensor) -> Tensor:

@@ -7,7 +7,7 @@ from torch.nn import functional as F
 
 from interbert.kernels.cpu.laid_out import LaidOut, laid_out, serves
 from interbert.kernels.linear import linear, passing_linear
-from interbert.kernels.rows import serving
+from interbert.kernels.rows import gelu_product, serving
 from interbert.kernels.rows.table import WIDEST_NORM
 
 
@@ -56,10 +56,28 @@ def apart(layer: nn.Module, x_NI: Tensor) -> tuple[Tensor, Tensor | None]:
     return layer(x_NI), None
 
 
+def feed_forward(up: nn.Module, down: nn.Module, x_NH: Tensor) -> tuple[Tensor, Tensor | None, Tensor]:
+    """Two layers with GELU between them: the second one's product and bias as `apart` gives them, and the first one's
+    input as `passing` does. Where it serves, GELU is a part of the two products."""
+    if _served(up, x_NH) and _served(down, x_NH) and x_NH.shape[1] <= WIDEST_NORM:
+        given = x_NH, up.weight, up.bias, down.weight
+        if serving.serves_feed_forward(*given):
+            product_NH, x_NH = gelu_product.feed_forward(*given)
+            return product_NH, down.bias, x_NH
+    wide_NI, x_NH = passing(up, x_NH, gelu=True)
+    return *apart(down, wide_NI), x_NH
+
+
 def _served(layer: nn.Module, x_NI: Tensor) -> TypeGuard[Linear]:
-    """Whether what stands around this layer is ours."""
+    """Whether what stands around this layer is ours. Whoever hooks a layer is to see what it takes and gives."""
     return (
         isinstance(layer, Linear)
+        and not _hooked(layer)
         and serving.is_whole(layer.weight)
         and serving.serves(x_NI, layer.weight, layer.bias)
     )
+
+
+def _hooked(layer: nn.Module) -> bool:
+    hooks = layer._forward_hooks, layer._forward_pre_hooks, layer._backward_hooks, layer._backward_pre_hooks
+    return any(map(len, hooks))

@@ -9,6 +9,7 @@ from interbert.kernels.attend.fused_build import architecture, refuse
 from interbert.kernels.attend.fused_table import longest
 from interbert.kernels.cpu import native
 from interbert.kernels.rows import serving
+from interbert.kernels.rows.build import GELU_PRODUCT, ROWS
 from interbert.model.shape.configuration import InterBertConfig
 from interbert.ranks.distributed import Ranks
 
@@ -25,10 +26,11 @@ def agree_on_kernels(config: InterBertConfig, precision: str, ranks: Ranks) -> N
             native.refuse(reason)
         return
     arch = architecture(ranks.device)
-    reason = _refused_by_some(serving.refusal(ranks.device), ranks)
-    if reason:
-        serving.refuse(ranks.device, reason)
-        log.warning("operations on rows: torch's on all ranks (%s)", reason)
+    for name, others in ((ROWS, "torch's on all ranks"), (GELU_PRODUCT, "apart on all ranks")):
+        reason = _refused_by_some(serving.refusal(ranks.device, name), ranks)
+        if reason:
+            serving.refuse(ranks.device, reason, name)
+            log.warning("%s: %s (%s)", serving.NAMES[name], others, reason)
     for width in sorted({config.hidden_size // stage.heads for stage in config.encoder_stages}):
         reason = _refused_by_some(_fused_refusal(width, ranks.device), ranks)
         if reason:

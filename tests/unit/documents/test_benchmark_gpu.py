@@ -210,6 +210,21 @@ def test_attention_is_timed_by_calls_that_exist(tmp_path, monkeypatch):
     assert [(row.predicted, row.target) for row in rows[5:7]] == [(None, None)] * 2  # lengths nobody foretold
 
 
+def test_gelu_within_products_is_timed_by_calls_that_exist_and_foretold(tmp_path, monkeypatch):
+    file, foretold = tmp_path / "product.json", tmp_path / "predicted.json"
+    foretold.write_text(json.dumps({"seconds": {"forward": [3e-6, 2e-6], "backward": [5e-6, 4e-6]}}))
+    monkeypatch.setattr(figures, "PRODUCT_PREDICTIONS", foretold)
+    (part,) = [
+        part for group in Plan("cpu", tmp_path).groups() for part in group.parts if "GELU" in part.name
+    ]
+    words = [*part.commands[0][2 : part.commands[0].index("--json")], "--json", str(file)]
+    run("benchmarks/gelu_product.py", *words)
+    rows = figures.gelu_product(file)
+    assert [row.predicted for row in rows] == pytest.approx([1.5, 2, 3, 1.25, 4, 5])
+    assert [str(row.target) for row in rows[::3]] == ["≥ 1"] * 2
+    assert all(isinstance(row.found, float) and row.found > 0 for row in rows)
+
+
 def test_stages_are_held_against_each_other(tmp_path):
     runs = {"bf16": [tmp_path / "0", tmp_path / "1"]}
     for folder, last in zip(runs["bf16"], (2.0, 2.1), strict=True):

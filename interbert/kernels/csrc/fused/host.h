@@ -78,7 +78,7 @@ inline void copy_async(Shared to, const void* from, bool real, HERE) {
 
 inline void wait_copies(HERE) {
   for (emulator::Copy copy; emulator::next_copy(&copy);) {
-    unsigned char* to = emulator::shared(copy.to, 16, line);
+    unsigned char* to = emulator::written(copy.to, 16, line);
     if (copy.real)
       memcpy(to, copy.from, 16);
     else

@@ -38,7 +38,7 @@ def hopper(monkeypatch):
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device=None: (9, 0))
     monkeypatch.setattr(kernel_choice, "fused_refusal", lambda width, device: None)
     monkeypatch.setattr(fused_build, "_failures", {})
-    monkeypatch.setattr(serving, "refusal", cache(lambda device: None))
+    monkeypatch.setattr(serving, "refusal", cache(lambda device, name: None))
     monkeypatch.setattr(build, "_failures", {})
     for library in (fused_build.library, build.library):
         library.cache_clear()
@@ -53,6 +53,7 @@ def test_one_rank_without_a_compiler_and_no_rank_uses_the_kernels(hopper, caplog
         fused_build.library(32, 90)
     assert caplog.messages == [
         "operations on rows: torch's on all ranks (rank 2: no nvcc: install it)",
+        "GELU within products: apart on all ranks (rank 2: no nvcc: install it)",
         "fused attention, head width 32: used by no rank (rank 2: no nvcc: install it)",
     ]
 
@@ -73,7 +74,7 @@ def test_operations_on_rows_are_all_ranks_or_nobodys(hopper, caplog):
 def test_where_ranks_are_of_one_mind_nothing_is_refused(hopper, monkeypatch, others, caplog):
     if others[0]:
         monkeypatch.setattr(kernel_choice, "fused_refusal", lambda width, device: "no nvcc")
-        monkeypatch.setattr(serving, "refusal", cache(lambda device: "no nvcc"))
+        monkeypatch.setattr(serving, "refusal", cache(lambda device, name: "no nvcc"))
     agree_on_kernels(CONFIG, "bf16", ranks("cuda", *others))
     assert not fused_build._failures and not caplog.messages
 
