@@ -23,6 +23,7 @@ from benchmarks.real_pairs.runs import BERT, NOTHING, How, Run, RunError, train
 ENCODER = f"{Path(__file__).resolve().parent / 'real_pairs' / 'encoder.py'}:lite0"
 BEGINNINGS = {BERT: "from BERT", NOTHING: "from nothing"}
 PROBE = "frozen, linear probe"
+PAIRS, VECTORS = "pairs", "vectors"
 Figures = dict[str, dict[str, Any]]
 
 
@@ -68,7 +69,15 @@ def parse_arguments() -> argparse.Namespace:
         action="extend",
         default=[],
         metavar="KEY=VALUE",
-        help="settings other than the recipe's",
+        help="settings of pretraining other than the recipe's",
+    )
+    add(
+        "--set-vectors",
+        nargs="+",
+        action="extend",
+        default=[],
+        metavar="KEY=VALUE",
+        help="settings of what makes the vectors other than the recipe's",
     )
     add(
         "--limit", type=int, metavar="N", help="only the first N pictures of each artist, to try the way with"
@@ -85,6 +94,7 @@ def measure(arguments: argparse.Namespace) -> None:
     how = How(
         *(arguments.folder, arguments.runs, berts, arguments.ranks),
         *(arguments.deepspeed_config or fitting_config(), tuple(arguments.set)),
+        distilled=tuple(arguments.set_vectors),
     )
     figures: dict[str, list[Figures]] = {}
     for language in arguments.languages:
@@ -92,9 +102,11 @@ def measure(arguments: argparse.Namespace) -> None:
         show(figures)
         for beginning, told in BEGINNINGS.items():
             if beginning in arguments.beginnings:
-                own = figures.setdefault(f"{language}, {told}", [])
+                names = [f"{language}, {told}, {way}" for way in (PAIRS, VECTORS)]
                 for seed in arguments.seeds:
-                    own.append(trained(how, Run(language, beginning, seed)))
+                    found = trained(how, Run(language, beginning, seed))
+                    for name, own in zip(names, found, strict=True):
+                        figures.setdefault(name, []).append(own)
                     show(figures)
     report.write_json(arguments.json, {"seeds": arguments.seeds, "figures": figures})
 
@@ -151,13 +163,15 @@ def probed(how: How, language: str, seeds: list[int]) -> list[Figures]:
     return found
 
 
-def trained(how: How, run: Run) -> Figures:
-    from benchmarks.real_pairs.judge import judged
+def trained(how: How, run: Run) -> tuple[Figures, Figures]:
+    """Of the match head on every pair, and of the vectors."""
+    from benchmarks.real_pairs.judge import first_stage, judged
     from interbert.recipe import read_config
 
-    folder = train(run, how)
-    longest = read_config(folder / "config.yaml").data.max_text_tokens
-    return judged(folder, how.data / run.language, how.data / "pictures", longest)
+    pretrained, vectors = train(run, how)
+    longest = read_config(pretrained / "config.yaml").data.max_text_tokens
+    data, pictures = how.data / run.language, how.data / "pictures"
+    return judged(pretrained, data, pictures, longest), first_stage(vectors, data, pictures, longest)
 
 
 def tests_in(data: Path) -> list[str]:

@@ -111,10 +111,13 @@ def _loss(probe: Probe, of: Vectors, chosen_B: Tensor) -> Tensor:
 @torch.inference_mode()
 def recalls(probe: Probe, test: Vectors) -> dict[str, dict[str, float]]:
     """As `launch/evaluate.py` tells them, of a test whose captions are true of one image each."""
-    scores_CI = probe(test.images_ID, test.captions_CD)
-    right_C = scores_CI.gather(1, test.owner_C[:, None])
+    return recalls_of(probe(test.images_ID, test.captions_CD), test.owner_C)
+
+
+def recalls_of(scores_CI: Tensor, owner_C: Tensor) -> dict[str, dict[str, float]]:
+    right_C = scores_CI.gather(1, owner_C[:, None])
     rank_C = (scores_CI > right_C).sum(1)
-    column_CI = scores_CI[:, test.owner_C]
+    column_CI = scores_CI[:, owner_C]
     back_C = (column_CI > right_C.T).sum(0)
     return {
         way: {f"r{k}": (ranks < k).float().mean().item() for k in (1, 5, 10)}

@@ -1,4 +1,4 @@
-"""Runs of the recipes `real` and `real_zh`, by the commands that anybody would type."""
+"""Runs of the recipes `real` and `real_zh`, and of `real_distill` above each, by commands that anybody would type."""
 
 import os
 import subprocess
@@ -10,6 +10,7 @@ from interbert.ranks.ports import free_port
 
 ROOT = Path(__file__).resolve().parents[2]
 RECIPES = {"en": "real", "zh": "real_zh"}
+VECTORS = "real_distill"
 BERT, NOTHING = "bert", "nothing"
 
 
@@ -40,7 +41,9 @@ class How:
     ranks: int
     deepspeed_config: str
     settings: tuple[str, ...]
-    """section.key=value, that differ from the recipe."""
+    """section.key=value, that differ from the recipe of pretraining."""
+    distilled: tuple[str, ...] = ()
+    """The same of the recipe that makes the vectors."""
 
 
 def command(run: Run, how: How) -> list[str]:
@@ -52,26 +55,51 @@ def command(run: Run, how: How) -> list[str]:
         *([f"model.bert={bert}"] if run.beginning == BERT else []),
         *how.settings,
     ]
-    launcher = Path(sys.executable).with_name("deepspeed")
     return [
-        *(str(launcher), "--num_gpus", str(how.ranks), "--master_port", str(free_port())),
-        str(ROOT / "launch" / "pretrain.py"),
-        *("--recipe", RECIPES[run.language], "--deepspeed_config", how.deepspeed_config),
+        *launch("pretrain.py", RECIPES[run.language], how),
         *("--data", str(data / "train.h5"), "--output-dir", str(how.runs / run.name)),
         *(word for setting in settings for word in ("--set", setting)),
     ]
 
 
-def train(run: Run, how: How) -> Path:
-    """The folder of the finished run; what is there is not done again, what was cut short goes on."""
-    folder = how.runs / run.name
+def vectors_command(run: Run, how: How) -> list[str]:
+    return [
+        *launch("distill.py", VECTORS, how),
+        *(
+            "--model",
+            str(how.runs / run.name / "export"),
+            "--data",
+            str(how.data / run.language / "train.h5"),
+        ),
+        *("--output-dir", str(how.runs / f"{run.name}-vectors")),
+        *(word for setting in (f"train.seed={run.seed}", *how.distilled) for word in ("--set", setting)),
+    ]
+
+
+def launch(script: str, recipe: str, how: How) -> list[str]:
+    return [
+        *(str(Path(sys.executable).with_name("deepspeed")), "--num_gpus", str(how.ranks)),
+        *("--master_port", str(free_port()), str(ROOT / "launch" / script)),
+        *("--recipe", recipe, "--deepspeed_config", how.deepspeed_config),
+    ]
+
+
+def train(run: Run, how: How) -> tuple[Path, Path]:
+    """Folders of the pretrained model and of its vectors."""
+    pretrained, vectors = how.runs / run.name, how.runs / f"{run.name}-vectors"
+    finish(command(run, how), pretrained)
+    finish(vectors_command(run, how), vectors)
+    return pretrained, vectors
+
+
+def finish(asked: list[str], folder: Path) -> None:
+    """What is there is not done again, what was cut short goes on."""
     if not (folder / "export").is_dir():
-        done = subprocess.run(command(run, how), env={**os.environ, "PYTHONPATH": _paths()})
+        done = subprocess.run(asked, env={**os.environ, "PYTHONPATH": _paths()})
         if done.returncode or not (folder / "export").is_dir():
             raise RunError(
                 f"{folder} did not finish (code {done.returncode}); the same command goes on where it was"
             )
-    return folder
 
 
 def _paths() -> str:

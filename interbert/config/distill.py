@@ -30,6 +30,14 @@ class DistillSettings(Closed):
     match: float = Field(1.0, ge=0)
     """Weight of what holds the match head to what it said, where the trunk is shared."""
 
+    @property
+    def weights(self) -> dict[str, float]:
+        """Of what is learnt at all."""
+        asked = {"contrast": self.contrast, "imitation": self.imitation}
+        if self.trunk == "shared":
+            asked["match"] = self.match
+        return {name: weight for name, weight in asked.items() if weight}
+
     @model_validator(mode="after")
     def _something_is_learnt(self) -> "DistillSettings":
         if not (self.contrast or self.imitation):

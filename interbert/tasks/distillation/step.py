@@ -36,19 +36,20 @@ class DistillStep(nn.Module):
 
     def forward(self, batch: Batch, scales: dict[str, float]) -> tuple[Tensor, Tensor]:
         text_GW, image_PW = self.vectors(batch)
-        told_P = self.told(batch)
         asked = self.settings
-        found = {
-            "contrast": contrast(text_GW, image_PW, batch, asked.temperature),
-            "imitation": imitation(text_GW, image_PW, told_P, batch, asked.temperature),
-        }
-        if asked.trunk == "shared":
+        weights, found = asked.weights, {}
+        if "contrast" in weights:
+            found["contrast"] = contrast(text_GW, image_PW, batch, asked.temperature)
+        if weights.keys() & {"imitation", "match"}:  # a contrast needs nobody who has seen both
+            told_P = self.told(batch)
+        if "imitation" in weights:
+            found["imitation"] = imitation(text_GW, image_PW, told_P, batch, asked.temperature)
+        if "match" in weights:
             few_Q = first_pairs(batch, HELD)
             few = pairs_of(batch, few_Q, None)
             said_Q = match_log_odds(self.model.forward_packed(few, {"match"}).match_logits_P2.float())
             each = len(few_Q) / len(text_GW)  # counted by the set, as the others are
             found["match"] = tuple(x / each for x in held(said_Q, told_P[few_Q], few))
-        weights = {"contrast": asked.contrast, "imitation": asked.imitation, "match": asked.match}
         loss = sum(weights[name] * scales[name] * sum_ for name, (sum_, _) in found.items())
         return loss, torch.stack([torch.stack(pair) for pair in found.values()]).detach()
 
@@ -83,8 +84,8 @@ class DistillStep(nn.Module):
 def contrast(text_GW: Tensor, image_PW: Tensor, batch: Batch, temperature: float) -> tuple[Tensor, Tensor]:
     """Each caption is to find its image among those of all sets, and each set's image its caption, half and half.
 
-    Of the images of its own set besides, of which nobody knows that they are wrong, the teacher speaks; and an
-    image may come twice.
+    Of the images of its own set besides, of which nobody knows that they are wrong, the teacher speaks; an image may
+    come twice, and captions that read alike are no rivals of each other.
     """
     firsts_G, owner_P = batch.groups.cu_group[:-1].long(), _owners(batch)
     scores_GP = text_GW @ image_PW.T / temperature
@@ -92,11 +93,13 @@ def contrast(text_GW: Tensor, image_PW: Tensor, batch: Batch, temperature: float
     twice_GP = batch.images_P[None] == batch.images_P[firsts_G][:, None]
     true_GP = torch.zeros_like(own_GP)
     true_GP[torch.arange(len(firsts_G), device=owner_P.device), firsts_G] = True
-    scores_GP = scores_GP.masked_fill((own_GP | twice_GP) & ~true_GP, -torch.inf)
+    alike_GG = captions_alike(batch)
+    barred_GP = own_GP | twice_GP | alike_GG[:, owner_P]
+    scores_GP = scores_GP.masked_fill(barred_GP & ~true_GP, -torch.inf)
     back_GG = (text_GW @ image_PW[firsts_G].T / temperature).T
     same = batch.images_P[firsts_G]
     other_GG = ~torch.eye(len(same), dtype=torch.bool, device=same.device)
-    back_GG = back_GG.masked_fill((same[:, None] == same[None]) & other_GG, -torch.inf)
+    back_GG = back_GG.masked_fill(((same[:, None] == same[None]) | alike_GG) & other_GG, -torch.inf)
     counts_G = _counted(batch)
     losses_G = F.cross_entropy(scores_GP, firsts_G, reduction="none")
     losses_G = (
@@ -104,6 +107,18 @@ def contrast(text_GW: Tensor, image_PW: Tensor, batch: Batch, temperature: float
     ) / 2
     right_G = scores_GP.argmax(1) == firsts_G
     return (losses_G * counts_G).sum(), (right_G * counts_G).sum().float()
+
+
+def captions_alike(batch: Batch) -> Tensor:
+    """bool [G, G]: whose words are the same, one after the other."""
+    rows_T, cu = rows_of(batch.cu_text, batch.groups.cu_group[:-1].long())
+    owner_T = torch.repeat_interleave(cu.diff().long(), output_size=len(rows_T))
+    words_GL = rows_T.new_full((len(cu) - 1, batch.max_text), -1)
+    words_GL[owner_T, torch.arange(len(rows_T), device=rows_T.device) - cu[owner_T]] = batch.input_ids_T[
+        rows_T
+    ]
+    alike_G = words_GL.unique(dim=0, return_inverse=True)[1]
+    return alike_G[:, None] == alike_G[None]
 
 
 def imitation(

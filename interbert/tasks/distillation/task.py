@@ -60,11 +60,7 @@ class Distillation(Task):
 
     @property
     def terms(self) -> dict[str, Term]:
-        asked = self.settings.distill
-        found = {"contrast": Term(asked.contrast, "groups"), "imitation": Term(asked.imitation, "groups")}
-        if asked.trunk == "shared":
-            found["match"] = Term(asked.match, "groups")
-        return found
+        return {name: Term(weight, "groups") for name, weight in self.settings.distill.weights.items()}
 
     @property
     def words(self) -> Path:
@@ -100,7 +96,7 @@ class Distillation(Task):
 
         asked = self.settings.distill
         teacher = None
-        if asked.trunk == "shared":
+        if asked.trunk == "shared" and asked.weights.keys() & {"imitation", "match"}:
             teacher = load_ours(self.settings.model.inherit_from).to(next(model.parameters()).dtype)
             teacher.requires_grad_(False)
         return DistillStep(model, asked, teacher)

@@ -17,7 +17,7 @@ from real_archives import drawn, like, write_tgz, write_wheel
 from benchmarks.real_pairs import archives, concepts, fetch, pairs, runs, stores, unpack
 from benchmarks.real_pairs.encoder import pixels
 from benchmarks.real_pairs.judge import page
-from benchmarks.real_pairs.probe import Vectors, recalls, trained
+from benchmarks.real_pairs.probe import Vectors, recalls, recalls_of, trained
 from interbert.corpus.corpus import Corpus
 from interbert.model.shape.shape import Shape
 from interbert.recipe import load_recipe
@@ -239,10 +239,28 @@ def test_a_run_that_fails_is_told(tmp_path):
     failing = [sys.executable, "-c", "raise SystemExit(3)"]
     with patch.object(runs, "command", lambda *_: failing), pytest.raises(runs.RunError, match=r"\(code 3\)"):
         runs.train(runs.Run("en", runs.BERT, 1), how)
-    (tmp_path / "runs" / "en-bert-1" / "export").mkdir(parents=True)
-    assert runs.train(runs.Run("en", runs.BERT, 1), how).name == "en-bert-1", (
-        "what is there is not done again"
+    for name in ("en-bert-1", "en-bert-1-vectors"):
+        (tmp_path / "runs" / name / "export").mkdir(parents=True)
+    found = runs.train(runs.Run("en", runs.BERT, 1), how)
+    assert [folder.name for folder in found] == ["en-bert-1", "en-bert-1-vectors"], "not done again"
+
+
+def test_vectors_are_learnt_above_their_model(tmp_path):
+    how = runs.How(tmp_path, tmp_path / "runs", {}, 2, "cpu", (), ("train.schedule_steps=7",))
+    words = runs.vectors_command(runs.Run("zh", runs.BERT, 3), how)
+    settings = load_recipe(
+        words[words.index("--recipe") + 1], [words[n + 1] for n, w in enumerate(words) if w == "--set"]
     )
+    assert (settings.train.seed, settings.train.schedule_steps) == (3, 7)
+    assert list(settings.distill.weights) == ["contrast"]
+    assert words[words.index("--model") + 1] == str(tmp_path / "runs" / "zh-bert-3" / "export")
+
+
+def test_places_are_those_of_the_scores():
+    scores_CI = torch.tensor([[0.1, 0.9, 0.5], [0.2, 0.1, 0.3], [0.0, 0.1, 0.2]])
+    found = recalls_of(scores_CI, torch.tensor([1, 0, 2]))
+    assert found["text_to_image"]["r1"] == pytest.approx(2 / 3)
+    assert found["image_to_text"]["r1"] == pytest.approx(2 / 3), "the third picture prefers the first caption"
 
 
 def test_the_table_tells_means_and_deviations():

@@ -1,6 +1,7 @@
 """Vectors learn from the match head: losses against plain loops, a trunk that is frozen, rounds that mine."""
 
 from dataclasses import replace
+from unittest.mock import patch
 
 import numpy as np
 import pytest
@@ -102,12 +103,15 @@ def test_losses_are_those_of_plain_loops(tmp_path):
     model = started(task)
     step = task.step(model).train()
     (batch, *_) = batches(task, 1)
-    # An image that comes twice, and a set of which an image could not be had.
+    # An image that comes twice, a set of which an image could not be had, captions that differ by length alone.
     images = batch.images_P.clone()
     images[5 * 1] = images[0]
     matches = batch.is_match_P.clone()
     matches[10:15] = -100
-    batch = replace(batch, images_P=images, is_match_P=matches)
+    ids = torch.full_like(batch.input_ids_T, 5)
+    batch = replace(batch, images_P=images, is_match_P=matches, input_ids_T=ids)
+    words = batch.cu_text.diff()[::5].tolist()
+    assert len(set(words)) < len(words)
     text, image = (x.detach() for x in step.vectors(batch))
     told = step.told(batch)
     groups, each = len(text), 5
@@ -117,11 +121,15 @@ def test_losses_are_those_of_plain_loops(tmp_path):
             continue
         first = g * each
         others = [
-            p for p in range(groups * each) if p == first or (p // each != g and images[p] != images[first])
+            p
+            for p in range(groups * each)
+            if p == first or (words[p // each] != words[g] and images[p] != images[first])
         ]
         scores = torch.stack([text[g] @ image[p] for p in others]) / 0.05
         there += float(-scores.log_softmax(0)[others.index(first)])
-        rivals = [h for h in range(groups) if h == g or images[h * each] != images[first]]
+        rivals = [
+            h for h in range(groups) if h == g or (words[h] != words[g] and images[h * each] != images[first])
+        ]
         scores = torch.stack([text[h] @ image[first] for h in rivals]) / 0.05
         back += float(-scores.log_softmax(0)[rivals.index(g)])
         own = torch.stack([text[g] @ image[first + k] for k in range(each)]) / 0.05
@@ -183,6 +191,18 @@ def test_the_teacher_is_the_model_that_was_given(tmp_path):
     assert torch.allclose(step.told(batch), wanted, atol=1e-5)
     assert not any("teacher" in name for name, _ in step.named_parameters())
     assert len(list(step.parameters())) == len(list(model.parameters()))
+
+
+def test_a_contrast_alone_asks_no_teacher(tmp_path):
+    task = opened(tmp_path, "shared", mined=0, random=0, imitation=0.0, match=0.0)
+    assert list(task.terms) == ["contrast"]
+    step = task.step(started(task)).eval()
+    (batch, *_) = batches(task, 1)
+    with patch.object(step, "told", side_effect=AssertionError):
+        loss, stats = step(batch, {"contrast": 1.0})
+    text, image = step.vectors(batch)
+    wanted = contrast(text, image, batch, task.settings.distill.temperature)[0]
+    assert torch.allclose(loss, wanted) and stats.shape == (1, 2)
 
 
 def test_a_round_goes_on_from_the_heads_of_the_last(tmp_path):
