@@ -56,8 +56,10 @@ def test_averages_follow_the_weights(monkeypatch, kind, apex):
     if apex:
         for place in ("optimizer", "optimizer_state"):
             monkeypatch.setattr(f"interbert.train.engine.{place}.apex_symbol", TWINS.get)
-        monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    engine = made(kind=kind)
+    with monkeypatch.context() as choosing:
+        if apex:
+            choosing.setattr(torch.cuda, "is_available", lambda: True)
+        engine = made(kind=kind)
     expected = weights(engine)
     assert all(torch.equal(average, expected[name]) for name, average in averages(engine).items())
     for n in range(1, 12):
