@@ -14,6 +14,7 @@ from interbert.files import read_json, write_json
 METHOD = 4
 """Counts up when the same inputs and settings would give something else."""
 PLAN = "plan.json"
+_OTHER_METHOD = "it was begun by another version of interbert"
 
 
 @dataclass(frozen=True)
@@ -74,6 +75,11 @@ def load_plan(output: Path) -> Plan:
     if not path.is_file():
         raise ValueError(f"{output}: no {PLAN} there; it is no folder that `interbert curate` wrote")
     tree = read_json(path)
+    if tree.get("method") != METHOD:
+        raise ValueError(
+            f"{output}: {_OTHER_METHOD}; what it left cannot be read by this one. `interbert curate --overwrite` "
+            "begins anew"
+        )
     return Plan(
         output,
         [Unit.of_row(row) for row in tree["units"]],
@@ -86,7 +92,7 @@ def load_plan(output: Path) -> Plan:
 def _refuse_other(path: Path, begun: dict[str, Any], now: dict[str, Any]) -> None:
     differ = []
     if begun.get("method") != now["method"]:
-        differ.append("it was begun by another version of interbert")
+        differ.append(_OTHER_METHOD)
     old, new = (_named(tree["units"]) for tree in (begun, now))
     differ += [f"{name} was there" for name in old.keys() - new.keys()]
     differ += [f"{name} is new" for name in new.keys() - old.keys()]

@@ -279,6 +279,13 @@ def test_every_address_is_explained(small):
         explain(output, SITE + "nothing.jpg")
 
 
+def test_what_another_version_left_is_refused_in_words(tmp_path):
+    plan = {"method": 3, "units": [{"form": "saved", "names": ["a.html"]}], "settings": {}, "never": []}
+    (tmp_path / "plan.json").write_text(json.dumps(plan))
+    with pytest.raises(ValueError, match="another version of interbert.*--overwrite"):
+        explain(tmp_path, SITE + "0.jpg")
+
+
 def test_each_address_of_an_image_is_explained_and_one_that_opts_out_is_enough(tmp_path):
     """All of a srcset show one image: the leave for a larger one is none for it."""
     tags = [
