@@ -282,7 +282,7 @@ def test_every_address_is_explained(small):
 def test_what_another_version_left_is_refused_in_words(tmp_path):
     plan = {"method": 3, "units": [{"form": "saved", "names": ["a.html"]}], "settings": {}, "never": []}
     (tmp_path / "plan.json").write_text(json.dumps(plan))
-    with pytest.raises(ValueError, match="another version of interbert.*--overwrite"):
+    with pytest.raises(ValueError, match=r"another version of interbert.*--overwrite"):
         explain(tmp_path, SITE + "0.jpg")
 
 
