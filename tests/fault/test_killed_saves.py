@@ -90,15 +90,15 @@ def test_killed_at_each_stage(tmp_path, monkeypatch, moment):
 
 
 def test_killed_at_any_moment(tmp_path):
-    began = time.monotonic()
-    os.waitpid(in_a_child(lambda: save(tmp_path, 1)), 0)
-    usual = time.monotonic() - began
-    drawn, seen = random.Random(0), set()
+    save(tmp_path, 1)
+    drawn, seen, longest = random.Random(0), set(), 0.05
     for step in range(2, 32):
         child = in_a_child(lambda step=step: save(tmp_path, step))
-        time.sleep(drawn.uniform(0, 2 * usual))
+        time.sleep(drawn.uniform(0, longest))
         os.kill(child, signal.SIGKILL)
         os.waitpid(child, 0)
         before = max(seen | {1})
-        seen.add(check(tmp_path, {before, step}))
-    assert 1 < len(seen) < 30  # some were killed in time, and some too late
+        seen.add(found := check(tmp_path, {before, step}))
+        # So that on every machine some are killed in time, and some too late.
+        longest *= 0.7 if found == step else 1.4
+    assert 1 < len(seen) < 30
